@@ -1,0 +1,72 @@
+"""The only places that ask what time it is: the wall clock that never runs backwards, the clock tests move, boot time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Clock(Protocol):
+    """What a store asks for the time; the returned datetimes are aware, in UTC."""
+
+    def now(self) -> datetime: ...
+
+
+class SystemClock:
+    """The wall clock, held still while the machine's clock is set back by up to `floor` (default one minute).
+
+    A larger step back is taken as a correction of a wrong clock and followed.
+    """
+
+    def __init__(self, floor: timedelta = timedelta(minutes=1)) -> None:
+        self._floor = floor
+        self._latest = EPOCH
+        self._lock = threading.Lock()
+
+    def now(self) -> datetime:
+        current = datetime.now(UTC)
+        with self._lock:
+            if self._latest - self._floor < current < self._latest:
+                return self._latest
+            self._latest = current
+        return current
+
+
+class ManualClock:
+    """A clock that stands still until it is told to move; for tests and simulations."""
+
+    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        self._now = start
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, delta: timedelta | float) -> datetime:
+        """Moves the clock by `delta` (seconds or timedelta) and returns the new time."""
+        self._now += delta if isinstance(delta, timedelta) else timedelta(seconds=delta)
+        return self._now
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970; the exact integer that SQL stores keep."""
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def from_micros(value: int) -> datetime:
+    """The aware UTC datetime of `micros`."""
+    return EPOCH + timedelta(microseconds=value)
+
+
+def boot_seconds() -> float:
+    """Seconds since boot, sleep included: what a lease is measured by on the worker's side."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+def utc_now() -> datetime:
+    """The wall clock, for display only; every decision takes the store's clock."""
+    return datetime.now(UTC)

@@ -1,0 +1,243 @@
+"""Every error that Dispatch raises; a class's docstring says when, its message says what to do next.
+
+    DispatchError
+    ├── NotFound (LookupError)      JobNotFound DLQNotFound WorkerNotFound RunNotFound WorkflowNotFound CronNotFound EventNotFound
+    ├── Conflict                    JobAlreadyComplete JobNotCancellable JobNotRetryable DuplicateJob AlreadyReplayed IdempotencyMismatch
+    ├── UsageError                  InvalidArguments PayloadTooLarge InvalidDefinition DuplicateName NoOpenApp SyncInAsync NoStore
+    │                               ConfigError DiscoveryError MissingExtra WaitRefused
+    ├── StoreError                  StoreUnreachable StoreBusy StoreTimeout StoreReadOnly StoreFull StoreCorrupt SchemaMismatch
+    ├── ResultError                 JobFailed JobCancelled JobExpired JobPurged ResultNotKept WaitTimeout
+    └── LeadershipLost
+    HandlerSignal                   Retry Snooze Fail: raised by a handler to choose its own outcome
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+class DispatchError(Exception):
+    """The root: `except DispatchError` catches whatever Dispatch itself complains about."""
+
+
+class NotFound(DispatchError, LookupError):
+    """Nothing of that kind has that id or name (a LookupError too)."""
+
+
+class JobNotFound(NotFound):
+    """No job has that id; it may have been pruned by retention."""
+
+
+class DLQNotFound(NotFound):
+    """No dead letter has that id; it may have been purged."""
+
+
+class WorkerNotFound(NotFound):
+    """No worker has that id."""
+
+
+class RunNotFound(NotFound):
+    """No workflow run has that id."""
+
+
+class WorkflowNotFound(NotFound):
+    """No workflow definition has that name and version."""
+
+
+class CronNotFound(NotFound):
+    """No cron entry has that name."""
+
+
+class EventNotFound(NotFound):
+    """No event has that id."""
+
+
+class Conflict(DispatchError):
+    """The thing exists, but its present state does not allow the verb."""
+
+
+class JobAlreadyComplete(Conflict):
+    """The job has completed; there is nothing left to cancel or retry."""
+
+
+class JobNotCancellable(Conflict):
+    """The job has already failed or been cancelled."""
+
+
+class JobNotRetryable(Conflict):
+    """The job is pending or running; only waiting retries, failed and cancelled jobs can be retried."""
+
+
+class DuplicateJob(Conflict):
+    """A live job holds the same unique key and on_conflict is "raise"; `.existing` is its id."""
+
+    def __init__(self, message: str, *, existing: str) -> None:
+        super().__init__(message)
+        self.existing = existing
+
+
+class AlreadyReplayed(Conflict):
+    """The dead letter was replayed, retried or discarded before; each entry makes at most one new job."""
+
+
+class IdempotencyMismatch(Conflict):
+    """The idempotency key was used before for another job name or other arguments."""
+
+
+class RecordConflict(Conflict):
+    """The record has another version than the one the write named; read it again."""
+
+
+class UsageError(DispatchError):
+    """The call, the definition or the configuration is wrong; nothing was written."""
+
+
+class InvalidArguments(UsageError):
+    """The arguments do not fit the function's signature; the message names the field."""
+
+
+class PayloadTooLarge(InvalidArguments):
+    """The arguments take more bytes as JSON than `limits.payload` allows."""
+
+
+class InvalidDefinition(UsageError):
+    """A decorated function cannot be a job: an argument type cannot be stored, or an option makes no sense."""
+
+
+class DuplicateName(UsageError):
+    """Two different functions claim one name; both places are named."""
+
+
+class NoOpenApp(UsageError):
+    """No app is open here. Ways out: `async with Dispatch(...) as app:` around the call, `app.enqueue(...)` on an app
+    you hold, `.sync.enqueue(...)` from synchronous code, or `auto_open = true` in the configuration."""
+
+
+class SyncInAsync(UsageError):
+    """`.sync` was used on a thread whose event loop is running, which would block that loop: await the verb instead."""
+
+
+class NoStore(UsageError):
+    """`Dispatch(None)` names no store; pass a URL such as "sqlite:///dispatch.db" or "memory://", or a Store."""
+
+
+class ConfigError(UsageError):
+    """A configuration key or value is wrong; the message names the key, where it stands and the nearest valid one."""
+
+
+class DiscoveryError(UsageError):
+    """A target module could not be imported; the message names file, line and a likely fix."""
+
+
+class MissingExtra(UsageError):
+    """An optional dependency is not installed; the message holds the install line."""
+
+
+class WaitRefused(UsageError):
+    """Waiting for another job's result inside a handler can deadlock all slots; use a workflow for that."""
+
+
+class StoreError(DispatchError):
+    """The store could not do what it was asked; whether it was done is unknown unless the message says so."""
+
+
+class StoreUnreachable(StoreError):
+    """The store does not answer or cannot be opened."""
+
+
+class StoreBusy(StoreError):
+    """Another process held the store's lock for too long; nothing was written."""
+
+
+class StoreTimeout(StoreError):
+    """The call took too long; it may or may not have been done."""
+
+
+class StoreReadOnly(StoreError):
+    """The store refuses writes; nothing was written."""
+
+
+class StoreFull(StoreError):
+    """The store has no room left; nothing was written."""
+
+
+class StoreCorrupt(StoreError):
+    """The store's data is damaged or is not a Dispatch store."""
+
+
+class SchemaMismatch(StoreError):
+    """The store's schema is older or newer than this library; see `dispatch store migrate`."""
+
+
+class DataRejected(StoreError):
+    """The store refused one row of a write for what it contains; nothing of that write was stored."""
+
+
+class ResultError(DispatchError):
+    """The job's result cannot be had."""
+
+
+class JobFailed(ResultError):
+    """The job failed for good; `.type`, `.message` and `.traceback` are those of its last error."""
+
+    def __init__(self, message: str, *, type: str = "", traceback: str | None = None) -> None:
+        super().__init__(message)
+        self.type = type
+        self.message = message
+        self.traceback = traceback
+
+
+class JobCancelled(ResultError):
+    """The job was cancelled before it completed."""
+
+
+class JobExpired(JobCancelled):
+    """The job was not started within its `expires_in`."""
+
+
+class JobPurged(ResultError):
+    """The job's row is gone: retention or an operator removed it."""
+
+
+class ResultNotKept(ResultError):
+    """The job completed, but `keep_result=False` told it to keep no result."""
+
+
+class WaitTimeout(ResultError, TimeoutError):
+    """The job was not finished within the timeout given to the wait; it goes on."""
+
+
+class LeadershipLost(DispatchError):
+    """Another worker leads now; what only the leader may do was refused."""
+
+
+class HandlerSignal(Exception):
+    """What a handler raises to choose its own outcome."""
+
+
+def seconds(value: float | timedelta) -> float:
+    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+
+
+class Retry(HandlerSignal):
+    """Run this job again after `delay` (seconds or timedelta; None = the job's backoff). Counts as a failed attempt."""
+
+    def __init__(self, reason: str = "", *, delay: float | timedelta | None = None) -> None:
+        super().__init__(reason)
+        self.delay = None if delay is None else seconds(delay)
+
+
+class Snooze(HandlerSignal):
+    """Run this job again after `delay` (seconds or timedelta) without counting an attempt."""
+
+    def __init__(self, delay: float | timedelta, reason: str = "") -> None:
+        super().__init__(reason)
+        self.delay = seconds(delay)
+
+
+class Fail(HandlerSignal):
+    """Fail this job for good; `dead_letter=False` for expected outcomes that nobody needs to look at."""
+
+    def __init__(self, reason: str = "", *, dead_letter: bool = True) -> None:
+        super().__init__(reason)
+        self.dead_letter = dead_letter
