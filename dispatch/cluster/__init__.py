@@ -1,0 +1,7 @@
+"""The fleet: workers, announced definitions, leadership."""
+
+from dispatch.cluster.elector import LeaderElector
+from dispatch.cluster.model import Announcement, Leadership, NewWorker, Worker, WorkerState
+from dispatch.cluster.store import ClusterStore
+
+__all__ = ["Announcement", "ClusterStore", "LeaderElector", "Leadership", "NewWorker", "Worker", "WorkerState"]

@@ -1,0 +1,76 @@
+"""The fleet as stores keep it: workers, the definitions they announce, and who leads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from dispatch.entity import Entity
+from dispatch.ids import WorkerID
+
+
+class WorkerState(StrEnum):
+    """`dead`: retired, or silent for longer than its lease."""
+
+    ACTIVE = "active"
+    DRAINING = "draining"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class NewWorker:
+    """What a worker process says of itself when it starts."""
+
+    id: WorkerID
+    hostname: str
+    pid: int
+    queues: tuple[str, ...]
+    names: tuple[str, ...]
+    concurrency: int
+    lease: float
+    """Seconds of silence after which it counts as dead."""
+    version: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Worker(Entity[WorkerID]):
+    """A worker process; `created_at` is its start."""
+
+    hostname: str
+    pid: int
+    state: WorkerState
+    queues: tuple[str, ...]
+    names: tuple[str, ...]
+    concurrency: int
+    last_seen: datetime
+    lease: float
+    version: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    running: int = 0
+    drain_requested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A definition as its app publishes it, so that others can enqueue by name without the user's module."""
+
+    name: str
+    kind: Literal["job", "workflow", "cron"]
+    queue: str = "default"
+    schema: dict[str, Any] = field(default_factory=dict)
+    """JSON Schema of the arguments by parameter name."""
+    options: dict[str, Any] = field(default_factory=dict)
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Leadership:
+    """Who leads, in which term, until when unless renewed."""
+
+    leader: WorkerID
+    term: int
+    until: datetime

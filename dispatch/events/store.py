@@ -1,0 +1,30 @@
+"""What a store promises about events."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from dispatch.entity import Page
+from dispatch.events.model import Event, ListOptions
+from dispatch.ids import EventID
+from dispatch.scope import Scope
+
+
+class EventStore(Protocol):
+    """The events part of a Store: an append-only log with retention."""
+
+    async def publish(self, event: Event) -> Event:
+        """Appends the event durably and answers it with its `created_at`; the same id again changes nothing."""
+        ...
+
+    async def get(self, event_id: EventID, *, scope: Scope | None = None) -> Event | None:
+        """The event, or None."""
+        ...
+
+    async def list(self, options: ListOptions) -> Page[Event]:
+        """Events that match, newest id first."""
+        ...
+
+    async def prune(self, *, older_than: float, limit: int = 1000) -> int:
+        """Deletes at most `limit` events older than that many seconds; answers how many."""
+        ...

@@ -1,0 +1,1 @@
+"""Jobs: the row, the definition, the store protocol and what handlers see."""

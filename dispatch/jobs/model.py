@@ -1,0 +1,290 @@
+"""Jobs as stores keep them: the row, what an enqueue brings, what a worker reports, what a claim returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from dispatch.entity import PAGE_SIZE, Entity, Reply
+from dispatch.ids import DLQID, JobID, WorkerID
+from dispatch.scope import NO_SCOPE, Scope
+
+OnConflict = Literal["return", "raise", "skip", "replace"]
+UniqueUntil = Literal["finish", "start"]
+JobKind = Literal["job", "workflow", "delivery"]
+
+QUARANTINE_FROM = 2
+"""From this many crashes on a job is claimed only alone, by a worker with nothing else in flight."""
+
+
+class JobState(StrEnum):
+    """Where a job stands; `retrying` is waiting as `pending` is, after at least one failure or crash."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        return self in TERMINAL
+
+
+TERMINAL = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+WAITING = frozenset({JobState.PENDING, JobState.RETRYING})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong in one attempt; the traceback is capped before it gets here."""
+
+    type: str
+    message: str
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt that did not complete, as the history keeps it (success writes none)."""
+
+    number: int
+    kind: Literal["failed", "crashed"]
+    failure: Failure
+    worker_id: WorkerID | None
+    epoch: int
+    started_at: datetime | None
+    ended_at: datetime
+
+
+@dataclass(slots=True)
+class Job(Entity[JobID]):
+    """A job's row. Options that nobody set are None: the worker takes them from its own definition."""
+
+    name: str
+    queue: str
+    state: JobState
+    payload: bytes
+    """The arguments as JSON by parameter name; opaque to the store."""
+    run_at: datetime
+    kind: JobKind = "job"
+    lane: str = ""
+    priority: int = 0
+    failures: int = 0
+    """Attempts that failed; parks, snoozes, releases and steals do not count."""
+    crashes: int = 0
+    """How often a worker was lost while it ran this job."""
+    epoch: int = 0
+    """The fence: grows with every claim, named by every write about the claimed job."""
+    worker_id: WorkerID | None = None
+    lease_until: datetime | None = None
+    started_at: datetime | None = None
+    """The latest start."""
+    finished_at: datetime | None = None
+    scheduled_at: datetime | None = None
+    """The cron tick this job stands for."""
+    expires_at: datetime | None = None
+    max_retries: int | None = None
+    timeout: float | None = None
+    """Seconds one attempt may take."""
+    backoff: dict[str, Any] | None = None
+    keep_result: bool | None = None
+    result: bytes | None = None
+    error: Failure | None = None
+    """The latest failure."""
+    reason: str | None = None
+    """Why a terminal state was reached: expired, cancelled, worker_lost, invalid_payload, result_not_storable …"""
+    cancel_requested: bool = False
+    unique_key: str | None = None
+    effect_key: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    scope: Scope = NO_SCOPE
+    progress: float | None = None
+    progress_note: str | None = None
+    set_aside: bool = False
+    """Due, but no live worker that serves its queue knows its name; out of the workers' way until one does."""
+    behind: JobID | None = None
+    """Waits as the one successor of this running job, which holds the same unique key."""
+    replay_of: DLQID | None = None
+
+    @property
+    def attempt(self) -> int:
+        """The number of the present or next attempt (1 = the first)."""
+        return self.failures + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Unique:
+    """A key that at most one live job may hold (already made specific to job name and tenant)."""
+
+    key: str
+    on_conflict: OnConflict = "return"
+    until: UniqueUntil = "finish"
+    """The key is free again when the job finishes, or as soon as it first starts."""
+    hold_for: float | None = None
+    """Seconds from the enqueue for which the key stays taken, whatever becomes of the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """An enqueue that may be repeated: the same key makes one job, for `ttl` seconds whatever retention says."""
+
+    key: str
+    fingerprint: str
+    """A digest of name and payload; the same key with another one is refused."""
+    ttl: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What an enqueue brings. Times that are relative are resolved by the store's clock."""
+
+    id: JobID
+    name: str
+    payload: bytes
+    queue: str = "default"
+    kind: JobKind = "job"
+    lane: str | None = None
+    """None: the store decides (the tenant on fair or tenant-limited queues, '' elsewhere)."""
+    priority: int = 0
+    run_at: datetime | None = None
+    delay: float | None = None
+    """Seconds after the store's now; wins over run_at. With neither the job is due at once."""
+    expires_in: float | None = None
+    """Seconds within which the job must have been started."""
+    max_retries: int | None = None
+    timeout: float | None = None
+    backoff: dict[str, Any] | None = None
+    keep_result: bool | None = None
+    effect_key: str | None = None
+    """None: the job's own id."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    scope: Scope = NO_SCOPE
+    scheduled_at: datetime | None = None
+    unique: Unique | None = None
+    idempotency: Idempotency | None = None
+    replay_of: DLQID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """What became of one NewJob: its own row, or the row that already held its unique or idempotency key."""
+
+    id: JobID
+    created: bool
+    """False: a job with that key (or this very id) was already there; `id` names it."""
+    replaced: bool = False
+    """True: on_conflict="replace" put the new payload into that job."""
+
+
+class Verdict(StrEnum):
+    """What a worker says of a job that it ran."""
+
+    COMPLETE = "complete"
+    RETRY = "retry"
+    SNOOZE = "snooze"
+    RELEASE = "release"
+    FAIL = "fail"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One job's way out of `running`, fenced by the epoch of the claim."""
+
+    job_id: JobID
+    epoch: int
+    verdict: Verdict
+    result: bytes | None = None
+    delay: float = 0.0
+    """RETRY and SNOOZE: due again this many seconds after the store's now."""
+    failure: Failure | None = None
+    """Recorded as an attempt; with RETRY and FAIL it raises `failures` by one."""
+    dead_letter: bool = False
+    """FAIL: make the dead letter in the same transaction."""
+    reason: str | None = None
+    then: tuple[NewJob, ...] = ()
+    """Follow-ups, inserted in the same transaction if the transition is applied; a unique conflict drops one silently."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The answer to a Transition: whether it was applied, the state the row has now, the dead letter it made."""
+
+    reply: Reply
+    state: JobState | None = None
+    dead_letter: DLQID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The answer to a claim."""
+
+    jobs: list[Job]
+    expired: list[Job] = field(default_factory=list)
+    """Jobs that the claim found past their `expires_at` and cancelled."""
+    next_due: datetime | None = None
+    """When fewer than asked for were found: the earliest run_at of a waiting job this worker could take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The answer to a beat."""
+
+    held: list[JobID]
+    lost: list[JobID]
+    """Named, but no longer this worker's at that epoch: stop working on them."""
+    cancel_requested: list[JobID]
+    unnamed: list[tuple[JobID, int]]
+    """Rows running in this worker's name that it did not name: claims whose reply was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stolen:
+    """A job whose lease had lapsed: free again, or buried when it crashed too often, or cancelled when asked to be."""
+
+    job: Job
+    from_worker: WorkerID | None
+    dead_letter: DLQID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The answer to cancel and retry: `state` is the row's state after it (RUNNING with APPLIED: cancel is requested)."""
+
+    reply: Reply
+    state: JobState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """Which jobs, newest first; empty filters match everything."""
+
+    states: Sequence[JobState] = ()
+    queues: Sequence[str] = ()
+    names: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    """Jobs that carry all of these."""
+    kinds: Sequence[JobKind] = ("job",)
+    scope: Scope | None = None
+    """None: every tenant."""
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    limit: int = PAGE_SIZE
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CountOptions:
+    """Which jobs to count."""
+
+    queues: Sequence[str] = ()
+    names: Sequence[str] = ()
+    kinds: Sequence[JobKind] = ("job",)
+    scope: Scope | None = None
