@@ -1,0 +1,1 @@
+"""Background jobs for Python: decorators, one command, any store."""
