@@ -1,0 +1,118 @@
+"""Which app a bare `send_email.enqueue(...)` means: the running worker's, the one open app, or the implicit one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from dispatch.errors import NoOpenApp
+from dispatch.portal import bridge, portal, refuse_in_loop, run_on, run_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dispatch.jobs.definition import Call, JobHandle
+    from dispatch.jobs.model import Job
+    from dispatch.jobs.model import JobState as State
+
+T = TypeVar("T")
+
+
+class AppPort(Protocol):
+    """What definitions and handles need of an app; its coroutines run on its own `loop`."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+    async def enqueue_calls(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]: ...
+    async def job(self, job_id: Any) -> Job: ...
+    async def wait_job(self, job_id: Any, timeout: float | None) -> Job: ...
+    async def cancel_job(self, job_id: Any) -> State: ...
+
+
+_context_app: ContextVar[AppPort | None] = ContextVar("dispatch_app", default=None)
+_open_apps: list[AppPort] = []
+_opener: Callable[[], Awaitable[AppPort]] | None = None
+_implicit: AppPort | None = None
+_implicit_lock = threading.Lock()
+
+_WAYS = (
+    'Open one around the call (`async with Dispatch("sqlite:///dispatch.db"):`), call a verb of an app you hold '
+    "(`app.enqueue(...)`), or set `auto_open = true`"
+)
+
+
+def install_opener(opener: Callable[[], Awaitable[AppPort]]) -> None:
+    """Tells how the implicit app is opened (done once, by `import dispatch`)."""
+    global _opener
+    _opener = opener
+
+
+def app_opened(app: AppPort) -> None:
+    """An app says that it is open."""
+    _open_apps.append(app)
+
+
+def app_closed(app: AppPort) -> None:
+    """An app says that it is closed."""
+    global _implicit
+    if app in _open_apps:
+        _open_apps.remove(app)
+    if app is _implicit:
+        _implicit = None
+
+
+def use_app(app: AppPort | None) -> None:
+    """Makes `app` the one that this task, and what it starts, means."""
+    _context_app.set(app)
+
+
+def open_app() -> AppPort | None:
+    """The app of this context, or the one open app, or the implicit one if it is open; an error among several."""
+    app = _context_app.get()
+    if app is not None and (app in _open_apps or app is _implicit):
+        return app
+    if len(_open_apps) > 1:
+        raise NoOpenApp(f"{len(_open_apps)} apps are open and none of them is running this code. {_WAYS}")
+    return _open_apps[0] if _open_apps else _implicit
+
+
+def _open_implicit() -> AppPort:
+    """Opens the implicit app on the background loop; runs on any thread but that loop's."""
+    global _implicit
+    with _implicit_lock:
+        if _implicit is None:
+            if _opener is None:
+                raise NoOpenApp(f"No app is open. {_WAYS}")
+            _implicit = run_on(portal.loop, _opener).result()
+        return _implicit
+
+
+async def on_app(act: Callable[[AppPort], Awaitable[T]]) -> T:
+    """Awaits `act(app)` on the loop of the app that is meant here."""
+    app = open_app()
+    if app is None:
+        app = await asyncio.to_thread(_open_implicit)
+    found = app
+    return await bridge(found.loop, lambda: act(found))
+
+
+def on_app_sync(act: Callable[[AppPort], Awaitable[T]]) -> T:
+    """As `on_app`, for code that runs on no loop; SyncInAsync elsewhere."""
+    refuse_in_loop()
+    app = open_app() or _open_implicit()
+    return run_sync(app.loop, lambda: act(app))
+
+
+def _after_fork() -> None:
+    global _implicit, _implicit_lock
+    _implicit = None
+    _implicit_lock = threading.Lock()
+    _open_apps.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
