@@ -1,0 +1,25 @@
+"""The configuration: its keys (`Config`), where their values come from (`load`), how they are shown (`masked`)."""
+
+from dispatch.config.example import example_toml, write_example
+from dispatch.config.load import LoadedConfig, load
+from dispatch.config.masking import mask_url, masked
+from dispatch.config.model import Config, Limits, Log, QueueTable, SQLite
+from dispatch.config.units import format_duration, format_size, parse_duration, parse_size
+
+__all__ = [
+    "Config",
+    "Limits",
+    "LoadedConfig",
+    "Log",
+    "QueueTable",
+    "SQLite",
+    "example_toml",
+    "format_duration",
+    "format_size",
+    "load",
+    "mask_url",
+    "masked",
+    "parse_duration",
+    "parse_size",
+    "write_example",
+]
