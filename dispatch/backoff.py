@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol, runtime_checkable
 
-from dispatch.errors import InvalidDefinition, seconds
+from dispatch.clock import Duration, seconds
+from dispatch.errors import InvalidDefinition
 
-Duration = float | int | timedelta
 _LARGEST_EXPONENT = 60
 
 
@@ -87,7 +87,10 @@ def to_json(strategy: Strategy) -> dict[str, Any]:
     """A strategy as a small document, so that a single call can carry its own; only the built-in four can."""
     for name, kind in _NAMES.items():
         if type(strategy) is kind:
-            return {"kind": name, **{field: seconds(getattr(strategy, field)) for field in strategy.__dataclass_fields__}}
+            return {
+                "kind": name,
+                **{field: seconds(getattr(strategy, field)) for field in strategy.__dataclass_fields__},
+            }
     raise InvalidDefinition(
         f"{type(strategy).__name__} cannot be stored with one call; give it to @job(backoff=...) instead, "
         f"or use one of {', '.join(_NAMES)}"

@@ -9,12 +9,12 @@ import math
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NotRequired
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from dispatch.errors import InvalidArguments, InvalidDefinition
 
@@ -39,6 +39,7 @@ class Signature:
         self._rest = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
         self._keywords = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_KEYWORD), None)
         self.names = [p.name for p in parameters]
+        self.defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
 
     # -- arguments -----------------------------------------------------------------------------------------------
 
@@ -62,7 +63,9 @@ class Signature:
         if b"null" in payload:
             where = non_finite(self.arguments.serializer.to_python(validated, warnings=False))
             if where is not None:
-                raise InvalidArguments(f"{self._name}: {where or 'an argument'} is NaN or infinite, which JSON cannot hold")
+                raise InvalidArguments(
+                    f"{self._name}: {where or 'an argument'} is NaN or infinite, which JSON cannot hold"
+                )
         return payload
 
     def load(self, payload: bytes) -> tuple[list[Any], dict[str, Any]]:
@@ -115,8 +118,8 @@ class Signature:
                 fields[parameter.name] = NotRequired[hint]
             else:
                 fields[parameter.name] = hint
-        shape = TypedDict(self._name, fields)  # type: ignore[misc, operator]
-        shape.__pydantic_config__ = _CONFIG
+        shape = TypedDict(self._name, fields)  # type: ignore[misc]
+        shape.__pydantic_config__ = _CONFIG  # type: ignore[attr-defined]
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(shape)
             schema = adapter.json_schema()
@@ -158,7 +161,9 @@ class Signature:
             try:
                 data = to_json(value, inf_nan_mode="constants")
             except (PydanticSerializationError, ValueError, RecursionError) as error:
-                raise TypeError(f"the result of {self._name} ({type(value).__name__}) cannot be stored as JSON: {error}") from None
+                raise TypeError(
+                    f"the result of {self._name} ({type(value).__name__}) cannot be stored as JSON: {error}"
+                ) from None
         if (b"null" in data or b"NaN" in data or b"Infinity" in data) and non_finite(value) is not None:
             raise TypeError(f"the result of {self._name} holds NaN or an infinity, which JSON cannot hold")
         return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,11 @@ from typing import Protocol
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(us|ms|s|m|h|d|w)", re.ASCII)
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+Duration = float | int | timedelta | str
+"""Seconds, a timedelta, or text such as "0.4s", "30s", "5m", "2h", "7d", "1h30m"."""
 
 
 class Clock(Protocol):
@@ -70,3 +76,25 @@ def boot_seconds() -> float:
 def utc_now() -> datetime:
     """The wall clock, for display only; every decision takes the store's clock."""
     return datetime.now(UTC)
+
+
+def seconds(value: Duration) -> float:
+    """A duration in seconds; ValueError when text is none.
+
+    >>> seconds("1h30m")
+    5400.0
+    """
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if not isinstance(value, str):
+        return float(value)
+    text = value.strip()
+    parts = list(_DURATION.finditer(text))
+    if parts and "".join(part.group() for part in parts) == text:
+        return sum(float(part[1]) * _UNITS[part[2]] for part in parts)
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is not a duration; write seconds or a number with a unit: 0.4s 30s 5m 2h 7d"
+        ) from None

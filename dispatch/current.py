@@ -15,9 +15,9 @@ from dispatch.portal import bridge, portal, refuse_in_loop, run_on, run_sync
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dispatch.jobs.definition import Call, JobHandle
-    from dispatch.jobs.model import Job
-    from dispatch.jobs.model import JobState as State
+    from dispatch.jobs.definition import Call
+    from dispatch.jobs.handle import JobHandle
+    from dispatch.jobs.model import Job, JobState
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class AppPort(Protocol):
     async def enqueue_calls(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]: ...
     async def job(self, job_id: Any) -> Job: ...
     async def wait_job(self, job_id: Any, timeout: float | None) -> Job: ...
-    async def cancel_job(self, job_id: Any) -> State: ...
+    async def cancel_job(self, job_id: Any) -> JobState: ...
 
 
 _context_app: ContextVar[AppPort | None] = ContextVar("dispatch_app", default=None)

@@ -1,14 +1,15 @@
 """Every error that Dispatch raises; a class's docstring says when, its message says what to do next.
 
-    DispatchError
-    ├── NotFound (LookupError)      JobNotFound DLQNotFound WorkerNotFound RunNotFound WorkflowNotFound CronNotFound EventNotFound
-    ├── Conflict                    JobAlreadyComplete JobNotCancellable JobNotRetryable DuplicateJob AlreadyReplayed IdempotencyMismatch
-    ├── UsageError                  InvalidArguments PayloadTooLarge InvalidDefinition DuplicateName NoOpenApp SyncInAsync NoStore
-    │                               ConfigError DiscoveryError MissingExtra WaitRefused
-    ├── StoreError                  StoreUnreachable StoreBusy StoreTimeout StoreReadOnly StoreFull StoreCorrupt SchemaMismatch
-    ├── ResultError                 JobFailed JobCancelled JobExpired JobPurged ResultNotKept WaitTimeout
-    └── LeadershipLost
-    HandlerSignal                   Retry Snooze Fail: raised by a handler to choose its own outcome
+DispatchError
+├── NotFound (LookupError)      JobNotFound DLQNotFound WorkerNotFound RunNotFound WorkflowNotFound CronNotFound EventNotFound
+├── Conflict                    JobAlreadyComplete JobNotCancellable JobNotRetryable DuplicateJob AlreadyReplayed IdempotencyMismatch
+├── UsageError                  InvalidArguments PayloadTooLarge InvalidDefinition DuplicateName NoOpenApp SyncInAsync NoStore
+│                               ConfigError DiscoveryError InvalidPlugin MissingExtra WaitRefused
+├── StoreError                  StoreUnreachable StoreBusy StoreTimeout StoreReadOnly StoreFull StoreCorrupt SchemaMismatch
+├── ResultError                 JobFailed JobCancelled JobExpired JobPurged ResultNotKept WaitTimeout
+├── HandlerCrashed · HandlerTimeout (TimeoutError)
+└── LeadershipLost
+HandlerSignal                   Retry Snooze Fail: raised by a handler to choose its own outcome
 """
 
 from __future__ import annotations
@@ -129,6 +130,10 @@ class DiscoveryError(UsageError):
     """A target module could not be imported; the message names file, line and a likely fix."""
 
 
+class InvalidPlugin(UsageError):
+    """A plugin cannot be registered: an unknown hook, an argument that the hook does not have, a name taken twice."""
+
+
 class MissingExtra(UsageError):
     """An optional dependency is not installed; the message holds the install line."""
 
@@ -207,6 +212,14 @@ class WaitTimeout(ResultError, TimeoutError):
     """The job was not finished within the timeout given to the wait; it goes on."""
 
 
+class HandlerCrashed(DispatchError):
+    """A handler raised what would have ended the process (SystemExit, KeyboardInterrupt …); `__cause__` is what."""
+
+
+class HandlerTimeout(DispatchError, TimeoutError):
+    """A handler took longer than its `timeout`; a TimeoutError of the handler's own code stays a plain one."""
+
+
 class LeadershipLost(DispatchError):
     """Another worker leads now; what only the leader may do was refused."""
 
@@ -215,24 +228,20 @@ class HandlerSignal(Exception):
     """What a handler raises to choose its own outcome."""
 
 
-def seconds(value: float | timedelta) -> float:
-    return value.total_seconds() if isinstance(value, timedelta) else float(value)
-
-
 class Retry(HandlerSignal):
-    """Run this job again after `delay` (seconds or timedelta; None = the job's backoff). Counts as a failed attempt."""
+    """Run this job again after `delay` (seconds, timedelta or "30s"; None = its backoff). Counts as a failed attempt."""
 
-    def __init__(self, reason: str = "", *, delay: float | timedelta | None = None) -> None:
+    def __init__(self, reason: str = "", *, delay: float | timedelta | str | None = None) -> None:
         super().__init__(reason)
-        self.delay = None if delay is None else seconds(delay)
+        self.delay = delay
 
 
 class Snooze(HandlerSignal):
-    """Run this job again after `delay` (seconds or timedelta) without counting an attempt."""
+    """Run this job again after `delay` (seconds, timedelta or "30s") without counting an attempt."""
 
-    def __init__(self, delay: float | timedelta, reason: str = "") -> None:
+    def __init__(self, delay: float | timedelta | str, reason: str = "") -> None:
         super().__init__(reason)
-        self.delay = seconds(delay)
+        self.delay = delay
 
 
 class Fail(HandlerSignal):

@@ -41,10 +41,6 @@ class ClusterStore(Protocol):
         """The worker, or None."""
         ...
 
-    async def list(self, *, live: bool = False) -> list[Worker]:
-        """Workers, newest first; with `live` only those that are alive."""
-        ...
-
     async def announce(self, definitions: Sequence[Announcement]) -> None:
         """Stores definitions; one that has the (name, kind, version) of a stored one replaces it."""
         ...
@@ -74,4 +70,8 @@ class ClusterStore(Protocol):
 
     async def leadership(self) -> Leadership | None:
         """Who leads, or None when no term runs."""
+        ...
+
+    async def list(self, *, live: bool = False) -> list[Worker]:
+        """Workers, newest first; with `live` only those that are alive."""
         ...

@@ -36,14 +36,14 @@ class DLQStore(Protocol):
         """The entry, or None."""
         ...
 
-    async def list(self, options: ListOptions) -> Page[DLQEntry]:
-        """Entries that match, newest id first; stable under concurrent changes."""
-        ...
-
     async def groups(self, *, scope: Scope | None = None) -> list[DLQGroup]:
         """Open entries by job name and error type, largest group first."""
         ...
 
     async def count(self, options: ListOptions) -> int:
         """How many entries match (limit and cursor aside)."""
+        ...
+
+    async def list(self, options: ListOptions) -> Page[DLQEntry]:
+        """Entries that match, newest id first; stable under concurrent changes."""
         ...

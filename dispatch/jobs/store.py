@@ -131,16 +131,14 @@ class JobStore(Protocol):
         holds its unique key."""
         ...
 
-    async def progress(self, worker_id: WorkerID, reports: Sequence[tuple[JobID, int, float, str | None]]) -> list[Reply]:
+    async def progress(
+        self, worker_id: WorkerID, reports: Sequence[tuple[JobID, int, float, str | None]]
+    ) -> list[Reply]:
         """Stores (job, epoch, fraction 0…1, note) for claims still held. Need not survive a power failure."""
         ...
 
     async def get(self, job_id: JobID, *, scope: Scope | None = None) -> Job | None:
         """The job, or None."""
-        ...
-
-    async def list(self, options: ListOptions) -> Page[Job]:
-        """Jobs that match, newest id first; stable under concurrent inserts."""
         ...
 
     async def count(self, options: CountOptions) -> dict[JobState, int]:
@@ -153,4 +151,8 @@ class JobStore(Protocol):
 
     async def ahead(self, job_id: JobID, *, limit: int = 10_000) -> int:
         """How many claimable jobs stand before this one in its lane, counted up to `limit`."""
+        ...
+
+    async def list(self, options: ListOptions) -> Page[Job]:
+        """Jobs that match, newest id first; stable under concurrent inserts."""
         ...

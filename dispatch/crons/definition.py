@@ -1,0 +1,94 @@
+"""The cron definition: a timetable over a job or workflow, as discovery shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from croniter import CroniterError, croniter
+
+from dispatch.calls import Signature
+from dispatch.clock import seconds
+from dispatch.crons.model import Misfire, Overlap
+from dispatch.errors import InvalidDefinition
+from dispatch.jobs.base import NAME, Definition
+from dispatch.jobs.definition import Call
+
+_EVERY = "@every "
+
+
+class CronDefinition:
+    """When to call what. `call` makes the arguments; without it the target must take none."""
+
+    kind = "cron"
+
+    def __init__(
+        self,
+        schedule: str,
+        target: Definition,
+        *,
+        name: str | None = None,
+        timezone: str = "UTC",
+        overlap: Overlap = "skip",
+        misfire: Misfire = "once",
+        jitter: float = 0.0,
+        call: Callable[[], Call[object]] | None = None,
+    ) -> None:
+        self.name = name or target.name
+        if not NAME.fullmatch(self.name):
+            raise InvalidDefinition(
+                f"{self.name!r} cannot be a cron entry's name: 1 to 128 of letters, digits and _ . : -"
+            )
+        check_schedule(self.name, schedule, timezone)
+        if call is None and _required(target.signature):
+            raise InvalidDefinition(
+                f"{self.name}: {target.name} needs arguments ({', '.join(_required(target.signature))}); "
+                f"give them as call=lambda: {target.name}.call(...)"
+            )
+        self.schedule = schedule
+        self.target = target
+        self.timezone = timezone
+        self.overlap = overlap
+        self.misfire = misfire
+        self.jitter = jitter
+        self.make_call = call
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What must be unique in a registry."""
+        return (self.name,)
+
+    @property
+    def place(self) -> str:
+        """Where the target stands, as `file:line`."""
+        return self.target.place
+
+    @property
+    def origin(self) -> tuple[str, str]:
+        """File and qualified name of the target."""
+        return self.target.origin
+
+
+def check_schedule(name: str, schedule: str, timezone: str) -> None:
+    """Raises InvalidDefinition unless `schedule` is a cron expression of 5 or 6 fields, "@daily" or "@every 30s"."""
+    try:
+        ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise InvalidDefinition(f"{name}: {timezone!r} is no IANA time zone, such as UTC or Europe/Berlin") from None
+    if schedule.startswith(_EVERY):
+        try:
+            period = seconds(schedule.removeprefix(_EVERY))
+        except ValueError as error:
+            raise InvalidDefinition(f"{name}: {schedule!r}: {error}") from None
+        if period <= 0:
+            raise InvalidDefinition(f"{name}: {schedule!r}: the period must be positive")
+        return
+    try:
+        croniter(schedule, datetime(2026, 1, 1, tzinfo=ZoneInfo(timezone))).get_next()
+    except (CroniterError, ValueError) as error:
+        raise InvalidDefinition(f"{name}: {schedule!r} is no schedule: {error}") from None
+
+
+def _required(signature: Signature) -> list[str]:
+    return [name for name in signature.names if name not in signature.defaults]

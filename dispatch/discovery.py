@@ -1,0 +1,142 @@
+"""Imports what `dispatch run TARGET` names: a module, a package with its submodules, a file, or `module:object`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import pkgutil
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from dispatch.errors import DiscoveryError, DispatchError
+
+_SKIPPED = frozenset({"__main__", "tests", "conftest", "migrations"})
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """What a target led to."""
+
+    modules: tuple[str, ...]
+    objects: tuple[Any, ...] = ()
+    """What `module:object` targets named."""
+
+
+def discover(*targets: str, folder: Path | None = None) -> Discovered:
+    """Imports every target, with `folder` (default: the current one) first on the path, as `python -m` does.
+
+    Raises DiscoveryError, which names the file, the line and a likely fix.
+    """
+    root = str((folder or Path.cwd()).resolve())
+    if root not in sys.path:
+        sys.path.insert(0, root)
+    modules: list[str] = []
+    objects: list[Any] = []
+    for target in targets:
+        name, colon, attribute = target.partition(":")
+        module = _import_file(Path(name)) if name.endswith(".py") or "/" in name else _import(name, target)
+        modules.append(module.__name__)
+        modules.extend(_import_submodules(module))
+        if colon:
+            objects.append(_attribute(module, attribute, target))
+    return Discovered(tuple(dict.fromkeys(modules)), tuple(objects))
+
+
+def _import(name: str, target: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(error.name + ".")):
+            raise DiscoveryError(
+                f"there is no module {error.name!r} to import for {target!r}; {_advice(name)}"
+            ) from None
+        raise _explained(target, error) from error
+    except DispatchError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _explained(target, error) from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise DiscoveryError(
+            f"there is no file {path}; targets are module names (myapp.tasks) or files (myapp/tasks.py)"
+        )
+    path = path.resolve()
+    for known in list(sys.modules.values()):
+        if getattr(known, "__file__", None) == str(path) and known.__name__ != "__main__":
+            return known
+    name = path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise DiscoveryError(f"{path} cannot be imported as Python")
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except DispatchError:
+        sys.modules.pop(name, None)
+        raise
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(name, None)
+        raise _explained(str(path), error) from error
+    return module
+
+
+def _import_submodules(module: ModuleType) -> list[str]:
+    names: list[str] = []
+    for found in pkgutil.iter_modules(getattr(module, "__path__", ()), module.__name__ + "."):
+        if found.name.rpartition(".")[2] in _SKIPPED:
+            continue
+        child = _import(found.name, found.name)
+        names.append(child.__name__)
+        names.extend(_import_submodules(child))
+    return names
+
+
+def _attribute(module: ModuleType, path: str, target: str) -> Any:
+    value: Any = module
+    for part in path.split("."):
+        if not hasattr(value, part):
+            near = difflib.get_close_matches(part, dir(value), 1)
+            raise DiscoveryError(
+                f"{target!r}: {module.__name__} has no {part!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+            )
+        value = getattr(value, part)
+    return value
+
+
+def _advice(name: str) -> str:
+    """What is likely wrong with a module name that cannot be found from here."""
+    top = name.partition(".")[0]
+    here = sorted(info.name for info in pkgutil.iter_modules([str(Path.cwd())]))
+    near = difflib.get_close_matches(top, here, 1)
+    if top in here:
+        inside = sorted(i.name for i in pkgutil.iter_modules([str(Path.cwd() / top)]))
+        return f"{top!r} has {', '.join(inside) or 'no modules'}"
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"run this from your project's root folder; {Path.cwd()} has {', '.join(here) or 'no modules'}"
+
+
+def _explained(target: str, error: BaseException) -> DiscoveryError:
+    frames = [
+        f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename and f.filename != __file__
+    ]
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f"{error.filename}:{error.lineno}"
+    else:
+        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
+    advice = ""
+    if isinstance(error, ModuleNotFoundError):
+        advice = f" Install the package that provides {error.name!r} into this environment, or check the spelling."
+    elif isinstance(error, SystemExit):
+        advice = " The module ends the program when imported; guard that with `if __name__ == '__main__':`."
+    return DiscoveryError(f"importing {target!r} failed at {place}: {type(error).__name__}: {error}.{advice}")

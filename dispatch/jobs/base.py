@@ -1,0 +1,62 @@
+"""What every definition (job, workflow, cron) is: a named function that stays callable and knows where it stands."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+from dispatch.calls import Signature
+from dispatch.errors import InvalidDefinition
+
+NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+
+
+class Definition:
+    """A decorated function under a name."""
+
+    kind = "definition"
+
+    def __init__(self, function: Callable[..., Any], *, name: str | None = None) -> None:
+        if not callable(function):
+            raise InvalidDefinition(f"@{self.kind} decorates a function, not {function!r}")
+        chosen = name if name is not None else getattr(function, "__name__", "")
+        if not NAME.fullmatch(chosen):
+            raise InvalidDefinition(
+                f"{chosen!r} cannot be a {self.kind}'s name: 1 to 128 of letters, digits and _ . : - "
+                "(a lambda or partial needs name=...)"
+            )
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise InvalidDefinition(f"{chosen}: a generator function cannot be a {self.kind}; return a value instead")
+        self.name = chosen
+        self.function = function
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.signature = Signature(function, name=chosen)
+        functools.update_wrapper(self, function)  # type: ignore[arg-type]
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What must be unique in a registry."""
+        return (self.name,)
+
+    @property
+    def place(self) -> str:
+        """Where the function stands, as `file:line`."""
+        code = getattr(inspect.unwrap(self.function), "__code__", None)
+        return f"{code.co_filename}:{code.co_firstlineno}" if code else self.function.__module__
+
+    @property
+    def origin(self) -> tuple[str, str]:
+        """File and qualified name: the same for a function that is imported or reloaded twice."""
+        code = getattr(inspect.unwrap(self.function), "__code__", None)
+        return (code.co_filename if code else "", self.function.__qualname__)
+
+    @property
+    def summary(self) -> str:
+        """The first line of the function's docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.name} at {self.place}>"

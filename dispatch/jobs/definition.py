@@ -1,0 +1,223 @@
+"""The job definition: the decorated function with its verbs `enqueue`, `call`, `options` and `.sync`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Generic, Literal, NoReturn, ParamSpec, TypeVar, cast
+
+from typing_extensions import Unpack
+
+from dispatch.current import on_app, on_app_sync
+from dispatch.errors import InvalidArguments, InvalidDefinition
+from dispatch.jobs.base import Definition
+from dispatch.jobs.handle import JobHandle, SyncJobHandle, sync_handle
+from dispatch.jobs.handler import Middleware
+from dispatch.jobs.model import NewJob
+from dispatch.jobs.options import EnqueueOptions, OptionsDict, build_job
+from dispatch.scope import Scope
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ExecutorName = Literal["async", "thread", "process"]
+LARGEST_BATCH = 10_000
+_NOTHING = EnqueueOptions()
+_OTHER_LIBRARIES = frozenset({"delay", "apply_async", "send", "send_with_options", "enqueue_call", "defer", "kiq"})
+
+
+class Call(Generic[R]):
+    """One validated call of a definition: what `enqueue` sends, as a value."""
+
+    __slots__ = ("arguments", "definition", "options", "payload")
+
+    def __init__(self, definition: JobDefinition[..., R], arguments: dict[str, Any], options: EnqueueOptions) -> None:
+        self.definition = definition
+        self.arguments = arguments
+        self.options = options
+        self.payload = definition.signature.dump(arguments)
+
+    def new_job(self, *, scope: Scope, idempotency_ttl: float, metadata: Mapping[str, Any] | None = None) -> NewJob:
+        """The row this call asks for."""
+        definition = self.definition
+        options = definition.settings if self.options is _NOTHING else self.options.over(definition.settings)
+        return build_job(
+            name=definition.name,
+            payload=self.payload,
+            options=options,
+            row=self.options,
+            scope=scope,
+            idempotency_ttl=idempotency_ttl,
+            unique_value=definition.unique_value(options, self.arguments),
+            metadata=metadata,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Call {self.definition.name}>"
+
+
+class _Door(Generic[P, R]):
+    """The verbs, over a definition and the options chosen so far."""
+
+    _definition: JobDefinition[..., R]
+    _chosen: EnqueueOptions
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+        """The call as a value: validated now, sent by `enqueue_many`. Raises InvalidArguments."""
+        definition = self._definition
+        return Call(definition, definition.signature.validate(args, kwargs), self._chosen)
+
+    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """Queues one call, durably, and returns its handle.
+
+        Raises InvalidArguments, PayloadTooLarge, DuplicateJob, IdempotencyMismatch, NoOpenApp, StoreError.
+        """
+        call = self.call(*args, **kwargs)
+        return cast("JobHandle[R]", (await on_app(lambda app: app.enqueue_calls([call])))[0])
+
+    async def enqueue_many(
+        self, calls: Iterable[Call[R] | tuple[Sequence[Any], Mapping[str, Any]]]
+    ) -> list[JobHandle[R]]:
+        """Queues up to 10,000 calls in one transaction, all or none; those skipped by on_conflict="skip" are left out.
+
+        Raises as `enqueue`.
+        """
+        batch = self._calls(calls)
+        return cast("list[JobHandle[R]]", await on_app(lambda app: app.enqueue_calls(batch)))
+
+    @property
+    def sync(self) -> SyncDoor[P, R]:
+        """The same verbs for synchronous code."""
+        return SyncDoor(self._definition, self._chosen)
+
+    def _calls(self, calls: Iterable[Call[R] | tuple[Sequence[Any], Mapping[str, Any]]]) -> list[Call[R]]:
+        definition = self._definition
+        batch: list[Call[R]] = []
+        for item in calls:
+            if isinstance(item, Call):
+                batch.append(item)
+                continue
+            args, kwargs = item
+            batch.append(Call(definition, definition.signature.validate(args, kwargs), self._chosen))
+        if len(batch) > LARGEST_BATCH:
+            raise InvalidArguments(
+                f"{len(batch)} calls in one enqueue_many; at most {LARGEST_BATCH} fit one transaction"
+            )
+        return batch
+
+
+class BoundJob(_Door[P, R]):
+    """A definition with options for the calls made through it."""
+
+    def __init__(self, definition: JobDefinition[P, R], chosen: EnqueueOptions) -> None:
+        self._definition = definition
+        self._chosen = chosen
+
+    def options(self, **options: Unpack[OptionsDict]) -> BoundJob[P, R]:
+        """The same with more options."""
+        return BoundJob(cast("JobDefinition[P, R]", self._definition), EnqueueOptions.of(options).over(self._chosen))
+
+
+class SyncDoor(Generic[P, R]):
+    """`enqueue` and `enqueue_many` for code that runs on no event loop; SyncInAsync where one is running."""
+
+    def __init__(self, definition: JobDefinition[..., R], chosen: EnqueueOptions) -> None:
+        self._bound: BoundJob[P, R] = BoundJob(cast("JobDefinition[P, R]", definition), chosen)
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> SyncJobHandle[R]:
+        """As JobDefinition.enqueue, blocking."""
+        call = self._bound.call(*args, **kwargs)
+        return sync_handle(cast("JobHandle[R]", on_app_sync(lambda app: app.enqueue_calls([call]))[0]))
+
+    def enqueue_many(
+        self, calls: Iterable[Call[R] | tuple[Sequence[Any], Mapping[str, Any]]]
+    ) -> list[SyncJobHandle[R]]:
+        """As JobDefinition.enqueue_many, blocking."""
+        batch = self._bound._calls(calls)
+        return [sync_handle(handle) for handle in on_app_sync(lambda app: app.enqueue_calls(batch))]
+
+
+class JobDefinition(Definition, _Door[P, R]):
+    """A function that is a job: called, it runs here and now; `enqueue` queues it."""
+
+    kind = "job"
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        settings: EnqueueOptions = _NOTHING,
+        executor: ExecutorName | None = None,
+        retry_on: tuple[type[BaseException], ...] | None = None,
+        fail_on: tuple[type[BaseException], ...] = (),
+        middleware: Sequence[Middleware] = (),
+    ) -> None:
+        super().__init__(function, name=name)
+        if executor == "thread" and self.is_async:
+            raise InvalidDefinition(f"{self.name} is `async def`, which runs on the event loop; drop executor='thread'")
+        if executor == "async" and not self.is_async:
+            raise InvalidDefinition(
+                f"{self.name} is a plain function, which would block the event loop; drop executor='async'"
+            )
+        self.settings = settings
+        self.executor: ExecutorName = executor or ("async" if self.is_async else "thread")
+        self.retry_on = retry_on
+        self.fail_on = fail_on
+        self.middleware = tuple(middleware)
+        self._definition = self
+        self._chosen = _NOTHING
+        self._unique_names: list[str] | None = None
+        if callable(settings.unique):
+            self._unique_names = self._match_unique(settings.unique)
+
+    def options(self, **options: Unpack[OptionsDict]) -> BoundJob[P, R]:
+        """This job with options for the calls made through the result; they never mix with the function's arguments.
+
+        >>> await send_email.options(queue="critical", delay=600).enqueue(Email(...))  # doctest: +SKIP
+        """
+        return BoundJob(self, EnqueueOptions.of(options))
+
+    def unique_value(self, options: EnqueueOptions, arguments: Mapping[str, Any]) -> object:
+        """What the unique rule makes of these arguments; None when it is no function."""
+        rule = options.unique
+        if not callable(rule):
+            return None
+        names = self._unique_names if rule is self.settings.unique else self._match_unique(rule)
+        assert names is not None
+        defaults = self.signature.defaults
+        value = rule(*(arguments[name] if name in arguments else defaults.get(name) for name in names))
+        if value is None:
+            raise InvalidArguments(f"{self.name}: the unique rule returned None for these arguments; return a value")
+        return value
+
+    def _match_unique(self, rule: Callable[..., object]) -> list[str]:
+        wanted = list(inspect.signature(rule).parameters)
+        if all(name in self.signature.names for name in wanted):
+            return wanted
+        if len(wanted) <= len(self.signature.names):
+            return self.signature.names[: len(wanted)]
+        raise InvalidDefinition(f"{self.name}: the unique rule takes {len(wanted)} arguments, the job fewer")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in _OTHER_LIBRARIES:
+            raise AttributeError(
+                f"{self.name}.{name}: use `await {self.name}.enqueue(...)`, or {self.name}.sync.enqueue(...)"
+            )
+        raise AttributeError(f"the job {self.__dict__.get('name', '?')} has no attribute {name!r}")
+
+
+class AsyncJobDefinition(JobDefinition[P, R]):
+    """A job written as `async def`."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Runs the function here and now; nothing is queued."""
+        return cast("Coroutine[Any, Any, R]", self.function(*args, **kwargs))
+
+
+class PlainJobDefinition(JobDefinition[P, R]):
+    """A job written as a plain function."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Runs the function here and now; nothing is queued."""
+        return cast("R", self.function(*args, **kwargs))

@@ -1,0 +1,180 @@
+"""The options of a job: what the decorator and `.options()` share, and how they become a NewJob."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, TypedDict
+
+from dispatch import backoff as backoffs
+from dispatch.clock import Duration, seconds
+from dispatch.errors import InvalidArguments
+from dispatch.ids import JobID
+from dispatch.jobs.model import Idempotency, NewJob, OnConflict, Unique, UniqueUntil
+from dispatch.scope import Scope
+
+UniqueRule = bool | str | int | Callable[..., object]
+"""True: unique by all arguments. A function: by what it makes of the arguments. Anything else: by that value."""
+
+LARGEST_READABLE_KEY = 128
+
+
+class OptionsDict(TypedDict, total=False):
+    """The keyword arguments of `@job(...)` and `.options(...)`; durations are seconds, timedelta or "30s"."""
+
+    queue: str
+    priority: int
+    delay: Duration
+    run_at: datetime
+    expires_in: Duration
+    timeout: Duration
+    max_retries: int
+    backoff: backoffs.Strategy
+    unique: UniqueRule
+    on_conflict: OnConflict
+    unique_for: Duration
+    unique_until: UniqueUntil
+    idempotency_key: str
+    tags: Sequence[str]
+    metadata: Mapping[str, Any]
+    scope: Scope
+    keep_result: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnqueueOptions:
+    """Options as given; None means nobody said."""
+
+    queue: str | None = None
+    priority: int | None = None
+    delay: Duration | None = None
+    run_at: datetime | None = None
+    expires_in: Duration | None = None
+    timeout: Duration | None = None
+    max_retries: int | None = None
+    backoff: backoffs.Strategy | None = None
+    unique: UniqueRule | None = None
+    on_conflict: OnConflict | None = None
+    unique_for: Duration | None = None
+    unique_until: UniqueUntil | None = None
+    idempotency_key: str | None = None
+    tags: Sequence[str] | None = None
+    metadata: Mapping[str, Any] | None = None
+    scope: Scope | None = None
+    keep_result: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("delay", "expires_in", "timeout", "unique_for"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _duration(name, value))
+        if self.run_at is not None and self.run_at.tzinfo is None:
+            raise InvalidArguments("run_at has no time zone; use an aware datetime, such as datetime.now(UTC) + ...")
+        if self.max_retries is not None and self.max_retries < 0:
+            raise InvalidArguments(f"max_retries is {self.max_retries}; it cannot be negative")
+        if isinstance(self.tags, str):
+            raise InvalidArguments(f"tags is the text {self.tags!r}; give a list of texts")
+        if self.priority is not None and not -32768 <= self.priority <= 32767:
+            raise InvalidArguments(f"priority is {self.priority}; it must lie between -32768 and 32767")
+
+    def over(self, base: EnqueueOptions) -> EnqueueOptions:
+        """These options where they say something, else those of `base`; metadata and tags add up."""
+        merged = {f: getattr(base, f) if getattr(self, f) is None else getattr(self, f) for f in _FIELDS}
+        if self.delay is not None and self.run_at is None:
+            merged["run_at"] = None
+        if self.run_at is not None and self.delay is None:
+            merged["delay"] = None
+        if base.metadata and self.metadata:
+            merged["metadata"] = {**base.metadata, **self.metadata}
+        if base.tags and self.tags:
+            merged["tags"] = list(dict.fromkeys([*base.tags, *self.tags]))
+        return EnqueueOptions(**merged)
+
+    @classmethod
+    def of(cls, given: OptionsDict) -> EnqueueOptions:
+        """The options in a mapping; a name that is none raises TypeError."""
+        return cls(**given)
+
+
+_FIELDS = tuple(f.name for f in fields(EnqueueOptions))
+_NO_OPTIONS = EnqueueOptions()
+
+
+def build_job(
+    *,
+    name: str,
+    payload: bytes,
+    options: EnqueueOptions,
+    row: EnqueueOptions,
+    scope: Scope,
+    idempotency_ttl: float,
+    unique_value: object = None,
+    default_queue: str = "default",
+    metadata: Mapping[str, Any] | None = None,
+) -> NewJob:
+    """The NewJob of a call.
+
+    `options` decide queue, time and keys; of what a worker can take from its own definition (retries, timeout,
+    backoff, keep_result) only `row`, the options of this very call, is stored.
+    """
+    job_id = JobID.new()
+    if options is _NO_OPTIONS and row is _NO_OPTIONS and unique_value is None and not metadata:
+        return NewJob(job_id, name, payload, default_queue, scope=scope)
+    owner = options.scope if options.scope is not None else scope
+    return NewJob(
+        id=job_id,
+        name=name,
+        payload=payload,
+        queue=options.queue or default_queue,
+        priority=options.priority or 0,
+        run_at=options.run_at.astimezone(UTC) if options.run_at is not None else None,
+        delay=None if options.delay is None else seconds(options.delay),
+        expires_in=None if options.expires_in is None else seconds(options.expires_in),
+        max_retries=row.max_retries,
+        timeout=None if row.timeout is None else seconds(row.timeout),
+        backoff=None if row.backoff is None else backoffs.to_json(row.backoff),
+        keep_result=row.keep_result,
+        metadata={**(options.metadata or {}), **(metadata or {})},
+        tags=tuple(options.tags or ()),
+        scope=owner,
+        unique=_unique(name, payload, options, unique_value, owner),
+        idempotency=_idempotency(name, payload, options, owner, idempotency_ttl),
+    )
+
+
+def _unique(name: str, payload: bytes, options: EnqueueOptions, value: object, scope: Scope) -> Unique | None:
+    rule = options.unique if value is None else value
+    if rule is None or rule is False:
+        return None
+    if rule is True:
+        text = "*" + hashlib.sha256(json.dumps(json.loads(payload), sort_keys=True).encode()).hexdigest()[:32]
+    else:
+        text = str(rule)
+        if len(text) > LARGEST_READABLE_KEY:
+            text = "#" + hashlib.sha256(text.encode()).hexdigest()[:32]
+    return Unique(
+        key=f"{scope.tenant}|{name}|{text}",
+        on_conflict=options.on_conflict or "return",
+        until=options.unique_until or "finish",
+        hold_for=None if options.unique_for is None else seconds(options.unique_for),
+    )
+
+
+def _idempotency(name: str, payload: bytes, options: EnqueueOptions, scope: Scope, ttl: float) -> Idempotency | None:
+    if options.idempotency_key is None:
+        return None
+    fingerprint = hashlib.sha256(name.encode() + b"\0" + payload).hexdigest()
+    return Idempotency(key=f"{scope.tenant}|{options.idempotency_key}", fingerprint=fingerprint, ttl=ttl)
+
+
+def _duration(name: str, value: Duration) -> float:
+    try:
+        result = seconds(value)
+    except (ValueError, TypeError) as error:
+        raise InvalidArguments(f"{name}: {error}") from None
+    if not 0 <= result < float("inf"):
+        raise InvalidArguments(f"{name} is {value!r}; it must be a finite duration that is not negative")
+    return result

@@ -1,0 +1,197 @@
+"""The registry that @job, @workflow, @cron and @lifespan fill."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
+
+from typing_extensions import Unpack
+
+from dispatch.clock import Duration, seconds
+from dispatch.crons.definition import CronDefinition
+from dispatch.crons.model import Misfire, Overlap
+from dispatch.errors import DuplicateName, InvalidDefinition
+from dispatch.jobs.base import Definition
+from dispatch.jobs.definition import AsyncJobDefinition, Call, ExecutorName, JobDefinition, PlainJobDefinition
+from dispatch.jobs.handler import Middleware
+from dispatch.jobs.options import EnqueueOptions, OptionsDict
+from dispatch.workflows.definition import WorkflowDefinition
+
+P = ParamSpec("P")
+R = TypeVar("R")
+D = TypeVar("D", bound="JobDefinition[..., Any] | WorkflowDefinition[..., Any] | CronDefinition")
+F = TypeVar("F", bound="Callable[..., Any]")
+Lifespan = Callable[[], AsyncIterator[Any]]
+
+
+class JobSettings(OptionsDict, total=False):
+    """Everything `@job(...)` takes: a job's default options and what only its definition can say."""
+
+    name: str
+    executor: ExecutorName
+    retry_on: tuple[type[BaseException], ...]
+    fail_on: tuple[type[BaseException], ...]
+    middleware: Sequence[Middleware]
+
+
+_DEFINITION_ONLY = ("name", "executor", "retry_on", "fail_on", "middleware")
+
+
+class JobDecorator(Protocol):
+    """What `@job(...)` with options is."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncJobDefinition[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> PlainJobDefinition[P, R]: ...
+
+
+class Registry:
+    """Definitions by name. One a process by default; make your own to keep applications apart."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, JobDefinition[..., Any]] = {}
+        self.workflows: dict[tuple[str, int], WorkflowDefinition[..., Any]] = {}
+        self.crons: dict[str, CronDefinition] = {}
+        self.lifespans: dict[tuple[str, str], Lifespan] = {}
+
+    def add(self, definition: D) -> D:
+        """Adds a definition. The same function again (reload, `__main__`) replaces itself.
+
+        Raises DuplicateName when another function has that name; both places are named.
+        """
+        known = cast("dict[Any, Any]", self._shelf(definition))
+        key = definition.key if isinstance(definition, WorkflowDefinition) else definition.name
+        present = known.get(key)
+        if present is not None and present.origin != definition.origin:
+            raise DuplicateName(
+                f"two {definition.kind}s are called {definition.name!r}: {present.place} and {definition.place}. "
+                f"Give one of them another name: @{definition.kind}(name=...)"
+            )
+        known[key] = definition
+        return definition
+
+    def names(self) -> Iterator[str]:
+        """The names of the jobs a worker of this registry can run."""
+        return iter(self.jobs)
+
+    @overload
+    def job(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncJobDefinition[P, R]: ...
+    @overload
+    def job(self, function: Callable[P, R], /) -> PlainJobDefinition[P, R]: ...
+    @overload
+    def job(self, function: None = None, /, **settings: Unpack[JobSettings]) -> JobDecorator: ...
+    def job(self, function: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
+        """Makes a function a job: `@job`, or `@job(queue="mailers", max_retries=5, timeout="30s")`.
+
+        Args:
+            settings: the options of JobSettings; durations are seconds, timedelta or text such as "30s".
+
+        Returns:
+            The definition: still callable as before, with `enqueue`, `call`, `options` and `.sync`.
+
+        Raises:
+            InvalidDefinition: an argument's type cannot be stored, or an option makes no sense.
+            DuplicateName: another function has that name.
+        """
+        if function is None:
+            return lambda decorated: self.job(decorated, **settings)  # type: ignore[call-overload]
+        own = {key: settings.pop(key) for key in _DEFINITION_ONLY if key in settings}
+        try:
+            options = EnqueueOptions(**settings)
+        except TypeError as error:
+            known = sorted(JobSettings.__annotations__)
+            raise InvalidDefinition(
+                f"@job on {getattr(function, '__name__', function)!r}: {error}. Options: {known}"
+            ) from None
+        kind = AsyncJobDefinition if inspect.iscoroutinefunction(function) else PlainJobDefinition
+        definition = kind(function, settings=options, **own)
+        _check_arguments(definition)
+        return self.add(definition)
+
+    @overload
+    def workflow(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> WorkflowDefinition[P, R]: ...
+    @overload
+    def workflow(
+        self, function: None = None, /, *, name: str | None = None, version: int = 1
+    ) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], WorkflowDefinition[P, R]]: ...
+    def workflow(
+        self, function: Callable[..., Any] | None = None, /, *, name: str | None = None, version: int = 1
+    ) -> Any:
+        """Declares a workflow under (name, version)."""
+        if function is None:
+            return lambda decorated: self.workflow(decorated, name=name, version=version)  # type: ignore[call-overload]
+        return self.add(WorkflowDefinition(function, name=name, version=version))
+
+    def cron(
+        self,
+        schedule: str,
+        *,
+        name: str | None = None,
+        timezone: str = "UTC",
+        overlap: Overlap = "skip",
+        misfire: Misfire = "once",
+        jitter: Duration = 0,
+        call: Callable[[], Call[Any]] | None = None,
+    ) -> Callable[[F], F]:
+        """Declares a timetable over a function, job or workflow; a plain function becomes a job as well.
+
+        Args:
+            schedule: five or six cron fields, a word such as "@daily", or "@every 30s".
+            name: the entry's name (default: the target's).
+            timezone: IANA name of the zone the fields are read in.
+            call: makes the call, for targets that take arguments.
+        """
+
+        def decorate(target: F) -> F:
+            definition: Any = target
+            if not isinstance(target, Definition):
+                definition = self.job(target)
+            entry = CronDefinition(
+                schedule,
+                definition,
+                name=name,
+                timezone=timezone,
+                overlap=overlap,
+                misfire=misfire,
+                jitter=seconds(jitter),
+                call=call,
+            )
+            self.add(entry)
+            return cast("F", definition)
+
+        return decorate
+
+    def lifespan(self, function: Callable[[], AsyncIterator[R]], /) -> Callable[[], AsyncIterator[R]]:
+        """Declares an async generator that yields one resource (a pool, a client) once per worker process.
+
+        Handlers get it by type: `current_job().resources(Mailer)`.
+        """
+        self.lifespans[(function.__module__, function.__qualname__)] = function
+        return function
+
+    def _shelf(self, definition: Any) -> dict[Any, Any]:
+        if isinstance(definition, JobDefinition):
+            return self.jobs
+        if isinstance(definition, WorkflowDefinition):
+            return self.workflows
+        if isinstance(definition, CronDefinition):
+            return self.crons
+        raise InvalidDefinition(f"{definition!r} is no definition; decorate a function with @job, @workflow or @cron")
+
+
+def _check_arguments(definition: JobDefinition[..., Any]) -> None:
+    """Builds the adapters now where the annotations are known already, so that a bad type fails at import."""
+    try:
+        _ = definition.signature.arguments
+    except InvalidDefinition as error:
+        if "is not defined in" not in str(error):
+            raise
+
+
+default_registry = Registry()
+job = default_registry.job
+workflow = default_registry.workflow
+cron = default_registry.cron
+lifespan = default_registry.lifespan

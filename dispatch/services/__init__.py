@@ -1,0 +1,19 @@
+"""Every verb once: what the CLI, the app and later doors call."""
+
+from dispatch.services.cluster import ClusterService
+from dispatch.services.dlq import DLQService
+from dispatch.services.events import EventService
+from dispatch.services.explain import Explanation, Gate
+from dispatch.services.jobs import JobService, Limits
+from dispatch.services.queues import QueueService
+
+__all__ = [
+    "ClusterService",
+    "DLQService",
+    "EventService",
+    "Explanation",
+    "Gate",
+    "JobService",
+    "Limits",
+    "QueueService",
+]

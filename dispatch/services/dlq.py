@@ -1,0 +1,93 @@
+"""The verbs on dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+from dispatch.dlq.model import DLQEntry, DLQGroup, DLQState, ListOptions
+from dispatch.entity import LARGEST_PAGE, Page, Reply
+from dispatch.errors import AlreadyReplayed, DLQNotFound, DuplicateJob
+from dispatch.ids import DLQID, JobID
+from dispatch.scope import Scope
+from dispatch.store import Store
+
+
+class DLQService:
+    """Look at, replay, discard and purge dead letters."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def get(self, entry_id: DLQID, *, scope: Scope | None = None) -> DLQEntry:
+        """The entry; DLQNotFound when there is none."""
+        entry = await self._store.dlq.get(entry_id, scope=scope)
+        if entry is None:
+            raise _not_found(entry_id)
+        return entry
+
+    async def list(self, options: ListOptions | None = None) -> Page[DLQEntry]:
+        """Entries that match, newest first; by default the open ones."""
+        return await self._store.dlq.list(options or ListOptions())
+
+    async def each(self, options: ListOptions | None = None) -> AsyncIterator[DLQEntry]:
+        """Every entry that matches, page by page; entries decided meanwhile do no harm."""
+        chosen = replace(options or ListOptions(), limit=LARGEST_PAGE, cursor=None)
+        while True:
+            page = await self._store.dlq.list(chosen)
+            for entry in page.items:
+                yield entry
+            if page.next_cursor is None:
+                return
+            chosen = replace(chosen, cursor=page.next_cursor)
+
+    async def groups(self, *, scope: Scope | None = None) -> Sequence[DLQGroup]:
+        """Open entries by job name and error type, largest group first."""
+        return await self._store.dlq.groups(scope=scope)
+
+    async def count(self, options: ListOptions | None = None) -> int:
+        """How many entries match; by default the open ones."""
+        return await self._store.dlq.count(options or ListOptions())
+
+    async def replay(self, entry_id: DLQID, *, scope: Scope | None = None) -> JobID:
+        """Makes one new job from a dead letter, once, and answers its id.
+
+        Raises DLQNotFound; AlreadyReplayed when it was decided before; DuplicateJob when a live job holds its
+        unique key (the entry then stays open).
+        """
+        replayed = await self._store.dlq.replay(entry_id, JobID.new(), scope=scope)
+        if replayed.reply is Reply.MISSING:
+            raise _not_found(entry_id)
+        if replayed.reply is Reply.CONFLICT or replayed.job_id is None:
+            if replayed.state is DLQState.OPEN:
+                raise DuplicateJob(
+                    f"{entry_id} was not replayed: {replayed.job_id} is live and holds the same unique key",
+                    existing=replayed.job_id or "",
+                )
+            as_job = f" as {replayed.job_id}" if replayed.job_id else ""
+            raise AlreadyReplayed(f"{entry_id} was {replayed.state or 'decided'} before{as_job}; an entry is replayed once")
+        return replayed.job_id
+
+    async def discard(self, entry_id: DLQID, *, scope: Scope | None = None) -> None:
+        """Decides that nothing happens with the entry. Raises DLQNotFound, AlreadyReplayed."""
+        reply = await self._store.dlq.discard(entry_id, scope=scope)
+        if reply is Reply.MISSING:
+            raise _not_found(entry_id)
+        if reply is Reply.CONFLICT:
+            raise AlreadyReplayed(f"{entry_id} was decided before; `dispatch dlq show {entry_id}` tells how")
+
+    async def purge(
+        self,
+        *,
+        older_than: float = 0.0,
+        states: Sequence[DLQState] = (),
+        scope: Scope | None = None,
+        limit: int = 1000,
+    ) -> int:
+        """Deletes up to `limit` entries older than that many seconds (empty `states`: in any state), and answers how
+        many; call it again until it answers 0."""
+        return await self._store.dlq.purge(older_than=older_than, states=states, scope=scope, limit=limit)
+
+
+def _not_found(entry_id: DLQID) -> DLQNotFound:
+    return DLQNotFound(f"there is no dead letter {entry_id}; `dispatch dlq list` shows what there is")

@@ -1,0 +1,51 @@
+"""The verbs on events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from dispatch.entity import Page
+from dispatch.errors import EventNotFound, InvalidArguments, PayloadTooLarge
+from dispatch.events.model import Event, ListOptions
+from dispatch.ids import EventID
+from dispatch.jobs.base import NAME
+from dispatch.plugins import PluginManager
+from dispatch.scope import Scope, capture
+from dispatch.store import Store
+
+
+class EventService:
+    """Publish events and look at the log."""
+
+    def __init__(self, store: Store, *, plugins: PluginManager, largest: int) -> None:
+        self._store = store
+        self._plugins = plugins
+        self._largest = largest
+
+    async def publish(self, name: str, payload: Any = None, *, key: str | None = None) -> Event:
+        """Appends an event durably. Raises InvalidArguments, PayloadTooLarge, StoreError."""
+        if not NAME.fullmatch(name):
+            raise InvalidArguments(f"{name!r} is no event name: 1 to 128 of letters, digits and _ . : -")
+        try:
+            data = to_json(payload)
+        except PydanticSerializationError as error:
+            raise InvalidArguments(f"event {name}: the payload cannot be stored as JSON: {error}") from None
+        if len(data) > self._largest:
+            raise PayloadTooLarge(f"event {name}: the payload takes {len(data):,} bytes, more than {self._largest:,}")
+        event = await self._store.events.publish(Event(name=name, payload=data, key=key, scope=capture()))
+        if self._plugins.has("event_published"):
+            self._plugins.background("event_published", event=event)
+        return event
+
+    async def get(self, event_id: EventID, *, scope: Scope | None = None) -> Event:
+        """The event; EventNotFound when there is none."""
+        event = await self._store.events.get(event_id, scope=scope)
+        if event is None:
+            raise EventNotFound(f"there is no event {event_id}")
+        return event
+
+    async def list(self, options: ListOptions | None = None) -> Page[Event]:
+        """Events that match, newest first."""
+        return await self._store.events.list(options or ListOptions())

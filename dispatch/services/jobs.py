@@ -1,0 +1,216 @@
+"""The verbs on jobs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dispatch.clock import boot_seconds, utc_now
+from dispatch.entity import Page, Reply
+from dispatch.errors import (
+    DuplicateJob,
+    InvalidArguments,
+    JobAlreadyComplete,
+    JobNotCancellable,
+    JobNotFound,
+    JobNotRetryable,
+    JobPurged,
+    PayloadTooLarge,
+    WaitTimeout,
+)
+from dispatch.ids import JobID
+from dispatch.jobs.definition import Call
+from dispatch.jobs.model import Attempt, CountOptions, Enqueued, Job, JobState, ListOptions, NewJob
+from dispatch.jobs.options import EnqueueOptions
+from dispatch.plugins import PluginManager
+from dispatch.registry import Registry
+from dispatch.scope import Scope, capture
+from dispatch.services.explain import Explanation, explain
+from dispatch.services.named import named_job
+from dispatch.store import Store
+from dispatch.telemetry import inject
+
+_FIRST_LOOK = 0.002
+_SLOWEST_LOOK = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large things from outside may be, in bytes."""
+
+    payload: int = 256 * 1024
+    metadata: int = 16 * 1024
+    result: int = 1024 * 1024
+    traceback: int = 16 * 1024
+
+
+class JobService:
+    """Enqueue, look at, wait for, explain, cancel and retry jobs."""
+
+    def __init__(
+        self, store: Store, *, registry: Registry, plugins: PluginManager, limits: Limits, idempotency_ttl: float
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._plugins = plugins
+        self._limits = limits
+        self._idempotency_ttl = idempotency_ttl
+
+    async def enqueue(self, calls: Sequence[Call[Any]]) -> list[Enqueued]:
+        """Queues calls in one transaction, all or none, and answers one Enqueued each, in order.
+
+        Raises PayloadTooLarge, InvalidArguments, DuplicateJob, IdempotencyMismatch, StoreError.
+        """
+        scope = capture()
+        metadata = inject({})
+        ttl = self._idempotency_ttl
+        return await self.insert([c.new_job(scope=scope, idempotency_ttl=ttl, metadata=metadata) for c in calls])
+
+    async def enqueue_named(self, name: str, arguments: Any = None, options: EnqueueOptions | None = None) -> Enqueued:
+        """Queues a job by name, without the user's module: queue and argument schema are those that its app announced.
+
+        Args:
+            name: the job's name; an unknown one goes to queue "default" and is validated when a worker loads it.
+            arguments: an object (by parameter name), a list (by position) or None.
+            options: as for `.options(...)`.
+
+        Raises InvalidArguments, PayloadTooLarge, DuplicateJob, IdempotencyMismatch, StoreError.
+        """
+        chosen = options or EnqueueOptions()
+        values = {} if arguments is None else arguments
+        known = self._registry.jobs.get(name)
+        if known is not None:
+            document = known.signature.arrange(values)
+            call = Call(known, known.signature.validate_document(document), chosen)
+            return (await self.enqueue([call]))[0]
+        announced = await self._store.cluster.definition(name)
+        job = named_job(
+            name, values, chosen, announced=announced, scope=capture(), idempotency_ttl=self._idempotency_ttl
+        )
+        return (await self.insert([job]))[0]
+
+    async def insert(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Writes rows that are built already: checks their sizes, asks `job_enqueuing`, tells `job_enqueued`."""
+        if self._plugins.has("job_enqueuing"):
+            jobs = [await self._with_plugin_metadata(job) for job in jobs]
+        for job in jobs:
+            self._check_size(job)
+        answers = await self._store.jobs.enqueue(jobs)
+        if self._plugins.has("job_enqueued"):
+            for job, answer in zip(jobs, answers, strict=True):
+                if answer.created:
+                    self._plugins.background("job_enqueued", job=job)
+        return answers
+
+    async def get(self, job_id: JobID, *, scope: Scope | None = None) -> Job:
+        """The job; JobNotFound when there is none."""
+        job = await self._store.jobs.get(job_id, scope=scope)
+        if job is None:
+            raise _not_found(job_id)
+        return job
+
+    async def list(self, options: ListOptions) -> Page[Job]:
+        """Jobs that match, newest first."""
+        return await self._store.jobs.list(options)
+
+    async def count(self, options: CountOptions) -> dict[JobState, int]:
+        """How many jobs match, by state."""
+        return await self._store.jobs.count(options)
+
+    async def attempts(self, job_id: JobID) -> Sequence[Attempt]:
+        """Its failed and crashed attempts, oldest first."""
+        return await self._store.jobs.attempts(job_id)
+
+    async def cancel(self, job_id: JobID, *, scope: Scope | None = None, reason: str = "cancelled") -> JobState:
+        """Cancels a job: at once when it waits (CANCELLED), by request when it runs (RUNNING).
+
+        Raises JobNotFound, JobAlreadyComplete, JobNotCancellable.
+        """
+        changed = await self._store.jobs.cancel(job_id, scope=scope, reason=reason)
+        if changed.reply is Reply.MISSING or changed.state is None:
+            raise _not_found(job_id)
+        if changed.reply is Reply.CONFLICT:
+            if changed.state is JobState.COMPLETED:
+                raise JobAlreadyComplete(f"{job_id} has completed; there is nothing to cancel")
+            raise JobNotCancellable(f"{job_id} is {changed.state} already; `dispatch job show {job_id}` tells why")
+        if changed.state is JobState.CANCELLED and self._plugins.has("job_cancelled"):
+            self._plugins.background("job_cancelled", job=await self.get(job_id))
+        return changed.state
+
+    async def retry(self, job_id: JobID, *, scope: Scope | None = None) -> JobState:
+        """Runs a failed or cancelled job again as the same row, from a fresh count; a waiting retry is due now.
+
+        Raises JobNotFound, JobAlreadyComplete, JobNotRetryable, DuplicateJob.
+        """
+        changed = await self._store.jobs.retry(job_id, scope=scope)
+        if changed.reply is Reply.MISSING or changed.state is None:
+            raise _not_found(job_id)
+        if changed.reply is Reply.CONFLICT:
+            if changed.state is JobState.COMPLETED:
+                raise JobAlreadyComplete(f"{job_id} has completed; enqueue a new job to run it again")
+            if changed.state.terminal:
+                raise DuplicateJob(f"{job_id} cannot be retried: another live job holds its unique key", existing="")
+            raise JobNotRetryable(f"{job_id} is {changed.state}; only failed, cancelled or retrying jobs can be retried")
+        return changed.state
+
+    async def wait(self, job_id: JobID, *, timeout: float | None = None) -> Job:
+        """Waits at most `timeout` seconds (None: for ever) until the job has ended, and answers its row.
+
+        Raises JobNotFound, JobPurged, WaitTimeout.
+        """
+        deadline = None if timeout is None else boot_seconds() + timeout
+        pause = _FIRST_LOOK
+        seen_before = False
+        while True:
+            version = self._store.wakeups.version
+            job = await self._store.jobs.get(job_id)
+            if job is None:
+                if seen_before:
+                    raise JobPurged(f"{job_id} is gone: retention or an operator removed it")
+                raise _not_found(job_id)
+            if job.state.terminal:
+                return job
+            seen_before = True
+            left = pause if deadline is None else min(pause, deadline - boot_seconds())
+            if left <= 0:
+                raise WaitTimeout(f"{job.name} ({job_id}) is still {job.state} after {timeout:g} s; it goes on")
+            await self._store.wakeups.wait(version, left)
+            pause = min(pause * 1.5, _SLOWEST_LOOK)
+
+    async def explain(self, job_id: JobID, *, scope: Scope | None = None) -> Explanation:
+        """Why the job does or does not run: the gates in order, with evidence. Raises JobNotFound."""
+        job = await self.get(job_id, scope=scope)
+        queue = await self._store.queues.get(job.queue)
+        workers = await self._store.cluster.list(live=True)
+        ahead = await self._store.jobs.ahead(job_id)
+        return explain(job, queue=queue, workers=workers, ahead=ahead, now=utc_now())
+
+    async def _with_plugin_metadata(self, job: NewJob) -> NewJob:
+        additions: dict[str, Any] = {}
+        for answer in await self._plugins.collect("job_enqueuing", job=job):
+            if isinstance(answer, Mapping):
+                additions.update(answer)
+        return replace(job, metadata={**job.metadata, **additions}) if additions else job
+
+    def _check_size(self, job: NewJob) -> None:
+        size = len(job.payload)
+        if size > self._limits.payload:
+            raise PayloadTooLarge(
+                f"{job.name}: the arguments take {size:,} bytes as JSON, more than limits.payload ({self._limits.payload:,}). "
+                "Store the data elsewhere and pass its name or id"
+            )
+        if job.metadata:
+            try:
+                taken = len(json.dumps(job.metadata, allow_nan=False))
+            except (TypeError, ValueError) as error:
+                raise InvalidArguments(f"{job.name}: metadata cannot be stored as JSON: {error}") from None
+            if taken > self._limits.metadata:
+                raise PayloadTooLarge(
+                    f"{job.name}: metadata takes {taken:,} bytes, more than limits.metadata ({self._limits.metadata:,})"
+                )
+
+
+def _not_found(job_id: JobID) -> JobNotFound:
+    return JobNotFound(f"there is no job {job_id}; `dispatch job list` shows what there is")
