@@ -171,9 +171,10 @@ def _explain(error: ErrorDetails, origins: SpelledAs) -> str:
 
 def nearest(wrong: str, valid: list[str]) -> str:
     """What to say about a name that is none of the valid ones."""
-    close = get_close_matches(wrong.lower(), valid, n=1, cutoff=0.5)
+    folded = {name.lower(): name for name in valid}
+    close = get_close_matches(wrong.lower(), folded, n=1, cutoff=0.5)
     if close:
-        return f"did you mean {close[0]!r}?"
+        return f"did you mean {folded[close[0]]!r}?"
     return f"it may be one of {', '.join(valid)}" if valid else "there is no such table"
 
 
