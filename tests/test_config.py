@@ -275,7 +275,7 @@ def test_errors_do_not_print_secrets(tmp_path: Path, text: str) -> None:
     ("written", "seconds"),
     [
         *[(30, 30), (0, 0), (0.4, 0.4), (timedelta(hours=1), 3600), ("12", 12), ("0.4s", 0.4), ("400ms", 0.4)],
-        *[("30s", 30), ("5m", 300), ("2h", 7200), ("1.5H", 5400), ("1h 30m", 5400), ("7d", 604800)],
+        *[("30s", 30), ("5m", 300), ("2h", 7200), ("1.5h", 5400), ("1h30m", 5400), ("7d", 604800)],
     ],
 )
 def test_durations_are_read_as_people_write_them(written: Any, seconds: float) -> None:

@@ -8,12 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
-_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_NUMBER = r"(\d+(?:\.\d+)?|\.\d+)"
-_PART = re.compile(_NUMBER + r"\s*(ms|s|m|h|d|w)\s*", re.ASCII)
-_PLAIN = re.compile(_NUMBER, re.ASCII)
+from dispatch.clock import seconds
+
 _BYTES = {"": 1, "B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
-_SIZE = re.compile(_NUMBER + r"\s*([A-Z]*)", re.ASCII)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Z]*)", re.ASCII)
 
 
 def parse_duration(value: Any) -> timedelta:
@@ -21,32 +19,17 @@ def parse_duration(value: Any) -> timedelta:
 
     ValueError for anything else; a duration is never negative.
     """
-    if isinstance(value, timedelta):
-        duration = value
-    elif isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(_bad_duration(value))
-    else:
-        try:
-            duration = timedelta(seconds=_total_seconds(value) if isinstance(value, str) else value)
-        except (OverflowError, ValueError):
-            raise ValueError(_bad_duration(value)) from None
-    if duration < timedelta(0):
-        raise ValueError(_bad_duration(value))
+    try:
+        if isinstance(value, bool) or not isinstance(value, int | float | str | timedelta):
+            raise ValueError(value)
+        duration = value if isinstance(value, timedelta) else timedelta(seconds=seconds(value))
+        if duration < timedelta(0):
+            raise ValueError(value)
+    except (OverflowError, ValueError):
+        raise ValueError(
+            f'{value!r} is not a duration: write seconds (30, 0.4) or "400ms", "30s", "5m", "2h", "7d", "1h30m"'
+        ) from None
     return duration
-
-
-def _total_seconds(text: str) -> float:
-    text = text.strip().lower()
-    if _PLAIN.fullmatch(text):
-        return float(text)
-    parts = list(_PART.finditer(text))
-    if not parts or "".join(part[0] for part in parts) != text:
-        raise ValueError(text)
-    return sum(float(part[1]) * _SECONDS[part[2]] for part in parts)
-
-
-def _bad_duration(value: Any) -> str:
-    return f'{value!r} is not a duration: write seconds (30, 0.4) or "400ms", "30s", "5m", "2h", "7d", "1h30m"'
 
 
 def format_duration(duration: timedelta) -> str:
