@@ -1,0 +1,170 @@
+"""From what a handler did to what the store is told: pure decisions."""
+
+from __future__ import annotations
+
+import random
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dispatch import backoff as backoffs
+from dispatch.clock import seconds
+from dispatch.errors import Fail, InvalidArguments, Retry, Snooze
+from dispatch.jobs.definition import JobDefinition
+from dispatch.jobs.model import Failure, Job, Transition, Verdict
+
+
+class Wish(StrEnum):
+    """What the handler, or its definition, wants to follow an exception."""
+
+    BACKOFF = "backoff"
+    RETRY = "retry"
+    SNOOZE = "snooze"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """An exception, seen: what it was and what shall follow."""
+
+    failure: Failure
+    wish: Wish = Wish.BACKOFF
+    delay: float = 0.0
+    """RETRY and SNOOZE: seconds."""
+    dead_letter: bool = True
+    """FAIL: whether it becomes a dead letter."""
+    reason: str = "failed"
+
+
+class RemoteFailure(Exception):
+    """Carries what was raised in another process."""
+
+    def __init__(self, raised: Raised) -> None:
+        super().__init__(f"{raised.failure.type}: {raised.failure.message}")
+        self.raised = raised
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What applies where neither the row nor the definition says anything."""
+
+    max_retries: int = 3
+    backoff: backoffs.Strategy = backoffs.default_strategy()
+    traceback_limit: int = 16 * 1024
+    """Bytes of traceback kept with a failure."""
+
+
+def observe(error: BaseException, definition: JobDefinition[..., object] | None, *, limit: int = 16 * 1024) -> Raised:
+    """What an exception of a handler means, by its type and by the definition's retry_on and fail_on."""
+    match error:
+        case RemoteFailure():
+            return error.raised
+        case Snooze():
+            return Raised(failure_of(error, limit=0), Wish.SNOOZE, delay=_delay(error.delay))
+        case Retry(delay=None):
+            return Raised(failure_of(error, limit=limit))
+        case Retry():
+            return Raised(failure_of(error, limit=limit), Wish.RETRY, delay=_delay(error.delay or 0.0))
+        case Fail():
+            return Raised(failure_of(error, limit=limit), Wish.FAIL, dead_letter=error.dead_letter)
+    failure = failure_of(error, limit=limit)
+    if definition is not None:
+        if isinstance(error, definition.fail_on):
+            return Raised(failure, Wish.FAIL)
+        if definition.retry_on is not None and not isinstance(error, definition.retry_on):
+            return Raised(failure, Wish.FAIL)
+    return Raised(failure)
+
+
+def decide(
+    raised: Raised,
+    job: Job,
+    definition: JobDefinition[..., object] | None,
+    policy: Policy,
+    *,
+    rng: Callable[[], float] = random.random,
+) -> Transition:
+    """The transition that follows from what was raised: the row's options win over the definition's, then the app's."""
+    if raised.wish is Wish.SNOOZE:
+        return Transition(job.id, job.epoch, Verdict.SNOOZE, delay=raised.delay)
+    if raised.wish is Wish.FAIL:
+        return _fail(job, raised.failure, raised.reason, dead_letter=raised.dead_letter)
+    settings = definition.settings if definition is not None else None
+    allowed = first(job.max_retries, settings.max_retries if settings else None, policy.max_retries)
+    if job.failures >= allowed:
+        return _fail(job, raised.failure, "exhausted", dead_letter=True)
+    if raised.wish is Wish.RETRY:
+        delay = raised.delay
+    else:
+        chosen = backoffs.from_json(job.backoff) if job.backoff else (settings.backoff if settings else None)
+        delay = (chosen or policy.backoff).delay(job.failures + 1, rng).total_seconds()
+    return Transition(job.id, job.epoch, Verdict.RETRY, delay=max(delay, 0.0), failure=raised.failure)
+
+
+def returned(job: Job, definition: JobDefinition[..., object], value: object, *, limit: int) -> Transition:
+    """The transition of a handler that returned `value`; one that cannot be stored fails the job (the work was done,
+    so it is not repeated)."""
+    if not first(job.keep_result, definition.settings.keep_result, True):
+        return Transition(job.id, job.epoch, Verdict.COMPLETE)
+    if isinstance(value, Stored):
+        data = value.data
+    elif value is None:
+        data = b"null"
+    else:
+        try:
+            data = definition.signature.dump_result(value)
+        except TypeError as error:
+            return not_storable(job, str(error))
+    if len(data) > limit:
+        return not_storable(
+            job, f"the result of {job.name} takes {len(data):,} bytes as JSON, more than limits.result ({limit:,})"
+        )
+    return Transition(job.id, job.epoch, Verdict.COMPLETE, result=data)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A result that is JSON already, from another process."""
+
+    data: bytes
+
+
+def not_storable(job: Job, message: str) -> Transition:
+    """The work was done but its result cannot be kept."""
+    return _fail(job, Failure("ResultNotStorable", message), "result_not_storable", dead_letter=True)
+
+
+def invalid_payload(job: Job, error: InvalidArguments) -> Transition:
+    """The stored arguments do not fit the definition (any more); they go to the dead letters as they are."""
+    return _fail(job, Failure("InvalidArguments", str(error)), "invalid_payload", dead_letter=True)
+
+
+def failure_of(error: BaseException, *, limit: int) -> Failure:
+    """Type, message and traceback of an exception, the traceback cut to its last `limit` bytes."""
+    message = str(error)[:4096]
+    if not limit:
+        return Failure(type(error).__qualname__, message)
+    text = "".join(traceback.format_exception(error))
+    if len(text) > limit:
+        text = "… (cut)\n" + text[-limit:]
+    return Failure(type(error).__qualname__, message, text)
+
+
+def first(*values: object) -> object:  # type: ignore[misc]
+    """The first of the values that is not None."""
+    for value in values:
+        if value is not None:
+            return value
+    return None
+
+
+def _delay(value: object) -> float:
+    try:
+        return max(seconds(value), 0.0)  # type: ignore[arg-type]
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _fail(job: Job, failure: Failure, reason: str, *, dead_letter: bool) -> Transition:
+    return Transition(job.id, job.epoch, Verdict.FAIL, failure=failure, dead_letter=dead_letter, reason=reason)

@@ -1,0 +1,84 @@
+"""A supervised loop: one duty, `run_once` again and again, that backs off when it fails and never dies silently."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+from dispatch.errors import StoreError
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 10.0
+
+
+class Service:
+    """Start, supervise and stop one loop; a subclass says what one round does."""
+
+    name = "service"
+
+    def __init__(self, *, interval: float, logger: logging.Logger, on_death: Callable[[BaseException], None]) -> None:
+        self.interval = interval
+        self._logger = logger
+        self._on_death = on_death
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    async def run_once(self) -> float | None:
+        """Does one round and answers how many seconds to pause (None: `interval`); tests call it directly."""
+        raise AssertionError(f"{type(self).__name__} does not say what a round is")
+
+    def start(self) -> None:
+        """Begins the loop as a task."""
+        self._stopping = False
+        self._task = asyncio.create_task(self._supervise(), name=f"dispatch {self.name}")
+
+    def nudge(self) -> None:
+        """Ends the present pause."""
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """Ends the loop after its present round."""
+        self._stopping = True
+        self._wake.set()
+        task, self._task = self._task, None
+        if task is not None and task is not asyncio.current_task():
+            await asyncio.wait([task])
+
+    async def pause(self, seconds: float) -> None:
+        """Waits that long, or until nudged."""
+        if seconds > 0 and not self._wake.is_set():
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+        self._wake.clear()
+
+    async def _supervise(self) -> None:
+        failures = 0
+        try:
+            while not self._stopping:
+                try:
+                    pause = await self.run_once()
+                except StoreError as error:
+                    failures += 1
+                    self._logger.warning("%s: %s (try %d)", self.name, error, failures)
+                    pause = self._backoff(failures)
+                except Exception:
+                    failures += 1
+                    self._logger.exception("%s failed (try %d)", self.name, failures)
+                    pause = self._backoff(failures)
+                else:
+                    failures = 0
+                if not self._stopping:
+                    await self.pause(self.interval if pause is None else pause)
+        except BaseException as error:
+            self._on_death(error)
+            raise
+
+    @staticmethod
+    def _backoff(failures: int) -> float:
+        return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(failures, 10)) * (0.5 + random.random() / 2)
