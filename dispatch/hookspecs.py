@@ -1,0 +1,160 @@
+"""The hooks: what a plugin may implement, when each is called and with what. This file is the plugin API.
+
+An implementation is a function of the hook's name under `@hookimpl`, in a module or as a method of an object; it takes
+any of the hook's arguments, by name, and may be `async`. Lifecycle hooks are told what has happened: they run after the
+state change, out of band, isolated from the job and from each other. `register_*` hooks are asked once, at start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from dispatch.cluster.model import NewWorker
+    from dispatch.events.model import Event
+    from dispatch.jobs.handler import Middleware
+    from dispatch.jobs.model import Failure, Job, NewJob
+
+GROUP = "dispatch"
+"""The project name for pluggy, and the entry-point group that plugins are found in."""
+
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+
+
+@hookspec
+def job_enqueuing(job: NewJob) -> Mapping[str, Any] | None:
+    """A job is about to be written; the enqueue waits for this hook, so be quick.
+
+    The only hook before a state change. It may return a dict, which is added to the job's metadata. It cannot refuse
+    the job: what it raises is logged and the enqueue goes on.
+
+    Args:
+        job: what will be written.
+    """
+    return None
+
+
+@hookspec
+def job_enqueued(job: NewJob) -> None:
+    """A job was written; not called when a unique or idempotency key answered an existing job instead.
+
+    Args:
+        job: what was written.
+    """
+
+
+@hookspec
+def job_started(job: Job) -> None:
+    """A worker has claimed the job and starts its handler; once for each attempt.
+
+    Args:
+        job: the row as claimed: state running, with worker_id and epoch.
+    """
+
+
+@hookspec
+def job_completed(job: Job, elapsed: float) -> None:
+    """The handler returned and the outcome is stored; not called for a worker that had lost the job meanwhile.
+
+    Args:
+        job: the job, completed.
+        elapsed: seconds that this attempt took.
+    """
+
+
+@hookspec
+def job_failed(job: Job, error: Failure) -> None:
+    """The job failed for good: retries exhausted, `Fail` raised, too many crashes. A failed attempt that will be
+    repeated is `job_retrying` instead.
+
+    Args:
+        job: the job, failed; `job.reason` tells why.
+        error: type, message and traceback of the last failure.
+    """
+
+
+@hookspec
+def job_retrying(job: Job, attempt: int, next_run_at: datetime) -> None:
+    """An attempt failed and another one will follow.
+
+    Args:
+        job: the job, retrying; `job.error` is what went wrong.
+        attempt: the number of the attempt that failed (1 = the first).
+        next_run_at: when the next one is due (aware, UTC).
+    """
+
+
+@hookspec
+def job_dlq(job: Job, error: Failure) -> None:
+    """The job became a dead letter; after `job_failed`, and not called when the job failed without a dead letter.
+
+    Args:
+        job: the job, failed.
+        error: type, message and traceback of the last failure.
+    """
+
+
+@hookspec
+def job_cancelled(job: Job) -> None:
+    """The job ended cancelled: by request, or because it was not started before it expired.
+
+    Args:
+        job: the job, cancelled; `job.reason` tells why.
+    """
+
+
+@hookspec
+def job_stolen(job: Job) -> None:
+    """The job's worker stopped renewing its lease, and another worker took the job away from it.
+
+    Args:
+        job: the job after that: waiting again, or failed when it has crashed too often (`job_failed` follows).
+    """
+
+
+@hookspec
+def worker_started(worker: NewWorker) -> None:
+    """A worker of this process has registered and begins to claim.
+
+    Args:
+        worker: its id, host, pid, queues, names and concurrency.
+    """
+
+
+@hookspec
+def worker_stopped(worker: NewWorker) -> None:
+    """A worker of this process has finished or released all its jobs and signed off.
+
+    Args:
+        worker: as in `worker_started`.
+    """
+
+
+@hookspec
+def event_published(event: Event) -> None:
+    """An event was stored through this app.
+
+    Args:
+        event: name, key, payload and scope.
+    """
+
+
+@hookspec
+def shutdown() -> None:
+    """The app is closing; the store is still open. The last call a plugin gets: flush and let go of resources here."""
+
+
+@hookspec
+def register_middleware() -> list[Middleware] | None:
+    """Asked once, when the app opens: middleware to put around every job, inside Dispatch's own and outside the
+    application's. What it raises stops the start.
+
+    Returns:
+        The middleware, outermost first.
+    """
+    return None
