@@ -22,30 +22,32 @@ class Tracing:
     """
 
     def __init__(self, tracer_provider: TracerProvider) -> None:
-        from opentelemetry import trace
-        from opentelemetry.context import Context
+        from opentelemetry import context, trace
 
         self._trace = trace
-        self._no_parent = Context()
+        self._context = context
+        self._no_parent = context.Context()
         self._tracer = telemetry.tracer(tracer_provider)
 
     async def __call__(self, job: Job, call_next: Next, /) -> Any:
         producer = telemetry.extract(job.metadata)
-        with self._tracer.start_as_current_span(
+        span = self._tracer.start_span(
             f"process {job.queue}",
             context=self._no_parent,
             kind=self._trace.SpanKind.CONSUMER,
             attributes=_attributes(job),
             links=[] if producer is None else [self._trace.Link(producer)],
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            try:
-                return await call_next(job)
-            except BaseException as error:
-                if span.is_recording() and not isinstance(error, Snooze):
-                    self._record(span, error)
-                raise
+        )
+        token = self._context.attach(self._trace.set_span_in_context(span, self._no_parent))
+        try:
+            return await call_next(job)
+        except BaseException as error:
+            if span.is_recording() and not isinstance(error, Snooze):
+                self._record(span, error)
+            raise
+        finally:
+            self._context.detach(token)
+            span.end()
 
     def _record(self, span: Span, error: BaseException) -> None:
         kind = "timeout" if timed_out() else type(error).__qualname__
