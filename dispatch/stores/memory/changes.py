@@ -1,0 +1,123 @@
+"""What people do to jobs: cancel, retry, and replay of a dead letter."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from dispatch.dlq.model import DLQEntry, DLQState, Replayed
+from dispatch.entity import Reply
+from dispatch.ids import DLQID, JobID
+from dispatch.jobs.model import WAITING, Changed, JobState
+from dispatch.scope import Scope
+from dispatch.stores.memory.data import Data, tally_of
+from dispatch.stores.memory.rows import Row, checked_text, copy_json, in_scope
+
+_MISSING = Changed(Reply.MISSING)
+
+
+def cancel(data: Data, job_id: JobID, scope: Scope | None, reason: str, now: datetime) -> Changed:
+    """Ends a waiting job, or asks for the end of a running one."""
+    checked_text(reason, f"the reason for cancelling {job_id}")
+    row = data.rows.get(job_id)
+    if row is None or not in_scope(row.scope, scope):
+        return _MISSING
+    if row.state in WAITING:
+        data.withdraw(row)
+        data.end(row, JobState.CANCELLED, reason, now)
+    elif row.state is JobState.RUNNING:
+        if not row.cancel_requested:
+            row.cancel_requested = True
+            row.cancel_reason = reason
+            row.updated_at = now
+            data.cancelling[row.id] = row
+    else:
+        return Changed(Reply.CONFLICT, row.state)
+    data.signal.bump()
+    return Changed(Reply.APPLIED, row.state)
+
+
+def retry(data: Data, job_id: JobID, scope: Scope | None, now: datetime) -> Changed:
+    """Makes an ended job wait again as if new, or a retrying one due now."""
+    row = data.rows.get(job_id)
+    if row is None or not in_scope(row.scope, scope):
+        return _MISSING
+    if row.state is JobState.RETRYING:
+        ready = tally_of(row).queue.ready
+        ready.remove(row)
+        row.run_at = row.updated_at = now
+        ready.add(row, now)
+    elif row.state in (JobState.FAILED, JobState.CANCELLED) and _live_twin(data, row.unique_key) is None:
+        _start_over(data, row, now)
+    else:
+        return Changed(Reply.CONFLICT, row.state)
+    data.signal.bump()
+    return Changed(Reply.APPLIED, row.state)
+
+
+def replay(data: Data, entry_id: DLQID, new_id: JobID, scope: Scope | None, now: datetime) -> Replayed:
+    """Makes the one new job of a dead letter."""
+    entry = data.letters.get(entry_id)
+    if entry is None or not in_scope(entry.scope, scope):
+        return Replayed(Reply.MISSING)
+    if entry.state is not DLQState.OPEN:
+        reply = Reply.APPLIED if entry.replayed_as == new_id else Reply.CONFLICT
+        return Replayed(reply, entry.replayed_as, entry.state)
+    twin = new_id if new_id in data.rows else _live_twin(data, entry.unique_key)
+    if twin is not None:
+        return Replayed(Reply.CONFLICT, twin, entry.state)
+    row = _row_of_letter(data, entry, new_id, now)
+    data.insert(row, now)
+    data.keys.take(row)
+    entry.state = DLQState.REPLAYED
+    entry.replayed_as = new_id
+    entry.updated_at = now
+    data.signal.bump()
+    return Replayed(Reply.APPLIED, new_id, entry.state)
+
+
+def _start_over(data: Data, row: Row, now: datetime) -> None:
+    entry = data.letters.get(row.letter) if row.letter is not None else None
+    if entry is not None and entry.state is DLQState.OPEN:
+        entry.state = DLQState.RETRIED
+        entry.updated_at = now
+    row.failures = row.crashes = 0
+    row.worker_id = row.last = row.letter = None
+    row.expires_at = row.finished_at = row.reason = row.result = None
+    row.cancel_requested = False
+    row.cancel_reason = None
+    data.keys.take(row)
+    data.wait(row, now, now)
+
+
+def _row_of_letter(data: Data, entry: DLQEntry, new_id: JobID, now: datetime) -> Row:
+    dead = data.rows.get(entry.job_id)
+    return Row(
+        id=new_id,
+        created_at=now,
+        updated_at=now,
+        name=entry.job_name,
+        queue=entry.queue,
+        state=JobState.PENDING,
+        payload=entry.payload,
+        run_at=now,
+        kind=dead.kind if dead is not None else "job",
+        lane=dead.lane if dead is not None else "",
+        priority=entry.priority,
+        max_retries=entry.max_retries,
+        timeout=entry.timeout,
+        backoff=copy_json(entry.backoff),
+        keep_result=entry.keep_result,
+        unique_key=entry.unique_key,
+        effect_key=entry.effect_key,
+        metadata=copy_json(entry.metadata),
+        tags=entry.tags,
+        scope=entry.scope,
+        replay_of=entry.id,
+        lane_given=dead is not None and dead.lane_given,
+        unique_until=dead.unique_until if dead is not None else "finish",
+    )
+
+
+def _live_twin(data: Data, key: str | None) -> JobID | None:
+    hold = data.keys.unique.get(key) if key is not None else None
+    return hold.job_id if hold is not None and hold.live else None

@@ -1,0 +1,201 @@
+"""The shared tables behind every facade of one memory store, and the moves that keep their indexes true."""
+
+from __future__ import annotations
+
+import threading
+from bisect import insort
+from collections.abc import Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import TypeVar
+
+from dispatch.clock import Clock
+from dispatch.cluster.model import Announcement, Leadership, Worker
+from dispatch.dlq.model import DLQEntry
+from dispatch.errors import StoreUnreachable
+from dispatch.events.model import Event
+from dispatch.ids import DLQID, EventID, JobID, WorkerID
+from dispatch.jobs.model import Attempt, JobState
+from dispatch.queues import QueueConfig
+from dispatch.records import Record
+from dispatch.scope import Scope
+from dispatch.stores.memory.keys import Keys
+from dispatch.stores.memory.queue import QueueState
+from dispatch.stores.memory.rows import Row, Tally, TenantCount
+from dispatch.stores.memory.signal import Signal
+from dispatch.stores.memory.stream_log import StreamLogs
+
+Key = TypeVar("Key", bound=str)
+
+
+def insert_sorted(order: list[Key], key: Key) -> None:
+    """Keeps ids sorted; they nearly always arrive in order."""
+    if not order or key > order[-1]:
+        order.append(key)
+    else:
+        insort(order, key)
+
+
+class Data:
+    """Everything that is stored. Touched only inside `Session`, which holds the lock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.lock = threading.RLock()
+        self.signal = Signal()
+        self.rows: dict[JobID, Row] = {}
+        self.row_order: list[JobID] = []
+        self.attempts: dict[JobID, list[Attempt]] = {}
+        self.tallies: dict[tuple[str, str, str, Scope], Tally] = {}
+        self.queues: dict[str, QueueState] = {}
+        self.running: dict[JobID, Row] = {}
+        self.held: dict[WorkerID, dict[JobID, Row]] = {}
+        self.cancelling: dict[JobID, Row] = {}
+        self.keys = Keys()
+        self.letters: dict[DLQID, DLQEntry] = {}
+        self.letter_order: list[DLQID] = []
+        self.events: dict[EventID, Event] = {}
+        self.event_order: list[EventID] = []
+        self.workers: dict[WorkerID, Worker] = {}
+        self.announced: dict[tuple[str, str, int], Announcement] = {}
+        self.leadership: Leadership | None = None
+        self.term = 0
+        self.records: dict[str, dict[str, Record]] = {}
+        self.record_order: dict[str, list[str]] = {}
+        self.streams = StreamLogs()
+
+    def queue(self, name: str) -> QueueState:
+        """The queue's state, made on first use."""
+        state = self.queues.get(name)
+        if state is None:
+            state = self.queues[name] = QueueState(name, QueueConfig(name))
+        return state
+
+    def insert(self, row: Row, now: datetime) -> None:
+        """Adds a new row in its state `pending`."""
+        queue = self.queue(row.queue)
+        if not row.lane_given:
+            row.lane = queue.lane_of(row.scope)
+        key = (row.queue, row.name, row.kind, row.scope)
+        tally = self.tallies.get(key)
+        if tally is None:
+            tenant = queue.tenants.get(row.scope)
+            if tenant is None:
+                tenant = queue.tenants[row.scope] = TenantCount()
+            tally = self.tallies[key] = Tally(queue, row.name, row.kind, row.scope, tenant)
+        tally.counts[row.state] += 1
+        row.tally = tally
+        self.rows[row.id] = row
+        insert_sorted(self.row_order, row.id)
+        queue.ready.add(row, now)
+
+    def to_state(self, row: Row, state: JobState) -> None:
+        """Changes the state and its counts."""
+        counts = tally_of(row).counts
+        counts[row.state] -= 1
+        counts[state] += 1
+        row.state = state
+
+    def start(self, row: Row, worker_id: WorkerID, lease_until: datetime, now: datetime, now_ms: int) -> None:
+        """Makes a row, already out of the ready index, run in the worker's name."""
+        self.to_state(row, JobState.RUNNING)
+        row.worker_id = worker_id
+        row.epoch = max(row.epoch + 1, now_ms)
+        row.started_at = row.updated_at = now
+        row.lease_until = lease_until
+        row.last = None
+        tally = tally_of(row)
+        tally.queue.running += 1
+        tally.tenant.running += 1
+        self.running[row.id] = row
+        held = self.held.get(worker_id)
+        if held is None:
+            held = self.held[worker_id] = {}
+        held[row.id] = row
+        if row.unique_key is not None and row.unique_until == "start":
+            self.keys.give_up(row, now)
+
+    def stop(self, row: Row) -> None:
+        """Takes a running row off its worker's hands; the caller gives it its next state."""
+        tally = tally_of(row)
+        tally.queue.running -= 1
+        tally.tenant.running -= 1
+        del self.running[row.id]
+        if row.worker_id is not None:
+            held = self.held[row.worker_id]
+            del held[row.id]
+            if not held:
+                del self.held[row.worker_id]
+        self.cancelling.pop(row.id, None)
+        row.lease_until = None
+
+    def wait(self, row: Row, run_at: datetime, now: datetime) -> None:
+        """Makes a stopped row wait: `retrying` once it failed or crashed, else `pending`."""
+        self.to_state(row, JobState.RETRYING if row.failures or row.crashes else JobState.PENDING)
+        row.run_at = run_at
+        row.updated_at = now
+        tally_of(row).queue.ready.add(row, now)
+
+    def withdraw(self, row: Row) -> None:
+        """Takes a waiting row out of the ready index, or from behind the job it waits for."""
+        if row.behind is not None:
+            holder = self.rows.get(row.behind)
+            if holder is not None:
+                holder.successor = None
+            row.behind = None
+        else:
+            tally_of(row).queue.ready.remove(row)
+
+    def end(self, row: Row, state: JobState, reason: str | None, now: datetime) -> None:
+        """Gives a stopped or withdrawn row its terminal state, frees its key, sets its successor free."""
+        self.to_state(row, state)
+        row.reason = reason
+        row.finished_at = row.updated_at = now
+        row.set_aside = False
+        if row.unique_key is not None:
+            self.keys.give_up(row, now)
+            if row.successor is not None:
+                successor = self.rows[row.successor]
+                row.successor = None
+                successor.behind = None
+                successor.updated_at = now
+                self.keys.take(successor)
+                tally_of(successor).queue.ready.add(successor, now)
+
+    def bring_back(self, queues: Sequence[str] | None, names: Sequence[str], now: datetime) -> int:
+        """Returns rows of these names that were set aside, in these queues (None: in all); answers how many."""
+        count = 0
+        for queue in list(self.queues.values()) if queues is None else [self.queue(name) for name in queues]:
+            for name in names:
+                for row in queue.ready.aside.pop(name, {}).values():
+                    row.set_aside = False
+                    row.updated_at = now
+                    queue.ready.add(row, now)
+                    count += 1
+        return count
+
+
+def tally_of(row: Row) -> Tally:
+    """The row's tally; every stored row has one."""
+    assert row.tally is not None
+    return row.tally
+
+
+class Session:
+    """One facade's way to the data: `with session as data:` is one atomic act on an open store."""
+
+    __slots__ = ("data", "opened")
+
+    def __init__(self, data: Data) -> None:
+        self.data = data
+        self.opened = False
+
+    def __enter__(self) -> Data:
+        self.data.lock.acquire()
+        if not self.opened:
+            self.data.lock.release()
+            raise StoreUnreachable("The memory store is not open; call `await store.open()` first. Nothing was done")
+        return self.data
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.data.lock.release()

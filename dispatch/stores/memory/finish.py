@@ -1,0 +1,168 @@
+"""Ways out of `running`: what a transition or a lapsed lease makes of a row, and the dead letter it may leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from dispatch.dlq.model import DLQEntry, DLQState
+from dispatch.entity import Reply
+from dispatch.ids import DLQID, WorkerID
+from dispatch.jobs.model import Attempt, Failure, Finished, JobState, Stolen, Transition, Verdict
+from dispatch.stores.memory.data import Data, insert_sorted
+from dispatch.stores.memory.enqueue import enqueue_followups, new_row
+from dispatch.stores.memory.rows import (
+    Row,
+    checked_bytes,
+    checked_failure,
+    checked_text,
+    copy_job,
+    copy_json,
+    later,
+)
+
+_MISSING = Finished(Reply.MISSING)
+_COMPLETED = Finished(Reply.APPLIED, JobState.COMPLETED)
+_WORKER_LOST = "worker_lost"
+
+
+def finish(data: Data, worker_id: WorkerID, transitions: Sequence[Transition], now: datetime) -> list[Finished]:
+    """Checks that everything can be stored, then applies each transition that its fence allows."""
+    for transition in transitions:
+        _check(transition, now)
+    answers = [_finish_one(data, worker_id, transition, now) for transition in transitions]
+    data.signal.bump()
+    return answers
+
+
+def _check(transition: Transition, now: datetime) -> None:
+    if transition.result is not None:
+        checked_bytes(transition.result, f"the result of job {transition.job_id}")
+    if transition.failure is not None:
+        checked_failure(transition.failure, f"job {transition.job_id}")
+    if transition.reason is not None:
+        checked_text(transition.reason, f"the reason of job {transition.job_id}")
+    if transition.delay:
+        later(now, transition.delay, f"the delay of job {transition.job_id}")
+    for new in transition.then:
+        new_row(new, now)
+
+
+def _finish_one(data: Data, worker_id: WorkerID, transition: Transition, now: datetime) -> Finished:
+    row = data.rows.get(transition.job_id)
+    if row is None:
+        return _MISSING
+    epoch, verdict = transition.epoch, transition.verdict
+    if row.state is not JobState.RUNNING or row.epoch != epoch or row.worker_id != worker_id:
+        if row.epoch == epoch and row.last == (worker_id, epoch, verdict):
+            return Finished(Reply.APPLIED, row.state, row.letter)
+        return Finished(Reply.STALE, row.state)
+    data.stop(row)
+    row.last = (worker_id, epoch, verdict)
+    row.letter = None
+    if verdict is Verdict.COMPLETE:
+        row.result = transition.result
+        data.end(row, JobState.COMPLETED, transition.reason, now)
+    else:
+        _settle(data, row, transition, now)
+    if transition.then:
+        enqueue_followups(data, transition.then, now)
+    if verdict is Verdict.COMPLETE:
+        return _COMPLETED
+    return Finished(Reply.APPLIED, row.state, row.letter)
+
+
+def _settle(data: Data, row: Row, transition: Transition, now: datetime) -> None:
+    """Every verdict but COMPLETE, on a row that was just stopped."""
+    verdict, failure = transition.verdict, transition.failure
+    if failure is not None:
+        record_attempt(data, row, "failed", failure, now)
+    if verdict is Verdict.RETRY or (verdict is Verdict.FAIL and failure is not None):
+        row.failures += 1
+    if row.cancel_requested:
+        data.end(row, JobState.CANCELLED, row.cancel_reason, now)
+        return
+    match verdict:
+        case Verdict.FAIL:
+            data.end(row, JobState.FAILED, transition.reason, now)
+            if transition.dead_letter:
+                bury(data, row, transition.reason or "failed", now)
+        case Verdict.CANCEL:
+            data.end(row, JobState.CANCELLED, transition.reason or "cancelled", now)
+        case Verdict.RELEASE:
+            data.wait(row, row.run_at, now)
+        case _:
+            data.wait(row, now + timedelta(seconds=transition.delay), now)
+
+
+def steal(data: Data, limit: int, max_crashes: int, delays: Sequence[float], now: datetime) -> list[Stolen]:
+    """Takes rows with a lapsed lease, longest lapsed first, from whoever held them."""
+    due = [later(now, delay, "a delay of the steal") for delay in delays] or [now]
+    lapsed = [row for row in data.running.values() if row.lease_until is not None and row.lease_until <= now]
+    lapsed.sort(key=lambda row: (row.lease_until, row.id))
+    stolen = []
+    for row in lapsed[: max(0, limit)]:
+        from_worker = row.worker_id
+        failure = Failure("WorkerLost", f"worker {from_worker} stopped renewing its lease while it ran this job")
+        record_attempt(data, row, "crashed", failure, now)
+        data.stop(row)
+        row.worker_id = None
+        row.letter = None
+        row.crashes += 1
+        if row.cancel_requested:
+            data.end(row, JobState.CANCELLED, row.cancel_reason, now)
+        elif row.crashes > max_crashes:
+            data.end(row, JobState.FAILED, _WORKER_LOST, now)
+            bury(data, row, _WORKER_LOST, now)
+        else:
+            data.wait(row, due[min(row.crashes, len(due)) - 1], now)
+        stolen.append(Stolen(copy_job(row), from_worker, row.letter))
+    if stolen:
+        data.signal.bump()
+    return stolen
+
+
+def record_attempt(data: Data, row: Row, kind: str, failure: Failure, now: datetime) -> None:
+    """Keeps the failure as the row's error and in its history."""
+    row.error = failure
+    attempt = Attempt(
+        number=row.failures + 1,
+        kind="crashed" if kind == "crashed" else "failed",
+        failure=failure,
+        worker_id=row.worker_id,
+        epoch=row.epoch,
+        started_at=row.started_at,
+        ended_at=now,
+    )
+    data.attempts.setdefault(row.id, []).append(attempt)
+
+
+def bury(data: Data, row: Row, reason: str, now: datetime) -> None:
+    """Makes the dead letter of a row that has just failed for good."""
+    entry = DLQEntry(
+        id=DLQID.new(),
+        created_at=now,
+        updated_at=now,
+        job_id=row.id,
+        job_name=row.name,
+        queue=row.queue,
+        state=DLQState.OPEN,
+        reason=reason,
+        error=row.error,
+        payload=row.payload,
+        failures=row.failures,
+        crashes=row.crashes,
+        priority=row.priority,
+        max_retries=row.max_retries,
+        timeout=row.timeout,
+        backoff=None if row.backoff is None else copy_json(row.backoff),
+        keep_result=row.keep_result,
+        unique_key=row.unique_key,
+        effect_key=row.effect_key,
+        metadata=copy_json(row.metadata),
+        tags=row.tags,
+        scope=row.scope,
+    )
+    row.letter = entry.id
+    data.letters[entry.id] = entry
+    insert_sorted(data.letter_order, entry.id)
