@@ -344,6 +344,18 @@ async def test_drain_gives_up_and_cancels_what_is_left(
     assert await manager.drain(5) == 0
 
 
+async def test_a_hook_that_drains_does_not_wait_for_itself(manager: PluginManager) -> None:
+    left: list[int] = []
+
+    async def closes() -> None:
+        left.append(await manager.drain(3600))
+
+    manager.register(plugin(shutdown=closes))
+    manager.background("shutdown")
+    await asyncio.wait_for(manager.drain(5), 10)
+    assert left == [0]
+
+
 async def test_background_makes_no_task_for_a_hook_that_nobody_implements(manager: PluginManager) -> None:
     before = asyncio.all_tasks()
     manager.background("job_started", job="j")

@@ -55,6 +55,7 @@ async def test_an_attempt_is_a_consumer_span_with_the_documented_attributes(
     (span,) = exporter.get_finished_spans()
     assert (span.name, span.kind, span.parent, span.links) == ("process mails", trace.SpanKind.CONSUMER, None, ())
     assert current[0].get_span_context() == span.context
+    assert not trace.get_current_span().get_span_context().is_valid
     assert dict(span.attributes or {}) == {
         "messaging.system": "dispatch",
         "messaging.operation.name": "process",
