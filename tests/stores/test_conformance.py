@@ -1,0 +1,64 @@
+"""The public conformance suite over our own stores, and the suite's own promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dispatch.clock import ManualClock
+from dispatch.store import Store
+from dispatch.stores.memory import MemoryStore
+from dispatch.stores.sqlite import SQLiteStore
+from dispatch.testing.conformance import STORE_INVARIANTS, Case, Env, cases, verify
+from dispatch.testing.conformance.suite import StoreConformance
+
+
+class TestMemory(StoreConformance):
+    async def make_store(self, clock: ManualClock) -> Store:
+        return MemoryStore(clock=clock)
+
+
+class TestSQLite(StoreConformance):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+
+    async def make_store(self, clock: ManualClock) -> Store:
+        return SQLiteStore(self.folder / "store.db", clock=clock)
+
+
+@pytest.mark.parametrize("invariant", STORE_INVARIANTS)
+def test_every_invariant_that_a_store_can_break_has_a_case(invariant: str) -> None:
+    assert cases(invariant), f"no conformance case proves {invariant}"
+
+
+def test_every_case_is_named_as_a_sentence_of_its_own() -> None:
+    titles = [case.title for case in cases()]
+    assert len(titles) > 150
+    assert all(len(title.split()) >= 3 for title in titles)
+
+
+async def test_verify_tells_what_failed_and_goes_on() -> None:
+    async def wrong(env: Env) -> None:
+        assert await env.claim(1), "nothing was there"
+
+    async def broken(env: Env) -> None:
+        raise RuntimeError("oh")
+
+    async def make_store(clock: ManualClock) -> Store:
+        return MemoryStore(clock=clock)
+
+    own = [Case("own.wrong", ("I7",), wrong), Case("own.broken", (), broken)]
+    results = await verify(make_store, [*own, *cases("I26")])
+    assert [result.passed for result in results[:2]] == [False, False]
+    assert "nothing was there" in results[0].error
+    assert results[1].error.startswith("RuntimeError: oh")
+    assert all(result.passed for result in results[2:])
+
+
+def test_the_cases_need_neither_pytest_nor_a_test_framework() -> None:
+    code = "import sys; from dispatch.testing.conformance import cases; cases(); print(sorted({'pytest', 'hypothesis'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
