@@ -7,6 +7,7 @@ import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -226,6 +227,13 @@ def test_a_relative_sqlite_path_belongs_to_the_file_that_names_it(tmp_path: Path
     )
     for url in ("sqlite:////abs/a.db", "sqlite:///:memory:", "sqlite://", "memory://", "postgresql://h/db"):
         assert loaded(tmp_path, overrides={"store": url}).config.store == url
+
+
+def test_a_folder_with_odd_characters_stays_one_path_in_the_url(tmp_path: Path) -> None:
+    folder = tmp_path / "a b%41?c"
+    folder.mkdir()
+    assert unquote(loaded(folder).config.store) == f"sqlite:///{folder}/dispatch.db"
+    assert "?" not in loaded(folder).config.store
 
 
 def test_masking_hides_what_must_not_be_shown() -> None:

@@ -185,4 +185,7 @@ def _with_secrets(value: Any, env: Mapping[str, str], origins: Origins, at: Key 
 
 def _absolute(store: str, folder: Path) -> str:
     match = _RELATIVE_SQLITE.fullmatch(store)
-    return f"{match[1]}{folder / match[2]}{match[3] or ''}" if match else store
+    if match is None:
+        return store
+    escaped = Path(re.sub("[%?#]", lambda character: f"%{ord(character[0]):02X}", str(folder)))
+    return f"{match[1]}{escaped / match[2]}{match[3] or ''}"
