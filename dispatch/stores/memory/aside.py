@@ -11,7 +11,7 @@ from dispatch.stores.memory.data import Data
 
 def is_live(worker: Worker, now: datetime) -> bool:
     """Whether the worker is not retired and was heard of within its lease."""
-    return worker.state is not WorkerState.DEAD and worker.last_seen + timedelta(seconds=worker.lease) > now
+    return worker.state is not WorkerState.DEAD and worker.last_seen + timedelta(seconds=worker.lease) >= now
 
 
 def quarantined(data: Data, queues: Collection[str], names: Collection[str], due_for: float, now: datetime) -> bool:
@@ -26,7 +26,7 @@ def quarantined(data: Data, queues: Collection[str], names: Collection[str], due
 
 
 def set_aside(data: Data, due_for: float, limit: int, now: datetime) -> int:
-    """Takes jobs that nobody serves from the heads of their lanes."""
+    """Takes jobs that nobody serves out of their lanes, from the heads on."""
     due_by = now - timedelta(seconds=due_for)
     served = {
         (queue, name)
@@ -36,19 +36,19 @@ def set_aside(data: Data, due_for: float, limit: int, now: datetime) -> int:
         for name in worker.names
     }
     count = 0
-    for queue in data.queues.values():
-        ready = queue.ready
-        unserved = [name for name in {**ready.due, **ready.scheduled} if (queue.name, name) not in served]
+    for name in sorted(data.queues):
+        ready = data.queues[name].ready
+        unserved = [job_name for job_name in {**ready.due, **ready.scheduled} if (name, job_name) not in served]
         ready.promote(unserved, now)
-        for name in unserved:
-            for heap in list(ready.due.get(name, {}).values()):
-                while count < limit and (entry := heap.peek()) is not None and entry[4].run_at <= due_by:
-                    row = entry[4]
-                    heap.pop()
-                    row.set_aside = True
-                    row.updated_at = now
-                    ready.add(row, now)
-                    count += 1
+        heaps = [heap for job_name in unserved for heap in ready.due.get(job_name, {}).values()]
+        waiting = [row for heap in heaps for row in heap.rows() if row.run_at <= due_by]
+        waiting.sort(key=lambda row: (row.lane, -row.priority, row.run_at, row.id))
+        for row in waiting[: max(0, limit - count)]:
+            ready.remove(row)
+            row.set_aside = True
+            row.updated_at = now
+            ready.add(row, now)
+            count += 1
     if count:
         data.signal.bump()
     return count

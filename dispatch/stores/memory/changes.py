@@ -28,8 +28,8 @@ def cancel(data: Data, job_id: JobID, scope: Scope | None, reason: str, now: dat
         if not row.cancel_requested:
             row.cancel_requested = True
             row.cancel_reason = reason
-            row.updated_at = now
             data.cancelling[row.id] = row
+        row.updated_at = now
     else:
         return Changed(Reply.CONFLICT, row.state)
     data.signal.bump()
@@ -81,7 +81,7 @@ def _start_over(data: Data, row: Row, now: datetime) -> None:
         entry.state = DLQState.RETRIED
         entry.updated_at = now
     row.failures = row.crashes = 0
-    row.worker_id = row.last = row.letter = None
+    row.last = row.letter = None
     row.expires_at = row.finished_at = row.reason = row.result = None
     row.cancel_requested = False
     row.cancel_reason = None

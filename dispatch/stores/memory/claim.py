@@ -148,7 +148,7 @@ class LaneCursor:
         while taken < wanted and self._heads and claim.may_expire:
             entry, heap = self._heads[0]
             row = entry[4]
-            if row.expires_at is not None and row.expires_at <= now and row.started_at is None:
+            if row.expires_at is not None and row.expires_at < now and row.started_at is None:
                 heap.pop()
                 claim.expire(row)
             elif row.run_at > now:  # the clock was set back after the row had become due
@@ -174,6 +174,6 @@ class LaneCursor:
 
 
 def tenant_full(queue: QueueState, row: Row) -> bool:
-    """Whether the row's tenant has all the slots it may have in the queue."""
+    """Whether the row's tenant has all the slots it may have in the queue; nobody's jobs have no such limit."""
     limit = queue.config.tenant_concurrency
-    return limit is not None and tally_of(row).tenant.running >= limit
+    return limit is not None and bool(row.scope) and tally_of(row).tenant.running >= limit

@@ -97,10 +97,11 @@ class MemoryCluster:
         with self._session as data:
             for definition in stored:
                 data.announced[definition.name, definition.kind, definition.version] = definition
-            served = {
-                name for worker in data.workers.values() if is_live(worker, data.clock.now()) for name in worker.names
-            }
-            data.bring_back(None, [d.name for d in stored if d.kind != "cron" and d.name in served], data.clock.now())
+            now = data.clock.now()
+            announced = {definition.name for definition in stored if definition.kind != "cron"}
+            for worker in data.workers.values():
+                if is_live(worker, now):
+                    data.bring_back(worker.queues, [name for name in worker.names if name in announced], now)
             data.signal.bump()
 
     async def definition(self, name: str) -> Announcement | None:

@@ -132,6 +132,7 @@ class Data:
     def wait(self, row: Row, run_at: datetime, now: datetime) -> None:
         """Makes a stopped row wait: `retrying` once it failed or crashed, else `pending`."""
         self.to_state(row, JobState.RETRYING if row.failures or row.crashes else JobState.PENDING)
+        row.worker_id = None
         row.run_at = run_at
         row.updated_at = now
         tally_of(row).queue.ready.add(row, now)

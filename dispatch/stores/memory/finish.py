@@ -62,7 +62,9 @@ def _finish_one(data: Data, worker_id: WorkerID, transition: Transition, now: da
     row.letter = None
     if verdict is Verdict.COMPLETE:
         row.result = transition.result
-        data.end(row, JobState.COMPLETED, transition.reason, now)
+        if transition.failure is not None:
+            record_attempt(data, row, "failed", transition.failure, now)
+        data.end(row, JobState.COMPLETED, None, now)
     else:
         _settle(data, row, transition, now)
     if transition.then:
@@ -98,12 +100,14 @@ def _settle(data: Data, row: Row, transition: Transition, now: datetime) -> None
 def steal(data: Data, limit: int, max_crashes: int, delays: Sequence[float], now: datetime) -> list[Stolen]:
     """Takes rows with a lapsed lease, longest lapsed first, from whoever held them."""
     due = [later(now, delay, "a delay of the steal") for delay in delays] or [now]
-    lapsed = [row for row in data.running.values() if row.lease_until is not None and row.lease_until <= now]
+    lapsed = [row for row in data.running.values() if row.lease_until is not None and row.lease_until < now]
     lapsed.sort(key=lambda row: (row.lease_until, row.id))
     stolen = []
     for row in lapsed[: max(0, limit)]:
         from_worker = row.worker_id
-        failure = Failure("WorkerLost", f"worker {from_worker} stopped renewing its lease while it ran this job")
+        failure = Failure(
+            "WorkerLost", f"worker {from_worker} was lost while it ran this job (crash {row.crashes + 1})"
+        )
         record_attempt(data, row, "crashed", failure, now)
         data.stop(row)
         row.worker_id = None
