@@ -1,0 +1,68 @@
+"""Opens a store by its URL; each backend is imported only when it is asked for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+from dispatch.clock import Clock
+from dispatch.errors import ConfigError
+from dispatch.store import Store
+
+
+def _memory(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **options: Any) -> Store:
+    from dispatch.stores.memory import MemoryStore
+
+    if rest:
+        raise ConfigError(f"memory://{rest} names a place, but a memory store has none; write memory://")
+    return MemoryStore(clock=clock, **options)
+
+
+def _sqlite(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **options: Any) -> Store:
+    from dispatch.stores.sqlite import SQLiteStore
+
+    path = unquote(rest.removeprefix("/"))
+    if not rest.startswith("/") or not path:
+        raise ConfigError(
+            f"sqlite://{rest} names no file; write sqlite:///jobs.db (relative), "
+            "sqlite:////var/lib/jobs.db (absolute), or memory:// for a store without a file"
+        )
+    return SQLiteStore(path, migrate=migrate, clock=clock, **options)
+
+
+_SCHEMES: dict[str, Callable[..., Store]] = {"memory": _memory, "sqlite": _sqlite}
+
+
+def schemes() -> tuple[str, ...]:
+    """The URL schemes that `open_store` knows."""
+    return tuple(_SCHEMES)
+
+
+def open_store(
+    url: str, *, namespace: str = "dispatch", migrate: str = "auto", clock: Clock | None = None, **options: Any
+) -> Store:
+    """The store at `url`, not yet opened: `memory://`, `sqlite:///relative.db` or `sqlite:////absolute.db`.
+
+    Args:
+        url: where the data is.
+        namespace: separates applications on one server; a file or a process's memory is a namespace by itself.
+        migrate: "auto" brings an empty or older store to this library's schema when it is opened, "never" does not.
+        clock: what the store takes for now; the wall clock unless a test says otherwise.
+        options: what only that backend knows, such as `synchronous` or `busy_timeout` (seconds) for SQLite.
+
+    Raises:
+        ConfigError: the scheme is unknown, or the URL or an option makes no sense to it.
+    """
+    scheme, separator, rest = url.partition("://")
+    maker = _SCHEMES.get(scheme) if separator else None
+    if maker is None:
+        near = difflib.get_close_matches(scheme, _SCHEMES, n=1)
+        hint = f"did you mean {near[0]}://? " if near else ""
+        known = ", ".join(f"{name}://" for name in _SCHEMES)
+        raise ConfigError(f"store {scheme + separator!r}…: no such kind of store; {hint}known are {known}")
+    try:
+        return maker(rest, namespace=namespace, migrate=migrate, clock=clock, **options)
+    except TypeError as error:
+        raise ConfigError(f"store {scheme}://: an option does not fit: {error}") from error

@@ -1,0 +1,45 @@
+"""Cancel and retry: what people ask of a job, whatever state it is in."""
+
+from __future__ import annotations
+
+from dispatch.entity import Reply
+from dispatch.ids import JobID
+from dispatch.jobs.model import WAITING, Changed, JobState
+from dispatch.scope import Scope
+from dispatch.stores.sql import unique
+from dispatch.stores.sql.plan import Do, Plan, Rows, first
+from dispatch.stores.sql.rows import job_of, scope_params
+
+
+def cancel(job_id: JobID, scope: Scope | None, reason: str, now: int) -> Plan[Changed]:
+    """The plan of JobStore.cancel."""
+    row = first((yield Rows("get_job", {"id": str(job_id), **scope_params(scope)})))
+    if row is None:
+        return Changed(Reply.MISSING)
+    job = job_of(row)
+    params = {"id": str(job_id), "reason": reason, "now": now}
+    if job.state is JobState.RUNNING:
+        yield Do("request_cancel", params)
+        return Changed(Reply.APPLIED, JobState.RUNNING)
+    if job.state not in WAITING:
+        return Changed(Reply.CONFLICT, job.state)
+    yield Do("cancel_waiting", params)
+    if job.unique_key is not None:
+        yield from unique.give_up(job.unique_key, job_id, now)
+    return Changed(Reply.APPLIED, JobState.CANCELLED)
+
+
+def retry(job_id: JobID, scope: Scope | None, now: int) -> Plan[Changed]:
+    """The plan of JobStore.retry."""
+    row = first((yield Rows("get_job", {"id": str(job_id), **scope_params(scope)})))
+    if row is None:
+        return Changed(Reply.MISSING)
+    job = job_of(row)
+    if job.state is JobState.RETRYING:
+        yield Do("hurry_retry", {"id": str(job_id), "now": now})
+        return Changed(Reply.APPLIED, JobState.RETRYING)
+    if job.state not in (JobState.FAILED, JobState.CANCELLED) or not (yield from unique.take_again(job_id, now)):
+        return Changed(Reply.CONFLICT, job.state)
+    yield Do("revive_job", {"id": str(job_id), "now": now})
+    yield Do("close_dead_letters", {"job_id": str(job_id), "now": now})
+    return Changed(Reply.APPLIED, JobState.PENDING)

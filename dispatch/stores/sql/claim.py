@@ -1,0 +1,285 @@
+"""Claim: walks queues, lanes and priorities through the ready index and makes due rows running."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dispatch.clock import from_micros
+from dispatch.ids import WorkerID
+from dispatch.jobs.model import Claimed, Job, JobState
+from dispatch.scope import Scope
+from dispatch.stores.sql import unique
+from dispatch.stores.sql.limits import UNLIMITED, Gate, gates
+from dispatch.stores.sql.plan import Do, Many, Plan, Rows, first
+from dispatch.stores.sql.rows import job_of, names_text, span
+
+_CLAIM = ("worker_id", "epoch_floor", "lease_until", "now", "seq")
+_EXPIRE = ("now", "seq")
+_STARTED_AT, _EXPIRES_AT, _UNIQUE_KEY, _APP, _ORG = 16, 19, 30, 34, 35
+"""Places in `job_columns`."""
+_MIXED_CHUNK = 200
+_LANES_AT_ONCE = 256
+
+
+@dataclass(slots=True)
+class Claim:
+    """One claim under way: what was asked, what was taken."""
+
+    worker_id: WorkerID
+    queues: Mapping[str, int]
+    names: Collection[str]
+    limit: int
+    lease: float
+    now: int
+    rotation: dict[str, str]
+    """The lane of each queue that this process served last."""
+    jobs: list[Job] = field(default_factory=list)
+    expired: list[Job] = field(default_factory=list)
+    names_json: str = ""
+    running: dict[str, dict[tuple[str, str], int]] = field(default_factory=dict)
+    """Running jobs by tenant, of tenant-limited queues."""
+
+    def __post_init__(self) -> None:
+        self.names_json = names_text(self.names)
+
+    @property
+    def wanted(self) -> int:
+        return self.limit - len(self.jobs)
+
+    def peek(self) -> Plan[Claimed | None]:
+        """None when there is something to claim; else the answer of an empty claim. Only reads."""
+        if self.limit <= 0 or not self.names:
+            return self._answer(None)
+        found = yield from gates([queue for queue, share in self.queues.items() if share > 0], self.now)
+        next_due: int | None = None
+        for gate in found.values():
+            due = yield from self._next_due(gate, 0)
+            if due is not None and due <= self.now:
+                return None
+            next_due = earlier(next_due, due)
+        return self._answer(next_due)
+
+    def quarantine_due(self) -> Plan[Claimed | None]:
+        """As peek, for quarantined rows: None when one is due; else only their next time."""
+        next_due: int | None = None
+        for queue in self.queues:
+            rows = yield Rows("quarantined_next", {"queue": queue, "names": self.names_json})
+            due = rows[0][0]
+            if due is not None and due <= self.now:
+                return None
+            next_due = earlier(next_due, due)
+        return self._answer(next_due)
+
+    def run(self, alone: bool) -> Plan[Claimed]:
+        """The plan of JobStore.claim."""
+        if self.limit <= 0 or not self.names:
+            return self._answer(None)
+        open_gates = yield from gates([queue for queue, share in self.queues.items() if share > 0], self.now)
+        if alone and (yield from self._take_quarantined(open_gates)):
+            return self._answer(None)
+        shares = {queue: min(self.queues[queue], open_gates[queue].room) for queue in open_gates}
+        equal = max(1, self.limit // max(1, len(shares)))
+        for most in (equal, UNLIMITED):
+            for queue in shares:
+                n = min(shares[queue], self.wanted, most)
+                if n > 0:
+                    taken = yield from self._take(open_gates[queue], n)
+                    # a queue that gave less than asked has nothing more to give in the second round
+                    shares[queue] = shares[queue] - taken if taken == n else 0
+            if len(open_gates) == 1:
+                break
+        if not self.wanted:
+            return self._answer(None)
+        next_due: int | None = None
+        for queue, gate in open_gates.items():
+            capped = self.queues[queue] <= sum(1 for job in self.jobs if job.queue == queue)
+            if not capped:
+                next_due = earlier(next_due, (yield from self._next_due(gate, self.now)))
+        return self._answer(next_due)
+
+    def _answer(self, next_due: int | None) -> Claimed:
+        due = None if next_due is None else from_micros(next_due)
+        return Claimed(self.jobs, self.expired, due, from_micros(self.now))
+
+    def _next_due(self, gate: Gate, after: int) -> Plan[int | None]:
+        """When this worker can take something from a queue: the first run_at after a time, once its gate is open."""
+        if gate.room <= 0 and gate.opens_at is None:
+            return None
+        if gate.room <= 0:
+            after = 0
+        full = yield from self._full_tenants(gate)
+        earliest: int | None = None
+        lanes = yield Rows("lanes", {"queue": gate.queue, "from_lane": "", "limit": UNLIMITED})
+        for (lane,) in lanes:
+            if lane in full:
+                continue
+            for (priority,) in (yield Rows("priorities", {"queue": gate.queue, "lane": lane})):
+                row = first(
+                    (
+                        yield Rows(
+                            "next_run_at",
+                            {
+                                "queue": gate.queue,
+                                "lane": lane,
+                                "priority": priority,
+                                "after": after,
+                                "names": self.names_json,
+                            },
+                        )
+                    )
+                )
+                earliest = earlier(earliest, row[0] if row else None)
+        if earliest is None:
+            return None
+        return max(earliest, gate.opens_at or 0) if gate.room <= 0 else earliest
+
+    def _full_tenants(self, gate: Gate) -> Plan[set[str]]:
+        """Lanes of tenants that run as much as they may."""
+        if gate.tenant_room is None:
+            return set()
+        counts = self.running.get(gate.queue)
+        if counts is None:
+            rows = yield Rows("running_by_tenant", {"queue": gate.queue})
+            counts = self.running[gate.queue] = {(app_id, org_id): count for app_id, org_id, count in rows}
+        limit = gate.tenant_room
+        return {Scope(*tenant).tenant for tenant, count in counts.items() if count >= limit and any(tenant)}
+
+    def _take(self, gate: Gate, n: int) -> Plan[int]:
+        """Takes up to n jobs of a queue, its lanes in rotation, each an equal share first."""
+        full = yield from self._full_tenants(gate)
+        last = self.rotation.get(gate.queue)
+        taken = 0
+        lanes = yield from self._lanes(gate.queue, last, n)
+        lanes = [lane for lane in lanes if lane not in full]
+        while lanes and taken < n:
+            share = max(1, (n - taken) // len(lanes))
+            more = []
+            for lane in lanes:
+                ask = min(share, n - taken)
+                if ask <= 0:
+                    break
+                got = yield from self._take_lane(gate, lane, ask)
+                taken += got
+                if got:
+                    self.rotation[gate.queue] = lane
+                if got == ask:
+                    more.append(lane)
+            lanes = more
+        if gate.tokens is not None and taken:
+            gate.tokens -= taken
+            gate.room -= taken
+            yield Do("set_tokens", {"queue": gate.queue, "tokens": gate.tokens, "now": self.now})
+        elif gate.room < UNLIMITED:
+            gate.room -= taken
+        return taken
+
+    def _lanes(self, queue: str, last: str | None, n: int) -> Plan[list[str]]:
+        """The lanes to walk: those after the last one served come first, then the others."""
+        most = max(n, _LANES_AT_ONCE)
+        rows = yield Rows("lanes", {"queue": queue, "from_lane": "", "limit": most + 1})
+        lanes = [lane for (lane,) in rows]
+        if last is None or len(lanes) <= 1:
+            return lanes
+        if len(lanes) > most:
+            rows = yield Rows("lanes", {"queue": queue, "from_lane": last + "\0", "limit": most})
+            return list(dict.fromkeys([lane for (lane,) in rows] + lanes))
+        return [lane for lane in lanes if lane > last] + [lane for lane in lanes if lane <= last]
+
+    def _take_lane(self, gate: Gate, lane: str, n: int) -> Plan[int]:
+        taken = 0
+        for (priority,) in (yield Rows("priorities", {"queue": gate.queue, "lane": lane})):
+            if taken >= n:
+                break
+            place = (-1, "")
+            while taken < n:
+                ask = n - taken if gate.tenant_room is None else max(n - taken, _MIXED_CHUNK)
+                rows = yield Rows(
+                    "due_jobs",
+                    {
+                        "queue": gate.queue,
+                        "lane": lane,
+                        "priority": priority,
+                        "now": self.now,
+                        "names": self.names_json,
+                        "after_run_at": place[0],
+                        "after_id": place[1],
+                        "limit": ask,
+                    },
+                )
+                taken += yield from self._start(list(self._admitted(gate, rows, n - taken)))
+                if len(rows) < ask:
+                    break
+                place = (rows[-1][7], rows[-1][0])
+        return taken
+
+    def _admitted(self, gate: Gate, rows: list[tuple[Any, ...]], n: int) -> Iterator[tuple[Any, ...]]:
+        """At most n rows to start (and any expired ones on the way) whose tenants are not full."""
+        counts = self.running.get(gate.queue)
+        for row in rows:
+            if n <= 0:
+                return
+            if not self._is_expired(row):
+                if gate.tenant_room is not None and counts is not None:
+                    tenant = (row[_APP], row[_ORG])
+                    if counts.get(tenant, 0) >= gate.tenant_room and any(tenant):
+                        continue
+                    counts[tenant] = counts.get(tenant, 0) + 1
+                n -= 1
+            yield row
+
+    def _is_expired(self, row: tuple[Any, ...]) -> bool:
+        return row[_EXPIRES_AT] is not None and row[_STARTED_AT] is None and row[_EXPIRES_AT] < self.now
+
+    def _start(self, rows: list[tuple[Any, ...]]) -> Plan[int]:
+        """Makes the rows running (or cancels the expired ones); answers how many run."""
+        started = [row for row in rows if row[_EXPIRES_AT] is None or not self._is_expired(row)]
+        floor, worker, now = self.now // 1000, str(self.worker_id), self.now
+        lease_until = now + span(self.lease)
+        if started:
+            yield Many("claim_job", _CLAIM, [(worker, floor, lease_until, now, row[-2]) for row in started])
+        moment, until = from_micros(now), from_micros(lease_until)
+        for row in started:
+            job = job_of(row)
+            job.state = JobState.RUNNING
+            job.worker_id = self.worker_id
+            job.epoch = max(job.epoch + 1, floor)
+            job.started_at = job.updated_at = moment
+            job.lease_until = until
+            self.jobs.append(job)
+            if row[-1] == "start" and row[_UNIQUE_KEY] is not None:
+                yield from unique.give_up(row[_UNIQUE_KEY], job.id, now)
+        if len(started) < len(rows):
+            yield from self._expire([row for row in rows if self._is_expired(row)])
+        return len(started)
+
+    def _expire(self, rows: list[tuple[Any, ...]]) -> Plan[None]:
+        yield Many("expire_job", _EXPIRE, [(self.now, row[-2]) for row in rows])
+        for row in rows:
+            job = job_of(row)
+            job.state, job.reason = JobState.CANCELLED, "expired"
+            job.finished_at = job.updated_at = from_micros(self.now)
+            self.expired.append(job)
+            if row[_UNIQUE_KEY] is not None:
+                yield from unique.give_up(row[_UNIQUE_KEY], job.id, self.now)
+
+    def _take_quarantined(self, open_gates: dict[str, Gate]) -> Plan[bool]:
+        for queue, gate in open_gates.items():
+            if gate.room <= 0:
+                continue
+            yield from self._full_tenants(gate)
+            rows = yield Rows("quarantined_due", {"queue": queue, "now": self.now, "names": self.names_json})
+            started = yield from self._start(list(self._admitted(gate, rows, 1)))
+            if started:
+                if gate.tokens is not None:
+                    yield Do("set_tokens", {"queue": queue, "tokens": gate.tokens - 1, "now": self.now})
+                return True
+        return False
+
+
+def earlier(one: int | None, other: int | None) -> int | None:
+    """The smaller of two times, where None is never."""
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)

@@ -1,0 +1,186 @@
+"""Enqueue: inserts all or none, resolving repeated ids, idempotency keys and unique keys one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dispatch.clock import micros
+from dispatch.errors import DuplicateJob, IdempotencyMismatch
+from dispatch.ids import JobID
+from dispatch.jobs.model import Enqueued, NewJob, Unique
+from dispatch.stores.sql import unique
+from dispatch.stores.sql.plan import Do, Many, Plan, Rows, first
+from dispatch.stores.sql.rows import names_text, span, to_text
+
+COLUMNS = (
+    "id",
+    "ready",
+    "queue",
+    "name",
+    "kind",
+    "lane",
+    "priority",
+    "run_at",
+    "unique_key",
+    "unique_until",
+    "unique_hold_until",
+    "now",
+    "scheduled_at",
+    "expires_at",
+    "max_retries",
+    "timeout",
+    "backoff",
+    "keep_result",
+    "app_id",
+    "org_id",
+    "effect_key",
+    "metadata",
+    "tags",
+    "behind",
+    "replay_of",
+    "payload",
+)
+
+
+def enqueue(jobs: Sequence[NewJob], now: int, *, lenient: bool = False) -> Plan[list[Enqueued]]:
+    """The plan of JobStore.enqueue; with `lenient` (follow-ups) a conflict drops its job instead of raising."""
+    by_tenant = yield from _queues_by_tenant()
+    if all(job.unique is None and job.idempotency is None for job in jobs):
+        return (yield from _enqueue_plain(jobs, by_tenant, now))
+    answers: list[Enqueued] = []
+    yield Do("prune_idempotency", {"now": now})
+    yield Do("prune_unique", {"now": now})
+    for job in jobs:
+        answer = yield from _enqueue_one(job, by_tenant, now, lenient)
+        answers.append(answer)
+    return answers
+
+
+def _queues_by_tenant() -> Plan[set[str]]:
+    settings = yield Rows("queue_settings", {})
+    return {row[0] for row in settings if row[4] or row[5] is not None}
+
+
+def _enqueue_plain(jobs: Sequence[NewJob], by_tenant: set[str], now: int) -> Plan[list[Enqueued]]:
+    rows = [_row(job, by_tenant, now) for job in jobs]
+    last = yield Rows("last_job_seq", {})
+    added = yield Many("insert_job", COLUMNS, rows)
+    if added == len(rows):
+        return [Enqueued(job.id, True) for job in jobs]
+    known = yield Rows("jobs_before", {"ids": names_text([job.id for job in jobs]), "seq": last[0][0]})
+    seen = {id_ for (id_,) in known}
+    answers = []
+    for job in jobs:
+        answers.append(Enqueued(job.id, job.id not in seen))
+        seen.add(job.id)
+    return answers
+
+
+def _enqueue_one(job: NewJob, by_tenant: set[str], now: int, lenient: bool) -> Plan[Enqueued]:
+    if first((yield Rows("job_state", {"id": str(job.id)}))):
+        return Enqueued(job.id, False)
+    key = job.idempotency
+    if key is not None:
+        kept = first((yield Rows("idempotent", {"tenant": job.scope.tenant, "key": key.key, "now": now})))
+        if kept is not None:
+            if kept[1] != key.fingerprint and not lenient:
+                raise IdempotencyMismatch(
+                    f"idempotency key {key.key!r} was used before, for job {kept[0]}, with another name or other "
+                    "arguments; use a new key for a new request"
+                )
+            return Enqueued(JobID(kept[0]), False)
+    answer = yield from _insert_unique(job, job.unique, by_tenant, now, lenient)
+    if key is not None:
+        yield Do(
+            "keep_idempotent",
+            {
+                "tenant": job.scope.tenant,
+                "key": key.key,
+                "job_id": str(answer.id),
+                "fingerprint": key.fingerprint,
+                "expires_at": now + span(key.ttl),
+            },
+        )
+    return answer
+
+
+def _insert_unique(job: NewJob, wanted: Unique | None, by_tenant: set[str], now: int, lenient: bool) -> Plan[Enqueued]:
+    if wanted is None:
+        yield from _insert(job, by_tenant, now)
+        return Enqueued(job.id, True)
+    holder = yield from unique.holder(wanted.key, now)
+    if holder is None:
+        yield from _insert(job, by_tenant, now)
+        yield from unique.take(wanted.key, job.id, hold_until(wanted, now))
+        return Enqueued(job.id, True)
+    if wanted.on_conflict == "raise" and not lenient:
+        raise DuplicateJob(
+            f"job {holder.job_id} already holds the unique key {wanted.key!r}; wait for it, "
+            'or enqueue with on_conflict="return", "skip" or "replace"',
+            existing=str(holder.job_id),
+        )
+    if wanted.on_conflict != "replace" or not holder.live:
+        return Enqueued(holder.job_id, False)
+    target = holder.successor_id or holder.job_id
+    if (yield Do("replace_job", {**_fields(job, now), "id": str(target)})):
+        return Enqueued(target, False, replaced=True)
+    yield from _insert(job, by_tenant, now, behind=holder.job_id)
+    yield Do("set_successor", {"key": wanted.key, "successor_id": str(job.id)})
+    return Enqueued(job.id, True)
+
+
+def _insert(job: NewJob, by_tenant: set[str], now: int, behind: JobID | None = None) -> Plan[None]:
+    yield Many("insert_job", COLUMNS, [_row(job, by_tenant, now, behind)])
+
+
+def hold_until(wanted: Unique, now: int) -> int | None:
+    return None if wanted.hold_for is None else now + span(wanted.hold_for)
+
+
+def run_at(job: NewJob, now: int) -> int:
+    """When a new job is due."""
+    if job.delay is not None:
+        return now + span(job.delay)
+    return now if job.run_at is None else micros(job.run_at)
+
+
+def _fields(job: NewJob, now: int) -> dict[str, Any]:
+    return dict(zip(COLUMNS, _row(job, set(), now), strict=True))
+
+
+def _row(job: NewJob, by_tenant: set[str], now: int, behind: JobID | None = None) -> tuple[Any, ...]:
+    wanted = job.unique
+    lane = job.lane
+    if lane is None:
+        lane = job.scope.tenant if job.queue in by_tenant else ""
+    app_id, org_id = job.scope
+    return (
+        # sqlite3 binds exact str many times faster than its subclasses
+        str(job.id),
+        0 if behind else 1,
+        job.queue,
+        job.name,
+        job.kind,
+        lane,
+        job.priority,
+        now if job.delay is None and job.run_at is None else run_at(job, now),
+        None if wanted is None else wanted.key,
+        None if wanted is None else wanted.until,
+        None if wanted is None else hold_until(wanted, now),
+        now,
+        None if job.scheduled_at is None else micros(job.scheduled_at),
+        None if job.expires_in is None else now + span(job.expires_in),
+        job.max_retries,
+        job.timeout,
+        to_text(job.backoff),
+        job.keep_result,
+        app_id,
+        org_id,
+        job.effect_key,
+        to_text(job.metadata),
+        to_text(job.tags),
+        None if behind is None else str(behind),
+        None if job.replay_of is None else str(job.replay_of),
+        job.payload,
+    )

@@ -1,0 +1,177 @@
+"""Finish: from what a worker says of a job to the job's next state, decided in one pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from dispatch.entity import Reply
+from dispatch.ids import DLQID, JobID, WorkerID
+from dispatch.jobs.model import QUARANTINE_FROM, TERMINAL, Failure, Finished, JobState, Transition, Verdict
+from dispatch.stores.sql import unique
+from dispatch.stores.sql.enqueue import enqueue
+from dispatch.stores.sql.plan import Do, Each, Plan, Rows, first
+from dispatch.stores.sql.rows import span
+
+_FAST = ("id", "epoch", "result", "worker_id", "now")
+
+
+class Held(NamedTuple):
+    """What a transition needs to know of its job's row."""
+
+    state: str
+    worker_id: str | None
+    epoch: int
+    failures: int
+    crashes: int
+    cancel_reason: str | None
+    unique_key: str | None
+    left_as: str | None
+    started_at: int | None
+    run_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The row's next state."""
+
+    state: JobState
+    failures: int
+    run_at: int
+    reason: str | None = None
+    dead_letter: bool = False
+
+
+def decide(held: Held, said: Transition, now: int) -> Outcome:
+    """What becomes of a job that its worker holds, from the verdict and the row."""
+    failed = said.verdict is Verdict.FAIL and said.failure is not None
+    failures = held.failures + (1 if failed or said.verdict is Verdict.RETRY else 0)
+    if said.verdict is Verdict.COMPLETE:
+        return Outcome(JobState.COMPLETED, failures, held.run_at)
+    if said.verdict is Verdict.CANCEL or held.cancel_reason is not None:
+        return Outcome(JobState.CANCELLED, failures, held.run_at, held.cancel_reason or said.reason or "cancelled")
+    if said.verdict is Verdict.FAIL:
+        return Outcome(JobState.FAILED, failures, held.run_at, said.reason, said.dead_letter)
+    state = JobState.RETRYING if failures or held.crashes else JobState.PENDING
+    return Outcome(state, failures, held.run_at if said.verdict is Verdict.RELEASE else now + span(said.delay))
+
+
+def is_repetition(held: Held, said: Transition, worker_id: WorkerID) -> bool:
+    """Whether this very transition was applied before and only its reply was lost."""
+    if held.epoch != said.epoch:
+        return False
+    if held.left_as == mark(worker_id, said):
+        return True
+    if held.worker_id != worker_id:
+        return False
+    if said.verdict is Verdict.COMPLETE:
+        return held.state == JobState.COMPLETED
+    if held.state == JobState.FAILED:
+        return said.verdict is Verdict.FAIL
+    return held.state == JobState.CANCELLED and (said.verdict is Verdict.CANCEL or held.cancel_reason is not None)
+
+
+def mark(worker_id: WorkerID, said: Transition) -> str:
+    return f"{worker_id}:{said.epoch}:{said.verdict.value}"
+
+
+def finish(worker_id: WorkerID, transitions: Sequence[Transition], now: int) -> Plan[list[Finished]]:
+    """The plan of JobStore.finish: plain completions in one batch first, everything else one by one in order."""
+    answers: list[Finished | None] = [None] * len(transitions)
+    if len({said.job_id for said in transitions}) == len(transitions):
+        plain = [
+            number
+            for number, said in enumerate(transitions)
+            if said.verdict is Verdict.COMPLETE and said.failure is None and not said.then
+        ]
+        worker = str(worker_id)
+        rows = [(str((t := transitions[number]).job_id), t.epoch, t.result, worker, now) for number in plain]
+        changed = yield Each("complete_job", _FAST, rows)
+        done = Finished(Reply.APPLIED, JobState.COMPLETED)
+        for number, count in zip(plain, changed, strict=True):
+            if count:
+                answers[number] = done
+    finished = []
+    for said, answer in zip(transitions, answers, strict=True):
+        finished.append(answer or (yield from _finish_one(worker_id, said, now)))
+    return finished
+
+
+def _finish_one(worker_id: WorkerID, said: Transition, now: int) -> Plan[Finished]:
+    row = first((yield Rows("job_held", {"id": str(said.job_id)})))
+    if row is None:
+        return Finished(Reply.MISSING)
+    held = Held(*row)
+    if held.state != JobState.RUNNING or held.worker_id != worker_id or held.epoch != said.epoch:
+        reply = Reply.APPLIED if is_repetition(held, said, worker_id) else Reply.STALE
+        entry = None
+        if reply is Reply.APPLIED and held.state == JobState.FAILED:
+            entry = first((yield Rows("latest_dead_letter", {"job_id": str(said.job_id)})))
+        return Finished(reply, JobState(held.state), DLQID(entry[0]) if entry else None)
+    outcome = decide(held, said, now)
+    terminal = outcome.state in TERMINAL
+    changed = yield Do(
+        "leave_running",
+        {
+            "id": str(said.job_id),
+            "worker_id": str(worker_id),
+            "epoch": said.epoch,
+            "state": outcome.state.value,
+            "ready": 0 if terminal else ready(held.crashes),
+            "failures": outcome.failures,
+            "run_at": outcome.run_at,
+            "keeps_worker": str(worker_id) if terminal else None,
+            "finished_at": now if terminal else None,
+            "now": now,
+            "reason": outcome.reason,
+            "left_as": None if terminal else mark(worker_id, said),
+            "result": said.result if outcome.state is JobState.COMPLETED else None,
+            **failure_params(said.failure),
+        },
+    )
+    if not changed:
+        return Finished(Reply.STALE, JobState(held.state))
+    if said.failure is not None:
+        yield Do("add_attempt", attempt(said.job_id, held, "failed", said.failure, now))
+    entry_id = None
+    if outcome.dead_letter:
+        entry_id = yield from bury(said.job_id, outcome.reason or "failed", now)
+    if terminal and held.unique_key is not None:
+        yield from unique.give_up(held.unique_key, said.job_id, now)
+    if said.then:
+        yield from enqueue(said.then, now, lenient=True)
+    return Finished(Reply.APPLIED, outcome.state, entry_id)
+
+
+def ready(crashes: int) -> int:
+    """The `ready` column of a waiting row: 1, or 2 once it has crashed too many workers."""
+    return 1 if crashes < QUARANTINE_FROM else 2
+
+
+def failure_params(failure: Failure | None) -> dict[str, str | None]:
+    return {
+        "error_type": failure.type if failure else None,
+        "error_message": failure.message if failure else None,
+        "error_traceback": failure.traceback if failure else None,
+    }
+
+
+def attempt(job_id: JobID, held: Held, kind: str, failure: Failure, now: int) -> dict[str, Any]:
+    return {
+        "job_id": str(job_id),
+        "number": held.failures + 1,
+        "kind": kind,
+        "worker_id": held.worker_id,
+        "epoch": held.epoch,
+        "started_at": held.started_at,
+        "now": now,
+        **failure_params(failure),
+    }
+
+
+def bury(job_id: JobID, reason: str, now: int) -> Plan[DLQID]:
+    """Makes the dead letter of a job that has just failed for good."""
+    entry_id = DLQID.new()
+    yield Do("bury_job", {"id": str(entry_id), "job_id": str(job_id), "reason": reason, "now": now})
+    return entry_id

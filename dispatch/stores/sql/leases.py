@@ -1,0 +1,119 @@
+"""Renewing and stealing leases, and setting jobs aside that nobody serves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from dispatch.ids import DLQID, JobID, WorkerID
+from dispatch.jobs.model import TERMINAL, Failure, Job, JobState, Renewed, Stolen
+from dispatch.stores.sql import unique
+from dispatch.stores.sql.finish import Held, attempt, bury, ready
+from dispatch.stores.sql.plan import Do, Many, Plan, Rows, first
+from dispatch.stores.sql.rows import job_of, span
+
+_RENEW = ("id", "worker_id", "epoch", "lease_until")
+_WORKER_LOST = "WorkerLost"
+
+
+def renew(worker_id: WorkerID, held: Sequence[tuple[JobID, int]], lease: float, now: int) -> Plan[Renewed]:
+    """The plan of JobStore.renew."""
+    rows = yield Rows("held_by_worker", {"worker_id": str(worker_id)})
+    running = {(id_, epoch): cancel for id_, epoch, cancel in rows}
+    named = set(held)
+    kept = [pair for pair in held if pair in running]
+    if kept:
+        until = now + span(lease)
+        yield Many("renew_job", _RENEW, [(str(id_), str(worker_id), epoch, until) for id_, epoch in kept])
+    return Renewed(
+        held=[id_ for id_, _ in kept],
+        lost=[id_ for id_, epoch in held if (id_, epoch) not in running],
+        cancel_requested=[id_ for id_, epoch in kept if running[id_, epoch]],
+        unnamed=[(JobID(id_), epoch) for id_, epoch in running if (id_, epoch) not in named],
+    )
+
+
+def steal(limit: int, max_crashes: int, delays: Sequence[float], now: int) -> Plan[list[Stolen]]:
+    """The plan of JobStore.steal."""
+    rows = yield Rows("lapsed_jobs", {"now": now, "limit": limit})
+    stolen: list[Stolen] = []
+    for row in rows:
+        taken = yield from _steal_one(job_of(row), row[29], max_crashes, delays, now)
+        stolen.append(taken)
+    return stolen
+
+
+def _steal_one(
+    job: Job, cancel_reason: str | None, max_crashes: int, delays: Sequence[float], now: int
+) -> Plan[Stolen]:
+    crashes = job.crashes + 1
+    delay = delays[min(crashes, len(delays)) - 1] if delays else 0.0
+    run_at: int | None = now + span(delay)
+    reason: str | None = None
+    state = JobState.RETRYING
+    if cancel_reason is not None:
+        state, reason, run_at = JobState.CANCELLED, cancel_reason, None
+    elif crashes > max_crashes:
+        state, reason, run_at = JobState.FAILED, "worker_lost", None
+    terminal = state in TERMINAL
+    held_row = (yield Rows("job_held", {"id": str(job.id)}))[0]
+    held = Held(*held_row)
+    failure = Failure(_WORKER_LOST, f"worker {job.worker_id} was lost while it ran this job (crash {crashes})")
+    yield Do(
+        "steal_job",
+        {
+            "id": str(job.id),
+            "epoch": job.epoch,
+            "state": state.value,
+            "ready": 0 if terminal else ready(crashes),
+            "crashes": crashes,
+            "run_at": held.run_at if run_at is None else run_at,
+            "reason": reason,
+            "finished_at": now if terminal else None,
+            "now": now,
+            "error_type": failure.type,
+            "error_message": failure.message,
+        },
+    )
+    yield Do("add_attempt", attempt(job.id, held, "crashed", failure, now))
+    entry: DLQID | None = None
+    if state is JobState.FAILED:
+        entry = yield from bury(job.id, "worker_lost", now)
+    if terminal and held.unique_key is not None:
+        yield from unique.give_up(held.unique_key, job.id, now)
+    after = first((yield Rows("get_job", {"id": str(job.id), "app_id": None, "org_id": None})))
+    return Stolen(job_of(after) if after else job, job.worker_id, entry)
+
+
+def set_aside(due: int, limit: int, now: int) -> Plan[int]:
+    """The plan of JobStore.set_aside: looks at the first due rows of every lane and priority."""
+    workers = yield Rows("live_workers", {"now": now})
+    served = {(queue, name) for queues, names in workers for queue in json.loads(queues) for name in json.loads(names)}
+    found: list[tuple[int, int]] = []
+    for (queue,) in (yield Rows("ready_queues", {})):
+        for (lane,) in (yield Rows("lanes", {"queue": queue, "from_lane": "", "limit": 1 << 40})):
+            for (priority,) in (yield Rows("priorities", {"queue": queue, "lane": lane})):
+                heads = yield Rows(
+                    "due_names",
+                    {"queue": queue, "lane": lane, "priority": priority, "due": due, "limit": limit},
+                )
+                found += [(seq, now) for seq, name in heads if (queue, name) not in served]
+            if len(found) >= limit:
+                break
+    chosen = found[:limit]
+    if chosen:
+        yield Many("set_aside", ("seq", "now"), chosen)
+    return len(chosen)
+
+
+def bury_unserved(due: int, limit: int, now: int) -> Plan[list[DLQID]]:
+    """The plan of JobStore.bury_unserved."""
+    entries: list[DLQID] = []
+    for id_, unique_key in (yield Rows("long_aside", {"due": due, "limit": limit})):
+        job_id = JobID(id_)
+        yield Do("fail_unserved", {"id": id_, "now": now})
+        entry = yield from bury(job_id, "no_handler", now)
+        entries.append(entry)
+        if unique_key is not None:
+            yield from unique.give_up(unique_key, job_id, now)
+    return entries

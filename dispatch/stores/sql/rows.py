@@ -1,0 +1,160 @@
+"""Between rows and objects: times, JSON columns, and a Job built from the columns of `job_columns`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from dispatch.clock import EPOCH, from_micros
+from dispatch.ids import DLQID, JobID, WorkerID
+from dispatch.jobs.model import Failure, Job, JobState
+from dispatch.scope import NO_SCOPE, Scope
+
+SECOND = 1_000_000
+_STATES = {state.value: state for state in JobState}
+
+
+def span(seconds: float) -> int:
+    """Seconds as microseconds."""
+    return round(seconds * SECOND)
+
+
+def moment(value: int | None) -> datetime | None:
+    """The time in a column, or None."""
+    return None if value is None else from_micros(value)
+
+
+def to_text(document: Mapping[str, Any] | Sequence[Any] | None) -> str | None:
+    """A JSON column; NULL for what is empty."""
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False) if document else None
+
+
+def names_text(names: Any) -> str:
+    """Strings as one JSON parameter, sorted, so that `IN (SELECT value FROM json_each(…))` can take them."""
+    return json.dumps(sorted(map(str, names)))
+
+
+def optional_names(names: Sequence[str]) -> str | None:
+    """As `names_text`; None where an empty filter matches everything."""
+    return names_text(names) if names else None
+
+
+def scope_of(app_id: str, org_id: str) -> Scope:
+    return Scope(app_id, org_id) if app_id or org_id else NO_SCOPE
+
+
+def parsed(text: str | None, empty: Any) -> Any:
+    """A JSON column; what somebody edited into nonsense reads as empty, so that one row does not stop a whole claim."""
+    if text is None:
+        return empty
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return empty
+    return document if isinstance(document, dict if isinstance(empty, dict) else list) else empty
+
+
+def failure_of(kind: str | None, message: str | None, traceback: str | None) -> Failure | None:
+    return None if kind is None else Failure(kind, message or "", traceback)
+
+
+def scope_params(scope: Scope | None) -> dict[str, str | None]:
+    """The parameters of the `in_scope` part."""
+    return (
+        {"app_id": scope.app_id if scope else "", "org_id": scope.org_id if scope else ""}
+        if scope is not None
+        else {
+            "app_id": None,
+            "org_id": None,
+        }
+    )
+
+
+def job_of(row: tuple[Any, ...]) -> Job:
+    """The job in a row that starts with `job_columns`."""
+    (
+        id_,
+        created_at,
+        updated_at,
+        name,
+        queue,
+        state,
+        payload,
+        run_at,
+        kind,
+        lane,
+        priority,
+        failures,
+        crashes,
+        epoch,
+        worker_id,
+        lease_until,
+        started_at,
+        finished_at,
+        scheduled_at,
+        expires_at,
+        max_retries,
+        timeout,
+        backoff,
+        keep_result,
+        result,
+        error_type,
+        error_message,
+        error_traceback,
+        reason,
+        cancel_reason,
+        unique_key,
+        effect_key,
+        metadata,
+        tags,
+        app_id,
+        org_id,
+        progress,
+        progress_note,
+        set_aside,
+        behind,
+        replay_of,
+        *_,
+    ) = row
+    return Job(
+        JobID(id_),
+        EPOCH + timedelta(0, 0, created_at),
+        EPOCH + timedelta(0, 0, updated_at),
+        name,
+        queue,
+        _STATES[state],
+        b"" if payload is None else payload,
+        EPOCH + timedelta(0, 0, run_at),
+        kind,
+        lane,
+        priority,
+        failures,
+        crashes,
+        epoch,
+        None if worker_id is None else WorkerID(worker_id),
+        None if lease_until is None else from_micros(lease_until),
+        None if started_at is None else from_micros(started_at),
+        None if finished_at is None else from_micros(finished_at),
+        None if scheduled_at is None else from_micros(scheduled_at),
+        None if expires_at is None else from_micros(expires_at),
+        max_retries,
+        timeout,
+        None if backoff is None else parsed(backoff, {}) or None,
+        None if keep_result is None else bool(keep_result),
+        result,
+        None if error_type is None else Failure(error_type, error_message or "", error_traceback),
+        reason,
+        cancel_reason is not None,
+        unique_key,
+        id_ if effect_key is None else effect_key,
+        {} if metadata is None else parsed(metadata, {}),
+        () if tags is None else tuple(parsed(tags, [])),
+        Scope(app_id, org_id) if app_id or org_id else NO_SCOPE,
+        progress,
+        progress_note,
+        bool(set_aside),
+        None if behind is None else JobID(behind),
+        None if replay_of is None else DLQID(replay_of),
+    )

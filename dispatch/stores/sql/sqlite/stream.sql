@@ -1,0 +1,47 @@
+-- name: stream_channel
+-- The end of a channel's log, and where it begins.
+SELECT last, from_position FROM stream_channels WHERE channel = :channel;
+
+-- name: set_channel
+-- Moves the end and the beginning of a channel's log.
+INSERT INTO stream_channels (channel, last, from_position) VALUES (:channel, :last, :from_position)
+ON CONFLICT (channel) DO UPDATE SET last = excluded.last, from_position = excluded.from_position;
+
+-- name: raise_floor
+-- Notes that entries up to a position are gone.
+UPDATE stream_channels SET from_position = max(from_position, :position) WHERE channel = :channel;
+
+-- name: listeners
+-- How many listeners a channel had, and how many of them are live.
+SELECT count(*), coalesce(sum(until > :now), 0) FROM stream_listeners WHERE channel = :channel;
+
+-- name: listen
+-- Begins or extends a listener's lease.
+INSERT INTO stream_listeners (channel, listener, until) VALUES (:channel, :listener, :until)
+ON CONFLICT (channel, listener) DO UPDATE SET until = excluded.until;
+
+-- name: unlisten
+-- Ends a listener's lease.
+DELETE FROM stream_listeners WHERE channel = :channel AND listener = :listener;
+
+-- name: drop_listeners
+-- Forgets the listeners of a channel that nobody listens to any more.
+DELETE FROM stream_listeners WHERE channel = :channel AND until <= :now;
+
+-- name: append_entry
+-- Adds an entry at the end of its channel.
+INSERT INTO stream (channel, position, id, type, tenant, at, data)
+VALUES (:channel, :position, :id, :type, :tenant, :now, :data);
+
+-- name: read_after
+-- Entries of a channel after a position.
+SELECT channel, position, id, type, tenant, at, CAST(data AS BLOB) FROM stream
+WHERE channel = :channel AND position > :position ORDER BY position LIMIT :limit;
+
+-- name: old_entries
+-- Some entries that are old enough to go.
+SELECT rowid, channel, position FROM stream WHERE at < :before ORDER BY at, channel, position LIMIT :limit;
+
+-- name: delete_entry
+-- Removes an entry.
+DELETE FROM stream WHERE rowid = :rowid;

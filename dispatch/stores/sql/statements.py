@@ -1,0 +1,60 @@
+"""Loads named statements from the .sql files of a dialect; `:name` parameters become numbered ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+_HEAD = re.compile(r"^-- (name|part): (\w+)\n", re.MULTILINE)
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+_PART = re.compile(r"\{(\w+)\}")
+
+
+class Statement:
+    """The text of a statement with numbered parameters, and the names that the numbers stand for."""
+
+    __slots__ = ("_orders", "name", "names", "text")
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.names = tuple(dict.fromkeys(_PARAMETER.findall(text)))
+        numbers = {parameter: f"?{number}" for number, parameter in enumerate(self.names, 1)}
+        self.text = _PARAMETER.sub(lambda match: numbers[match[1]], text)
+        self._orders: dict[tuple[str, ...], itemgetter[Any] | None] = {}
+
+    def arrange(self, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
+        """Rows given in the order of `columns`, in the order this statement numbers its parameters."""
+        if columns == self.names:
+            return rows
+        order = self._orders.get(columns)
+        if order is None:
+            if len(self.names) < 2:
+                raise ValueError(f"statement {self.name} takes {self.names}, not {columns}")
+            order = self._orders[columns] = itemgetter(*map(columns.index, self.names))
+        return [order(row) for row in rows]
+
+
+@cache
+def load(folder: Path) -> dict[str, Statement]:
+    """Every `-- name:` block of the folder's .sql files, with `{part}` replaced by that `-- part:` block."""
+    blocks: dict[str, str] = {}
+    parts: dict[str, str] = {}
+    for file in sorted(folder.glob("*.sql")):
+        _, *pieces = _HEAD.split(file.read_text())
+        for kind, name, text in zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True):
+            if name in blocks or name in parts:
+                raise ValueError(f"{file.name} defines {name} a second time")
+            lines = (line for line in text.splitlines() if not line.lstrip().startswith("--"))
+            (blocks if kind == "name" else parts)[name] = "\n".join(lines).strip().rstrip(";")
+    return {name: Statement(name, _filled(text, parts)) for name, text in blocks.items()}
+
+
+def _filled(text: str, parts: dict[str, str]) -> str:
+    """The text with its parts put in, and theirs."""
+    while _PART.search(text):
+        text = _PART.sub(lambda match: parts[match[1]], text)
+    return text

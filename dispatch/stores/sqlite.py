@@ -1,0 +1,124 @@
+"""The SQLite store: a file, shared by any number of processes on one machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dispatch.clock import Clock, SystemClock
+from dispatch.errors import ConfigError
+from dispatch.store import SchemaStatus
+from dispatch.stores import sqlite_schema
+from dispatch.stores.sql.cluster import SQLCluster
+from dispatch.stores.sql.dlq import SQLDeadLetters
+from dispatch.stores.sql.events import SQLEvents
+from dispatch.stores.sql.jobs import SQLJobs
+from dispatch.stores.sql.queues import SQLQueues
+from dispatch.stores.sql.records import SQLRecords
+from dispatch.stores.sql.stream import SQLStream
+from dispatch.stores.sqlite_executor import SQLiteExecutor
+from dispatch.stores.sqlite_wakeups import SQLiteWakeups
+
+_MIGRATE = ("auto", "never")
+_SYNCHRONOUS = ("NORMAL", "FULL", "EXTRA")
+
+
+class SQLiteStore:
+    """A store in the file at `path`.
+
+    Args:
+        path: the file; created with mode 0600 if it is missing, its directory is not.
+        clock: what the store takes for now.
+        migrate: "auto" creates and migrates on open; "never" leaves that to `migrate()`.
+        synchronous: "FULL" (an acknowledged write survives a power failure), "EXTRA", or "NORMAL" (survives a crash of
+            the process, not of the machine).
+        busy_timeout: seconds to wait for other writers before StoreBusy.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        clock: Clock | None = None,
+        migrate: str = "auto",
+        synchronous: str = "FULL",
+        busy_timeout: float = 5.0,
+        _beats: bool = False,
+    ) -> None:
+        if migrate not in _MIGRATE:
+            raise ConfigError(f"migrate = {migrate!r}: a SQLite store takes {' or '.join(map(repr, _MIGRATE))}")
+        if synchronous.upper() not in _SYNCHRONOUS:
+            raise ConfigError(f"synchronous = {synchronous!r}: choose one of {', '.join(_SYNCHRONOUS)}")
+        self._path = os.fspath(path)
+        self._clock = clock or SystemClock()
+        self._migrate = migrate
+        self._synchronous = synchronous.upper()
+        self._busy_timeout = busy_timeout
+        self._opened = False
+        real = str(Path(self._path).resolve())
+        self.wakeups = SQLiteWakeups(real)
+        self._executor = SQLiteExecutor(
+            real,
+            clock=self._clock,
+            synchronous=self._synchronous,
+            busy_timeout=busy_timeout,
+            beats=_beats,
+            wakeups=self.wakeups,
+        )
+        self.jobs = SQLJobs(self._executor)
+        self.queues = SQLQueues(self._executor)
+        self.dlq = SQLDeadLetters(self._executor)
+        self.events = SQLEvents(self._executor)
+        self.cluster = SQLCluster(self._executor)
+        self.records = SQLRecords(self._executor)
+        self.stream = SQLStream(self._executor)
+
+    @property
+    def url(self) -> str:
+        """Where the data is."""
+        return f"sqlite:///{self._path}"
+
+    async def open(self) -> None:
+        """Connects; creates or migrates the file unless `migrate` is "never"."""
+        if self._opened:
+            return
+        await self._executor.open()
+        try:
+            found = await self._executor.schema()
+            sqlite_schema.refuse_newer(found, self._path)
+            if found.pending and self._migrate == "auto":
+                await self._executor.migrate()
+            self.wakeups.open()
+        except BaseException:
+            await self._executor.close()
+            raise
+        self._opened = True
+
+    async def close(self) -> None:
+        """Disconnects; idempotent."""
+        self._opened = False
+        self.wakeups.close()
+        await self._executor.close()
+
+    async def ping(self) -> None:
+        """Answers when the file can be read; raises a StoreError otherwise."""
+        await self._executor.schema()
+
+    async def migrate(self) -> list[str]:
+        """Applies what is pending; answers the names applied."""
+        return await self._executor.migrate()
+
+    async def schema(self) -> SchemaStatus:
+        """The state of the schema."""
+        return await self._executor.schema()
+
+    def sibling(self) -> SQLiteStore:
+        """A second, unopened store on the same file, whose writes go before those of its siblings."""
+        return SQLiteStore(
+            self._path,
+            clock=self._clock,
+            migrate="never",
+            synchronous=self._synchronous,
+            busy_timeout=self._busy_timeout,
+            _beats=True,
+        )

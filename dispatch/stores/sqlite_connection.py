@@ -1,0 +1,91 @@
+"""One aiosqlite connection whose thread runs whole functions: a hop for each transaction, not for each statement."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import aiosqlite
+
+from dispatch.errors import StoreUnreachable
+
+T = TypeVar("T")
+
+CHECKPOINT_PAGES = 1000
+
+
+class Connection:
+    """Opens itself when it is first used, and again after it was thrown away."""
+
+    def __init__(self, path: str, *, readonly: bool, busy_timeout: float, checkpoints: bool, synchronous: str) -> None:
+        self._path = path
+        self._readonly = readonly
+        self._busy_timeout = busy_timeout
+        self._checkpoints = checkpoints
+        self._synchronous = synchronous
+        self._aio: aiosqlite.Connection | None = None
+
+    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs the function on the connection's thread. Cancelled or not, the function runs to its end there."""
+        if self._aio is None:
+            raise StoreUnreachable(f"{self._path}: the store is closed; open it (`async with`) before use")
+        return await on_thread(self._aio, function)
+
+    async def open(self) -> None:
+        """Connects and sets the connection up; what SQLite complains about is raised as it is."""
+        if self._aio is not None:
+            return
+        aio = aiosqlite.connect(self._path, isolation_level=None, cached_statements=256, timeout=self._busy_timeout)
+        # A program that forgets to close its store may still end: SQLite survives the loss of this thread.
+        aio._thread.daemon = True
+        await aio
+        try:
+            await on_thread(aio, self._set_up)
+        except BaseException:
+            await aio.close()
+            raise
+        self._aio = aio
+
+    async def close(self) -> None:
+        """Disconnects; idempotent."""
+        aio, self._aio = self._aio, None
+        if aio is not None:
+            await aio.close()
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        for pragma in (
+            f"busy_timeout = {round(self._busy_timeout * 1000)}",
+            f"synchronous = {self._synchronous}",
+            "temp_store = MEMORY",
+            "cache_size = -32768",
+            # SQLite's own checkpoint after a commit is PASSIVE and, on the one writer, happens under the gate: that is
+            # where we want it, and only SQLite knows the log's length without a system call. Beats never pay for it.
+            f"wal_autocheckpoint = {CHECKPOINT_PAGES if self._checkpoints else 0}",
+            f"query_only = {int(self._readonly)}",
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+
+
+async def on_thread(aio: aiosqlite.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
+    """The one place that leans on aiosqlite's insides: run any function on the connection's own thread."""
+    execute = cast(Any, aio)._execute
+    return cast(T, await execute(partial(function, aio._conn)))
+
+
+def create_file(path: str) -> None:
+    """Makes an empty file with mode 0600 where there is none; a missing directory is an error, not made."""
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise StoreUnreachable(f"{path}: the directory {folder} does not exist; create it, or name another path")
+    if Path(path).is_dir():
+        raise StoreUnreachable(f"{path} is a directory; name a file in it")
+    try:
+        # Only a file that we made is opened and closed here: closing any descriptor of a database drops the locks that
+        # SQLite holds on it in this process.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return

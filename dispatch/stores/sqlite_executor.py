@@ -1,0 +1,215 @@
+"""Drives plans on SQLite: a writer behind the gate and a reader beside it, one thread hop for a whole plan."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dispatch.clock import Clock, micros
+from dispatch.errors import DispatchError
+from dispatch.store import SchemaStatus
+from dispatch.stores import sqlite_schema
+from dispatch.stores.sql.plan import Do, Each, Plan, Rows, Step
+from dispatch.stores.sql.statements import Statement, load
+from dispatch.stores.sqlite_connection import Connection, create_file
+from dispatch.stores.sqlite_errors import is_busy, store_error
+from dispatch.stores.sqlite_gate import Gate
+from dispatch.stores.sqlite_wakeups import SQLiteWakeups
+
+T = TypeVar("T")
+
+_STATEMENTS = Path(__file__).parent / "sql" / "sqlite"
+_BEHIND_GATE = 0.1
+"""Seconds that SQLite itself may wait for a lock held by a program that does not know the gate."""
+
+
+class _Broken(Exception):
+    """The connection could not roll back and must be thrown away."""
+
+
+class SQLiteExecutor:
+    """One writer and one reader on one file."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        clock: Clock,
+        synchronous: str,
+        busy_timeout: float,
+        beats: bool,
+        wakeups: SQLiteWakeups,
+    ) -> None:
+        self.path = path
+        self._clock = clock
+        self._full = synchronous
+        self._timeout = busy_timeout
+        self._gate = Gate(path, timeout=busy_timeout, first=beats)
+        self._wakeups = wakeups
+        self._statements: dict[str, Statement] = load(_STATEMENTS)
+        self._writer = Connection(
+            path, readonly=False, busy_timeout=_BEHIND_GATE, checkpoints=not beats, synchronous=synchronous
+        )
+        self._reader = Connection(
+            path, readonly=True, busy_timeout=busy_timeout, checkpoints=False, synchronous=synchronous
+        )
+        self._synchronous = synchronous
+        self._ready = False
+
+    def now(self) -> int:
+        return micros(self._clock.now())
+
+    async def open(self) -> None:
+        """Creates the file if need be, connects both, turns the write-ahead log on."""
+        try:
+            create_file(self.path)
+            await self._writer.open()
+            self._synchronous = self._full
+            await self._writer.run(self._turn_on_wal)
+            await self._reader.open()
+        except BaseException as error:
+            await self.close()
+            raise self._mapped(error) from error
+
+    async def close(self) -> None:
+        """Disconnects; idempotent. The last one out folds the log into the file."""
+        self._ready = False
+        await self._reader.close()
+        await self._writer.close()
+        self._gate.close()
+
+    async def run(
+        self, plan: Callable[[], Plan[T]], *, write: bool = True, durable: bool = True, wake: bool = True
+    ) -> T:
+        connection = self._writer if write else self._reader
+        try:
+            if not self._ready:
+                await self.check_schema()
+            if not write:
+                return await connection.run(lambda raw: self._read(raw, plan))
+            answer = await connection.run(lambda raw: self._write(raw, plan, durable))
+        except _Broken as error:
+            await connection.close()
+            await connection.open()
+            self._synchronous = self._full
+            cause = error.__cause__ or error
+            raise self._mapped(cause) from cause
+        except BaseException as error:
+            raise self._mapped(error) from error
+        if wake:
+            self._wakeups.bump()
+        return answer
+
+    async def schema(self) -> SchemaStatus:
+        """What the file's schema is."""
+        try:
+            return await self._reader.run(lambda raw: sqlite_schema.status(raw, self.path))
+        except BaseException as error:
+            raise self._mapped(error) from error
+
+    async def check_schema(self) -> None:
+        """SchemaMismatch unless the file has this library's schema."""
+        found = await self.schema()
+        sqlite_schema.refuse_newer(found, self.path)
+        sqlite_schema.refuse_older(found, self.path)
+        self._ready = True
+
+    async def migrate(self) -> list[str]:
+        """Applies what is pending, each migration under the gate; answers the names."""
+        try:
+            return await self._writer.run(self._migrate)
+        except BaseException as error:
+            raise self._mapped(error) from error
+
+    def _mapped(self, error: BaseException) -> BaseException:
+        if isinstance(error, DispatchError) or not isinstance(error, Exception):
+            return error
+        return store_error(error, self.path) or error
+
+    def _migrate(self, raw: sqlite3.Connection) -> list[str]:
+        applied: list[str] = []
+        while True:
+            name = self._gated(lambda: sqlite_schema.apply_next(raw, self.path))
+            if name is None:
+                return applied
+            applied.append(name)
+
+    def _turn_on_wal(self, raw: sqlite3.Connection) -> None:
+        sqlite_schema.status(raw, self.path)
+        if raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            self._gated(lambda: raw.execute("PRAGMA journal_mode = WAL").fetchall())
+
+    def _gated(self, act: Callable[[], T]) -> T:
+        """Runs the act behind the gate, again while a program that does not know the gate is in the way."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            self._gate.acquire(deadline)
+            try:
+                return act()
+            except sqlite3.OperationalError as error:
+                if not is_busy(error) or time.monotonic() >= deadline:
+                    raise
+            finally:
+                self._gate.release()
+
+    def _read(self, raw: sqlite3.Connection, plan: Callable[[], Plan[T]]) -> T:
+        raw.execute("BEGIN")
+        try:
+            return self._drive(raw, plan())
+        finally:
+            self._roll_back(raw)
+
+    def _write(self, raw: sqlite3.Connection, plan: Callable[[], Plan[T]], durable: bool) -> T:
+        def transaction() -> T:
+            wanted = self._full if durable or self._full == "NORMAL" else "NORMAL"
+            if wanted != self._synchronous:
+                raw.execute(f"PRAGMA synchronous = {wanted}")
+                self._synchronous = wanted
+            raw.execute("BEGIN IMMEDIATE")
+            try:
+                answer = self._drive(raw, plan())
+                raw.execute("COMMIT")
+            except BaseException as error:
+                try:
+                    self._roll_back(raw)
+                except sqlite3.Error:
+                    raise _Broken from error
+                raise
+            return answer
+
+        return self._gated(transaction)
+
+    def _roll_back(self, raw: sqlite3.Connection) -> None:
+        if raw.in_transaction:
+            raw.execute("ROLLBACK")
+
+    def _drive(self, raw: sqlite3.Connection, plan: Plan[T]) -> T:
+        cursor = raw.cursor()
+        statements = self._statements
+        answer: Any = None
+        try:
+            while True:
+                step: Step = plan.send(answer)
+                statement = statements[step.name]
+                if isinstance(step, Rows):
+                    params = step.params
+                    answer = cursor.execute(statement.text, [params[name] for name in statement.names]).fetchall()
+                elif isinstance(step, Do):
+                    params = step.params
+                    answer = cursor.execute(statement.text, [params[name] for name in statement.names]).rowcount
+                elif isinstance(step, Each):
+                    text, execute, answer = statement.text, cursor.execute, []
+                    for row in statement.arrange(step.columns, step.rows):
+                        answer.append(execute(text, row).rowcount)
+                else:
+                    cursor.executemany(statement.text, statement.arrange(step.columns, step.rows))
+                    answer = cursor.rowcount
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            plan.close()
+            cursor.close()

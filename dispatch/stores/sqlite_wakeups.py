@@ -1,0 +1,164 @@
+"""Wake-ups on SQLite: own writes tell at once; those of other processes show in `PRAGMA data_version`, polled by a
+thread that exists only while somebody waits."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import ClassVar
+
+_BUSY_PAUSE = 0.002
+_IDLE_PAUSE = 0.015
+_BUSY_FOR = 1.0
+_LINGER = 1.0
+
+_Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class Channel:
+    """All stores of this process on one file share one: its version, its waiters, its polling thread."""
+
+    _all: ClassVar[dict[str, Channel]] = {}
+    _registry_lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.version = 0
+        self._users = 0
+        self._lock = threading.Lock()
+        self._waiters: set[_Waiter] = set()
+        self._polling = False
+        self._last_change = 0.0
+        self._connection: sqlite3.Connection | None = None
+        self._seen: int | None = None
+
+    @classmethod
+    def join(cls, path: str) -> Channel:
+        """The channel of the file, kept until everybody who joined has left."""
+        with cls._registry_lock:
+            channel = cls._all.get(path)
+            if channel is None:
+                channel = cls._all[path] = Channel(path)
+                channel._look()
+            channel._users += 1
+            return channel
+
+    def leave(self) -> None:
+        with self._registry_lock:
+            self._users -= 1
+            last = self._users == 0
+            if last:
+                self._all.pop(self.path, None)
+        if last:
+            with self._lock:
+                idle = not self._polling
+            if idle:
+                self._disconnect()
+
+    def bump(self) -> None:
+        """Says that something changed and wakes whoever waits, on whatever loop."""
+        with self._lock:
+            self.version += 1
+            self._last_change = time.monotonic()
+            waiters, self._waiters = self._waiters, set()
+        for loop, future in waiters:
+            try:
+                loop.call_soon_threadsafe(_settle, future)
+            except RuntimeError:  # that loop has been closed; nobody waits there any more
+                continue
+
+    async def wait(self, seen: int, timeout: float) -> int:
+        loop = asyncio.get_running_loop()
+        waiter = (loop, loop.create_future())
+        with self._lock:
+            if self.version != seen or timeout <= 0:
+                return self.version
+            self._waiters.add(waiter)
+            start = not self._polling
+            self._polling = True
+        if start:
+            threading.Thread(target=self._poll, name=f"dispatch-wakeups {Path(self.path).name}", daemon=True).start()
+        try:
+            await asyncio.wait([waiter[1]], timeout=timeout)
+        finally:
+            with self._lock:
+                self._waiters.discard(waiter)
+        return self.version
+
+    def _poll(self) -> None:
+        alone_since: float | None = None
+        while True:
+            if self._look():
+                self.bump()
+            now = time.monotonic()
+            with self._lock:
+                alone_since = None if self._waiters else alone_since or now
+                if alone_since is not None and (self._users == 0 or now - alone_since > _LINGER):
+                    self._polling = False
+                    break
+                pause = _BUSY_PAUSE if now - self._last_change < _BUSY_FOR else _IDLE_PAUSE
+            time.sleep(pause)
+        if self._users == 0:
+            self._disconnect()
+
+    def _look(self) -> bool:
+        """Whether another connection changed the file since the last look."""
+        try:
+            if self._connection is None:
+                self._connection = sqlite3.connect(
+                    Path(self.path).as_uri() + "?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+                )
+            version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error:  # hints may fail: polling by the workers is the truth, and the next look tries again
+            self._disconnect()
+            return False
+        changed, self._seen = version != self._seen and self._seen is not None, version
+        return changed
+
+    def _disconnect(self) -> None:
+        connection, self._connection, self._seen = self._connection, None, None
+        if connection is not None:
+            connection.close()
+
+
+class SQLiteWakeups:
+    """The wakeups part of one store."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._channel: Channel | None = None
+        self._last = 0
+
+    def open(self) -> None:
+        if self._channel is None:
+            self._channel = Channel.join(self._path)
+
+    def close(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.bump()
+            self._last = channel.version
+            channel.leave()
+
+    def bump(self) -> None:
+        if self._channel is not None:
+            self._channel.bump()
+
+    @property
+    def version(self) -> int:
+        """Rises whenever somebody may have changed the store."""
+        return self._last if self._channel is None else self._channel.version
+
+    async def wait(self, seen: int, timeout: float) -> int:
+        """Waits until `version` differs from `seen`, at most `timeout` seconds; answers the version now."""
+        if self._channel is None:
+            return self.version
+        return await self._channel.wait(seen, timeout)
