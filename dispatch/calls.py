@@ -1,4 +1,4 @@
-"""A function's signature as a contract for JSON: arguments in, arguments out, the result, and errors that name the field."""
+"""A function's signature as a contract for JSON: arguments in and out, the result, errors that name the field."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ class Signature:
             return TypeAdapter(Any)
 
     def dump_result(self, value: Any) -> bytes:
-        """The result as JSON. TypeError says why it cannot be; a value that only differs from the annotation is kept."""
+        """The result as JSON, also where it differs from the annotation; TypeError says why it cannot be stored."""
         try:
             data = self._result.serializer.to_json(value, warnings="error")
         except PydanticSerializationError:

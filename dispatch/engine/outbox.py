@@ -1,4 +1,4 @@
-"""Group commit: outcomes of one worker are written together, at once when idle, else as soon as the last flush is done."""
+"""Group commit: a worker's outcomes are written together, at once when idle, else when the last flush is done."""
 
 from __future__ import annotations
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 import random
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
 
+import dispatch
 from dispatch import backoff as backoffs
 from dispatch.clock import seconds
 from dispatch.errors import Fail, InvalidArguments, Retry, Snooze
 from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.model import Failure, Job, Transition, Verdict
+
+T = TypeVar("T")
+_OWN_FOLDER = str(Path(dispatch.__file__).parent)
 
 
 class Wish(StrEnum):
@@ -50,7 +57,7 @@ class Policy:
     """What applies where neither the row nor the definition says anything."""
 
     max_retries: int = 3
-    backoff: backoffs.Strategy = backoffs.default_strategy()
+    backoff: backoffs.Strategy = field(default_factory=backoffs.default_strategy)
     traceback_limit: int = 16 * 1024
     """Bytes of traceback kept with a failure."""
 
@@ -145,18 +152,26 @@ def failure_of(error: BaseException, *, limit: int) -> Failure:
     message = str(error)[:4096]
     if not limit:
         return Failure(type(error).__qualname__, message)
-    text = "".join(traceback.format_exception(error))
+    text = "".join(traceback.format_exception(type(error), error, _users_part(error.__traceback__)))
     if len(text) > limit:
         text = "… (cut)\n" + text[-limit:]
     return Failure(type(error).__qualname__, message, text)
 
 
-def first(*values: object) -> object:  # type: ignore[misc]
-    """The first of the values that is not None."""
-    for value in values:
+def _users_part(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback from the first frame that is not Dispatch's own; all of it when there is none."""
+    part = trace
+    while part is not None and part.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER):
+        part = part.tb_next
+    return part or trace
+
+
+def first(chosen: T | None, *others: T | None) -> T:
+    """The first value that is not None; the last one must not be."""
+    for value in (chosen, *others):
         if value is not None:
             return value
-    return None
+    raise ValueError("every value is None")
 
 
 def _delay(value: object) -> float:

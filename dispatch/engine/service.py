@@ -81,4 +81,5 @@ class Service:
 
     @staticmethod
     def _backoff(failures: int) -> float:
-        return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(failures, 10)) * (0.5 + random.random() / 2)
+        longest: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures, 10))
+        return longest * (0.5 + random.random() / 2)

@@ -17,7 +17,7 @@ R = TypeVar("R")
 class JobContext:
     """The running job, as its handler sees it."""
 
-    __slots__ = ("_cancelled", "_progress", "_resources", "job")
+    __slots__ = ("_cancelled", "_progress", "_resources", "arguments", "job")
 
     def __init__(
         self,
@@ -30,6 +30,8 @@ class JobContext:
         self._resources = resources
         self._progress = progress
         self._cancelled = False
+        self.arguments: tuple[list[Any], dict[str, Any]] = ([], {})
+        """(args, kwargs) for the handler, validated."""
 
     @property
     def id(self) -> JobID:

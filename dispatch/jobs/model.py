@@ -231,6 +231,8 @@ class Claimed:
     """Jobs that the claim found past their `expires_at` and cancelled."""
     next_due: datetime | None = None
     """When fewer than asked for were found: the earliest run_at of a waiting job this worker could take."""
+    now: datetime | None = None
+    """The store's clock at the claim, to measure `next_due` by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from dispatch.entity import Page, Reply
-from dispatch.ids import JobID, WorkerID
+from dispatch.ids import DLQID, JobID, WorkerID
 from dispatch.jobs.model import (
     Attempt,
     Changed,
@@ -115,6 +115,11 @@ class JobStore(Protocol):
 
         `cluster.register` and `cluster.announce` bring back what the worker serves.
         """
+        ...
+
+    async def bury_unserved(self, *, due_for: float, limit: int) -> Sequence[DLQID]:
+        """Makes up to `limit` jobs that are set aside and have been due for `due_for` seconds failed, each with a dead
+        letter (reason "no_handler"); answers the dead letters."""
         ...
 
     async def cancel(self, job_id: JobID, *, scope: Scope | None = None, reason: str = "cancelled") -> Changed:

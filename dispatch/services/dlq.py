@@ -65,7 +65,9 @@ class DLQService:
                     existing=replayed.job_id or "",
                 )
             as_job = f" as {replayed.job_id}" if replayed.job_id else ""
-            raise AlreadyReplayed(f"{entry_id} was {replayed.state or 'decided'} before{as_job}; an entry is replayed once")
+            raise AlreadyReplayed(
+                f"{entry_id} was {replayed.state or 'decided'} before{as_job}; an entry is replayed once"
+            )
         return replayed.job_id
 
     async def discard(self, entry_id: DLQID, *, scope: Scope | None = None) -> None:

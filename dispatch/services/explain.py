@@ -96,7 +96,9 @@ def _paused(queue: QueueInfo, now: datetime) -> Gate:
 def _served(job: Job, workers: Sequence[Worker]) -> Gate:
     serving = [w for w in workers if job.queue in w.queues and job.name in w.names]
     if serving:
-        return Gate("served", True, f"{len(serving)} live {'worker serves' if len(serving) == 1 else 'workers serve'} it")
+        return Gate(
+            "served", True, f"{len(serving)} live {'worker serves' if len(serving) == 1 else 'workers serve'} it"
+        )
     if not workers:
         text = "no worker is alive: start one with `dispatch run yourapp.tasks`"
     elif any(job.name in w.names for w in workers):

@@ -64,7 +64,8 @@ class JobService:
         Raises PayloadTooLarge, InvalidArguments, DuplicateJob, IdempotencyMismatch, StoreError.
         """
         scope = capture()
-        metadata = inject({})
+        metadata: dict[str, Any] = {}
+        inject(metadata)
         ttl = self._idempotency_ttl
         return await self.insert([c.new_job(scope=scope, idempotency_ttl=ttl, metadata=metadata) for c in calls])
 
@@ -152,7 +153,9 @@ class JobService:
                 raise JobAlreadyComplete(f"{job_id} has completed; enqueue a new job to run it again")
             if changed.state.terminal:
                 raise DuplicateJob(f"{job_id} cannot be retried: another live job holds its unique key", existing="")
-            raise JobNotRetryable(f"{job_id} is {changed.state}; only failed, cancelled or retrying jobs can be retried")
+            raise JobNotRetryable(
+                f"{job_id} is {changed.state}; only failed, cancelled or retrying jobs can be retried"
+            )
         return changed.state
 
     async def wait(self, job_id: JobID, *, timeout: float | None = None) -> Job:
@@ -198,8 +201,8 @@ class JobService:
         size = len(job.payload)
         if size > self._limits.payload:
             raise PayloadTooLarge(
-                f"{job.name}: the arguments take {size:,} bytes as JSON, more than limits.payload ({self._limits.payload:,}). "
-                "Store the data elsewhere and pass its name or id"
+                f"{job.name}: the arguments take {size:,} bytes as JSON, more than limits.payload "
+                f"({self._limits.payload:,}). Store the data elsewhere and pass its name or id"
             )
         if job.metadata:
             try:

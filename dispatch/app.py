@@ -1,0 +1,409 @@
+"""The app: the only place that puts store, services, plugins and engine together."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+
+from dispatch import current
+from dispatch.backoff import Strategy, default_strategy
+from dispatch.clock import Duration, seconds
+from dispatch.cluster.model import Announcement
+from dispatch.config import Config, load
+from dispatch.discovery import discover
+from dispatch.engine.engine import Engine
+from dispatch.engine.outcome import Policy
+from dispatch.engine.run import RunOptions, RunReport, run_worker
+from dispatch.engine.settings import Settings
+from dispatch.errors import NoOpenApp, NoStore
+from dispatch.ids import JobID
+from dispatch.jobs.definition import Call, JobDefinition
+from dispatch.jobs.handle import JobHandle
+from dispatch.jobs.handler import Middleware
+from dispatch.jobs.model import Job, JobState
+from dispatch.middleware import standard
+from dispatch.plugins import PluginManager
+from dispatch.portal import portal, refuse_in_loop, run_on, run_sync
+from dispatch.queues import QueueConfig
+from dispatch.registry import Registry, default_registry
+from dispatch.services import ClusterService, DLQService, EventService, JobService, Limits, QueueService
+from dispatch.store import Store
+from dispatch.stores import open_store
+from dispatch.telemetry import global_meter_provider, global_tracer_provider
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_CONFIGURED = "configured"
+_ANNOUNCED_OPTIONS = (
+    "priority",
+    "tags",
+    "metadata",
+    "delay",
+    "expires_in",
+    "on_conflict",
+    "unique_for",
+    "unique_until",
+)
+
+
+class Dispatch:
+    """An application of Dispatch: open it to enqueue and administer, start it to run jobs.
+
+    Args:
+        store: a URL such as "sqlite:///dispatch.db" or "memory://", or a Store; by default what the configuration says.
+        config: a Config; by default the one that the environment and ./dispatch.toml describe.
+        registry: whose definitions it runs and announces (default: the one that `@job` fills).
+        concurrency: jobs at once in a worker. queues: the queues a worker serves (default: all that are known).
+        middleware: put around every job, inside Dispatch's own. plugins: objects or modules with `@hookimpl` functions.
+        backoff: the strategy for jobs without their own. queue_config: limits stored when the app opens.
+        logger: the parent of what the engine logs (default: `dispatch`).
+        meter_provider, tracer_provider: OpenTelemetry providers (default: the process's own, if it set any).
+
+    Raises:
+        NoStore: `store` is None. ConfigError: the configuration is wrong.
+
+    >>> async with Dispatch("memory://") as app:  # doctest: +SKIP
+    ...     await app.enqueue(send_email, Email(...))
+    """
+
+    def __init__(
+        self,
+        store: str | Store | None = _CONFIGURED,
+        *,
+        config: Config | None = None,
+        registry: Registry | None = None,
+        concurrency: int | None = None,
+        queues: Sequence[str] | None = None,
+        middleware: Sequence[Middleware] = (),
+        plugins: Sequence[object] = (),
+        backoff: Strategy | None = None,
+        queue_config: Sequence[QueueConfig] = (),
+        logger: logging.Logger | None = None,
+        meter_provider: MeterProvider | None = None,
+        tracer_provider: TracerProvider | None = None,
+    ) -> None:
+        if store is None:
+            raise NoStore('Dispatch(None) names no store: pass "sqlite:///dispatch.db", "memory://" or a Store')
+        self.config = config or load().config
+        self.registry = registry if registry is not None else default_registry
+        self.store: Store = self._open_store(store) if isinstance(store, str) else store
+        self._concurrency = concurrency
+        self._queues = queues
+        self._middleware = tuple(middleware)
+        self._backoff = backoff
+        self._queue_config = tuple(queue_config)
+        self._logger = logger or logging.getLogger("dispatch")
+        self._meter_provider = meter_provider
+        self._tracer_provider = tracer_provider
+        self._given_plugins = tuple(plugins)
+        self.plugins = PluginManager(disabled=self.config.disabled_plugins, logger=self._logger.getChild("plugins"))
+        limits = self.config.limits
+        self.jobs = JobService(
+            self.store,
+            registry=self.registry,
+            plugins=self.plugins,
+            limits=Limits(
+                payload=limits.payload, metadata=limits.metadata, result=limits.result, traceback=limits.traceback
+            ),
+            idempotency_ttl=self.config.idempotency_ttl.total_seconds(),
+        )
+        self.dlq = DLQService(self.store)
+        self.queues = QueueService(self.store)
+        self.workers = ClusterService(self.store)
+        self.events = EventService(self.store, plugins=self.plugins, largest=limits.payload)
+        self.engine: Engine | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._plugins_loaded = False
+        self._plugin_middleware: list[Middleware] = []
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop this app lives on; NoOpenApp while it is closed."""
+        if self._loop is None:
+            raise NoOpenApp(
+                "this app is not open: use `async with app:` (or `with app:` in synchronous code) around the call"
+            )
+        return self._loop
+
+    async def open(self) -> Self:
+        """Opens the store, loads plugins, stores limits, announces definitions. Raises StoreError, InvalidPlugin."""
+        if self._loop is not None:
+            return self
+        await self.connect()
+        current.app_opened(self)
+        try:
+            for queue in (*self.config.queue_configs(), *self._queue_config):
+                await self.store.queues.configure(queue)
+            await self.announce()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def connect(self) -> None:
+        """Opens the store and the plugins without becoming the process's open app; `open` is this and more."""
+        if not self._plugins_loaded:
+            self._plugins_loaded = True
+            self._load_plugins()
+            for answer in await self.plugins.collect("register_middleware"):
+                self._plugin_middleware.extend(answer)
+        await self.store.open()
+        self._loop = asyncio.get_running_loop()
+
+    async def close(self) -> None:
+        """Stops the worker if one was started, tells plugins, closes the store."""
+        if self._loop is None:
+            return
+        await self.stop()
+        if self.plugins.has("shutdown"):
+            await self.plugins.notify("shutdown")
+        await self.plugins.drain(5.0)
+        self._loop = None
+        current.app_closed(self)
+        await self.store.close()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __enter__(self) -> Self:
+        """Opens the app on the background loop, for synchronous code; SyncInAsync where a loop is running."""
+        return run_sync(portal.loop, self.open)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        run_sync(portal.loop, self.close)
+
+    # -- jobs ----------------------------------------------------------------------------------------------------
+
+    async def enqueue(self, definition: JobDefinition[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """Queues one call of `definition` in this app; as `definition.enqueue(...)`, which finds the app itself."""
+        handles: list[JobHandle[R]] = await self.enqueue_calls([definition.call(*args, **kwargs)])
+        return handles[0]
+
+    async def enqueue_calls(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]:
+        """Queues validated calls in one transaction; those that on_conflict="skip" skipped are left out."""
+        handles: list[JobHandle[Any]] = []
+        for call, answer in zip(calls, await self.jobs.enqueue(calls), strict=True):
+            options = call.options.over(call.definition.settings)
+            if len(calls) > 1 and options.on_conflict == "skip" and not answer.created:
+                continue
+            load_result = call.definition.signature.load_result
+            handles.append(JobHandle(answer.id, app=self, created=answer.created, load=load_result))
+        return handles
+
+    def register(self, definition: JobDefinition[P, R]) -> JobDefinition[P, R]:
+        """Adds a definition to this app's registry. Raises DuplicateName."""
+        return self.registry.add(definition)
+
+    async def job(self, job_id: JobID) -> Job:
+        """The job; JobNotFound when there is none."""
+        return await self.jobs.get(job_id)
+
+    async def wait_job(self, job_id: JobID, timeout: float | None) -> Job:
+        """The job once it has ended; see JobService.wait."""
+        return await self.jobs.wait(job_id, timeout=timeout)
+
+    async def cancel_job(self, job_id: JobID) -> JobState:
+        """Cancels the job; see JobService.cancel."""
+        return await self.jobs.cancel(job_id)
+
+    @property
+    def sync(self) -> SyncApp:
+        """This app's services for synchronous code: `app.sync.dlq.replay(entry_id)`."""
+        return SyncApp(self)
+
+    # -- worker --------------------------------------------------------------------------------------------------
+
+    async def start(self) -> Engine:
+        """Starts a worker inside this process (a web server's, say); opens the app first if need be."""
+        await self.open()
+        if self.engine is None:
+            engine = self.build_engine()
+            try:
+                await engine.start()
+            except BaseException:
+                await engine.stop(0)
+                raise
+            self.engine = engine
+        return self.engine
+
+    async def stop(self, grace: Duration | None = None) -> None:
+        """Stops that worker: waits up to `grace` (default: as configured) for handlers, gives back the rest."""
+        engine, self.engine = self.engine, None
+        if engine is not None:
+            await engine.stop(None if grace is None else seconds(grace))
+
+    async def run(self, *targets: str, options: RunOptions | None = None) -> RunReport:
+        """What `dispatch run TARGET...` does: imports the targets and works until stopped."""
+        discover(*targets)
+        await self.announce()
+        chosen = options or RunOptions()
+        return await run_worker(self, chosen if chosen.targets else _with_targets(chosen, targets))
+
+    def build_engine(
+        self,
+        *,
+        queues: Mapping[str, int] | None = None,
+        concurrency: int | None = None,
+        name: str = "",
+        labels: Mapping[str, str] | None = None,
+        targets: Sequence[str] = (),
+        on_drain: Callable[[], None] | None = None,
+        on_death: Callable[[BaseException], None] | None = None,
+    ) -> Engine:
+        """A worker's engine, not yet started. Its handlers find this app when they enqueue."""
+        current.use_app(self)
+        config = self.config
+        unknown = config.unknown_grace
+        settings = Settings(
+            queues=dict(queues) if queues else dict.fromkeys(self.served_queues(), 0),
+            concurrency=concurrency or self._concurrency or config.concurrency,
+            poll_interval=_s(config.poll_interval),
+            heartbeat_interval=_s(config.heartbeat_interval),
+            lease=_s(config.lease),
+            stall_limit=_s(config.stall_limit),
+            grace=_s(config.grace),
+            max_crashes=config.max_crashes,
+            unserved_after=_s(config.unserved_after),
+            unknown_grace=None if unknown is None else _s(unknown),
+            result_limit=config.limits.result,
+            policy=Policy(
+                max_retries=config.max_retries,
+                backoff=self._backoff or default_strategy(),
+                traceback_limit=config.limits.traceback,
+            ),
+            name=name,
+            labels=labels or {},
+        )
+        return Engine(
+            self.store,
+            registry=self.registry,
+            plugins=self.plugins,
+            middleware=self._all_middleware(),
+            settings=settings,
+            targets=targets,
+            on_drain=on_drain,
+            on_death=on_death,
+            logger=self._logger.getChild("engine"),
+        )
+
+    def served_queues(self) -> list[str]:
+        """The queues a worker serves unless told otherwise: those given or configured, else all that are known."""
+        chosen = self._queues if self._queues is not None else self.config.queues
+        if chosen:
+            return list(dict.fromkeys(chosen))
+        named = (d.settings.queue for d in self.registry.jobs.values() if d.settings.queue)
+        return list(dict.fromkeys(["default", *named, *self.config.queue]))
+
+    async def announce(self) -> None:
+        """Publishes the registry's jobs into the store, so that others can enqueue them by name."""
+        announcements = [_announcement(definition) for definition in self.registry.jobs.values()]
+        if announcements:
+            await self.store.cluster.announce(announcements)
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _open_store(self, url: str) -> Store:
+        chosen = self.config.store if url == _CONFIGURED else url
+        options: dict[str, Any] = {}
+        if chosen.startswith("sqlite:"):
+            sqlite = self.config.sqlite
+            options = {"synchronous": sqlite.synchronous, "busy_timeout": _s(sqlite.busy_timeout)}
+        return open_store(chosen, migrate=self.config.migrate, **options)
+
+    def _load_plugins(self) -> None:
+        self.plugins.load_entry_points()
+        self.plugins.load(self.config.plugins)
+        for plugin in self._given_plugins:
+            self.plugins.register(plugin)
+
+    def _all_middleware(self) -> list[Middleware]:
+        members = standard(
+            tracer_provider=self._tracer_provider or global_tracer_provider(),
+            meter_provider=self._meter_provider or global_meter_provider(),
+        )
+        return [*members, *self._plugin_middleware, *self._middleware]
+
+
+class SyncApp:
+    """An app's services with every coroutine turned into a blocking call."""
+
+    def __init__(self, app: Dispatch) -> None:
+        self._app = app
+
+    def __getattr__(self, name: str) -> Any:
+        service = getattr(self._app, name)
+        return _Blocking(self._app, service)
+
+
+class _Blocking:
+    def __init__(self, app: Dispatch, service: object) -> None:
+        self._app = app
+        self._service = service
+
+    def __getattr__(self, name: str) -> Any:
+        verb = getattr(self._service, name)
+        if not inspect.iscoroutinefunction(verb):
+            return verb
+
+        @functools.wraps(verb)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            refuse_in_loop()
+            return run_on(self._app.loop, lambda: verb(*args, **kwargs)).result()
+
+        return call
+
+
+async def open_implicit() -> Dispatch:
+    """The app that bare enqueues use where none is open; NoOpenApp when the configuration says `auto_open = false`."""
+    config = load().config
+    if not config.auto_open:
+        raise NoOpenApp(
+            "no app is open and auto_open is false: open one with `async with Dispatch(...):`, or call a verb of an app"
+        )
+    app = Dispatch(config=config)
+    await app.connect()
+    portal.at_exit(app.close)
+    await app.announce()
+    return app
+
+
+def _announcement(definition: JobDefinition[..., Any]) -> Announcement:
+    settings = definition.settings
+    options = {name: value for name in _ANNOUNCED_OPTIONS if (value := getattr(settings, name)) is not None}
+    if settings.unique is not None and not callable(settings.unique):
+        options["unique"] = settings.unique
+    return Announcement(
+        name=definition.name,
+        kind="job",
+        queue=settings.queue or "default",
+        schema=definition.signature.schema,
+        options=options,
+    )
+
+
+def _with_targets(options: RunOptions, targets: Sequence[str]) -> RunOptions:
+    return replace(options, targets=tuple(targets))
+
+
+def _s(delta: timedelta) -> float:
+    return delta.total_seconds()

@@ -1,0 +1,294 @@
+"""The assembled runtime of one worker: its loops, started and stopped in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from dispatch.clock import boot_seconds
+from dispatch.cluster.model import NewWorker, WorkerState
+from dispatch.engine.execution import Execution
+from dispatch.engine.heartbeat import Beat, Heartbeat
+from dispatch.engine.listener import Listener
+from dispatch.engine.report import Report, Tally
+from dispatch.engine.service import Service
+from dispatch.engine.settings import Settings
+from dispatch.engine.stealer import Quarantine, Stealer
+from dispatch.engine.sweeper import ProgressWriter, Sweeper
+from dispatch.engine.worker import Stopped, Worker
+from dispatch.errors import StoreError
+from dispatch.ids import JobID, WorkerID
+from dispatch.jobs.handler import Middleware
+from dispatch.plugins import PluginManager
+from dispatch.registry import Registry
+from dispatch.store import Store
+
+if TYPE_CHECKING:
+    from dispatch.engine.process_pool import ProcessPool
+
+_GUARD_INTERVAL = 0.25
+_HOOKS_AT_STOP = 5.0
+
+
+class Engine:
+    """Runs the registry's jobs from a store until stopped. `start` once, `stop` once."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        registry: Registry,
+        plugins: PluginManager,
+        middleware: Sequence[Middleware],
+        settings: Settings,
+        targets: Sequence[str] = (),
+        on_drain: Callable[[], None] | None = None,
+        on_death: Callable[[BaseException], None] | None = None,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self.settings = settings
+        self._logger = logger or logging.getLogger("dispatch.engine")
+        self._store = store
+        self._registry = registry
+        self._plugins = plugins
+        self._targets = tuple(targets)
+        self._on_drain = on_drain
+        self._death_heard = on_death
+        self._pool: ProcessPool | None = None
+        self._execution = Execution(middleware=middleware, processes=self._process_pool)
+        self._report = Report(plugins, logger=self._logger)
+        self._stack = AsyncExitStack()
+        self._resources: list[object] = []
+        self._services: list[Service] = []
+        self._heartbeat: Heartbeat | None = None
+        self._worker: Worker | None = None
+        self._guard: asyncio.TimerHandle | None = None
+        self._touch_lost = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.running = False
+        self.info = NewWorker(
+            id=WorkerID.new(),
+            hostname=socket.gethostname(),
+            pid=os.getpid(),
+            queues=tuple(settings.queues),
+            names=tuple(registry.names()),
+            concurrency=settings.concurrency,
+            lease=settings.lease,
+            version=_version(),
+            labels={**settings.labels, **({"name": settings.name} if settings.name else {})},
+        )
+
+    @property
+    def worker_id(self) -> WorkerID:
+        """This start's worker id."""
+        return self.info.id
+
+    @property
+    def tally(self) -> Tally:
+        """How many jobs ended how, so far."""
+        return self._report.tally
+
+    @property
+    def held(self) -> int:
+        """Claims whose outcome the store has not acknowledged."""
+        return len(self._worker.held) if self._worker else 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether the latest claim found nothing while nothing was in flight."""
+        return self._worker is not None and self._worker.idle_round and not self._worker.held
+
+    async def start(self) -> None:
+        """Enters the lifespans, registers the worker, and begins to beat and to claim."""
+        for lifespan in self._registry.lifespans.values():
+            self._resources.append(await self._stack.enter_async_context(asynccontextmanager(lifespan)()))
+        await self._store.cluster.register(self.info)
+        worker = Worker(
+            self._store,
+            self.worker_id,
+            self.settings,
+            definitions=self._registry.jobs,
+            execution=self._execution,
+            report=self._report,
+            resources=self._resources,
+            out_of_touch=self._out_of_touch,
+            on_death=self._died,
+            logger=self._logger,
+        )
+        self._worker = worker
+        heartbeat = Heartbeat(
+            self._store.sibling(),
+            self.info,
+            self.settings,
+            held=worker.held_pairs,
+            on_beat=self._on_beat,
+            logger=self._logger,
+        )
+        await heartbeat.start()
+        self._heartbeat = heartbeat
+        self.running = True
+        common: dict[str, Any] = {"on_death": self._died, "logger": self._logger}
+        self._services = [
+            worker,
+            Listener(self._store, self.worker_id, worker, **common),
+            Stealer(self._store, self.settings, may_steal=lambda: heartbeat.settled, report=self._report, **common),
+            Quarantine(self._store, self.worker_id, worker, self.settings, **common),
+            Sweeper(self._store, self.settings, **common),
+            ProgressWriter(self._store, self.worker_id, worker, **common),
+        ]
+        for service in self._services:
+            service.start()
+        self._check_touch()
+        if self._plugins.has("worker_started"):
+            self._plugins.background("worker_started", worker=self.info)
+
+    def hold(self) -> None:
+        """Stops claiming; what runs goes on."""
+        if self._worker is not None:
+            self._worker.hold = True
+
+    async def stop(self, grace: float | None = None, *, hurry: asyncio.Event | None = None) -> None:
+        """Stops claiming, waits `grace` seconds for handlers (or until `hurry`), gives back the rest, signs off."""
+        worker, heartbeat = self._worker, self._heartbeat
+        if worker is None or heartbeat is None or not self.running:
+            await self._stack.aclose()
+            return
+        self.running = False
+        worker.hold = True
+        for service in self._services:
+            await service.stop()
+        try:
+            await self._store.cluster.update(self.worker_id, WorkerState.DRAINING)
+        except StoreError as error:
+            self._logger.warning("could not mark the worker as draining: %s", error)
+        await self._wait_for_handlers(worker, self.settings.grace if grace is None else grace, hurry)
+        for running in list(worker.held.values()):
+            worker.stop_job(running, Stopped.GRACE)
+        await self._settle(worker)
+        if self._guard is not None:
+            self._guard.cancel()
+        await heartbeat.stop()
+        if self._pool is not None:
+            await self._pool.close()
+        try:
+            await self._store.cluster.retire(self.worker_id)
+        except StoreError as error:
+            self._logger.warning("could not retire the worker: %s", error)
+        if self._plugins.has("worker_stopped"):
+            self._plugins.background("worker_stopped", worker=self.info)
+        await self._plugins.drain(_HOOKS_AT_STOP)
+        self._execution.close()
+        await self._stack.aclose()
+
+    async def _wait_for_handlers(self, worker: Worker, grace: float, hurry: asyncio.Event | None) -> None:
+        deadline = boot_seconds() + grace
+        while worker.held and boot_seconds() < deadline and not (hurry is not None and hurry.is_set()):
+            tasks = [r.task for r in worker.held.values() if r.task is not None and r.executing]
+            if not tasks:
+                await worker.outbox.drained()
+                return
+            await asyncio.wait(tasks, timeout=min(0.1, max(deadline - boot_seconds(), 0.0)))
+        await asyncio.sleep(0)
+
+    async def _settle(self, worker: Worker) -> None:
+        """Gives cancelled handlers a moment to unwind, then gives back what holds on (threads cannot be killed)."""
+        tasks = [r.task for r in worker.held.values() if r.task is not None and r.executing]
+        if tasks:
+            await asyncio.wait(tasks, timeout=min(1.0, self.settings.lease / 10))
+        await worker.outbox.drained()
+        left = worker.held_pairs()
+        if left:
+            try:
+                await self._store.jobs.release(self.worker_id, left)
+            except StoreError as error:
+                self._logger.warning("could not give back %d jobs, their leases will lapse: %s", len(left), error)
+            self.tally.released += len(left)
+
+    # -- beats ---------------------------------------------------------------------------------------------------
+
+    def _on_beat(self, beat: Beat) -> None:
+        worker = self._worker
+        if worker is None:
+            return
+        if self._touch_lost:
+            self._touch_lost = False
+            worker.nudge()
+        renewed = beat.renewed
+        for job_id in renewed.lost:
+            running = worker.held.get(job_id)
+            if (
+                running is not None
+                and running.executing
+                and not self._named_anew(running.job.epoch, job_id, renewed.held)
+            ):
+                self._logger.warning("the lease of %s was lost; its handler is stopped", job_id)
+                worker.stop_job(running, Stopped.LOST)
+        for job_id in renewed.cancel_requested:
+            running = worker.held.get(job_id)
+            if running is not None:
+                worker.stop_job(running, Stopped.REQUESTED)
+        orphans = [(job_id, epoch) for job_id, epoch in renewed.unnamed if job_id not in worker.held]
+        if orphans and not worker.claiming and self.running:
+            self._spawn(self._give_back(orphans))
+        if beat.drain and self._on_drain is not None:
+            drained, self._on_drain = self._on_drain, None
+            drained()
+
+    async def _give_back(self, orphans: list[tuple[JobID, int]]) -> None:
+        try:
+            await self._store.jobs.release(self.worker_id, orphans)
+        except StoreError as error:
+            self._logger.warning("could not give back %d unnamed claims yet: %s", len(orphans), error)
+        else:
+            self._logger.warning("gave back %d claims whose reply was lost", len(orphans))
+
+    def _out_of_touch(self) -> bool:
+        return self._heartbeat is not None and self._heartbeat.out_of_touch
+
+    def _check_touch(self) -> None:
+        """Stops every handler once the leases may have lapsed without our knowing."""
+        if self._out_of_touch() and not self._touch_lost and self._worker is not None:
+            self._touch_lost = True
+            self._logger.error("the store could not be reached for nearly a lease: stopping all handlers")
+            for running in list(self._worker.held.values()):
+                self._worker.stop_job(running, Stopped.LOST)
+        self._guard = asyncio.get_running_loop().call_later(_GUARD_INTERVAL, self._check_touch)
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _process_pool(self) -> ProcessPool:
+        from dispatch.engine.process_pool import ProcessPool
+
+        if self._pool is None:
+            self._pool = ProcessPool(
+                limit=self.settings.concurrency,
+                targets=self._targets,
+                logger=self._logger,
+                traceback_limit=self.settings.policy.traceback_limit,
+            )
+        return self._pool
+
+    def _died(self, error: BaseException) -> None:
+        if not self.running or isinstance(error, asyncio.CancelledError):
+            return
+        self._logger.critical("a loop of the worker has died, stopping: %r", error)
+        if self._death_heard is not None:
+            self._death_heard(error)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _version() -> str:
+    try:
+        return version("dispatch-tasks")
+    except PackageNotFoundError:
+        return "unknown"

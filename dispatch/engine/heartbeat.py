@@ -1,0 +1,166 @@
+"""Renews the worker's leases from a thread and connection of its own, so that a blocked loop does not lose them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dispatch.clock import boot_seconds
+from dispatch.cluster.model import NewWorker
+from dispatch.engine.settings import Settings
+from dispatch.engine.watchdog import TICK, Watchdog
+from dispatch.entity import Reply
+from dispatch.errors import StoreError
+from dispatch.ids import JobID
+from dispatch.jobs.model import Renewed
+from dispatch.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What one successful beat brought."""
+
+    renewed: Renewed
+    drain: bool
+
+
+class Heartbeat:
+    """A thread that renews every `heartbeat_interval` and watches the main loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        worker: NewWorker,
+        settings: Settings,
+        *,
+        held: Callable[[], list[tuple[JobID, int]]],
+        on_beat: Callable[[Beat], None],
+        logger: logging.Logger,
+    ) -> None:
+        self._store = store
+        self._worker = worker
+        self._settings = settings
+        self._held = held
+        self._on_beat = on_beat
+        self._logger = logger
+        self._main = asyncio.get_running_loop()
+        self._watchdog = Watchdog(self._main, threading.get_ident(), logger=logger)
+        self._thread: threading.Thread | None = None
+        self._ready: asyncio.Future[None] = self._main.create_future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+        self.renewed_at = boot_seconds()
+        """When the last successful renewal was asked for (seconds since boot)."""
+        self.trouble_at = float("-inf")
+        """When a beat last failed or came late: for one lease after that nobody should steal."""
+
+    @property
+    def out_of_touch(self) -> bool:
+        """Whether the leases may have lapsed by now."""
+        return boot_seconds() - self.renewed_at > self._settings.lease - self._settings.lease_margin
+
+    @property
+    def settled(self) -> bool:
+        """Whether beats have gone well for a whole lease, so that others had the chance to renew theirs."""
+        return boot_seconds() - self.trouble_at > self._settings.lease
+
+    async def start(self) -> None:
+        """Starts the thread; returns once its connection is open. Raises StoreError when it cannot be."""
+        self._thread = threading.Thread(target=self._run, name="dispatch-heartbeat", daemon=True)
+        self._thread.start()
+        await self._ready
+
+    async def stop(self) -> None:
+        """Ends the thread."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        if self._loop is not None:
+            try:
+                self._loop.call_soon_threadsafe(self._stop.set)
+            except RuntimeError:
+                pass  # its loop has ended already
+        await asyncio.to_thread(thread.join)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._live())
+        except Exception as error:
+            self._tell_ready(error)
+
+    async def _live(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self._store.open()
+        try:
+            self._tell_ready(None)
+            watching = asyncio.create_task(self._watch())
+            while not self._stop.is_set():
+                ok = await self._beat()
+                interval = self._settings.heartbeat_interval
+                await self._wait(interval if ok else interval / 5)
+            watching.cancel()
+        finally:
+            await self._store.close()
+
+    def _tell_ready(self, error: Exception | None) -> None:
+        def tell() -> None:
+            if self._ready.done():
+                if error is not None:
+                    self._logger.error("the heartbeat has ended: %s", error)
+            elif error is None:
+                self._ready.set_result(None)
+            else:
+                self._ready.set_exception(error)
+
+        try:
+            self._main.call_soon_threadsafe(tell)
+        except RuntimeError:
+            pass  # the main loop is closed, nobody listens any more
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        except TimeoutError:
+            pass
+
+    async def _watch(self) -> None:
+        while True:
+            self._watchdog.tick()
+            await asyncio.sleep(TICK)
+
+    async def _beat(self) -> bool:
+        """One renewal; False when it failed or the loop has been blocked for too long to deserve one."""
+        stalled = self._watchdog.stalled_for
+        if stalled > self._settings.stall_limit:
+            self._logger.error("the event loop has been blocked for %.0f s: leases are no longer renewed", stalled)
+            return False
+        asked = boot_seconds()
+        late = asked - self.renewed_at > 2 * self._settings.heartbeat_interval + 1
+        held = self._held()
+        try:
+            async with asyncio.timeout(self._settings.call_timeout):
+                renewed = await self._store.jobs.renew(self._worker.id, held, lease=self._settings.lease)
+                reply = await self._store.cluster.beat(self._worker.id, running=len(held))
+                if reply is Reply.MISSING:
+                    await self._store.cluster.register(self._worker)
+                drain = await self._store.cluster.drain_requested(self._worker.id)
+        except (StoreError, TimeoutError) as error:
+            self.trouble_at = boot_seconds()
+            self._logger.warning("a beat failed: %s", error or "the store took too long")
+            return False
+        except Exception:
+            self.trouble_at = boot_seconds()
+            self._logger.exception("a beat failed")
+            return False
+        if late:
+            self.trouble_at = boot_seconds()
+        self.renewed_at = asked
+        try:
+            self._main.call_soon_threadsafe(self._on_beat, Beat(renewed, drain))
+        except RuntimeError:
+            self._stop.set()  # the main loop is closed
+        return True

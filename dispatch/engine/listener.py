@@ -1,0 +1,68 @@
+"""Turns the store's wake-ups into rounds of the worker and looks for cancel requests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from dispatch.clock import boot_seconds
+from dispatch.engine.service import Service
+from dispatch.engine.worker import Stopped, Worker
+from dispatch.ids import WorkerID
+from dispatch.store import Store
+
+_LONGEST_WAIT = 30.0
+_BETWEEN_LOOKS = 0.05
+
+
+class Listener(Service):
+    """One round is one wake-up."""
+
+    name = "listener"
+
+    def __init__(
+        self,
+        store: Store,
+        worker_id: WorkerID,
+        worker: Worker,
+        *,
+        on_death: Callable[[BaseException], None],
+        logger: logging.Logger,
+    ) -> None:
+        super().__init__(interval=0.0, logger=logger, on_death=on_death)
+        self._store = store
+        self._id = worker_id
+        self._worker = worker
+        self._seen = store.wakeups.version
+        self._looked_at = 0.0
+        self._waiting: asyncio.Task[int] | None = None
+
+    async def run_once(self) -> float | None:
+        """Waits for the store to change, wakes the worker, and cancels what somebody asked to cancel."""
+        self._waiting = asyncio.create_task(self._store.wakeups.wait(self._seen, _LONGEST_WAIT))
+        try:
+            version = await self._waiting
+        except asyncio.CancelledError:
+            if self._stopping:
+                return None
+            raise
+        if version == self._seen:
+            return 0.0
+        self._seen = version
+        self._worker.nudge()
+        since = boot_seconds() - self._looked_at
+        if self._worker.held and since >= _BETWEEN_LOOKS:
+            self._looked_at = boot_seconds()
+            for job_id in await self._store.jobs.cancel_requests(self._id):
+                running = self._worker.held.get(job_id)
+                if running is not None:
+                    self._worker.stop_job(running, Stopped.REQUESTED)
+        return 0.0
+
+    async def stop(self) -> None:
+        """Ends the wait, then the loop."""
+        self._stopping = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+        await super().stop()

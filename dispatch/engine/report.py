@@ -1,0 +1,113 @@
+"""Tells plugins what became of jobs, and counts it for the worker's own report."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dispatch.clock import utc_now
+from dispatch.jobs.model import Failure, Job, JobState, Stolen, Transition, Verdict
+from dispatch.plugins import PluginManager
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many jobs ended how, in this worker."""
+
+    completed: int = 0
+    failed: int = 0
+    retried: int = 0
+    cancelled: int = 0
+    released: int = 0
+    snoozed: int = 0
+    stale: int = 0
+    """Outcomes that the store refused because the claim had passed to another worker."""
+    stolen: int = 0
+
+    @property
+    def ended(self) -> int:
+        """Jobs that reached a terminal state here."""
+        return self.completed + self.failed + self.cancelled
+
+
+class Report:
+    """Called after each state change; hooks run out of band."""
+
+    def __init__(self, plugins: PluginManager, *, logger: logging.Logger) -> None:
+        self._plugins = plugins
+        self._logger = logger
+        self.tally = Tally()
+
+    def started(self, job: Job) -> None:
+        """A handler begins."""
+        if self._plugins.has("job_started"):
+            self._plugins.background("job_started", job=job)
+
+    def ended(self, job: Job, transition: Transition, *, elapsed: float) -> None:
+        """An outcome is stored; `job.state` is what the store says."""
+        tally = self.tally
+        match job.state:
+            case JobState.COMPLETED:
+                tally.completed += 1
+                if self._plugins.has("job_completed"):
+                    self._plugins.background("job_completed", job=job, elapsed=elapsed)
+            case JobState.CANCELLED:
+                self.cancelled(job)
+            case JobState.FAILED:
+                job.reason = transition.reason
+                job.error = transition.failure
+                self._failed(job, transition.failure, dead_letter=transition.dead_letter)
+            case _ if transition.verdict is Verdict.RETRY:
+                tally.retried += 1
+                job.error = transition.failure
+                job.failures += 1
+                if self._plugins.has("job_retrying"):
+                    due = utc_now() + timedelta(seconds=transition.delay)
+                    self._plugins.background("job_retrying", job=job, attempt=job.failures, next_run_at=due)
+            case _ if transition.verdict is Verdict.SNOOZE:
+                tally.snoozed += 1
+            case _:
+                tally.released += 1
+
+    def cancelled(self, job: Job) -> None:
+        """A job was cancelled, or expired."""
+        self.tally.cancelled += 1
+        if self._plugins.has("job_cancelled"):
+            self._plugins.background("job_cancelled", job=job)
+
+    def stale(self, job: Job) -> None:
+        """The store refused an outcome."""
+        self.tally.stale += 1
+        self._logger.warning(
+            "the outcome of %s (%s) came too late and was refused: its lease had passed to another worker",
+            job.name,
+            job.id,
+        )
+
+    def stolen(self, stolen: Stolen) -> None:
+        """A lapsed job was taken from its worker."""
+        job = stolen.job
+        self.tally.stolen += 1
+        self._logger.warning(
+            "%s (%s) was lost by %s (crash %d) and is now %s",
+            job.name,
+            job.id,
+            stolen.from_worker,
+            job.crashes,
+            job.state,
+        )
+        if self._plugins.has("job_stolen"):
+            self._plugins.background("job_stolen", job=job)
+        if job.state is JobState.FAILED:
+            self._failed(job, job.error, dead_letter=stolen.dead_letter is not None)
+        elif job.state is JobState.CANCELLED:
+            self.cancelled(job)
+
+    def _failed(self, job: Job, error: Failure | None, *, dead_letter: bool) -> None:
+        self.tally.failed += 1
+        known = error or Failure("Unknown", job.reason or "")
+        if self._plugins.has("job_failed"):
+            self._plugins.background("job_failed", job=job, error=known)
+        if dead_letter and self._plugins.has("job_dlq"):
+            self._plugins.background("job_dlq", job=job, error=known)

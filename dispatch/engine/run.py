@@ -1,0 +1,177 @@
+"""Runs a worker until something ends it: a signal, a drain request, an empty queue (--burst), a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dispatch.clock import utc_now
+from dispatch.engine.engine import Engine
+from dispatch.jobs.model import JobState, ListOptions
+
+if TYPE_CHECKING:
+    from dispatch.app import Dispatch
+
+_LOOK = 0.05
+_NEAR = timedelta(seconds=60)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReady:
+    """What a worker says once it claims."""
+
+    engine: Engine
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run a worker; None means "as configured"."""
+
+    queues: Mapping[str, int] | None = None
+    """Queue → slots (0: no cap of its own)."""
+    concurrency: int | None = None
+    burst: bool = False
+    """Stop once its queues hold nothing running, nothing due that it knows, and no retry due within a minute."""
+    grace: float | None = None
+    max_jobs: int | None = None
+    max_memory: int | None = None
+    """Bytes of resident memory after which the worker stops gracefully."""
+    name: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    targets: tuple[str, ...] = ()
+    signals: bool = True
+    """Handle SIGTERM and SIGINT: the first stops gracefully, the second at once."""
+    on_ready: Callable[[WorkerReady], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a worker did."""
+
+    completed: int
+    failed: int
+    retried: int
+    cancelled: int
+    stale: int
+    stolen: int
+    reason: str
+    """signal, burst, max_jobs, max_memory, drain, stopped, or died."""
+
+
+async def run_worker(
+    app: Dispatch, options: RunOptions | None = None, *, stop: asyncio.Event | None = None
+) -> RunReport:
+    """Runs a worker of an open app until it is told to stop; raises what killed one of its loops."""
+    chosen = options or RunOptions()
+    ending = _Ending(stop or asyncio.Event())
+    engine = app.build_engine(
+        queues=chosen.queues,
+        concurrency=chosen.concurrency,
+        name=chosen.name or "",
+        labels=chosen.labels,
+        targets=chosen.targets,
+        on_drain=lambda: ending.end("drain"),
+        on_death=ending.died,
+    )
+    with ending.signals() if chosen.signals else contextlib.nullcontext():
+        try:
+            await engine.start()
+            if chosen.on_ready is not None:
+                chosen.on_ready(WorkerReady(engine))
+            while not ending.stop.is_set():
+                reason = await _reason_to_stop(app, engine, chosen)
+                if reason:
+                    ending.end(reason)
+                    break
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK if chosen.burst or chosen.max_jobs else 1.0):
+                        await ending.stop.wait()
+        finally:
+            await engine.stop(chosen.grace, hurry=ending.hurry)
+    if ending.error is not None:
+        raise ending.error
+    tally = engine.tally
+    return RunReport(
+        completed=tally.completed,
+        failed=tally.failed,
+        retried=tally.retried,
+        cancelled=tally.cancelled,
+        stale=tally.stale,
+        stolen=tally.stolen,
+        reason=ending.reason,
+    )
+
+
+class _Ending:
+    """Why and how fast the worker ends."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        self.stop = stop
+        self.hurry = asyncio.Event()
+        self.reason = "stopped"
+        self.error: BaseException | None = None
+
+    def end(self, reason: str) -> None:
+        if not self.stop.is_set():
+            self.reason = reason
+        self.stop.set()
+
+    def died(self, error: BaseException) -> None:
+        self.error = error
+        self.end("died")
+
+    def on_signal(self) -> None:
+        if self.stop.is_set():
+            self.hurry.set()
+        self.end("signal")
+
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self.on_signal)
+        try:
+            yield
+        finally:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+
+
+async def _reason_to_stop(app: Dispatch, engine: Engine, options: RunOptions) -> str:
+    if options.max_jobs is not None and engine.tally.ended >= options.max_jobs:
+        return "max_jobs"
+    if options.max_memory is not None and resident_bytes() > options.max_memory:
+        return "max_memory"
+    if options.burst and engine.idle and await _nothing_left(app, engine):
+        return "burst"
+    return ""
+
+
+async def _nothing_left(app: Dispatch, engine: Engine) -> bool:
+    queues = tuple(engine.settings.queues)
+    for queue in queues:
+        if (await app.store.queues.get(queue)).running:
+            return False
+    soon = utc_now() + _NEAR
+    retrying = await app.store.jobs.list(
+        ListOptions(states=(JobState.RETRYING,), queues=queues, names=tuple(engine.info.names), limit=500)
+    )
+    return not any(job.run_at <= soon for job in retrying.items) and engine.idle
+
+
+def resident_bytes() -> int:
+    """The memory this process holds now (its peak where the system does not tell)."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,39 @@
+"""The numbers an engine runs by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dispatch.engine.outcome import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Seconds and counts; see `dispatch.toml.example` for what each means."""
+
+    queues: Mapping[str, int] = field(default_factory=lambda: {"default": 0})
+    """Queue → slots it may use at most (0: as many as there are)."""
+    concurrency: int = 10
+    poll_interval: float = 1.0
+    heartbeat_interval: float = 5.0
+    lease: float = 30.0
+    stall_limit: float = 60.0
+    grace: float = 25.0
+    max_crashes: int = 3
+    unserved_after: float = 60.0
+    unknown_grace: float | None = None
+    result_limit: int = 1024 * 1024
+    policy: Policy = field(default_factory=Policy)
+    name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def lease_margin(self) -> float:
+        """How long before its leases may lapse a worker that cannot renew stops its handlers."""
+        return self.lease / 6
+
+    @property
+    def call_timeout(self) -> float:
+        """What one store call of the engine may take."""
+        return self.lease / 3
