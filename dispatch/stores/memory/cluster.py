@@ -117,10 +117,14 @@ class MemoryCluster:
         with self._session as data:
             now = data.clock.now()
             until = later(now, lease, "the leadership lease")
-            if data.leadership is None or data.leadership.until <= now:
-                data.term += 1
-                data.leadership = Leadership(worker_id, data.term, until)
-                data.signal.bump()
+            present = data.leadership
+            if present is not None and present.until > now:
+                if present.leader == worker_id:
+                    present = data.leadership = Leadership(worker_id, present.term, until)
+                return present
+            data.term += 1
+            data.leadership = Leadership(worker_id, data.term, until)
+            data.signal.bump()
             return data.leadership
 
     async def renew_leadership(self, worker_id: WorkerID, term: int, *, lease: float) -> Reply:

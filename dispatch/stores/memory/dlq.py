@@ -46,7 +46,7 @@ class MemoryDLQ:
             doomed = [
                 entry
                 for entry in data.letters.values()
-                if entry.created_at <= died_by
+                if (entry.created_at < died_by or older_than <= 0)
                 and (not states or entry.state in states)
                 and in_scope(entry.scope, scope)
             ]

@@ -42,7 +42,7 @@ class MemoryEvents:
         with self._session as data:
             before = data.clock.now() - timedelta(seconds=older_than)
             old = [
-                event for event in data.events.values() if event.created_at is not None and event.created_at <= before
+                event for event in data.events.values() if event.created_at is not None and event.created_at < before
             ]
             gone = {event.id for event in old[: max(0, limit)]}
             for event_id in gone:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dispatch.entity import Page, Reply
 from dispatch.ids import JobID, WorkerID
 from dispatch.jobs.model import (
+    WAITING,
     Attempt,
     Changed,
     Claimed,
@@ -125,7 +126,7 @@ class MemoryJobs:
     async def ahead(self, job_id: JobID, *, limit: int = 10_000) -> int:
         with self._session as data:
             row = data.rows.get(job_id)
-            if row is None or row.home is None:
+            if row is None or row.state not in WAITING:
                 return 0
             now = data.clock.now()
             ready = tally_of(row).queue.ready

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from dispatch.entity import Page
+from dispatch.entity import LARGEST_PAGE, Page
 
 K = TypeVar("K", bound=str)
 V = TypeVar("V")
@@ -22,7 +22,8 @@ def newest_first(
     limit: int,
     cursor: str | None,
 ) -> Page[R]:
-    """At most `limit` rows that match, from the newest id below `cursor` downwards."""
+    """At most `limit` (1 … LARGEST_PAGE) rows that match, from the newest id below `cursor` downwards."""
+    limit = max(1, min(limit, LARGEST_PAGE))
     end = len(order) if cursor is None else bisect_left(order, cursor)
     found: list[R] = []
     last: K | None = None

@@ -25,7 +25,7 @@ class Ready:
         self.scheduled: dict[str, LazyHeap] = {}
         self.quarantined: dict[JobID, Row] = {}
         self.aside: dict[str, dict[JobID, Row]] = {}
-        self.last_lane = ""
+        self.last_lane: str | None = None
 
     def add(self, row: Row, now: datetime) -> None:
         """Puts a waiting row where it belongs."""
@@ -76,7 +76,7 @@ class Ready:
         if not known:
             return []
         lanes = known[0] if len(known) == 1 else sorted(set().union(*known))
-        start = bisect_right(lanes, self.last_lane)
+        start = 0 if self.last_lane is None else bisect_right(lanes, self.last_lane)
         return lanes[start:] + lanes[:start]
 
     def heaps(self, lane: str, names: Collection[str]) -> list[LazyHeap]:

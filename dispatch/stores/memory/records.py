@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from datetime import datetime
 
-from dispatch.entity import PAGE_SIZE, Page, Reply
+from dispatch.entity import LARGEST_PAGE, PAGE_SIZE, Page, Reply
 from dispatch.records import Record
 from dispatch.stores.memory.data import Data, Session, insert_sorted
 from dispatch.stores.memory.rows import checked_bytes, checked_text, later
@@ -65,7 +65,7 @@ class MemoryRecords:
         self, namespace: str, *, prefix: str = "", limit: int = PAGE_SIZE, cursor: str | None = None
     ) -> Page[Record]:
         with self._session as data:
-            now = data.clock.now()
+            now, limit = data.clock.now(), max(1, min(limit, LARGEST_PAGE))
             order, records = data.record_order.get(namespace, []), data.records.get(namespace, {})
             start = bisect_left(order, prefix) if cursor is None else bisect_right(order, max(cursor, prefix))
             found: list[Record] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 
 from dispatch.streams import StreamEntry, StreamPage
 
@@ -39,19 +40,15 @@ class StreamLogs:
         return True
 
     def read_after(self, channel: str, position: int, limit: int) -> StreamPage:
+        """What is kept after the position; `reset` when something in between was pruned or had no listener."""
         if position < 0:
             return StreamPage([], self.position)
         log = self.channels.get(channel)
         floor = self.position if log is None else log.floor
-        if not floor <= position <= self.position:
-            return StreamPage([], self.position, reset=True)
-        found: list[StreamEntry] = []
-        for entry in log.entries if log is not None else ():
-            if entry.position > position:
-                if len(found) == limit:
-                    break
-                found.append(entry)
-        return StreamPage(found, found[-1].position if found else position)
+        reset = not floor <= position <= self.position
+        found = [] if log is None else list(islice((e for e in log.entries if e.position > position), max(0, limit)))
+        end = found[-1].position if found else self.position if reset else position
+        return StreamPage(found, end, reset)
 
     def listen(self, channel: str, listener: str, until: datetime) -> None:
         log = self.channels.get(channel)
@@ -65,10 +62,10 @@ class StreamLogs:
             log.listeners.pop(listener, None)
 
     def prune(self, before: datetime, limit: int, now: datetime) -> int:
-        """Deletes entries up to that time, and the logs that nobody needs any more."""
+        """Deletes entries from before that time, and the logs that nobody needs any more."""
         count = 0
         for channel, log in list(self.channels.items()):
-            while log.entries and count < limit and (at := log.entries[0].at) is not None and at <= before:
+            while log.entries and count < limit and (at := log.entries[0].at) is not None and at < before:
                 log.floor = log.entries.popleft().position
                 count += 1
             log.listeners = {listener: until for listener, until in log.listeners.items() if until > now}
