@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from store_kinds import KINDS, Make, maker
 
 from dispatch.clock import ManualClock
 from dispatch.store import Store
-
-Make = Callable[[ManualClock], Store]
-KINDS = ("memory", "sqlite")
-
-
-def maker(kind: str, folder: Path) -> Make:
-    """Makes empty, unopened stores of one kind; each call gives another one."""
-    count = 0
-
-    def make(clock: ManualClock) -> Store:
-        nonlocal count
-        count += 1
-        if kind == "memory":
-            from dispatch.stores.memory import MemoryStore
-
-            return MemoryStore(clock=clock)
-        from dispatch.stores.sqlite import SQLiteStore
-
-        return SQLiteStore(folder / f"store-{count}.db", clock=clock)
-
-    return make
 
 
 @pytest.fixture(params=KINDS)

@@ -60,5 +60,8 @@ async def test_verify_tells_what_failed_and_goes_on() -> None:
 
 
 def test_the_cases_need_neither_pytest_nor_a_test_framework() -> None:
-    code = "import sys; from dispatch.testing.conformance import cases; cases(); print(sorted({'pytest', 'hypothesis'} & set(sys.modules)))"
+    code = (
+        "import sys; from dispatch.testing.conformance import cases; cases(); "
+        "print(sorted({'pytest', 'hypothesis'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
