@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-import dispatch
 from dispatch import backoff as backoffs
 from dispatch.clock import seconds
 from dispatch.errors import Fail, InvalidArguments, Retry, Snooze
@@ -19,7 +18,7 @@ from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.model import Failure, Job, Transition, Verdict
 
 T = TypeVar("T")
-_OWN_FOLDER = str(Path(dispatch.__file__).parent)
+_OWN_FOLDER = str(Path(__file__).parent.parent)
 
 
 class Wish(StrEnum):

@@ -1,4 +1,4 @@
-"""The app: the only place that puts store, services, plugins and engine together."""
+"""Dispatch, the application object: open it to enqueue and administer, start it to run jobs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 _CONFIGURED = "configured"
-_ANNOUNCED_OPTIONS = (
     "priority",
     "tags",
     "metadata",
@@ -97,7 +96,7 @@ class Dispatch:
             raise NoStore('Dispatch(None) names no store: pass "sqlite:///dispatch.db", "memory://" or a Store')
         self.config = config or load().config
         self.registry = registry if registry is not None else default_registry
-        self.store: Store = self._open_store(store) if isinstance(store, str) else store
+        self.store: Store = store_of(self.config, None if store == _CONFIGURED else store) if isinstance(store, str) else store
         self._concurrency = concurrency
         self._queues = queues
         self._middleware = tuple(middleware)
@@ -108,14 +107,12 @@ class Dispatch:
         self._tracer_provider = tracer_provider
         self._given_plugins = tuple(plugins)
         self.plugins = PluginManager(disabled=self.config.disabled_plugins, logger=self._logger.getChild("plugins"))
-        limits = self.config.limits
+        limits = limits_of(self.config)
         self.jobs = JobService(
             self.store,
             registry=self.registry,
             plugins=self.plugins,
-            limits=Limits(
-                payload=limits.payload, metadata=limits.metadata, result=limits.result, traceback=limits.traceback
-            ),
+            limits=limits,
             idempotency_ttl=self.config.idempotency_ttl.total_seconds(),
         )
         self.dlq = DLQService(self.store)
@@ -257,7 +254,7 @@ class Dispatch:
         discover(*targets)
         await self.announce()
         chosen = options or RunOptions()
-        return await run_worker(self, chosen if chosen.targets else _with_targets(chosen, targets))
+        return await run_worker(self, chosen if chosen.targets else replace(chosen, targets=targets))
 
     def build_engine(
         self,
@@ -272,25 +269,11 @@ class Dispatch:
     ) -> Engine:
         """A worker's engine, not yet started. Its handlers find this app when they enqueue."""
         current.use_app(self)
-        config = self.config
-        unknown = config.unknown_grace
-        settings = Settings(
+        settings = engine_settings(
+            self.config,
             queues=dict(queues) if queues else dict.fromkeys(self.served_queues(), 0),
-            concurrency=concurrency or self._concurrency or config.concurrency,
-            poll_interval=_s(config.poll_interval),
-            heartbeat_interval=_s(config.heartbeat_interval),
-            lease=_s(config.lease),
-            stall_limit=_s(config.stall_limit),
-            grace=_s(config.grace),
-            max_crashes=config.max_crashes,
-            unserved_after=_s(config.unserved_after),
-            unknown_grace=None if unknown is None else _s(unknown),
-            result_limit=config.limits.result,
-            policy=Policy(
-                max_retries=config.max_retries,
-                backoff=self._backoff or default_strategy(),
-                traceback_limit=config.limits.traceback,
-            ),
+            concurrency=concurrency or self._concurrency,
+            backoff=self._backoff,
             name=name,
             labels=labels or {},
         )
@@ -316,19 +299,11 @@ class Dispatch:
 
     async def announce(self) -> None:
         """Publishes the registry's jobs into the store, so that others can enqueue them by name."""
-        announcements = [_announcement(definition) for definition in self.registry.jobs.values()]
+        announcements = [announcement(definition) for definition in self.registry.jobs.values()]
         if announcements:
             await self.store.cluster.announce(announcements)
 
     # -- inside --------------------------------------------------------------------------------------------------
-
-    def _open_store(self, url: str) -> Store:
-        chosen = self.config.store if url == _CONFIGURED else url
-        options: dict[str, Any] = {}
-        if chosen.startswith("sqlite:"):
-            sqlite = self.config.sqlite
-            options = {"synchronous": sqlite.synchronous, "busy_timeout": _s(sqlite.busy_timeout)}
-        return open_store(chosen, migrate=self.config.migrate, **options)
 
     def _load_plugins(self) -> None:
         self.plugins.load_entry_points()
@@ -342,68 +317,3 @@ class Dispatch:
             meter_provider=self._meter_provider or global_meter_provider(),
         )
         return [*members, *self._plugin_middleware, *self._middleware]
-
-
-class SyncApp:
-    """An app's services with every coroutine turned into a blocking call."""
-
-    def __init__(self, app: Dispatch) -> None:
-        self._app = app
-
-    def __getattr__(self, name: str) -> Any:
-        service = getattr(self._app, name)
-        return _Blocking(self._app, service)
-
-
-class _Blocking:
-    def __init__(self, app: Dispatch, service: object) -> None:
-        self._app = app
-        self._service = service
-
-    def __getattr__(self, name: str) -> Any:
-        verb = getattr(self._service, name)
-        if not inspect.iscoroutinefunction(verb):
-            return verb
-
-        @functools.wraps(verb)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            refuse_in_loop()
-            return run_on(self._app.loop, lambda: verb(*args, **kwargs)).result()
-
-        return call
-
-
-async def open_implicit() -> Dispatch:
-    """The app that bare enqueues use where none is open; NoOpenApp when the configuration says `auto_open = false`."""
-    config = load().config
-    if not config.auto_open:
-        raise NoOpenApp(
-            "no app is open and auto_open is false: open one with `async with Dispatch(...):`, or call a verb of an app"
-        )
-    app = Dispatch(config=config)
-    await app.connect()
-    portal.at_exit(app.close)
-    await app.announce()
-    return app
-
-
-def _announcement(definition: JobDefinition[..., Any]) -> Announcement:
-    settings = definition.settings
-    options = {name: value for name in _ANNOUNCED_OPTIONS if (value := getattr(settings, name)) is not None}
-    if settings.unique is not None and not callable(settings.unique):
-        options["unique"] = settings.unique
-    return Announcement(
-        name=definition.name,
-        kind="job",
-        queue=settings.queue or "default",
-        schema=definition.signature.schema,
-        options=options,
-    )
-
-
-def _with_targets(options: RunOptions, targets: Sequence[str]) -> RunOptions:
-    return replace(options, targets=tuple(targets))
-
-
-def _s(delta: timedelta) -> float:
-    return delta.total_seconds()
