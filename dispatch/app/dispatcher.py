@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from dispatch import current
-from dispatch.backoff import Strategy, default_strategy
+from dispatch.app.announce import announcement
+from dispatch.app.settings import engine_settings, limits_of, store_of
+from dispatch.app.sync import SyncApp
+from dispatch.backoff import Strategy
 from dispatch.clock import Duration, seconds
-from dispatch.cluster.model import Announcement
 from dispatch.config import Config, load
 from dispatch.discovery import discover
 from dispatch.engine.engine import Engine
-from dispatch.engine.outcome import Policy
 from dispatch.engine.run import RunOptions, RunReport, run_worker
-from dispatch.engine.settings import Settings
 from dispatch.errors import NoOpenApp, NoStore
 from dispatch.ids import JobID
 from dispatch.jobs.definition import Call, JobDefinition
@@ -30,12 +27,11 @@ from dispatch.jobs.handler import Middleware
 from dispatch.jobs.model import Job, JobState
 from dispatch.middleware import standard
 from dispatch.plugins import PluginManager
-from dispatch.portal import portal, refuse_in_loop, run_on, run_sync
+from dispatch.portal import portal, run_sync
 from dispatch.queues import QueueConfig
 from dispatch.registry import Registry, default_registry
-from dispatch.services import ClusterService, DLQService, EventService, JobService, Limits, QueueService
+from dispatch.services import ClusterService, DLQService, EventService, JobService, QueueService
 from dispatch.store import Store
-from dispatch.stores import open_store
 from dispatch.telemetry import global_meter_provider, global_tracer_provider
 
 if TYPE_CHECKING:
@@ -45,15 +41,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 _CONFIGURED = "configured"
-    "priority",
-    "tags",
-    "metadata",
-    "delay",
-    "expires_in",
-    "on_conflict",
-    "unique_for",
-    "unique_until",
-)
 
 
 class Dispatch:
@@ -96,7 +83,9 @@ class Dispatch:
             raise NoStore('Dispatch(None) names no store: pass "sqlite:///dispatch.db", "memory://" or a Store')
         self.config = config or load().config
         self.registry = registry if registry is not None else default_registry
-        self.store: Store = store_of(self.config, None if store == _CONFIGURED else store) if isinstance(store, str) else store
+        if isinstance(store, str):
+            store = store_of(self.config, None if store == _CONFIGURED else store)
+        self.store: Store = store
         self._concurrency = concurrency
         self._queues = queues
         self._middleware = tuple(middleware)
