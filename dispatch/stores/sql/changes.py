@@ -25,7 +25,7 @@ def cancel(job_id: JobID, scope: Scope | None, reason: str, now: int) -> Plan[Ch
         return Changed(Reply.CONFLICT, job.state)
     yield Do("cancel_waiting", params)
     if job.unique_key is not None:
-        yield from unique.give_up(job.unique_key, job_id, now)
+        yield from unique.end(job.unique_key, job_id, now)
     return Changed(Reply.APPLIED, JobState.CANCELLED)
 
 

@@ -105,7 +105,8 @@ class Claim:
 
     def _next_due(self, gate: Gate, after: int) -> Plan[int | None]:
         """When this worker can take something from a queue: the first run_at after a time, once its gate is open."""
-        if gate.room <= 0 and gate.opens_at is None:
+        opens_at = gate.opens_at(self.now)
+        if opens_at is None:
             return None
         if gate.room <= 0:
             after = 0
@@ -131,9 +132,7 @@ class Claim:
                     )
                 )
                 earliest = earlier(earliest, row[0] if row else None)
-        if earliest is None:
-            return None
-        return max(earliest, gate.opens_at or 0) if gate.room <= 0 else earliest
+        return earliest if earliest is None or gate.room > 0 else max(earliest, opens_at)
 
     def _full_tenants(self, gate: Gate) -> Plan[set[str]]:
         """Lanes of tenants that run as much as they may."""
@@ -167,13 +166,13 @@ class Claim:
                 if got == ask:
                     more.append(lane)
             lanes = more
-        if gate.tokens is not None and taken:
-            gate.tokens -= taken
-            gate.room -= taken
-            yield Do("set_tokens", {"queue": gate.queue, "tokens": gate.tokens, "now": self.now})
-        elif gate.room < UNLIMITED:
-            gate.room -= taken
+        yield from self._debit(gate, taken)
         return taken
+
+    def _debit(self, gate: Gate, taken: int) -> Plan[None]:
+        gate.take(taken)
+        if gate.tokens is not None and taken:
+            yield Do("set_tokens", {"queue": gate.queue, "tokens": gate.tokens, "now": self.now})
 
     def _lanes(self, queue: str, last: str | None, n: int) -> Plan[list[str]]:
         """The lanes to walk: those after the last one served come first, then the others."""
@@ -262,7 +261,7 @@ class Claim:
             job.finished_at = job.updated_at = from_micros(self.now)
             self.expired.append(job)
             if row[_UNIQUE_KEY] is not None:
-                yield from unique.give_up(row[_UNIQUE_KEY], job.id, self.now)
+                yield from unique.end(row[_UNIQUE_KEY], job.id, self.now)
 
     def _take_quarantined(self, open_gates: dict[str, Gate]) -> Plan[bool]:
         for queue, gate in open_gates.items():
@@ -272,8 +271,7 @@ class Claim:
             rows = yield Rows("quarantined_due", {"queue": queue, "now": self.now, "names": self.names_json})
             started = yield from self._start(list(self._admitted(gate, rows, 1)))
             if started:
-                if gate.tokens is not None:
-                    yield Do("set_tokens", {"queue": queue, "tokens": gate.tokens - 1, "now": self.now})
+                yield from self._debit(gate, started)
                 return True
         return False
 

@@ -8,7 +8,7 @@ from typing import Any
 from dispatch.clock import micros
 from dispatch.errors import DuplicateJob, IdempotencyMismatch
 from dispatch.ids import JobID
-from dispatch.jobs.model import Enqueued, NewJob, Unique
+from dispatch.jobs.model import Enqueued, JobState, NewJob, Unique
 from dispatch.stores.sql import unique
 from dispatch.stores.sql.plan import Do, Many, Plan, Rows, first
 from dispatch.stores.sql.rows import names_text, span, to_text
@@ -120,13 +120,16 @@ def _insert_unique(job: NewJob, wanted: Unique | None, by_tenant: set[str], now:
             'or enqueue with on_conflict="return", "skip" or "replace"',
             existing=str(holder.job_id),
         )
-    if wanted.on_conflict != "replace" or not holder.live:
+    if wanted.on_conflict != "replace":
         return Enqueued(holder.job_id, False)
-    target = holder.successor_id or holder.job_id
+    successor = first((yield Rows("successors", {"behind": str(holder.job_id)})))
+    target = JobID(successor[0]) if successor else holder.job_id
     if (yield Do("replace_job", {**_fields(job, now), "id": str(target)})):
         return Enqueued(target, False, replaced=True)
+    state = first((yield Rows("job_state", {"id": str(holder.job_id)})))
+    if state is None or state[0] != JobState.RUNNING:
+        return Enqueued(holder.job_id, False)
     yield from _insert(job, by_tenant, now, behind=holder.job_id)
-    yield Do("set_successor", {"key": wanted.key, "successor_id": str(job.id)})
     return Enqueued(job.id, True)
 
 

@@ -138,7 +138,7 @@ def _finish_one(worker_id: WorkerID, said: Transition, now: int) -> Plan[Finishe
     if outcome.dead_letter:
         entry_id = yield from bury(said.job_id, outcome.reason or "failed", now)
     if terminal and held.unique_key is not None:
-        yield from unique.give_up(held.unique_key, said.job_id, now)
+        yield from unique.end(held.unique_key, said.job_id, now)
     if said.then:
         yield from enqueue(said.then, now, lenient=True)
     return Finished(Reply.APPLIED, outcome.state, entry_id)

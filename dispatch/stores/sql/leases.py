@@ -80,7 +80,7 @@ def _steal_one(
     if state is JobState.FAILED:
         entry = yield from bury(job.id, "worker_lost", now)
     if terminal and held.unique_key is not None:
-        yield from unique.give_up(held.unique_key, job.id, now)
+        yield from unique.end(held.unique_key, job.id, now)
     after = first((yield Rows("get_job", {"id": str(job.id), "app_id": None, "org_id": None})))
     return Stolen(job_of(after) if after else job, job.worker_id, entry)
 
@@ -115,5 +115,5 @@ def bury_unserved(due: int, limit: int, now: int) -> Plan[list[DLQID]]:
         entry = yield from bury(job_id, "no_handler", now)
         entries.append(entry)
         if unique_key is not None:
-            yield from unique.give_up(unique_key, job_id, now)
+            yield from unique.end(unique_key, job_id, now)
     return entries

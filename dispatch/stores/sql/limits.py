@@ -36,15 +36,35 @@ class Gate:
     """What a claim may take from a queue now."""
 
     queue: str
-    room: int = UNLIMITED
-    """Jobs that limits and rate allow."""
-    opens_at: int | None = 0
-    """Where room is 0: when that changes by itself (None: only when somebody acts)."""
+    free: int = UNLIMITED
+    """Jobs that max_concurrency (or a pause) leaves room for."""
+    resumes_at: int | None = None
+    """When a pause ends by itself."""
+    rate: float | None = None
     tokens: float | None = None
     """What is in the bucket now; None: no rate."""
-    next_token_at: int = 0
     tenant_room: int | None = None
     """Jobs of one tenant that may run at once."""
+
+    @property
+    def room(self) -> int:
+        """Jobs that may be taken now."""
+        return self.free if self.tokens is None else min(self.free, math.floor(self.tokens + _ALMOST))
+
+    def take(self, n: int) -> None:
+        """Notes that n jobs were taken."""
+        if self.free < UNLIMITED:
+            self.free -= n
+        if self.tokens is not None:
+            self.tokens -= n
+
+    def opens_at(self, now: int) -> int | None:
+        """When there is room again without anybody's doing; None: only when somebody acts."""
+        if self.free <= 0:
+            return self.resumes_at
+        if self.tokens is None or self.tokens >= 1 - _ALMOST:
+            return now
+        return now + math.ceil((1 - self.tokens) / self.rate * SECOND) if self.rate else None
 
 
 def burst(rate: float, rate_burst: int | None) -> float:
@@ -59,28 +79,15 @@ def refilled(settings: Settings, now: int) -> float:
     return min(burst(rate, settings.rate_burst), settings.tokens + rate * passed)
 
 
-def token_at(tokens: float, rate: float, now: int) -> int | None:
-    """When the bucket holds a whole token; None: never."""
-    if tokens >= 1 - _ALMOST:
-        return now
-    return now + math.ceil((1 - tokens) / rate * SECOND) if rate > 0 else None
-
-
 def gate(settings: Settings, busy: int, now: int) -> Gate:
     """The gate of a queue with `busy` running rows and leased slots."""
-    found = Gate(settings.name, tenant_room=settings.tenant_concurrency)
-    if settings.paused(now):
-        found.room, found.opens_at = 0, settings.paused_until
-        return found
+    found = Gate(settings.name, rate=settings.rate_limit, tenant_room=settings.tenant_concurrency)
     if settings.max_concurrency is not None:
-        found.room = max(0, settings.max_concurrency - busy)
-        found.opens_at = None
+        found.free = max(0, settings.max_concurrency - busy)
+    if settings.paused(now):
+        found.free, found.resumes_at = 0, settings.paused_until
     if settings.rate_limit is not None:
         found.tokens = refilled(settings, now)
-        whole = math.floor(found.tokens + _ALMOST)
-        if found.room and whole < found.room:
-            found.room = whole
-            found.opens_at = token_at(found.tokens, settings.rate_limit, now)
     return found
 
 

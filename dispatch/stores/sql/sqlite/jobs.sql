@@ -53,24 +53,20 @@ SELECT {job_columns} FROM jobs WHERE id = :id AND {in_scope};
 
 -- name: unique_holder
 -- Who holds a unique key.
-SELECT job_id, live, hold_until, successor_id FROM unique_keys WHERE key = :key;
+SELECT job_id, live, hold_until FROM unique_keys WHERE key = :key;
 
 -- name: take_unique
--- Gives a unique key to a job.
-INSERT INTO unique_keys (key, job_id, live, hold_until, successor_id) VALUES (:key, :job_id, 1, :hold_until, NULL)
-ON CONFLICT (key) DO UPDATE SET job_id = excluded.job_id, live = 1, hold_until = excluded.hold_until,
-  successor_id = NULL;
-
--- name: set_successor
--- Notes the job that gets the key after its holder.
-UPDATE unique_keys SET successor_id = :successor_id WHERE key = :key;
+-- Gives a unique key to a job; the longer holding time counts.
+INSERT INTO unique_keys (key, job_id, live, hold_until) VALUES (:key, :job_id, 1, :hold_until)
+ON CONFLICT (key) DO UPDATE SET job_id = excluded.job_id, live = 1,
+  hold_until = coalesce(max(hold_until, excluded.hold_until), hold_until, excluded.hold_until);
 
 -- name: hold_unique
--- Keeps a key taken until its time although its job is over.
-UPDATE unique_keys SET live = 0, successor_id = NULL WHERE key = :key AND job_id = :job_id AND hold_until > :now;
+-- Keeps a key taken until its time although its job does not need it any more.
+UPDATE unique_keys SET live = 0 WHERE key = :key AND job_id = :job_id AND hold_until > :now;
 
 -- name: free_unique
--- Frees a key whose job is over and that nothing holds any longer.
+-- Frees a key that its job does not need any more and no time holds.
 DELETE FROM unique_keys WHERE key = :key AND job_id = :job_id AND live = 1;
 
 -- name: prune_unique
@@ -78,10 +74,17 @@ DELETE FROM unique_keys WHERE key = :key AND job_id = :job_id AND live = 1;
 DELETE FROM unique_keys WHERE key IN (
   SELECT key FROM unique_keys WHERE live = 0 AND hold_until <= :now LIMIT 20);
 
+-- name: successors
+-- The jobs that wait for the end of one, first come first.
+SELECT id, unique_hold_until FROM jobs WHERE behind = :behind AND state = 'pending' ORDER BY seq;
+
 -- name: free_successor
 -- Makes the job behind a finished one claimable.
-UPDATE jobs SET behind = NULL, ready = 1, updated_at = :now WHERE id = :id AND state = 'pending' AND behind IS NOT NULL
-RETURNING unique_hold_until;
+UPDATE jobs SET behind = NULL, ready = 1, updated_at = :now WHERE id = :id AND state = 'pending';
+
+-- name: queue_behind
+-- Makes a successor wait for another job.
+UPDATE jobs SET behind = :behind WHERE id = :id AND state = 'pending';
 
 -- name: idempotent
 -- The job that an idempotency key made.
@@ -183,8 +186,8 @@ UPDATE jobs SET state = 'pending', ready = 1, failures = 0, crashes = 0, run_at 
 WHERE id = :id AND state IN ('failed', 'cancelled');
 
 -- name: unique_of
--- The unique key of a job and how it is held.
-SELECT unique_key, unique_until, unique_hold_until FROM jobs WHERE id = :id;
+-- The unique key of a job and until when it holds it in any case.
+SELECT unique_key, unique_hold_until FROM jobs WHERE id = :id;
 
 -- name: list_jobs
 -- Jobs that match, newest first.

@@ -58,6 +58,7 @@ CREATE INDEX jobs_quarantined ON jobs (queue, run_at) WHERE ready = 2;
 CREATE INDEX jobs_running ON jobs (queue, worker_id) WHERE state = 'running';
 CREATE INDEX jobs_cancel ON jobs (worker_id) WHERE state = 'running' AND cancel_reason IS NOT NULL;
 CREATE INDEX jobs_aside ON jobs (queue, name) WHERE set_aside = 1;
+CREATE INDEX jobs_behind ON jobs (behind) WHERE behind IS NOT NULL;
 CREATE INDEX jobs_listed ON jobs (state, kind, id, queue, name, app_id, org_id) WHERE state <> 'running';
 
 CREATE TABLE attempts (
@@ -80,8 +81,7 @@ CREATE TABLE unique_keys (
   job_id TEXT NOT NULL,
   -- 1: a live job holds it; 0: only hold_until does
   live INTEGER NOT NULL,
-  hold_until INTEGER,
-  successor_id TEXT
+  hold_until INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX unique_keys_held ON unique_keys (hold_until) WHERE live = 0;
 
