@@ -8,7 +8,7 @@ import logging
 import re
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -42,14 +42,21 @@ class PluginManager:
 
     Args:
         disabled: names that are never registered, whoever asks for them.
+        settings: what [plugin.NAME] holds, given to a plugin's class as keyword arguments when `load` makes it.
         hook_timeout: seconds that an asynchronous hook may take.
         logger: told about every hook that fails (default: `dispatch.plugins`).
     """
 
     def __init__(
-        self, *, disabled: Collection[str] = (), hook_timeout: float = 5.0, logger: logging.Logger | None = None
+        self,
+        *,
+        disabled: Collection[str] = (),
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        hook_timeout: float = 5.0,
+        logger: logging.Logger | None = None,
     ) -> None:
         self._disabled = frozenset(disabled)
+        self._settings = settings or {}
         self._hook_timeout = hook_timeout
         self._logger = logger or logging.getLogger("dispatch.plugins")
         self._manager = pluggy.PluginManager(hookspecs.GROUP)
@@ -93,7 +100,7 @@ class PluginManager:
 
     def load(self, names: Iterable[str]) -> None:
         """Imports and registers plugins by name: of an entry point in group `dispatch`, or `package.module`, or
-        `package.module:object`. A class is called without arguments. A name loads once; disabled ones do not.
+        `package.module:object`. A class is called with its settings. A name loads once; disabled ones do not.
 
         Raises:
             DiscoveryError: there is no such plugin, or importing it failed.

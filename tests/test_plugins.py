@@ -404,3 +404,25 @@ def test_every_example_in_the_documentation_registers(manager: PluginManager, mo
         elif "hookimpl" in code:
             manager.register(example)
     assert all(manager.has(hook) for hook in SPECS)
+
+
+class Configured:
+    def __init__(self, *, path: str = "nowhere") -> None:
+        self.path = path
+
+    @hookimpl
+    def shutdown(self) -> None:
+        return None
+
+
+def test_a_plugin_class_gets_its_settings_as_keyword_arguments() -> None:
+    name = f"{__name__}:Configured"
+    manager = PluginManager(settings={name: {"path": "/tmp/here"}})
+    manager.load([name])
+    assert manager._manager.get_plugin(name).path == "/tmp/here"
+
+
+def test_settings_that_the_plugin_does_not_take_are_an_error() -> None:
+    name = f"{__name__}:Configured"
+    with pytest.raises(InvalidPlugin, match="does not take"):
+        PluginManager(settings={name: {"colour": "red"}}).load([name])

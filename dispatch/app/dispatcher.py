@@ -19,7 +19,7 @@ from dispatch.config import Config, load
 from dispatch.discovery import discover
 from dispatch.engine.engine import Engine
 from dispatch.engine.run import RunOptions, RunReport, run_worker
-from dispatch.errors import NoOpenApp, NoStore
+from dispatch.errors import ConfigError, NoOpenApp, NoStore
 from dispatch.ids import JobID
 from dispatch.jobs.definition import Call, JobDefinition
 from dispatch.jobs.handle import JobHandle
@@ -95,7 +95,11 @@ class Dispatch:
         self._meter_provider = meter_provider
         self._tracer_provider = tracer_provider
         self._given_plugins = tuple(plugins)
-        self.plugins = PluginManager(disabled=self.config.disabled_plugins, logger=self._logger.getChild("plugins"))
+        self.plugins = PluginManager(
+            disabled=self.config.disabled_plugins,
+            settings=self.config.plugin,
+            logger=self._logger.getChild("plugins"),
+        )
         limits = limits_of(self.config)
         self.jobs = JobService(
             self.store,
@@ -297,6 +301,9 @@ class Dispatch:
     def _load_plugins(self) -> None:
         self.plugins.load_entry_points()
         self.plugins.load(self.config.plugins)
+        unused = set(self.config.plugin) - set(self.plugins.names) - set(self.config.disabled_plugins)
+        if unused:
+            raise ConfigError(f"[plugin.{min(unused)}] configures a plugin that is not loaded; name it in `plugins`")
         for plugin in self._given_plugins:
             self.plugins.register(plugin)
 
