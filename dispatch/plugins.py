@@ -169,11 +169,18 @@ class PluginManager:
         if name in self._disabled or self._manager.has_plugin(name):
             return
         plugin = _imported(name, entry, available)
+        settings = self._settings.get(name, {})
         if not inspect.isclass(plugin):
+            if settings:
+                raise InvalidPlugin(f"plugin {name!r} is no class, so it takes no settings; remove [plugin.{name}]")
             self.register(plugin, name)
         elif plugin not in self._loaded_classes:
             self._loaded_classes.add(plugin)
-            self.register(plugin(), name)
+            try:
+                made = plugin(**settings)
+            except TypeError as error:
+                raise InvalidPlugin(f"plugin {name!r} does not take what [plugin.{name}] says: {error}") from error
+            self.register(made, name)
 
     def _free(self, name: str) -> str:
         taken, number, candidate = set(self.names), 1, name
