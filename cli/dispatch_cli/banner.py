@@ -1,0 +1,100 @@
+"""What a worker says when it starts and when it ends."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dispatch_cli.failures import safe
+
+if TYPE_CHECKING:
+    from dispatch.engine.run import RunReport
+    from dispatch.registry import Registry
+
+_LOG = logging.getLogger("dispatch.worker")
+_NAMES_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The facts of a worker's start."""
+
+    worker_id: str
+    pid: int
+    version: str
+    store: str
+    queues: Mapping[str, int]
+    concurrency: int
+    jobs: Sequence[str]
+    modules: Sequence[str]
+
+
+def announce(start: Start, *, as_json: bool, member: int, colored: bool) -> None:
+    """Tells that the worker claims; of several processes only the first tells all of it."""
+    if as_json:
+        extra = {
+            "event": "worker_started",
+            "worker_id": start.worker_id,
+            "pid": start.pid,
+            "version": start.version,
+            "store": start.store,
+            "queues": dict(start.queues),
+            "concurrency": start.concurrency,
+            "jobs": list(start.jobs),
+            "modules": list(start.modules),
+        }
+        _LOG.info("worker %s serves %s", start.worker_id, ", ".join(start.queues), extra=extra)
+        return
+    if member > 1:
+        print(f"worker {start.worker_id} (pid {start.pid}) works too", file=sys.stderr, flush=True)
+        return
+    head = f"dispatch {start.version}  worker {start.worker_id}  pid {start.pid}"
+    lines = [f"\x1b[1m{head}\x1b[0m" if colored else head]
+    lines += [f"  {name:<8} {safe(text)}" for name, text in _facts(start)]
+    print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def _facts(start: Start) -> list[tuple[str, str]]:
+    shown = ", ".join(start.jobs[:_NAMES_SHOWN]) + (" …" if len(start.jobs) > _NAMES_SHOWN else "")
+    flags = " ".join(f"-q {name}:{slots}" if slots else f"-q {name}" for name, slots in start.queues.items())
+    return [
+        ("store", start.store),
+        ("found", f"{len(start.jobs)} jobs in {', '.join(start.modules)}: {shown or 'nothing to run'}"),
+        ("queues", f"{', '.join(start.queues)}   (in production say so: {flags})"),
+        ("at once", f"{start.concurrency} jobs   (-c)"),
+        ("stop", "Ctrl-C lets running jobs end; twice gives them back at once"),
+    ]
+
+
+def farewell(report: RunReport, *, as_json: bool) -> None:
+    """Tells what the worker did and why it ended."""
+    counts = {
+        "completed": report.completed,
+        "failed": report.failed,
+        "retried": report.retried,
+        "cancelled": report.cancelled,
+    }
+    if as_json:
+        extra = {"event": "worker_stopped", "reason": report.reason, **counts}
+        _LOG.info("worker stopped: %s", report.reason, extra=extra)
+        return
+    why = {
+        "signal": "stopped by a signal",
+        "burst": "nothing left to do",
+        "max_jobs": "did --max-jobs jobs",
+        "max_memory": "reached --max-memory",
+        "drain": "drained",
+    }.get(report.reason, report.reason)
+    told = ", ".join(f"{count} {word}" for word, count in counts.items())
+    print(f"{why}: {told}", file=sys.stderr, flush=True)
+
+
+def warn_of_undelivered(registry: Registry) -> None:
+    """One line about definitions that this version finds but does not run."""
+    found = [f"{len(registry.workflows)} workflows"] if registry.workflows else []
+    found += [f"{len(registry.crons)} crons"] if registry.crons else []
+    if found:
+        _LOG.warning("this version runs jobs only: %s found and left alone", " and ".join(found))

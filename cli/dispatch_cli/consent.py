@@ -1,0 +1,84 @@
+"""Before something is destroyed: say what and where, ask; afterwards leave a record of who did it."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dispatch.ids import EventID
+from dispatch_cli.failures import CommandError
+from dispatch_cli.session import Session
+
+if TYPE_CHECKING:
+    from dispatch import Dispatch
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Confirm = Annotated[
+    str | None, typer.Option("--confirm", metavar="NAME", help="Name the protected profile instead of being asked.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen; write nothing.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit record.")]
+
+AUDIT = "audit"
+_KEPT = 365 * 86400.0
+_IDS_KEPT = 500
+
+
+def ask(session: Session, what: str, *, yes: bool, confirm: str | None, many: bool = True) -> None:
+    """Returns when the person agrees; a refusal, or nobody to ask, ends the command.
+
+    what: the act in words with its count, such as "cancel 3 jobs". many: False lets an act on one named thing pass
+    unasked, unless the profile is protected.
+    """
+    profile = session.loaded.profile
+    if session.loaded.protected and profile is not None:
+        _ask_name(session, what, profile, confirm)
+        return
+    if yes or not many:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError(
+            f"would {what} on {session.store_url}, and there is no terminal to ask on",
+            hint="pass --yes to do it, or --dry-run to see what it would do",
+        )
+    if not typer.confirm(f"About to {what} on {session.store_url}. Go on?", err=True):
+        raise CommandError("nothing was done", code="declined", exit_code=1)
+
+
+def _ask_name(session: Session, what: str, profile: str, confirm: str | None) -> None:
+    if confirm is None and sys.stdin.isatty():
+        session.tell(f"About to {what} on {session.store_url}.")
+        confirm = typer.prompt(f"Profile {profile!r} is protected; type its name to go on", err=True)
+    if confirm is None:
+        raise CommandError(
+            f"would {what} on {session.store_url}, but profile {profile!r} is protected and nobody is there to ask",
+            hint=f"pass --confirm {profile} to do it",
+        )
+    if confirm != profile:
+        raise CommandError(f"nothing was done: {confirm!r} is not the profile's name, {profile!r}", code="declined")
+
+
+async def leave_record(
+    app: Dispatch, verb: str, ids: Sequence[str], *, reason: str = "", count: int | None = None
+) -> None:
+    """Writes the audit record of a destructive verb: who, when, what, to which ids (the first 500), why."""
+    document = {
+        "who": _who(),
+        "verb": verb,
+        "ids": list(ids[:_IDS_KEPT]),
+        "count": len(ids) if count is None else count,
+        "reason": reason,
+    }
+    await app.store.records.put(AUDIT, str(EventID.new()), json.dumps(document).encode(), expires_in=_KEPT)
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

@@ -1,0 +1,139 @@
+"""`dispatch inspect`: what discovery finds in a module."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from dispatch_cli.failures import CommandError
+from dispatch_cli.render import Column, iso
+from dispatch_cli.session import session_of
+from dispatch_cli.shell import single
+
+if TYPE_CHECKING:
+    from dispatch.crons.definition import CronDefinition
+    from dispatch.jobs.definition import JobDefinition
+    from dispatch.workflows.definition import WorkflowDefinition
+
+_NEXT = 3
+_COLUMNS = (
+    Column("kind", "kind"),
+    Column("name", "name"),
+    Column("queue", "queue"),
+    Column("takes", "takes"),
+    Column("options", "options"),
+    Column("place", "place"),
+)
+
+
+@single(examples=("dispatch inspect examples_tasks", "dispatch inspect examples_tasks --json"))
+def app(
+    ctx: typer.Context,
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TARGET…", help="Modules, packages or files; default: `app` as configured."),
+    ] = None,
+) -> None:
+    """Show what a module defines, as a worker would find it: jobs, workflows, crons with their next times."""
+    from dispatch.clock import utc_now
+    from dispatch.discovery import discover
+    from dispatch_cli.targets import registry_of
+
+    session = session_of(ctx)
+    chosen = targets or ([session.config.app] if session.config.app else [])
+    if not chosen:
+        raise CommandError("which module?", hint="name it, or set `app` in dispatch.toml")
+    found = discover(*chosen)
+    registry = registry_of(found.objects)
+    document: dict[str, Any] = {
+        "modules": list(found.modules),
+        "jobs": [_job(definition) for definition in registry.jobs.values()],
+        "workflows": [_workflow(definition) for definition in registry.workflows.values()],
+        "crons": [_cron(entry, utc_now()) for entry in registry.crons.values()],
+    }
+    rows = [{"kind": kind, **row} for kind in ("job", "workflow", "cron") for row in document[f"{kind}s"]]
+    if session.out.format == "json":
+        session.out.json(document)
+        return
+    session.out.rows([_shown(row) for row in rows], _COLUMNS, empty=f"{', '.join(found.modules)}: no definitions")
+
+
+def _job(definition: JobDefinition[..., Any]) -> dict[str, Any]:
+    return {
+        "name": definition.name,
+        "queue": definition.settings.queue or "default",
+        "summary": definition.summary,
+        "executor": definition.executor,
+        "parameters": definition.signature.schema,
+        "options": _options(definition),
+        "place": definition.place,
+    }
+
+
+def _workflow(definition: WorkflowDefinition[..., Any]) -> dict[str, Any]:
+    return {
+        "name": definition.name,
+        "version": definition.version,
+        "summary": definition.summary,
+        "place": definition.place,
+    }
+
+
+def _cron(entry: CronDefinition, now: datetime) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "schedule": entry.schedule,
+        "timezone": entry.timezone,
+        "target": entry.target.name,
+        "overlap": entry.overlap,
+        "misfire": entry.misfire,
+        "jitter_seconds": entry.jitter,
+        "next": [iso(moment) for moment in next_times(entry.schedule, entry.timezone, now)],
+        "place": entry.place,
+    }
+
+
+def next_times(schedule: str, timezone: str, now: datetime, count: int = _NEXT) -> list[datetime]:
+    """The next times of a schedule in UTC; "@every" counts from now, as it would for an entry that is made now."""
+    from croniter import croniter
+
+    from dispatch.clock import EPOCH, seconds
+
+    zone = EPOCH.tzinfo
+    if schedule.startswith("@every "):
+        period = timedelta(seconds=seconds(schedule.removeprefix("@every ")))
+        return [now + period * (number + 1) for number in range(count)]
+    ticks = croniter(schedule, now.astimezone(ZoneInfo(timezone)))
+    return [ticks.get_next(datetime).astimezone(zone) for _ in range(count)]
+
+
+def _options(definition: JobDefinition[..., Any]) -> dict[str, Any]:
+    """What the decorator says beyond the defaults, as text where it is not plain."""
+    given: dict[str, Any] = {}
+    for name in type(definition.settings).__dataclass_fields__:
+        value = getattr(definition.settings, name)
+        if value is None or name == "queue":
+            continue
+        if callable(value):
+            given[name] = f"<function {getattr(value, '__name__', '')}>"
+        elif isinstance(value, bool | int | float | str):
+            given[name] = value
+        else:
+            given[name] = str(value)
+    return given
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """A definition as a line of the table."""
+    match row["kind"]:
+        case "job":
+            takes = ", ".join(row["parameters"].get("properties", {})) or "-"
+            options = ", ".join(f"{name}={value}" for name, value in row["options"].items()) or "-"
+        case "workflow":
+            takes, options = "-", f"version={row['version']}"
+        case _:
+            takes, options = row["target"], f"{row['schedule']} ({row['timezone']}), next {', '.join(row['next'])}"
+    return {**row, "queue": row.get("queue"), "takes": takes, "options": options}

@@ -1,0 +1,26 @@
+"""What the verbs of `dispatch job` share: the noun, its columns, the ids in its examples."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dispatch_cli.render import Column
+from dispatch_cli.shell import noun
+
+app = noun("Enqueue, look at, explain, retry and cancel jobs.")
+
+EXAMPLE = "job_01k9ztq3e8f5v8k4y3v9h2m7xa"
+COLUMNS = (
+    Column("id", "id"),
+    Column("name", "name"),
+    Column("queue", "queue"),
+    Column("state", "state"),
+    Column("try", "attempt", right=True),
+    Column("created", "created_at"),
+)
+STATES = ("pending", "running", "retrying", "completed", "failed", "cancelled")
+
+OneID = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
+ManyIDs = Annotated[list[str], typer.Argument(metavar="ID…", help="The jobs' ids; - reads them from standard input.")]

@@ -1,0 +1,132 @@
+"""`dispatch job list | count | show | explain`: what there is, and why it does or does not run."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dispatch_cli.choices import one_id, words_among
+from dispatch_cli.job.base import COLUMNS, EXAMPLE, STATES, OneID, app
+from dispatch_cli.render import Column
+from dispatch_cli.session import Session, session_of
+from dispatch_cli.shell import verb
+
+if TYPE_CHECKING:
+    from dispatch import Dispatch
+
+Queues = Annotated[list[str] | None, typer.Option("--queue", "-q", metavar="NAME", help="Of these queues.")]
+Names = Annotated[list[str] | None, typer.Option("--name", "-n", metavar="NAME", help="Jobs of these names.")]
+
+
+@verb(
+    app,
+    "list",
+    examples=(
+        "dispatch job list",
+        "dispatch job list --state failed,cancelled --queue mailers",
+        "dispatch job list --tag nightly --limit 10 -o ids",
+    ),
+)
+def list_jobs(
+    ctx: typer.Context,
+    state: Annotated[
+        list[str] | None, typer.Option("--state", "-s", metavar="STATE", help=f"In these states: {', '.join(STATES)}.")
+    ] = None,
+    queue: Queues = None,
+    name: Names = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="With all of these tags.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=500, metavar="N", help="At most so many.")] = 50,
+    cursor: Annotated[str | None, typer.Option("--cursor", metavar="TEXT", help="Where the page before ended.")] = None,
+) -> None:
+    """List jobs, newest first."""
+    from dispatch.jobs.model import JobState, ListOptions
+    from dispatch_cli.documents import job_summary
+
+    session = session_of(ctx)
+    options = ListOptions(
+        states=[JobState(word) for word in words_among("state", state or (), STATES)],
+        queues=queue or (),
+        names=name or (),
+        tags=tag or (),
+        limit=limit,
+        cursor=cursor,
+    )
+    page = session.on_app(lambda app: app.jobs.list(options))
+    extra = {"next_cursor": page.next_cursor}
+    session.out.rows([job_summary(job) for job in page.items], COLUMNS, empty="no jobs match", extra=extra)
+    if page.next_cursor is not None and session.out.format == "table":
+        session.tell(f"there are more: --cursor {page.next_cursor}")
+
+
+@verb(app, "count", examples=("dispatch job count", "dispatch job count --queue mailers --json"))
+def count(ctx: typer.Context, queue: Queues = None, name: Names = None) -> None:
+    """Count jobs by state."""
+    from dispatch.jobs.model import CountOptions
+
+    session = session_of(ctx)
+    found = session.on_app(lambda app: app.jobs.count(CountOptions(queues=queue or (), names=name or ())))
+    counts = {word: next((n for state, n in found.items() if state == word), 0) for word in STATES}
+    document = {**counts, "total": sum(counts.values())}
+    session.out.record(document, fields=list(document.items()))
+
+
+@verb(app, "show", examples=(f"dispatch job show {EXAMPLE}", f"dispatch job show {EXAMPLE} --json"))
+def show(ctx: typer.Context, id_: OneID) -> None:
+    """Show a job with its arguments, its result and its failed attempts."""
+    from dispatch.ids import JobID
+    from dispatch_cli.documents import job_document
+
+    session = session_of(ctx)
+    job_id = one_id(JobID, id_)
+
+    async def look(app: Dispatch) -> dict[str, Any]:
+        return job_document(await app.jobs.get(job_id), list(await app.jobs.attempts(job_id)))
+
+    document = session.on_app(look)
+    hidden = {"payload", "payload_text", "result", "result_text", "result_kept", "attempts", "error", "updated_at"}
+    fields = [(key, value) for key, value in document.items() if key not in hidden and value is not False]
+    session.out.record(document, fields=fields, blocks=blocks_of(document))
+
+
+def blocks_of(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """The longer texts of a job or dead letter: arguments, result, attempts with their tracebacks."""
+    blocks = []
+    for title, key in (("arguments", "payload"), ("result", "result")):
+        if document.get(f"{key}_text") is not None:
+            blocks.append((f"{title} (not JSON)", document[f"{key}_text"]))
+        elif key == "payload" or document.get(f"{key}_kept"):
+            blocks.append((title, json.dumps(document[key], indent=2, ensure_ascii=False)))
+    for attempt in document["attempts"]:
+        error = attempt["error"]
+        where = f" on {attempt['worker_id']}" if attempt["worker_id"] else ""
+        title = f"attempt {attempt['number']} {attempt['kind']} at {attempt['ended_at']}{where}"
+        blocks.append((title, error["traceback"] or f"{error['type']}: {error['message']}"))
+    if document["error"] and not document["attempts"]:
+        error = document["error"]
+        blocks.append(("error", error["traceback"] or f"{error['type']}: {error['message']}"))
+    return blocks
+
+
+@verb(app, "explain", examples=(f"dispatch job explain {EXAMPLE}",))
+def explain(ctx: typer.Context, id_: OneID) -> None:
+    """Say why a job does or does not run: each gate it has to pass, with evidence."""
+    from dispatch.ids import JobID
+    from dispatch_cli.documents import explanation_document
+
+    session = session_of(ctx)
+    job_id = one_id(JobID, id_)
+    document = explanation_document(session.on_app(lambda app: app.jobs.explain(job_id)))
+    if session.out.format != "table":
+        session.out.record({"id": document["job_id"], **document}, fields=())
+        return
+    _draw(session, document)
+
+
+def _draw(session: Session, document: dict[str, Any]) -> None:
+    session.out.record(document, fields=[(key, document[key]) for key in ("job_id", "state", "summary")])
+    if document["gates"]:
+        session.out.write("\n")
+        marks = [{**gate, "open": "open" if gate["open"] else "CLOSED"} for gate in document["gates"]]
+        session.out.rows(marks, (Column("gate", "name"), Column("", "open"), Column("why", "text")))

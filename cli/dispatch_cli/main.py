@@ -1,0 +1,55 @@
+"""The entry point: understands the command line, runs the command, turns every error into a line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import ClassVar
+
+import typer
+
+from dispatch_cli.settings import Settings, wants_json
+from dispatch_cli.shell import LazyGroup, noun
+
+PROGRAM = "dispatch"
+
+
+class Root(LazyGroup):
+    """`dispatch` itself."""
+
+    examples = ("dispatch demo", "dispatch run myapp.tasks", "dispatch job list --state failed")
+    table: ClassVar = {
+        "run": ("run", "Start a worker for the jobs of a module."),
+        "demo": ("demo", "Run a small real application from start to finish, then exit."),
+        "job": ("job", "Enqueue, look at, explain, retry and cancel jobs."),
+        "dlq": ("dlq", "Look at, replay, discard and purge dead letters."),
+        "store": ("store", "Create, migrate and look at the store."),
+        "config": ("config", "Show the configuration, or write a file to start from."),
+        "inspect": ("inspect", "Show what a module defines: jobs, workflows, crons."),
+        "version": ("version", "Show the versions of Dispatch and what it runs on."),
+    }
+
+
+app = noun("Background jobs for Python: decorators, one command, any store.", cls=Root, empty_is_fine=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line (default: this process's) and answers the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        command = typer.main.get_command(app)
+        settings = Settings(argv=tuple(arguments))
+        answer = command.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=settings)
+        sys.stdout.flush()
+        return answer if isinstance(answer, int) else 0
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else 1
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`); the interpreter must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except BaseException as error:
+        from dispatch_cli.failures import report
+
+        return report(error, as_json=wants_json(arguments))

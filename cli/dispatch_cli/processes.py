@@ -1,0 +1,121 @@
+"""Several worker processes under one parent: started, watched, restarted with backoff, stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from dispatch.backoff import ExponentialWithJitter
+from dispatch.clock import boot_seconds
+from dispatch_cli.failures import CHECK, DISCOVERY, FAILED, INTERRUPTED, USAGE
+
+_PR_SET_PDEATHSIG = 1
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+RECYCLE = 100
+"""The exit code by which a child says that it reached --max-jobs or --max-memory and wants a successor."""
+_PERMANENT = (USAGE, DISCOVERY, CHECK)
+"""Exit codes that the next start would meet again."""
+_LONG_LIFE = 60.0
+"""Seconds after which a child counts as healthy, so that its next restart is quick again."""
+_BACKOFF = ExponentialWithJitter(base=1.0, max=30.0)
+
+
+def die_with(parent: int) -> None:
+    """In a child: be told to stop when the parent process is gone, however it went."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        raise KeyboardInterrupt
+
+
+def run_processes(count: int, arguments: Sequence[str], *, burst: bool, tell: Callable[[str], None]) -> int:
+    """Runs `count` children with this command line until all have ended; answers the exit code."""
+    return asyncio.run(_Family(count, arguments, burst=burst, tell=tell).run())
+
+
+class _Family:
+    def __init__(self, count: int, arguments: Sequence[str], *, burst: bool, tell: Callable[[str], None]) -> None:
+        self._count = count
+        self._arguments = arguments
+        self._burst = burst
+        self._tell = tell
+        self._children: dict[int, asyncio.subprocess.Process] = {}
+        self._stopping = asyncio.Event()
+        self._code = 0
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self._pass_on)
+        try:
+            async with asyncio.TaskGroup() as members:
+                for member in range(1, self._count + 1):
+                    members.create_task(self._keep(member))
+        finally:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+        return self._code
+
+    def _pass_on(self) -> None:
+        """Hands a signal to every child: the first stops them gracefully, the second at once."""
+        self._stopping.set()
+        for child in self._children.values():
+            if child.returncode is None:
+                child.send_signal(signal.SIGTERM)
+
+    async def _keep(self, member: int) -> None:
+        """Keeps one place filled until its child ends on purpose or everything stops."""
+        failures = 0
+        while not self._stopping.is_set():
+            started = boot_seconds()
+            code = await self._live(member)
+            if self._stopping.is_set():
+                return
+            match after(code, burst=self._burst):
+                case "done":
+                    self._code = self._code or code
+                    return
+                case "stop all":
+                    self._code = code
+                    self._pass_on()
+                    return
+                case "again":
+                    continue
+            failures = 1 if boot_seconds() - started > _LONG_LIFE else failures + 1
+            pause = _BACKOFF.delay(failures).total_seconds()
+            self._tell(f"worker process {member} ended with {_meaning(code)}; a new one starts in {pause:.1f} s")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
+
+    async def _live(self, member: int) -> int:
+        """One child's life; the code that it ended with."""
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "dispatch_cli", *self._arguments),
+            *("--processes", "1", "--parent", str(os.getpid()), "--member", str(member)),
+            # A group of its own: Ctrl-C on the terminal reaches the parent only, which passes it on once.
+            start_new_session=True,
+        )
+        self._children[member] = child
+        if self._stopping.is_set():
+            child.send_signal(signal.SIGTERM)
+        return await child.wait()
+
+
+def after(code: int, *, burst: bool) -> Literal["done", "again", "again later", "stop all"]:
+    """What follows on a child that ended with this exit code without having been told to stop."""
+    if code == RECYCLE:
+        return "again"
+    if code in (0, INTERRUPTED) or (burst and code == FAILED):
+        return "done"
+    return "stop all" if code in _PERMANENT else "again later"
+
+
+def _meaning(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

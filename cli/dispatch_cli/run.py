@@ -1,0 +1,232 @@
+"""`dispatch run`: a worker for the jobs of a module, in one process or several."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dispatch_cli.choices import duration, words_among
+from dispatch_cli.failures import CommandError
+from dispatch_cli.session import Session, session_of
+from dispatch_cli.shell import single
+
+if TYPE_CHECKING:
+    from dispatch import Dispatch
+    from dispatch.engine.run import RunReport, WorkerReady
+
+
+@single(
+    examples=(
+        "dispatch run examples_tasks --burst",
+        "dispatch run examples_tasks -q mailers:2 -q default -c 20 --burst",
+        "dispatch run examples_tasks --burst --fail-on-error --log-format json",
+    )
+)
+def app(
+    ctx: typer.Context,
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TARGET…", help="Modules, packages, files or module:app; default: `app` as configured."),
+    ] = None,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--queue", "-q", metavar="NAME[:SLOTS]", help="Serve this queue, with at most so many jobs at once."
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", "-c", min=1, metavar="N", help="Jobs at once in a process.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", "-p", min=1, metavar="N", help="So many worker processes.")
+    ] = None,
+    burst: Annotated[bool, typer.Option("--burst", help="Exit when nothing is left to do.")] = False,
+    fail_on_error: Annotated[
+        bool, typer.Option("--fail-on-error", help="With --burst: exit 1 when a job failed for good.")
+    ] = False,
+    max_jobs: Annotated[
+        int | None, typer.Option("--max-jobs", min=1, metavar="N", help="Stop after so many jobs.")
+    ] = None,
+    max_memory: Annotated[
+        str | None, typer.Option("--max-memory", metavar="SIZE", help="Stop when the process holds more: 512MB.")
+    ] = None,
+    grace: Annotated[
+        str | None, typer.Option("--grace", metavar="DURATION", help="How long a stop waits for running jobs.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="A name to know the worker by.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", metavar="KEY=TEXT", help="Facts about it.")] = None,
+    log_format: Annotated[
+        str | None, typer.Option("--log-format", metavar="FORMAT", help="text, json or auto (text on a terminal).")
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning, error or critical.")
+    ] = None,
+    parent: Annotated[int | None, typer.Option("--parent", hidden=True)] = None,
+    member: Annotated[int, typer.Option("--member", hidden=True)] = 1,
+) -> None:
+    """Start a worker for the jobs of a module; it works until it is told to stop (Ctrl-C, SIGTERM)."""
+    session = session_of(ctx)
+    if fail_on_error and not burst:
+        raise CommandError("--fail-on-error looks at the jobs of a --burst: add --burst")
+    chosen = targets or ([session.config.app] if session.config.app else [])
+    if not chosen:
+        raise CommandError(
+            "which module has the jobs?", hint="name it: dispatch run myapp.tasks; or set `app` in dispatch.toml"
+        )
+    given: dict[str, Any] = {
+        "queues": queues_of(queue or ()) or None,
+        "concurrency": concurrency,
+        "burst": burst,
+        "grace": duration("--grace", grace),
+        "max_jobs": max_jobs,
+        "max_memory": _size("--max-memory", max_memory),
+        "name": name,
+        "labels": labels_of(label or ()),
+    }
+    as_json, level = _logging(session, log_format, log_level)
+    wanted = processes or (1 if parent else session.config.processes)
+    if wanted > 1:
+        from dispatch_cli.processes import run_processes
+
+        arguments = without_processes(session.settings.argv)
+        raise typer.Exit(run_processes(wanted, arguments, burst=burst, tell=session.tell))
+    if parent is not None:
+        from dispatch_cli.processes import die_with
+
+        die_with(parent)
+    report = _work(session, chosen, given, as_json=as_json, level=level, member=member)
+    if fail_on_error and report.failed:
+        raise typer.Exit(1)
+    if parent is not None and report.reason in ("max_jobs", "max_memory"):
+        from dispatch_cli.processes import RECYCLE
+
+        raise typer.Exit(RECYCLE)
+
+
+def _work(
+    session: Session, targets: list[str], given: dict[str, Any], *, as_json: bool, level: str, member: int
+) -> RunReport:
+    from dispatch.discovery import discover
+    from dispatch.engine.run import RunOptions, run_worker
+    from dispatch_cli import banner, logs
+
+    colored = session.settings.colored(sys.stderr)
+    logs.set_up(level=level, as_json=as_json, colored=colored)
+    found = discover(*targets)
+    app = _app_of(session, found.objects)
+    app.plugins.register(logs.events_for(level))
+    banner.warn_of_undelivered(app.registry)
+
+    def ready(worker: WorkerReady) -> None:
+        info = worker.engine.info
+        start = banner.Start(
+            worker_id=str(info.id),
+            pid=os.getpid(),
+            version=info.version,
+            store=app.store.url,
+            queues=worker.engine.settings.queues,
+            concurrency=info.concurrency,
+            jobs=list(info.names),
+            modules=found.modules,
+        )
+        banner.announce(start, as_json=as_json, member=member, colored=colored)
+
+    options = RunOptions(**given, targets=tuple(targets), on_ready=ready)
+
+    async def work() -> RunReport:
+        async with app:
+            return await run_worker(app, options)
+
+    report = _run(work())
+    banner.farewell(report, as_json=as_json)
+    return report
+
+
+def _app_of(session: Session, objects: Sequence[Any]) -> Dispatch:
+    """The app that a `module:app` target names, else one as configured over the registry that the targets filled."""
+    from dispatch import Dispatch
+    from dispatch_cli.targets import registry_of
+
+    registry = registry_of(objects)
+    named = [object_ for object_ in objects if isinstance(object_, Dispatch)]
+    if not named:
+        return Dispatch(config=session.config, registry=registry)
+    settings = session.settings
+    if settings.store or settings.config or settings.profile:
+        raise CommandError(
+            "the app that the target names has its own configuration: leave out --store, --config and -P"
+        )
+    return named[0]
+
+
+def _run(work: Coroutine[Any, Any, RunReport]) -> RunReport:
+    """Runs on uvloop where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def queues_of(words: Sequence[str]) -> dict[str, int]:
+    """Queue → slots (0: no cap of its own) from `name` and `name:slots`."""
+    queues: dict[str, int] = {}
+    for word in words:
+        name, _, slots = word.rpartition(":")
+        if not name or not slots.isdigit():
+            name, slots = word, "0"
+        if name in queues:
+            raise CommandError(f"-q names the queue {name!r} twice")
+        queues[name] = int(slots)
+    return queues
+
+
+def labels_of(words: Sequence[str]) -> dict[str, str]:
+    """The facts given as key=text."""
+    labels: dict[str, str] = {}
+    for word in words:
+        key, separator, text = word.partition("=")
+        if not separator or not key:
+            raise CommandError(f"--label {word!r}: write key=text")
+        labels[key] = text
+    return labels
+
+
+def _size(option: str, text: str | None) -> int | None:
+    from dispatch.config import parse_size
+
+    try:
+        return None if text is None else parse_size(text)
+    except ValueError as error:
+        raise CommandError(f"{option}: {error}") from None
+
+
+def _logging(session: Session, log_format: str | None, log_level: str | None) -> tuple[bool, str]:
+    """Whether to write JSON lines, and from which level on."""
+    from dispatch_cli.logs import LEVELS
+
+    chosen = (
+        words_among("log format", [log_format], ("auto", "text", "json"))[0]
+        if log_format
+        else session.config.log.format
+    )
+    level = words_among("log level", [log_level], LEVELS)[0] if log_level else session.config.log.level
+    return chosen == "json" or (chosen == "auto" and not session.settings.fancy(sys.stderr)), level
+
+
+def without_processes(argv: Sequence[str]) -> list[str]:
+    """The command line for one child: the same without -p."""
+    kept: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if word in ("-p", "--processes"):
+            next(words, None)
+        elif not word.startswith("--processes=") and not (word.startswith("-p") and word[2:].isdigit()):
+            kept.append(word)
+    return kept

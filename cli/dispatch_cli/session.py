@@ -1,0 +1,106 @@
+"""A command's way to the configuration and the store: read once, opened late, closed always."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from dispatch_cli.failures import safe
+from dispatch_cli.render import Output
+from dispatch_cli.settings import Settings, settings_of
+
+if TYPE_CHECKING:
+    from dispatch import Dispatch
+    from dispatch.config import Config, LoadedConfig
+    from dispatch.registry import Registry
+    from dispatch.store import Store
+
+T = TypeVar("T")
+
+
+@dataclass
+class Session:
+    """What one run of a command works with."""
+
+    settings: Settings
+
+    @cached_property
+    def out(self) -> Output:
+        """Where data goes."""
+        return Output(self.settings)
+
+    @cached_property
+    def loaded(self) -> LoadedConfig:
+        """The configuration; its warnings are told once."""
+        from dispatch.config import load
+
+        loaded = load(
+            file=self.settings.config, profile=self.settings.profile, overrides={"store": self.settings.store}
+        )
+        for warning in loaded.warnings:
+            self.tell(f"warning: {warning}")
+        return loaded
+
+    @property
+    def config(self) -> Config:
+        """The configuration's values."""
+        return self.loaded.config
+
+    @property
+    def store_url(self) -> str:
+        """The store as it may be shown."""
+        from dispatch.config import mask_url
+
+        return mask_url(self.config.store)
+
+    def tell(self, text: str) -> None:
+        """Says something to the person, on stderr."""
+        print(safe(text), file=sys.stderr, flush=True)
+
+    @asynccontextmanager
+    async def app(
+        self, *, registry: Registry | None = None, plugins: tuple[object, ...] = ()
+    ) -> AsyncIterator[Dispatch]:
+        """The open app on the configured store; by default it knows no definitions but what others have announced."""
+        from dispatch import Dispatch
+        from dispatch.registry import Registry
+
+        chosen = Registry() if registry is None else registry
+        async with Dispatch(config=self.config, registry=chosen, plugins=list(plugins)) as app:
+            yield app
+
+    @asynccontextmanager
+    async def bare_store(self, *, migrate: str = "never") -> AsyncIterator[Store]:
+        """The store alone, opened whatever its schema is."""
+        from dispatch.stores import open_store
+
+        options: dict[str, Any] = {}
+        if self.config.store.startswith("sqlite"):
+            options["busy_timeout"] = self.config.sqlite.busy_timeout.total_seconds()
+        store = open_store(self.config.store, migrate=migrate, **options)
+        await store.open()
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    def on_app(self, act: Callable[[Dispatch], Awaitable[T]]) -> T:
+        """Opens the app, awaits `act(app)`, closes the app."""
+
+        async def run() -> T:
+            async with self.app() as app:
+                return await act(app)
+
+        return asyncio.run(run())
+
+
+def session_of(ctx: typer.Context) -> Session:
+    """The session of this command."""
+    return Session(settings_of(ctx))

@@ -1,0 +1,149 @@
+"""`dispatch store init | migrate | status`."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import unquote
+
+import typer
+
+from dispatch_cli.consent import DryRun
+from dispatch_cli.failures import CHECK, STORE, CommandError
+from dispatch_cli.session import Session, session_of
+from dispatch_cli.shell import noun, verb
+
+app = noun("Create, migrate and look at the store.")
+
+
+@verb(app, "init", examples=("dispatch store init --dry-run", "dispatch store init --store sqlite:///jobs.db"))
+def init(ctx: typer.Context, dry_run: DryRun = False) -> None:
+    """Create the store if it is not there, with the schema of this version."""
+    session = session_of(ctx)
+
+    async def act() -> tuple[str, ...]:
+        async with session.bare_store() as store:
+            pending = (await store.schema()).pending
+            return pending if dry_run else tuple(await store.migrate())
+
+    missing = _missing_file(session)
+    if missing is not None and dry_run:
+        pending = _all_migrations(session)
+    else:
+        pending = asyncio.run(act())
+    _tell_applied(session, pending, dry_run=dry_run)
+
+
+@verb(
+    app,
+    "migrate",
+    examples=("dispatch store migrate --dry-run", "dispatch store migrate --sql", "dispatch store migrate"),
+)
+def migrate(
+    ctx: typer.Context,
+    dry_run: DryRun = False,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the statements that are pending; write nothing.")] = False,
+) -> None:
+    """Bring an existing store's schema to this version."""
+    session = session_of(ctx)
+    _must_exist(session)
+
+    async def act() -> tuple[str, ...]:
+        async with session.bare_store() as store:
+            pending = (await store.schema()).pending
+            return pending if dry_run or sql else tuple(await store.migrate())
+
+    names = asyncio.run(act())
+    if sql:
+        session.out.write("".join(_statements(session, name) for name in names))
+        if not names:
+            session.tell("nothing is pending")
+        return
+    _tell_applied(session, names, dry_run=dry_run)
+
+
+@verb(app, "status", examples=("dispatch store status", "dispatch store status --json"))
+def status(ctx: typer.Context) -> None:
+    """Show the store, its schema and what it holds. Exit 9 when the schema is not this version's."""
+    session = session_of(ctx)
+    _must_exist(session)
+
+    async def look() -> tuple[dict[str, object], bool]:
+        from dispatch.dlq.model import ListOptions
+        from dispatch.jobs.model import CountOptions
+
+        async with session.bare_store() as store:
+            await store.ping()
+            schema = await store.schema()
+            fits = schema.current == schema.wanted and not schema.pending
+            document: dict[str, object] = {
+                "store": session.store_url,
+                "schema": schema.current,
+                "schema_wanted": schema.wanted,
+                "pending": list(schema.pending),
+                "jobs": None,
+                "dead_letters": None,
+                "live_workers": None,
+            }
+            if fits:
+                counts = await store.jobs.count(CountOptions())
+                document["jobs"] = {str(state): count for state, count in counts.items()}
+                document["dead_letters"] = await store.dlq.count(ListOptions())
+                document["live_workers"] = len(await store.cluster.list(live=True))
+            return document, fits
+
+    document, fits = asyncio.run(look())
+    fields = [(key, value) for key, value in document.items() if key != "jobs"]
+    counts = document["jobs"]
+    fields += [(f"jobs {state}", count) for state, count in counts.items()] if isinstance(counts, dict) else []
+    session.out.record(document, fields=fields)
+    if not fits:
+        session.tell("the schema is older than this version: run `dispatch store migrate`")
+        raise typer.Exit(CHECK)
+
+
+def _tell_applied(session: Session, names: tuple[str, ...], *, dry_run: bool) -> None:
+    document = {"store": session.store_url, "applied": [] if dry_run else list(names), "dry_run": dry_run}
+    document["pending"] = list(names) if dry_run else []
+    verb = "would apply" if dry_run else "applied"
+    session.out.record(document, fields=[("store", session.store_url), (verb, list(names))])
+    if not names:
+        session.tell("the schema is this version's already; nothing to do")
+
+
+def _statements(session: Session, name: str) -> str:
+    text = (_migrations(session) / f"{name}.sql").read_text()
+    return f"-- {name}\n{text.rstrip()}\n"
+
+
+def _all_migrations(session: Session) -> tuple[str, ...]:
+    folder = _migrations(session)
+    return tuple(sorted(file.name.removesuffix(".sql") for file in folder.iterdir() if file.name.endswith(".sql")))
+
+
+def _migrations(session: Session) -> Path:
+    dialect = session.config.store.partition(":")[0]
+    folder = Path(str(files("dispatch.stores.sql"))) / dialect / "migrations"
+    if not folder.is_dir():
+        raise CommandError(f"{session.store_url} keeps no schema, so there are no statements to show")
+    return folder
+
+
+def _must_exist(session: Session) -> None:
+    missing = _missing_file(session)
+    if missing is not None:
+        raise CommandError(
+            f"there is no store at {missing}",
+            code="store_unreachable",
+            exit_code=STORE,
+            hint="`dispatch store init` creates it; --store or the configuration name another one",
+        )
+
+
+def _missing_file(session: Session) -> Path | None:
+    """The file of a SQLite store that is not there; asking the store would create it."""
+    scheme, _, rest = session.config.store.partition("://")
+    path = Path(unquote(rest.removeprefix("/").partition("?")[0]))
+    return path if scheme == "sqlite" and not path.exists() else None

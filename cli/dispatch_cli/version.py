@@ -1,0 +1,35 @@
+"""`dispatch version`."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import typer
+
+from dispatch_cli.session import session_of
+from dispatch_cli.shell import single
+
+_PARTS = ("typer", "rich", "pydantic", "pluggy", "aiosqlite", "croniter")
+
+
+@single(examples=("dispatch version", "dispatch version --json"))
+def app(ctx: typer.Context) -> None:
+    """Show the versions of Dispatch and what it runs on."""
+    import sqlite3
+
+    document = {
+        "dispatch": _version("dispatch-tasks"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "sqlite": sqlite3.sqlite_version,
+        **{name: _version(name) for name in _PARTS},
+    }
+    session_of(ctx).out.record(document, fields=list(document.items()))
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "unknown (not installed as a distribution)"
