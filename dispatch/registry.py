@@ -15,7 +15,7 @@ from dispatch.errors import DuplicateName, InvalidDefinition
 from dispatch.jobs.base import Definition
 from dispatch.jobs.definition import AsyncJobDefinition, Call, ExecutorName, JobDefinition, PlainJobDefinition
 from dispatch.jobs.handler import Middleware
-from dispatch.jobs.options import EnqueueOptions, OptionsDict
+from dispatch.jobs.options import NOTHING, EnqueueOptions, OptionsDict
 from dispatch.workflows.definition import WorkflowDefinition
 
 P = ParamSpec("P")
@@ -99,7 +99,7 @@ class Registry:
             return lambda decorated: self.job(decorated, **settings)  # type: ignore[call-overload]
         own = {key: settings.pop(key) for key in _DEFINITION_ONLY if key in settings}
         try:
-            options = EnqueueOptions(**settings)
+            options = EnqueueOptions(**settings) if settings else NOTHING
         except TypeError as error:
             known = sorted(JobSettings.__annotations__)
             raise InvalidDefinition(

@@ -193,8 +193,7 @@ class Dispatch:
         """Queues validated calls in one transaction; those that on_conflict="skip" skipped are left out."""
         handles: list[JobHandle[Any]] = []
         for call, answer in zip(calls, await self.jobs.enqueue(calls), strict=True):
-            options = call.options.over(call.definition.settings)
-            if len(calls) > 1 and options.on_conflict == "skip" and not answer.created:
+            if not answer.created and len(calls) > 1 and call.effective.on_conflict == "skip":
                 continue
             load_result = call.definition.signature.load_result
             handles.append(JobHandle(answer.id, app=self, created=answer.created, load=load_result))

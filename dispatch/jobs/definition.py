@@ -14,7 +14,7 @@ from dispatch.jobs.base import Definition
 from dispatch.jobs.handle import JobHandle, SyncJobHandle, sync_handle
 from dispatch.jobs.handler import Middleware
 from dispatch.jobs.model import NewJob
-from dispatch.jobs.options import EnqueueOptions, OptionsDict, build_job
+from dispatch.jobs.options import NOTHING, EnqueueOptions, OptionsDict, build_job
 from dispatch.scope import Scope
 
 P = ParamSpec("P")
@@ -22,7 +22,6 @@ R = TypeVar("R")
 
 ExecutorName = Literal["async", "thread", "process"]
 LARGEST_BATCH = 10_000
-_NOTHING = EnqueueOptions()
 _OTHER_LIBRARIES = frozenset({"delay", "apply_async", "send", "send_with_options", "enqueue_call", "defer", "kiq"})
 
 
@@ -37,10 +36,16 @@ class Call(Generic[R]):
         self.options = options
         self.payload = definition.signature.dump(arguments)
 
+    @property
+    def effective(self) -> EnqueueOptions:
+        """The options of this call over those of its definition."""
+        settings = self.definition.settings
+        return settings if self.options is NOTHING else self.options.over(settings)
+
     def new_job(self, *, scope: Scope, idempotency_ttl: float, metadata: Mapping[str, Any] | None = None) -> NewJob:
         """The row this call asks for."""
         definition = self.definition
-        options = definition.settings if self.options is _NOTHING else self.options.over(definition.settings)
+        options = self.effective
         return build_job(
             name=definition.name,
             payload=self.payload,
@@ -147,7 +152,7 @@ class JobDefinition(Definition, _Door[P, R]):
         function: Callable[..., Any],
         *,
         name: str | None = None,
-        settings: EnqueueOptions = _NOTHING,
+        settings: EnqueueOptions = NOTHING,
         executor: ExecutorName | None = None,
         retry_on: tuple[type[BaseException], ...] | None = None,
         fail_on: tuple[type[BaseException], ...] = (),
@@ -166,7 +171,7 @@ class JobDefinition(Definition, _Door[P, R]):
         self.fail_on = fail_on
         self.middleware = tuple(middleware)
         self._definition = self
-        self._chosen = _NOTHING
+        self._chosen = NOTHING
         self._unique_names: list[str] | None = None
         if callable(settings.unique):
             self._unique_names = self._match_unique(settings.unique)

@@ -100,7 +100,8 @@ class EnqueueOptions:
 
 
 _FIELDS = tuple(f.name for f in fields(EnqueueOptions))
-_NO_OPTIONS = EnqueueOptions()
+NOTHING = EnqueueOptions()
+"""No options at all."""
 
 
 def build_job(
@@ -121,7 +122,7 @@ def build_job(
     backoff, keep_result) only `row`, the options of this very call, is stored.
     """
     job_id = JobID.new()
-    if options is _NO_OPTIONS and row is _NO_OPTIONS and unique_value is None and not metadata:
+    if options is NOTHING and row is NOTHING and unique_value is None and not metadata:
         return NewJob(job_id, name, payload, default_queue, scope=scope)
     owner = options.scope if options.scope is not None else scope
     return NewJob(
