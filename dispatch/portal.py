@@ -85,7 +85,9 @@ def refuse_in_loop() -> None:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    raise SyncInAsync(".sync was used where an event loop is running, which would block it; await the verb without .sync")
+    raise SyncInAsync(
+        ".sync was used where an event loop is running, which would block it; await the verb without .sync"
+    )
 
 
 async def bridge(loop: asyncio.AbstractEventLoop, make: Callable[[], Awaitable[T]]) -> T:
