@@ -309,14 +309,13 @@ async def test_cancelled_rows_do_not_pile_up_in_the_ready_index(store: MemorySto
     assert len(heap.entries) < 200
 
 
-async def test_waiting_jobs_follow_their_queue_into_lanes_and_back(store: MemoryStore) -> None:
-    await store.jobs.enqueue([new(scope=Scope("shop", "a")) for _ in range(4)])
-    (other,) = await store.jobs.enqueue([new(scope=Scope("shop", "b"))])
-    await store.queues.configure(QueueConfig("default", fair=True))
-    assert other.id in await claim(store, 2)
-    await store.queues.configure(QueueConfig("default"))
-    jobs = (await store.jobs.list(ListOptions(states=[JobState.PENDING]))).items
-    assert {job.lane for job in jobs} == {""}
+async def test_a_tenant_limit_holds_for_jobs_that_came_before_it(store: MemoryStore) -> None:
+    a, b = Scope("shop", "a"), Scope("shop", "b")
+    await store.jobs.enqueue([*(new(scope=a, priority=1) for _ in range(4)), new(scope=b), new(), new()])
+    await store.queues.configure(QueueConfig("default", tenant_concurrency=1))
+    await store.jobs.enqueue([new(scope=b)])
+    claimed = await store.jobs.claim(WORKER, queues={"default": 9}, names=["work"], limit=9, lease=30)
+    assert sorted(job.scope for job in claimed.jobs) == [Scope(), Scope(), a, b]
 
 
 async def test_a_row_stays_out_when_the_clock_is_set_back(store: MemoryStore, clock: ManualClock) -> None:

@@ -6,7 +6,12 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from dispatch.cluster.model import Worker, WorkerState
+from dispatch.ids import DLQID
+from dispatch.jobs.model import JobState
 from dispatch.stores.memory.data import Data
+from dispatch.stores.memory.finish import bury
+
+_NO_HANDLER = "no_handler"
 
 
 def is_live(worker: Worker, now: datetime) -> bool:
@@ -52,3 +57,24 @@ def set_aside(data: Data, due_for: float, limit: int, now: datetime) -> int:
     if count:
         data.signal.bump()
     return count
+
+
+def bury_unserved(data: Data, due_for: float, limit: int, now: datetime) -> list[DLQID]:
+    """Fails jobs that have been set aside for long, each with a dead letter."""
+    due_by = now - timedelta(seconds=due_for)
+    rows = [
+        row
+        for queue in data.queues.values()
+        for by_id in queue.ready.aside.values()
+        for row in by_id.values()
+        if row.run_at <= due_by
+    ]
+    rows.sort(key=lambda row: (row.run_at, row.id))
+    entries = []
+    for row in rows[: max(0, limit)]:
+        data.withdraw(row)
+        data.end(row, JobState.FAILED, _NO_HANDLER, now)
+        entries.append(bury(data, row, _NO_HANDLER, now))
+    if entries:
+        data.signal.bump()
+    return entries

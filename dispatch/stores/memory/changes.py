@@ -81,7 +81,9 @@ def _start_over(data: Data, row: Row, now: datetime) -> None:
         entry.state = DLQState.RETRIED
         entry.updated_at = now
     row.failures = row.crashes = 0
-    row.last = row.letter = None
+    if row.worker_id is not None:  # it ended by a transition, which must not look repeated once the row is alive again
+        row.last = None
+    row.letter = None
     row.expires_at = row.finished_at = row.reason = row.result = None
     row.cancel_requested = False
     row.cancel_reason = None
@@ -113,7 +115,7 @@ def _row_of_letter(data: Data, entry: DLQEntry, new_id: JobID, now: datetime) ->
         tags=entry.tags,
         scope=entry.scope,
         replay_of=entry.id,
-        lane_given=dead is not None and dead.lane_given,
+        lane_given=dead is not None,
         unique_until=dead.unique_until if dead is not None else "finish",
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from heapq import heapify, heappop, heapreplace
@@ -35,10 +34,10 @@ class Claim:
     def run(self, queues: Mapping[str, int], limit: int, *, alone: bool) -> Claimed:
         """The whole claim."""
         if limit <= 0:
-            return Claimed([])
+            return Claimed([], now=self._now)
         open_queues = {name: cap for name, cap in queues.items() if cap > 0}
         if alone and self._take_quarantined(open_queues):
-            return Claimed(self.jobs)
+            return Claimed(self.jobs, now=self._now)
         left = dict(open_queues)
         share = max(1, limit // len(left)) if left else 0
         for most in (share, limit):
@@ -49,7 +48,7 @@ class Claim:
         for row in self._overdue:
             self._data.end(row, JobState.CANCELLED, "expired", self._now)
         next_due = self._next_due(left, alone=alone) if len(self.jobs) < limit else None
-        return Claimed(self.jobs, [copy_job(row) for row in self._overdue], next_due)
+        return Claimed(self.jobs, [copy_job(row) for row in self._overdue], next_due, self._now)
 
     def _take_from(self, queue: QueueState, wanted: int) -> int:
         """Starts up to `wanted` due jobs of the queue; answers how many."""
@@ -58,19 +57,27 @@ class Claim:
         if room == 0:
             return 0
         ready.promote(self._names, now)
-        rotation = deque(ready.open_lanes(self._names))
+        full = full_lanes(queue)
+        lanes = [lane for lane in ready.open_lanes(self._names) if lane not in full]
         cursors: dict[str, LaneCursor] = {}
         started = 0
-        while rotation and started < room:
-            lane = rotation.popleft()
-            cursor = cursors.get(lane)
-            if cursor is None:
-                cursor = cursors[lane] = LaneCursor(self, queue, ready.heaps(lane, self._names))
-            taken = cursor.take(1 if rotation else room - started)
-            if taken:
+        while lanes and started < room:
+            share = max(1, (room - started) // len(lanes))
+            not_dry = []
+            for lane in lanes:
+                if started == room:
+                    break
+                cursor = cursors.get(lane)
+                if cursor is None:
+                    cursor = cursors[lane] = LaneCursor(self, queue, ready.heaps(lane, self._names))
+                wanted = min(share, room - started)
+                taken = cursor.take(wanted)
                 started += taken
-                ready.last_lane = lane
-                rotation.append(lane)
+                if taken:
+                    ready.last_lane = lane
+                if taken == wanted:
+                    not_dry.append(lane)
+            lanes = not_dry
         queue.debit(started)
         return started
 
@@ -155,7 +162,7 @@ class LaneCursor:
                 heap.pop()
                 queue.ready.add(row, now)
             elif by_tenant and tenant_full(queue, row):
-                if not row.lane_given:
+                if row.lane == row.scope.tenant:
                     break
                 heap.pop()
                 blocked.append(row)
@@ -171,6 +178,14 @@ class LaneCursor:
         for row in blocked:
             queue.ready.add(row, now)
         return taken
+
+
+def full_lanes(queue: QueueState) -> set[str]:
+    """The lanes of tenants that run as many jobs as they may."""
+    limit = queue.config.tenant_concurrency
+    if limit is None:
+        return set()
+    return {scope.tenant for scope, count in queue.tenants.items() if scope and count.running >= limit}
 
 
 def tenant_full(queue: QueueState, row: Row) -> bool:

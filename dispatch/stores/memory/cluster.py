@@ -97,11 +97,8 @@ class MemoryCluster:
         with self._session as data:
             for definition in stored:
                 data.announced[definition.name, definition.kind, definition.version] = definition
-            now = data.clock.now()
-            announced = {definition.name for definition in stored if definition.kind != "cron"}
-            for worker in data.workers.values():
-                if is_live(worker, now):
-                    data.bring_back(worker.queues, [name for name in worker.names if name in announced], now)
+            names = [definition.name for definition in stored if definition.kind != "cron"]
+            data.bring_back(None, names, data.clock.now())
             data.signal.bump()
 
     async def definition(self, name: str) -> Announcement | None:

@@ -59,7 +59,7 @@ class Plan:
         for row in self._inserts.values():
             data.insert(row, now)
             if row.behind is not None:
-                data.rows[row.behind].successor = row.id
+                data.rows[row.behind].successors.append(row.id)
             elif row.unique_key is not None:
                 data.keys.take(row)
         for target, source in self._replacements:
@@ -110,10 +110,7 @@ class Plan:
         return None if hold is None else (hold.job_id, self._data.rows.get(hold.job_id))
 
     def _successor(self, holder: Row) -> Row | None:
-        planned = self._successors.get(holder.id)
-        if planned is not None or holder.successor is None:
-            return planned
-        return self._data.rows[holder.successor]
+        return self._data.rows[holder.successors[0]] if holder.successors else self._successors.get(holder.id)
 
     def _put_into(self, target: Row, source: Row) -> None:
         if target.id in self._inserts:

@@ -141,7 +141,7 @@ def record_attempt(data: Data, row: Row, kind: str, failure: Failure, now: datet
     data.attempts.setdefault(row.id, []).append(attempt)
 
 
-def bury(data: Data, row: Row, reason: str, now: datetime) -> None:
+def bury(data: Data, row: Row, reason: str, now: datetime) -> DLQID:
     """Makes the dead letter of a row that has just failed for good."""
     entry = DLQEntry(
         id=DLQID.new(),
@@ -170,3 +170,4 @@ def bury(data: Data, row: Row, reason: str, now: datetime) -> None:
     row.letter = entry.id
     data.letters[entry.id] = entry
     insert_sorted(data.letter_order, entry.id)
+    return entry.id

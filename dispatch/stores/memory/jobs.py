@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from dispatch.entity import Page, Reply
-from dispatch.ids import JobID, WorkerID
+from dispatch.ids import DLQID, JobID, WorkerID
 from dispatch.jobs.model import (
     WAITING,
     Attempt,
@@ -81,6 +81,10 @@ class MemoryJobs:
     async def set_aside(self, *, due_for: float, limit: int) -> int:
         with self._session as data:
             return aside.set_aside(data, due_for, limit, data.clock.now())
+
+    async def bury_unserved(self, *, due_for: float, limit: int) -> Sequence[DLQID]:
+        with self._session as data:
+            return aside.bury_unserved(data, due_for, limit, data.clock.now())
 
     async def cancel(self, job_id: JobID, *, scope: Scope | None = None, reason: str = "cancelled") -> Changed:
         with self._session as data:

@@ -36,7 +36,8 @@ class QueueState:
 
     name: str
     config: QueueConfig
-    configured: bool = False
+    has_settings: bool = False
+    """Somebody configured or paused it."""
     paused: Pause | None = None
     bucket: Bucket | None = None
     slots: dict[str, Slot] = field(default_factory=dict)

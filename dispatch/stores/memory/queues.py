@@ -23,7 +23,9 @@ class MemoryQueues:
         with self._session as data:
             now = data.clock.now()
             until = None if duration is None else later(now, duration, f"the pause of queue {queue}")
-            data.queue(queue).paused = Pause(by=by, reason=reason, until=until, since=now)
+            state = data.queue(queue)
+            state.paused = Pause(by=by, reason=reason, until=until, since=now)
+            state.has_settings = True
             data.signal.bump()
 
     async def resume(self, queue: str) -> Reply:
@@ -44,8 +46,7 @@ class MemoryQueues:
             else:
                 queue.tokens(now)
             queue.config = config
-            queue.configured = True
-            _follow_lanes(data, queue, now)
+            queue.has_settings = True
             data.signal.bump()
 
     async def get(self, queue: str) -> QueueInfo:
@@ -96,7 +97,7 @@ class MemoryQueues:
             return [
                 info
                 for info in infos
-                if data.queues[info.config.name].configured
+                if data.queues[info.config.name].has_settings
                 or info.pause is not None
                 or info.slots
                 or info.pending + info.retrying + info.running
@@ -117,16 +118,3 @@ def _info(data: Data, queue: QueueState, now: datetime) -> QueueInfo:
         oldest_due_at=min((row.run_at for heap in heaps for row in heap.rows() if row.run_at <= now), default=None),
         slots=sorted(holder for holder, slot in queue.slots.items() if slot.until > now),
     )
-
-
-def _follow_lanes(data: Data, queue: QueueState, now: datetime) -> None:
-    """Moves waiting rows into the lanes that the new settings ask for."""
-    ready = queue.ready
-    heaps = [*ready.due_heaps(), *ready.scheduled.values()]
-    loose = [*ready.quarantined.values(), *(row for rows in ready.aside.values() for row in rows.values())]
-    for row in [*loose, *(row for heap in heaps for row in heap.rows())]:
-        lane = queue.lane_of(row.scope)
-        if not row.lane_given and row.lane != lane:
-            ready.remove(row)
-            row.lane = lane
-            ready.add(row, now)
