@@ -48,35 +48,19 @@ class Claim:
     def wanted(self) -> int:
         return self.limit - len(self.jobs)
 
-    def peek(self) -> Plan[Claimed | None]:
+    def peek(self, alone: bool) -> Plan[Claimed | None]:
         """None when there is something to claim; else the answer of an empty claim. Only reads."""
         if self.limit <= 0 or not self.names:
             return self._answer(None)
-        found = yield from gates([queue for queue, share in self.queues.items() if share > 0], self.now)
-        next_due: int | None = None
-        for gate in found.values():
-            due = yield from self._next_due(gate, 0)
-            if due is not None and due <= self.now:
-                return None
-            next_due = earlier(next_due, due)
-        return self._answer(next_due)
-
-    def quarantine_due(self) -> Plan[Claimed | None]:
-        """As peek, for quarantined rows: None when one is due; else only their next time."""
-        next_due: int | None = None
-        for queue in self.queues:
-            rows = yield Rows("quarantined_next", {"queue": queue, "names": self.names_json})
-            due = rows[0][0]
-            if due is not None and due <= self.now:
-                return None
-            next_due = earlier(next_due, due)
-        return self._answer(next_due)
+        open_gates = yield from self._gates()
+        next_due = yield from self._next_due(open_gates, alone, 0)
+        return None if next_due is not None and next_due <= self.now else self._answer(next_due)
 
     def run(self, alone: bool) -> Plan[Claimed]:
         """The plan of JobStore.claim."""
         if self.limit <= 0 or not self.names:
             return self._answer(None)
-        open_gates = yield from gates([queue for queue, share in self.queues.items() if share > 0], self.now)
+        open_gates = yield from self._gates()
         if alone and (yield from self._take_quarantined(open_gates)):
             return self._answer(None)
         shares = {queue: min(self.queues[queue], open_gates[queue].room) for queue in open_gates}
@@ -92,47 +76,46 @@ class Claim:
                 break
         if not self.wanted:
             return self._answer(None)
-        next_due: int | None = None
-        for queue, gate in open_gates.items():
-            capped = self.queues[queue] <= sum(1 for job in self.jobs if job.queue == queue)
-            if not capped:
-                next_due = earlier(next_due, (yield from self._next_due(gate, self.now)))
-        return self._answer(next_due)
+        for queue in [queue for queue, share in self.queues.items() if share <= self._taken_from(queue)]:
+            open_gates.pop(queue, None)
+        return self._answer((yield from self._next_due(open_gates, alone, self.now)))
+
+    def _taken_from(self, queue: str) -> int:
+        return sum(job.queue == queue for job in self.jobs)
+
+    def _gates(self) -> Plan[dict[str, Gate]]:
+        return (yield from gates([queue for queue, share in self.queues.items() if share > 0], self.now))
 
     def _answer(self, next_due: int | None) -> Claimed:
         due = None if next_due is None else from_micros(next_due)
         return Claimed(self.jobs, self.expired, due, from_micros(self.now))
 
-    def _next_due(self, gate: Gate, after: int) -> Plan[int | None]:
-        """When this worker can take something from a queue: the first run_at after a time, once its gate is open."""
-        opens_at = gate.opens_at(self.now)
-        if opens_at is None:
-            return None
-        if gate.room <= 0:
-            after = 0
+    def _next_due(self, open_gates: dict[str, Gate], alone: bool, after: int) -> Plan[int | None]:
+        """When this worker can take something: the first run_at after a time, once its queue's gate is open."""
+        next_due: int | None = None
+        for gate in open_gates.values():
+            opens_at = gate.opens_at(self.now)
+            if opens_at is None:
+                continue
+            due = yield from self._next_run_at(gate, after if gate.room > 0 else 0)
+            if alone:
+                rows = yield Rows("quarantined_next", {"queue": gate.queue, "names": self.names_json})
+                due = earlier(due, rows[0][0])
+            if due is not None:
+                next_due = earlier(next_due, due if gate.room > 0 else max(due, opens_at))
+        return next_due
+
+    def _next_run_at(self, gate: Gate, after: int) -> Plan[int | None]:
         full = yield from self._full_tenants(gate)
         earliest: int | None = None
-        lanes = yield Rows("lanes", {"queue": gate.queue, "from_lane": "", "limit": UNLIMITED})
-        for (lane,) in lanes:
+        for (lane,) in (yield Rows("lanes", {"queue": gate.queue, "from_lane": "", "limit": UNLIMITED})):
             if lane in full:
                 continue
             for (priority,) in (yield Rows("priorities", {"queue": gate.queue, "lane": lane})):
-                row = first(
-                    (
-                        yield Rows(
-                            "next_run_at",
-                            {
-                                "queue": gate.queue,
-                                "lane": lane,
-                                "priority": priority,
-                                "after": after,
-                                "names": self.names_json,
-                            },
-                        )
-                    )
-                )
+                place = {"queue": gate.queue, "lane": lane, "priority": priority}
+                row = first((yield Rows("next_run_at", {**place, "after": after, "names": self.names_json})))
                 earliest = earlier(earliest, row[0] if row else None)
-        return earliest if earliest is None or gate.room > 0 else max(earliest, opens_at)
+        return earliest
 
     def _full_tenants(self, gate: Gate) -> Plan[set[str]]:
         """Lanes of tenants that run as much as they may."""

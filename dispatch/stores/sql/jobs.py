@@ -66,20 +66,9 @@ class SQLJobs:
         def begin() -> Claim:
             return Claim(worker_id, queues, names, limit, lease, self._executor.now(), self._rotation)
 
-        def look() -> Plan[Claimed | None]:
-            claim = begin()
-            found = yield from claim.peek()
-            if not alone or found is None:
-                return found
-            waiting = yield from claim.quarantine_due()
-            if waiting is None:
-                return None
-            times = [due for due in (found.next_due, waiting.next_due) if due is not None]
-            return Claimed([], [], min(times, default=None), found.now)
-
         if not self._flowing:
             # an idle worker only reads: it neither takes the write lock nor wakes anybody
-            nothing = await self._executor.run(look, write=False)
+            nothing = await self._executor.run(lambda: begin().peek(alone), write=False)
             if nothing is not None:
                 return nothing
         claimed = await self._executor.run(lambda: begin().run(alone), durable=False, wake=False)

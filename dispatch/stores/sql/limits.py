@@ -27,11 +27,6 @@ class Settings(NamedTuple):
     paused_at: int | None
     paused_until: int | None
 
-    @property
-    def by_tenant(self) -> bool:
-        """Whether each tenant has a lane of its own."""
-        return bool(self.fair) or self.tenant_concurrency is not None
-
     def paused(self, now: int) -> bool:
         return self.paused_at is not None and (self.paused_until is None or self.paused_until > now)
 

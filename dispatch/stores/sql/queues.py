@@ -8,14 +8,13 @@ from dispatch.clock import from_micros
 from dispatch.entity import Reply
 from dispatch.queues import Pause, QueueConfig, QueueInfo
 from dispatch.stores.sql.limits import Settings, burst, refilled, running_and_slots
-from dispatch.stores.sql.plan import Do, Executor, Many, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Executor, Plan, Rows, first
 from dispatch.stores.sql.rows import moment, span
 
 if TYPE_CHECKING:
     from builtins import list as List
 
 _ALL = 1 << 40
-_LANES_AT_ONCE = 500
 
 
 class SQLQueues:
@@ -40,25 +39,7 @@ class SQLQueues:
         return await self._executor.run(plan)
 
     async def configure(self, config: QueueConfig) -> None:
-        changed = await self._executor.run(lambda: _configure(config, self._executor.now()))
-        if changed:
-            await self._follow_lanes(config.name)
-
-    async def _follow_lanes(self, queue: str) -> None:
-        """Moves waiting jobs into their lanes, in bounded transactions: lanes decide who is next, never who may run."""
-
-        def astray() -> Plan[List[tuple[int]]]:
-            rows: List[tuple[int]] = yield Rows("astray_jobs", {"queue": queue})
-            return rows
-
-        rows = await self._executor.run(astray, write=False)
-        for start in range(0, len(rows), _LANES_AT_ONCE):
-            part = rows[start : start + _LANES_AT_ONCE]
-
-            def follow(part: List[tuple[int]] = part) -> Plan[None]:
-                yield Many("follow_lane", ("seq",), part)
-
-            await self._executor.run(follow)
+        await self._executor.run(lambda: _configure(config, self._executor.now()))
 
     async def get(self, queue: str) -> QueueInfo:
         found = await self._executor.run(lambda: _describe(queue, self._executor.now()), write=False)
@@ -83,8 +64,7 @@ class SQLQueues:
         return await self._executor.run(plan)
 
 
-def _configure(config: QueueConfig, now: int) -> Plan[bool]:
-    """Stores the settings; whether waiting jobs belong into other lanes now."""
+def _configure(config: QueueConfig, now: int) -> Plan[None]:
     rows = yield Rows("queue_settings", {})
     before = next((Settings(*row) for row in rows if row[0] == config.name), None)
     tokens = 0.0
@@ -105,8 +85,6 @@ def _configure(config: QueueConfig, now: int) -> Plan[bool]:
             "now": now,
         },
     )
-    by_tenant = config.fair or config.tenant_concurrency is not None
-    return by_tenant != (before is not None and before.by_tenant)
 
 
 def _describe(queue: str | None, now: int) -> Plan[list[QueueInfo]]:

@@ -13,10 +13,10 @@ AND {in_scope}
 
 -- name: bury_job
 -- Copies a job that failed for good into the dead letters.
-INSERT INTO dlq (id, job_id, job_name, queue, kind, lane, lane_given, state, reason, error_type, error_message, error_traceback,
+INSERT INTO dlq (id, job_id, job_name, queue, kind, lane, state, reason, error_type, error_message, error_traceback,
   payload, failures, crashes, priority, max_retries, timeout, backoff, keep_result, unique_key, unique_until,
   effect_key, metadata, tags, app_id, org_id, created_at, updated_at)
-SELECT :id, id, name, queue, kind, lane, lane_given, 'open', :reason, error_type, error_message, error_traceback, payload,
+SELECT :id, id, name, queue, kind, lane, 'open', :reason, error_type, error_message, error_traceback, payload,
   failures, crashes, priority, max_retries, timeout, backoff, keep_result, unique_key, unique_until,
   coalesce(effect_key, id), metadata, tags, app_id, org_id, :now, :now
 FROM jobs WHERE id = :job_id;
@@ -39,9 +39,9 @@ UPDATE dlq SET state = :state, replayed_as = :replayed_as, updated_at = :now WHE
 
 -- name: replay_job
 -- Makes a new job of a dead letter.
-INSERT INTO jobs (id, ready, state, queue, name, kind, lane, lane_given, priority, run_at, unique_key, unique_until, created_at,
+INSERT INTO jobs (id, ready, state, queue, name, kind, lane, priority, run_at, unique_key, unique_until, created_at,
   updated_at, max_retries, timeout, backoff, keep_result, app_id, org_id, effect_key, metadata, tags, replay_of, payload)
-SELECT :new_id, 1, 'pending', queue, job_name, kind, {own_lane}, lane_given, priority, :now, unique_key, unique_until, :now, :now,
+SELECT :new_id, 1, 'pending', queue, job_name, kind, lane, priority, :now, unique_key, unique_until, :now, :now,
   max_retries, timeout, backoff, keep_result, app_id, org_id, effect_key, metadata, tags, id, payload
 FROM dlq WHERE id = :id
 ON CONFLICT (id) DO NOTHING;

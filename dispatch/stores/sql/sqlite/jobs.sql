@@ -7,15 +7,6 @@ effect_key, metadata, tags, app_id, org_id, progress, progress_note, set_aside, 
 -- part: in_scope
 (:app_id IS NULL OR (app_id = :app_id AND org_id = :org_id))
 
--- part: own_lane
-CASE
-  WHEN lane_given THEN lane
-  WHEN app_id = '' AND org_id = '' THEN ''
-  WHEN EXISTS (SELECT 1 FROM queues WHERE queues.name = queue AND (fair OR tenant_concurrency IS NOT NULL))
-    THEN app_id || '/' || org_id
-  ELSE ''
-END
-
 -- part: job_filter
 (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
 AND (:names IS NULL OR name IN (SELECT value FROM json_each(:names)))
@@ -37,18 +28,18 @@ SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(:ids)) AND seq <= :
 
 -- name: insert_plain_job
 -- Adds a waiting job that leaves its options open; an id that is there already changes nothing.
-INSERT INTO jobs (id, ready, state, queue, name, kind, lane, lane_given, priority, run_at, created_at, updated_at,
+INSERT INTO jobs (id, ready, state, queue, name, kind, lane, priority, run_at, created_at, updated_at,
   app_id, org_id, metadata, payload)
-VALUES (:id, 1, 'pending', :queue, :name, :kind, :lane, :lane_given, :priority, :run_at, :now, :now, :app_id, :org_id,
+VALUES (:id, 1, 'pending', :queue, :name, :kind, :lane, :priority, :run_at, :now, :now, :app_id, :org_id,
   :metadata, :payload)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: insert_job
 -- Adds a waiting job; an id that is there already changes nothing.
-INSERT INTO jobs (id, ready, state, queue, name, kind, lane, lane_given, priority, run_at, unique_key, unique_until,
+INSERT INTO jobs (id, ready, state, queue, name, kind, lane, priority, run_at, unique_key, unique_until,
   unique_hold_until, created_at, updated_at, scheduled_at, expires_at, max_retries, timeout, backoff, keep_result,
   app_id, org_id, effect_key, metadata, tags, behind, replay_of, payload)
-VALUES (:id, :ready, 'pending', :queue, :name, :kind, :lane, :lane_given, :priority, :run_at, :unique_key, :unique_until,
+VALUES (:id, :ready, 'pending', :queue, :name, :kind, :lane, :priority, :run_at, :unique_key, :unique_until,
   :unique_hold_until, :now, :now, :scheduled_at, :expires_at, :max_retries, :timeout, :backoff, :keep_result,
   :app_id, :org_id, :effect_key, :metadata, :tags, :behind, :replay_of, :payload)
 ON CONFLICT (id) DO NOTHING;
@@ -131,7 +122,7 @@ FROM jobs WHERE id = :id;
 
 -- name: leave_running
 -- Ends a claim, whatever its outcome.
-UPDATE jobs SET state = :state, ready = :ready, lane = CASE WHEN :ready THEN {own_lane} ELSE lane END, failures = :failures, run_at = :run_at, lease_until = NULL,
+UPDATE jobs SET state = :state, ready = :ready, failures = :failures, run_at = :run_at, lease_until = NULL,
   worker_id = :keeps_worker, finished_at = :finished_at, updated_at = :now, reason = :reason, left_as = :left_as,
   result = coalesce(:result, result), error_type = coalesce(:error_type, error_type),
   error_message = CASE WHEN :error_type IS NULL THEN error_message ELSE :error_message END,
@@ -176,7 +167,7 @@ WHERE state = 'running' AND lease_until < :now ORDER BY lease_until, id LIMIT :l
 
 -- name: steal_job
 -- Takes a job from a worker that was lost.
-UPDATE jobs SET state = :state, ready = :ready, lane = CASE WHEN :ready THEN {own_lane} ELSE lane END, crashes = :crashes, run_at = :run_at, reason = :reason,
+UPDATE jobs SET state = :state, ready = :ready, crashes = :crashes, run_at = :run_at, reason = :reason,
   finished_at = :finished_at, worker_id = NULL, lease_until = NULL, updated_at = :now, error_type = :error_type,
   error_message = :error_message, error_traceback = NULL
 WHERE id = :id AND state = 'running' AND epoch = :epoch AND lease_until < :now;
@@ -198,7 +189,7 @@ UPDATE jobs SET run_at = :now, updated_at = :now WHERE id = :id AND state = 'ret
 
 -- name: revive_job
 -- Makes a failed or cancelled job wait again.
-UPDATE jobs SET state = 'pending', ready = 1, lane = {own_lane}, failures = 0, crashes = 0, run_at = :now, updated_at = :now,
+UPDATE jobs SET state = 'pending', ready = 1, failures = 0, crashes = 0, run_at = :now, updated_at = :now,
   finished_at = NULL, expires_at = NULL, worker_id = NULL, cancel_reason = NULL, reason = NULL, set_aside = 0
 WHERE id = :id AND state IN ('failed', 'cancelled');
 

@@ -61,12 +61,3 @@ ON CONFLICT (queue, holder) DO UPDATE SET lease_until = excluded.lease_until, ca
 -- name: free_slot
 -- Gives a leased slot back.
 DELETE FROM slots WHERE queue = :queue AND holder = :holder;
-
--- name: astray_jobs
--- Waiting jobs of a queue whose lane is not the one that its settings ask for.
-SELECT seq FROM jobs INDEXED BY jobs_listed
-WHERE state <> 'running' AND state IN ('pending', 'retrying') AND queue = :queue AND lane <> {own_lane};
-
--- name: follow_lane
--- Moves a waiting job into the lane that its queue's settings ask for.
-UPDATE jobs SET lane = {own_lane} WHERE seq = :seq AND state IN ('pending', 'retrying');

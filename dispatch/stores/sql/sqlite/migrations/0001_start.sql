@@ -10,8 +10,6 @@ CREATE TABLE jobs (
   name TEXT NOT NULL,
   kind TEXT NOT NULL,
   lane TEXT NOT NULL,
-  -- 1: the enqueue named the lane; 0: it follows the queue's settings
-  lane_given INTEGER NOT NULL DEFAULT 0,
   priority INTEGER NOT NULL,
   run_at INTEGER NOT NULL,
   worker_id TEXT,
@@ -104,7 +102,6 @@ CREATE TABLE dlq (
   queue TEXT NOT NULL,
   kind TEXT NOT NULL,
   lane TEXT NOT NULL,
-  lane_given INTEGER NOT NULL,
   state TEXT NOT NULL,
   reason TEXT NOT NULL,
   error_type TEXT,
