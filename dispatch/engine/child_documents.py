@@ -13,8 +13,38 @@ from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.model import Failure, Job, JobState
 from dispatch.scope import Scope
 
-_PLAIN = ["name", "queue", "kind", "lane", "priority", "failures", "crashes", "epoch", "max_retries", "timeout", "backoff", "keep_result", "reason", "cancel_requested", "unique_key", "effect_key", "metadata", "progress", "progress_note", "set_aside"]
-_TIMES = ["created_at", "updated_at", "run_at", "lease_until", "started_at", "finished_at", "scheduled_at", "expires_at"]
+_PLAIN = [
+    "name",
+    "queue",
+    "kind",
+    "lane",
+    "priority",
+    "failures",
+    "crashes",
+    "epoch",
+    "max_retries",
+    "timeout",
+    "backoff",
+    "keep_result",
+    "reason",
+    "cancel_requested",
+    "unique_key",
+    "effect_key",
+    "metadata",
+    "progress",
+    "progress_note",
+    "set_aside",
+]
+_TIMES = [
+    "created_at",
+    "updated_at",
+    "run_at",
+    "lease_until",
+    "started_at",
+    "finished_at",
+    "scheduled_at",
+    "expires_at",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +54,10 @@ class Place:
     name: str
     qualname: str
     module: str
+    main: bool = False
+    """Whether it stands in the program that is running."""
     file: str | None = None
-    """Of a program's main module: the file that runs as `__main__`; None when there is none."""
+    """Of a program that was started as a file: that file."""
 
 
 def place_of(definition: JobDefinition[..., Any]) -> Place:
@@ -37,8 +69,8 @@ def place_of(definition: JobDefinition[..., Any]) -> Place:
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     if spec is not None:
-        return Place(definition.name, function.__qualname__, spec.name)
-    return Place(definition.name, function.__qualname__, module, getattr(main, "__file__", None))
+        return Place(definition.name, function.__qualname__, spec.name, main=True)
+    return Place(definition.name, function.__qualname__, module, main=True, file=getattr(main, "__file__", None))
 
 
 def job_document(job: Job) -> dict[str, Any]:

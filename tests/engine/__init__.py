@@ -1,0 +1,1 @@
+"""The engine: its loops, its pure decisions, its subprocesses."""
