@@ -76,6 +76,24 @@ class Session:
         async with Dispatch(config=self.config, registry=chosen, plugins=list(plugins)) as app:
             yield app
 
+    def open_when_needed(self) -> None:
+        """Makes code that enqueues without an open app do so on this session's store."""
+        from dispatch.current import AppPort, install_opener
+        from dispatch.errors import NoOpenApp
+        from dispatch.portal import portal
+
+        async def opener() -> AppPort:
+            from dispatch import Dispatch
+
+            if not self.config.auto_open:
+                raise NoOpenApp("the job enqueues, but no app is open and auto_open is false")
+            app = Dispatch(config=self.config)
+            await app.connect()
+            portal.at_exit(app.close)
+            return app
+
+        install_opener(opener)
+
     @asynccontextmanager
     async def bare_store(self, *, migrate: str = "never") -> AsyncIterator[Store]:
         """The store alone, opened whatever its schema is."""

@@ -183,6 +183,7 @@ def call(
         )
     arguments = call_arguments(pairs or (), args)
     discover(chosen)
+    session.open_when_needed()
     definition = default_registry.jobs.get(name)
     if definition is None:
         near = difflib.get_close_matches(name, default_registry.jobs, 1)
