@@ -61,7 +61,7 @@ class Twins:
         plain = [self._plain(i, answer) for i, answer in enumerate(answers)]
         if unordered:
             plain = [sorted(p, key=repr) for p in plain]
-        assert plain[0] == plain[1]
+        assert plain[0] == plain[1], _first_difference(plain[0], plain[1])
         return answers[0]
 
     async def _answer(self, store: Store, call: Call) -> Any:
@@ -89,6 +89,7 @@ class Twins:
             for unordered in ("expired", "cancel_requested", "slots", "held", "lost", "unnamed"):
                 if isinstance(named.get(unordered), list):
                     named[unordered].sort(key=repr)
+            named.pop("now", None)
             if named.get("next_cursor") is not None:
                 named["next_cursor"] = "more"
             return (type(value).__name__, named)
@@ -382,6 +383,15 @@ class History:
         await self.twins.ask(lambda s: s.events.list(EventOptions(key=event.key, scope=event.scope, limit=4)))
         if self.rng.random() < 0.2:
             await self.twins.ask(lambda s: s.events.prune(older_than=100.0, limit=3))
+
+
+def _first_difference(a: Any, b: Any, path: str = "") -> str:
+    """Where two plain answers differ, for the message."""
+    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+        return next((_first_difference(a[k], b[k], f"{path}.{k}") for k in a if a[k] != b[k]), "")
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) and len(a) == len(b):
+        return next((_first_difference(x, y, f"{path}[{i}]") for i, (x, y) in enumerate(zip(a, b)) if x != y), "")
+    return f"{KINDS[0]} and {KINDS[1]} differ at {path or 'the top'}: {a!r} != {b!r}"
 
 
 async def _set_all_aside(store: Store) -> int:

@@ -64,6 +64,7 @@ async def pages_are_stable_while_entries_arrive_and_are_decided(env: Env) -> Non
         if cursor is None:
             break
         await env.bury()
+        await env.bury()
         await env.store.dlq.discard(page.items[0].id)
     assert seen == expected[::-1]
     assert await env.store.dlq.count(DLQOptions(limit=2)) > 2, "count ignores limit"

@@ -16,6 +16,8 @@ async def _every_write_is_stale(env: Env, job: Job, worker: WorkerID, epoch: int
             answer = await env.finish(job, verdict, by=worker, epoch=epoch, then=(new("follow-up"),), **fields)
             assert answer.reply is Reply.STALE, f"{verdict}: {what}"
             assert answer.dead_letter is None
+        plain = await env.finish(job, Verdict.COMPLETE, by=worker, epoch=epoch)
+        assert plain.reply is Reply.STALE, f"a plain completion: {what}"
         assert await env.store.jobs.release(worker, [(job.id, epoch)]) == [Reply.STALE]
         assert await env.store.jobs.progress(worker, [(job.id, epoch, 0.9, "late")]) == [Reply.STALE]
         assert (await env.store.jobs.renew(worker, [(job.id, epoch)], lease=900)).lost == [job.id]

@@ -1,0 +1,47 @@
+"""The conformance suite notices: with each planted fault at least one case of the invariant goes red."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mutants import ANYWHERE, Fault, Sabotaged
+from mutants_memory import MEMORY
+from mutants_sqlite import SQLITE
+from store_kinds import KINDS, maker
+
+from dispatch.clock import ManualClock
+from dispatch.errors import Conflict
+from dispatch.testing.conformance import cases, run_case
+
+PLANTED = [(kind, fault) for kind in KINDS for fault in ANYWHERE]
+PLANTED += [("memory", fault) for fault in MEMORY] + [("sqlite", fault) for fault in SQLITE]
+
+RED = (AssertionError, ValueError, Conflict)
+"""How a case goes red: an assert, an unpacking, a refusal. A store that errs (StoreError) does not count."""
+
+
+@pytest.mark.parametrize(("kind", "fault"), PLANTED, ids=[f"{kind}: {fault.name}" for kind, fault in PLANTED])
+async def test_a_planted_fault_turns_a_case_red(kind: str, fault: Fault, tmp_path: Path) -> None:
+    make = maker(kind, tmp_path)
+
+    async def make_store(clock: ManualClock) -> Any:
+        store = make(clock)
+        return Sabotaged(store, fault.verbs) if fault.verbs else store
+
+    tried = [case for case in cases(fault.invariant) if case.name.partition(".")[0] in fault.modules]
+    with fault.plant() if fault.plant else nullcontext():
+        for case in tried:
+            try:
+                await run_case(case, make_store)
+            except RED:
+                return
+    pytest.fail(f"{fault.name!r} in {kind} passed {len(tried)} cases of {fault.invariant} in {fault.modules}")
+
+
+def test_the_faults_are_many_and_have_names_of_their_own() -> None:
+    for faults in (ANYWHERE, MEMORY, SQLITE):
+        assert len({fault.name for fault in faults}) == len(faults)
+    assert len(PLANTED) >= 100
