@@ -45,9 +45,10 @@ class Claim:
                 wanted = min(most, left[name], limit - len(self.jobs))
                 if wanted > 0 and (queue := self._data.queues.get(name)) is not None:
                     left[name] -= self._take_from(queue, wanted)
+        unfinished = not self.may_expire or any(row.successors for row in self._overdue)
         for row in self._overdue:
             self._data.end(row, JobState.CANCELLED, "expired", self._now)
-        next_due = self._next_due(left, alone=alone) if len(self.jobs) < limit else None
+        next_due = self._next_due(left, alone=alone, unfinished=unfinished) if len(self.jobs) < limit else None
         return Claimed(self.jobs, [copy_job(row) for row in self._overdue], next_due, self._now)
 
     def _take_from(self, queue: QueueState, wanted: int) -> int:
@@ -112,8 +113,8 @@ class Claim:
     def may_expire(self) -> bool:
         return len(self._overdue) < _EXPIRED_A_CLAIM
 
-    def _next_due(self, left: Mapping[str, int], *, alone: bool) -> datetime | None:
-        """The earliest moment at which time alone lets this worker take another job."""
+    def _next_due(self, left: Mapping[str, int], *, alone: bool, unfinished: bool) -> datetime | None:
+        """When time alone lets this worker take another job: at once if the claim is `unfinished`."""
         moments = []
         for name, cap in left.items():
             queue = self._data.queues.get(name)
@@ -121,7 +122,7 @@ class Claim:
             if queue is None or opens_at is None:
                 continue
             run_at = queue.ready.next_scheduled(self._names)
-            if queue.ready.any_due(self._names) and (opens_at > self._now or self._overdue):
+            if queue.ready.any_due(self._names) and (opens_at > self._now or unfinished):
                 moments.append(opens_at)
             elif run_at is not None:
                 moments.append(max(opens_at, run_at))
