@@ -21,6 +21,8 @@ _STARTED_AT, _EXPIRES_AT, _UNIQUE_KEY, _APP, _ORG = 16, 19, 30, 34, 35
 """Places in `job_columns`."""
 _MIXED_CHUNK = 200
 _LANES_AT_ONCE = 256
+_EXPIRED_A_CLAIM = 1000
+"""A claim holds the gate; a heap of expired jobs is worked off in several."""
 
 
 @dataclass(slots=True)
@@ -61,9 +63,23 @@ class Claim:
         if self.limit <= 0 or not self.names:
             return self._answer(None)
         open_gates = yield from self._gates()
-        if alone and (yield from self._take_quarantined(open_gates)):
+        single = alone and (yield from self._take_quarantined(open_gates))
+        if not single:
+            yield from self._take_shares(open_gates)
+        unfinished = len(self.expired) >= _EXPIRED_A_CLAIM
+        # only now, because the end of a job may set its successor free in a lane that was walked already
+        for job in self.expired:
+            if job.unique_key is not None and (yield from unique.end(job.unique_key, job.id, self.now)):
+                unfinished = True
+        if single or not self.wanted:
             return self._answer(None)
-        shares = {queue: min(self.queues[queue], open_gates[queue].room) for queue in open_gates}
+        for queue in [queue for queue, share in self.queues.items() if share <= self._taken_from(queue)]:
+            open_gates.pop(queue, None)
+        return self._answer((yield from self._next_due(open_gates, alone, 0 if unfinished else self.now)))
+
+    def _take_shares(self, open_gates: dict[str, Gate]) -> Plan[None]:
+        """Takes an equal share of every queue, then what is left in their order."""
+        shares = {queue: min(self.queues[queue], gate.room) for queue, gate in open_gates.items()}
         equal = max(1, self.limit // max(1, len(shares)))
         for most in (equal, UNLIMITED):
             for queue in shares:
@@ -72,13 +88,6 @@ class Claim:
                     taken = yield from self._take(open_gates[queue], n)
                     # a queue that gave less than asked has nothing more to give in the second round
                     shares[queue] = shares[queue] - taken if taken == n else 0
-            if len(open_gates) == 1:
-                break
-        if not self.wanted:
-            return self._answer(None)
-        for queue in [queue for queue, share in self.queues.items() if share <= self._taken_from(queue)]:
-            open_gates.pop(queue, None)
-        return self._answer((yield from self._next_due(open_gates, alone, self.now)))
 
     def _taken_from(self, queue: str) -> int:
         return sum(job.queue == queue for job in self.jobs)
@@ -175,7 +184,7 @@ class Claim:
             if taken >= n:
                 break
             place = (-1, "")
-            while taken < n:
+            while taken < n and len(self.expired) < _EXPIRED_A_CLAIM:
                 ask = n - taken if gate.tenant_room is None else max(n - taken, _MIXED_CHUNK)
                 rows = yield Rows(
                     "due_jobs",
@@ -243,8 +252,6 @@ class Claim:
             job.state, job.reason = JobState.CANCELLED, "expired"
             job.finished_at = job.updated_at = from_micros(self.now)
             self.expired.append(job)
-            if row[_UNIQUE_KEY] is not None:
-                yield from unique.end(row[_UNIQUE_KEY], job.id, self.now)
 
     def _take_quarantined(self, open_gates: dict[str, Gate]) -> Plan[bool]:
         for queue, gate in open_gates.items():

@@ -61,15 +61,8 @@ def is_repetition(held: Held, said: Transition, worker_id: WorkerID) -> bool:
     """Whether this very transition was applied before and only its reply was lost."""
     if held.epoch != said.epoch:
         return False
-    if held.left_as == mark(worker_id, said):
-        return True
-    if held.worker_id != worker_id:
-        return False
-    if said.verdict is Verdict.COMPLETE:
-        return held.state == JobState.COMPLETED
-    if held.state == JobState.FAILED:
-        return said.verdict is Verdict.FAIL
-    return held.state == JobState.CANCELLED and (said.verdict is Verdict.CANCEL or held.cancel_reason is not None)
+    completed = held.state == JobState.COMPLETED and said.verdict is Verdict.COMPLETE
+    return held.left_as == mark(worker_id, said) or (completed and held.worker_id == worker_id)
 
 
 def mark(worker_id: WorkerID, said: Transition) -> str:
@@ -125,7 +118,7 @@ def _finish_one(worker_id: WorkerID, said: Transition, now: int) -> Plan[Finishe
             "finished_at": now if terminal else None,
             "now": now,
             "reason": outcome.reason,
-            "left_as": None if terminal else mark(worker_id, said),
+            "left_as": mark(worker_id, said),
             "result": said.result if outcome.state is JobState.COMPLETED else None,
             **failure_params(said.failure),
         },

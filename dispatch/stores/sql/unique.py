@@ -37,15 +37,15 @@ def give_up(key: str, job_id: JobID, now: int) -> Plan[None]:
     yield Do("free_unique", {"key": key, "job_id": str(job_id)})
 
 
-def end(key: str, job_id: JobID, now: int) -> Plan[None]:
-    """The job is over: its key goes to the job behind it, or is given up."""
+def end(key: str, job_id: JobID, now: int) -> Plan[bool]:
+    """The job is over: its key goes to the job behind it, or is given up. Answers whether one was set free."""
     yield from give_up(key, job_id, now)
     successors = yield Rows("successors", {"behind": str(job_id)})
     if not successors:
-        return
+        return False
     present = yield from holder(key, now)
-    front = job_id
-    if present is not None and present.live:
+    taken = present is not None and present.live
+    if present is not None and taken:
         front = present.job_id
     else:
         ((id_, hold_until), *successors) = successors
@@ -54,6 +54,7 @@ def end(key: str, job_id: JobID, now: int) -> Plan[None]:
         yield from take(key, front, hold_until)
     for id_, _ in successors:
         yield Do("queue_behind", {"id": id_, "behind": str(front)})
+    return not taken
 
 
 def take_again(job_id: JobID, now: int) -> Plan[bool]:

@@ -47,7 +47,8 @@ CREATE TABLE jobs (
   error_type TEXT,
   error_message TEXT,
   error_traceback TEXT,
-  -- "worker:epoch:verdict" of the last report that put the job back to waiting, so that its repetition is recognised
+  -- "worker:epoch:verdict" of the last report that ended a claim, so that its repetition is recognised
+  -- (a plain completion leaves it out: state, worker and epoch say the same)
   left_as TEXT,
   payload BLOB,
   result BLOB
