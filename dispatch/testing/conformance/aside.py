@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dispatch.cluster import Announcement
+from dispatch.dlq import DLQState
 from dispatch.ids import WorkerID
+from dispatch.jobs.model import JobState, Unique
 from dispatch.testing.conformance.env import Env, new
 from dispatch.testing.conformance.registry import case
 
@@ -114,3 +116,49 @@ async def two_registrations_bring_a_job_back_once(env: Env) -> None:
     await _set_all_aside(env)
     answers = [await env.register(id=WorkerID.new(), names=["unknown"]) for _ in range(2)]
     assert answers == [1, 0]
+
+
+@case("I1", "I11")
+async def what_stays_unserved_too_long_can_be_buried(env: Env) -> None:
+    await env.register(names=["work"], lease=6000.0)
+    old = await env.add("unknown", payload=b"\x00[1]", unique=Unique("k"))
+    env.clock.advance(500)
+    young = await env.add("unknown")
+    served = await env.add(run_at=env.after(-5000))
+    env.clock.advance(100)
+    assert list(await env.store.jobs.bury_unserved(due_for=550.0, limit=10)) == [], "only what is set aside"
+    assert await _set_all_aside(env) == 2
+    (letter_id,) = await env.store.jobs.bury_unserved(due_for=550.0, limit=10)
+    letter = await env.letter(letter_id)
+    assert (letter.job_id, letter.reason, letter.payload, letter.state) == (
+        old,
+        "no_handler",
+        b"\x00[1]",
+        DLQState.OPEN,
+    )
+    row = await env.job(old)
+    assert (row.state, row.reason, row.finished_at) == (JobState.FAILED, "no_handler", env.clock.now())
+    assert (await env.job(young)).set_aside
+    assert (await env.job(served)).state is JobState.PENDING
+    await env.add(unique=Unique("k"))
+    assert list(await env.store.jobs.bury_unserved(due_for=550.0, limit=10)) == []
+
+
+@case("I1")
+async def no_more_unserved_jobs_are_buried_than_the_limit_allows(env: Env) -> None:
+    await env.enqueue(*(new("unknown") for _ in range(5)))
+    env.clock.advance(61)
+    await _set_all_aside(env)
+    assert [len(await env.store.jobs.bury_unserved(due_for=60.0, limit=3)) for _ in range(3)] == [3, 2, 0]
+
+
+@case("I1", "I5")
+async def a_job_buried_as_unserved_can_be_retried_and_served(env: Env) -> None:
+    job_id = await env.add("unknown")
+    env.clock.advance(61)
+    await _set_all_aside(env)
+    (letter_id,) = await env.store.jobs.bury_unserved(due_for=60.0, limit=3)
+    await env.store.jobs.retry(job_id)
+    assert (await env.letter(letter_id)).state is DLQState.RETRIED
+    assert not (await env.job(job_id)).set_aside
+    assert (await env.take(names=["unknown"])).id == job_id

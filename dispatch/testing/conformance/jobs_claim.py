@@ -188,3 +188,11 @@ async def next_due_sees_retries_but_not_running_or_ended_jobs(env: Env) -> None:
     assert (await env.claimed()).next_due == env.after(45)
     await env.store.jobs.cancel(job.id)
     assert (await env.claimed()).next_due is None
+
+
+@case()
+async def a_claim_tells_the_stores_time_so_that_next_due_can_be_measured(env: Env) -> None:
+    assert (await env.claimed()).now == env.clock.now()
+    env.clock.advance(5)
+    await env.add()
+    assert (await env.claimed()).now == env.clock.now()

@@ -131,3 +131,17 @@ async def a_successor_has_a_life_of_its_own_with_a_successor_behind_it(env: Env)
     assert (await env.job(second)).behind == first
     await env.finish(job, Verdict.COMPLETE)
     assert (await env.take()).id == second
+
+
+@case("I1")
+async def while_the_holder_waits_again_a_replace_rewrites_the_successor_not_the_older_work(env: Env) -> None:
+    holder, successor = await _pair(env)
+    await env.finish(holder, Verdict.RETRY, failure=BOOM)
+    (answer,) = await env.enqueue(new(payload=b"3", unique=REPLACE))
+    assert (answer.id, answer.created, answer.replaced) == (successor, False, True)
+    payloads = []
+    for _ in range(2):
+        job = await env.take()
+        payloads.append(job.payload)
+        await env.finish(job, Verdict.COMPLETE)
+    assert payloads == [b"1", b"3"], "the newest work runs last"
