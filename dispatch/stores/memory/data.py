@@ -142,7 +142,7 @@ class Data:
         if row.behind is not None:
             holder = self.rows.get(row.behind)
             if holder is not None:
-                holder.successors.remove(row.id)
+                holder.successors = tuple(job_id for job_id in holder.successors if job_id != row.id)
             row.behind = None
         else:
             tally_of(row).queue.ready.remove(row)
@@ -160,19 +160,19 @@ class Data:
 
     def _hand_over(self, row: Row, key: str, now: datetime) -> None:
         """Gives the key of an ended row to its successor, or lines its successors up behind who has it by now."""
-        successors, row.successors = row.successors, []
+        successors, row.successors = row.successors, ()
         hold = self.keys.holder(key, now)
         if hold is not None and hold.live:
             front = self.rows[hold.job_id]
         else:
-            front = self.rows[successors.pop(0)]
+            front, successors = self.rows[successors[0]], successors[1:]
             front.behind = None
             front.updated_at = now
             self.keys.take(front)
             tally_of(front).queue.ready.add(front, now)
         for job_id in successors:
             self.rows[job_id].behind = front.id
-            front.successors.append(job_id)
+            front.successors += (job_id,)
 
     def bring_back(self, queues: Sequence[str] | None, names: Sequence[str], now: datetime) -> int:
         """Returns rows of these names that were set aside, in these queues (None: in all); answers how many."""

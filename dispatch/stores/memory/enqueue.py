@@ -59,7 +59,7 @@ class Plan:
         for row in self._inserts.values():
             data.insert(row, now)
             if row.behind is not None:
-                data.rows[row.behind].successors.append(row.id)
+                data.rows[row.behind].successors += (row.id,)
             elif row.unique_key is not None:
                 data.keys.take(row)
         for target, source in self._replacements:

@@ -47,7 +47,7 @@ class Row(Job):
     """The enqueue named the lane; otherwise it follows the queue's configuration."""
     unique_until: UniqueUntil = "finish"
     hold_until: datetime | None = None
-    successors: list[JobID] = field(default_factory=list)
+    successors: tuple[JobID, ...] = ()
     """Jobs that wait behind this one, first come first; nearly always one at most."""
     cancel_reason: str | None = None
     last: tuple[WorkerID, int, Verdict] | None = None
