@@ -75,7 +75,7 @@ class Channel:
         while view:
             try:
                 count = self._socket.recv_into(view)
-            except ConnectionError:
+            except OSError:
                 return None
             if not count:
                 return None
