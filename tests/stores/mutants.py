@@ -23,6 +23,7 @@ class Fault:
 
     name: str
     invariant: str
+    """The one it breaks; empty: plain behaviour."""
     modules: tuple[str, ...]
     """Modules of the suite whose cases for that invariant are tried."""
     verbs: dict[str, Verb] | None = None

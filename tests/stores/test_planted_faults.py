@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from mutants import ANYWHERE, Fault, Sabotaged
 from mutants_memory import MEMORY
+from mutants_more import FAULTS
 from mutants_sqlite import SQLITE
 from store_kinds import KINDS, maker
 
@@ -16,7 +17,7 @@ from dispatch.clock import ManualClock
 from dispatch.errors import Conflict
 from dispatch.testing.conformance import cases, run_case
 
-PLANTED = [(kind, fault) for kind in KINDS for fault in ANYWHERE]
+PLANTED = [(kind, fault) for kind in KINDS for fault in ANYWHERE + FAULTS]
 PLANTED += [("memory", fault) for fault in MEMORY] + [("sqlite", fault) for fault in SQLITE]
 
 RED = (AssertionError, ValueError, Conflict)
@@ -31,17 +32,23 @@ async def test_a_planted_fault_turns_a_case_red(kind: str, fault: Fault, tmp_pat
         store = make(clock)
         return Sabotaged(store, fault.verbs) if fault.verbs else store
 
-    tried = [case for case in cases(fault.invariant) if case.name.partition(".")[0] in fault.modules]
+    tried = [case for case in cases(*fault.invariant.split()) if case.name.partition(".")[0] in fault.modules]
+        case
+        for case in (cases(fault.invariant) if fault.invariant else cases())
+        if case.name.partition(".")[0] in fault.modules
+    ]
     with fault.plant() if fault.plant else nullcontext():
         for case in tried:
             try:
                 await run_case(case, make_store)
             except RED:
                 return
-    pytest.fail(f"{fault.name!r} in {kind} passed {len(tried)} cases of {fault.invariant} in {fault.modules}")
+    pytest.fail(f"{fault.name!r} in {kind} passed all {len(tried)} cases of {fault.invariant!r} in {fault.modules}")
+        f"{fault.name!r} in {kind} passed {len(tried)} cases of {fault.invariant or 'any kind'} in {fault.modules}"
+    )
 
 
 def test_the_faults_are_many_and_have_names_of_their_own() -> None:
-    for faults in (ANYWHERE, MEMORY, SQLITE):
+    for faults in (ANYWHERE + FAULTS, MEMORY, SQLITE):
         assert len({fault.name for fault in faults}) == len(faults)
     assert len(PLANTED) >= 100
