@@ -85,7 +85,7 @@ class Channel:
             start = not self._polling
             self._polling = True
         if start:
-            threading.Thread(target=self._poll, name=f"dispatch-wakeups {Path(self.path).name}", daemon=True).start()
+            threading.Thread(target=self._poll, name=f"dispatch-wakeups {self.path}", daemon=True).start()
         try:
             await asyncio.wait([waiter[1]], timeout=timeout)
         finally:
