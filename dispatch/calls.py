@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import collections.abc
+import dataclasses
 import difflib
+import functools
 import inspect
 import math
 import typing
@@ -12,21 +15,30 @@ from functools import cached_property
 from typing import Any, NotRequired
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import CoreConfig, PydanticSerializationError, SchemaSerializer, from_json, to_json
 from typing_extensions import TypedDict
 
 from dispatch.errors import InvalidArguments, InvalidDefinition
 
-_CONFIG = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+_CONFIG = ConfigDict(extra="forbid", val_json_bytes="base64")
+_WRITING = CoreConfig(ser_json_bytes="base64")
+_RESULT = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_SUSPICIOUS = (b"null", b"NaN", b"Infinity", b"None")
+"""What a float that JSON cannot hold may have become in written JSON."""
 _AWAITABLE_ORIGINS = (collections.abc.Coroutine, collections.abc.Awaitable)
+
+
+class _Unresolved(InvalidDefinition):
+    """An annotation cannot be evaluated, now at least: it may name what the module defines further down."""
 
 
 class Signature:
     """What a function takes and returns, as JSON by parameter name.
 
-    Adapters are built at first use, so that a definition may name models which its module defines further down.
+    Adapters are built at first use, so that a definition may name models which its module defines further down. The
+    fields of models are written under their Python names and read under those or their aliases.
     """
 
     def __init__(self, function: Callable[..., Any], *, name: str) -> None:
@@ -38,6 +50,7 @@ class Signature:
         self._positional_only = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_ONLY]
         self._rest = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
         self._keywords = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_KEYWORD), None)
+        self._by_keyword = {p.name for p in parameters if p.kind in _BY_KEYWORD}
         self.names = [p.name for p in parameters]
         self.defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
 
@@ -45,23 +58,29 @@ class Signature:
 
     def validate(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by parameter name, validated; InvalidArguments names what does not fit."""
-        return self.validate_document(self._by_name(args, kwargs))
-
-    def validate_document(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """As `validate`, for arguments that already are a mapping by parameter name."""
+        document = self._by_name(args, kwargs)
         try:
-            return typing.cast("dict[str, Any]", self.arguments.validator.validate_python(document))
+            validated = self.arguments.validator.validate_python(document, by_alias=True, by_name=True)
         except ValidationError as error:
             raise InvalidArguments(self._explain(error)) from None
+        return typing.cast("dict[str, Any]", validated)
+
+    def validate_document(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """As `validate`, for arguments from outside: a JSON object by parameter name, read as JSON is."""
+        try:
+            data = to_json(document, inf_nan_mode="constants", bytes_mode="base64")
+        except PydanticSerializationError as error:
+            raise InvalidArguments(f"{self._name}: an argument cannot be stored as JSON: {error}") from None
+        return self._read(data)
 
     def dump(self, validated: Mapping[str, Any]) -> bytes:
         """Validated arguments as JSON bytes; InvalidArguments when JSON cannot hold one of them."""
         try:
-            payload = self.arguments.serializer.to_json(validated, warnings="error")
+            payload = self._writer.to_json(validated, warnings="error", by_alias=False)
         except PydanticSerializationError as error:
             raise InvalidArguments(f"{self._name}: an argument cannot be stored as JSON: {error}") from None
-        if b"null" in payload:
-            where = non_finite(self.arguments.serializer.to_python(validated, warnings=False))
+        if any(word in payload for word in _SUSPICIOUS):
+            where = non_finite(self._writer.to_python(validated, warnings=False))
             if where is not None:
                 raise InvalidArguments(
                     f"{self._name}: {where or 'an argument'} is NaN or infinite, which JSON cannot hold"
@@ -70,26 +89,19 @@ class Signature:
 
     def load(self, payload: bytes) -> tuple[list[Any], dict[str, Any]]:
         """(args, kwargs) of a stored payload; InvalidArguments when it no longer fits."""
-        try:
-            document = self.arguments.validator.validate_json(payload)
-        except ValidationError as error:
-            raise InvalidArguments(self._explain(error)) from None
-        return self.spread(document)
+        return self.spread(self._read(payload))
 
     def spread(self, document: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """A validated document as the (args, kwargs) to call the function with."""
         if not self._positional_only and self._rest is None and self._keywords is None:
             return [], document
         document = dict(document)
-        args: list[Any] = []
-        leading = self._positional if self._rest in document else self._positional_only
-        for name in leading:
-            if name not in document:
-                break
-            args.append(document.pop(name))
-        args.extend(document.pop(self._rest, ()) if self._rest else ())
+        rest = document.pop(self._rest, ()) if self._rest else ()
         extra = document.pop(self._keywords, {}) if self._keywords else {}
-        return args, {**document, **extra}
+        leading = self._positional if rest else self._positional_only
+        last = len(leading) if rest else max((n for n, name in enumerate(leading, 1) if name in document), default=0)
+        args = [document.pop(name) if name in document else self.defaults[name] for name in leading[:last]]
+        return [*args, *rest], {**document, **extra}
 
     def arrange(self, value: Any) -> dict[str, Any]:
         """Arguments as outsiders write them, by parameter name: an object holds keyword arguments, a list positional
@@ -122,19 +134,23 @@ class Signature:
         shape.__pydantic_config__ = _CONFIG  # type: ignore[attr-defined]
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(shape)
-            schema = adapter.json_schema()
-        except (PydanticSchemaGenerationError, PydanticUserError, TypeError) as error:
+            adapter.json_schema()
+        except (PydanticUserError, TypeError) as error:
             raise InvalidDefinition(
                 f"{self._name}: an argument's type cannot be stored as JSON: {_first_line(error)}. "
                 "Use types that pydantic can read and write"
             ) from None
-        masked = _masked_field(schema, schema)
-        if masked is not None:
-            raise InvalidDefinition(
-                f"{self._name}: {masked or 'an argument'} is a secret type, which would be stored as '**********'. "
-                "Pass the secret's name or id and look it up in the handler"
-            )
+        lost = _Lossy(adapter.core_schema).find()
+        if lost is not None:
+            raise InvalidDefinition(f"{self._name}: {lost}")
         return adapter
+
+    def check(self) -> None:
+        """Builds the adapters now where the annotations are known already; InvalidDefinition as `arguments`."""
+        try:
+            _ = self.arguments
+        except _Unresolved:
+            return
 
     @cached_property
     def schema(self) -> dict[str, Any]:
@@ -148,44 +164,58 @@ class Signature:
         hint = self._hints.get("return", Any)
         if typing.get_origin(hint) in _AWAITABLE_ORIGINS:
             hint = typing.get_args(hint)[-1]
-        try:
-            return TypeAdapter(hint)
-        except (PydanticSchemaGenerationError, PydanticUserError):
-            return TypeAdapter(Any)
+        for given in (_RESULT, None):  # a model brings a configuration of its own and refuses another
+            try:
+                return TypeAdapter(hint, config=given)
+            except (PydanticUserError, TypeError):
+                continue
+        return TypeAdapter(Any, config=_RESULT)
 
     def dump_result(self, value: Any) -> bytes:
         """The result as JSON, also where it differs from the annotation; TypeError says why it cannot be stored."""
         try:
-            data = self._result.serializer.to_json(value, warnings="error")
+            data = self._result.serializer.to_json(value, warnings="error", by_alias=False)
         except PydanticSerializationError:
             try:
-                data = to_json(value, inf_nan_mode="constants")
+                data = to_json(value, inf_nan_mode="constants", bytes_mode="base64", by_alias=False)
             except (PydanticSerializationError, ValueError, RecursionError) as error:
                 raise TypeError(
                     f"the result of {self._name} ({type(value).__name__}) cannot be stored as JSON: {error}"
                 ) from None
-        if (b"null" in data or b"NaN" in data or b"Infinity" in data) and non_finite(value) is not None:
+        if any(word in data for word in _SUSPICIOUS) and non_finite(value) is not None:
             raise TypeError(f"the result of {self._name} holds NaN or an infinity, which JSON cannot hold")
         return data
 
     def load_result(self, data: bytes) -> Any:
         """A stored result as the annotated type; as plain JSON when it does not fit the annotation."""
         try:
-            return self._result.validator.validate_json(data)
+            return self._result.validator.validate_json(data, by_alias=True, by_name=True)
         except ValidationError:
             return from_json(data)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
     @cached_property
+    def _writer(self) -> SchemaSerializer:
+        """The adapter's serializer with bytes as base64, which a TypedDict cannot ask for."""
+        return SchemaSerializer(self.arguments.core_schema, _WRITING)
+
+    @cached_property
     def _hints(self) -> dict[str, Any]:
+        function: Any = self._function
+        while isinstance(function, functools.partial):
+            function = function.func
+        if not inspect.isroutine(function):
+            function = type(function).__call__
         try:
-            return typing.get_type_hints(self._function, include_extras=True)
+            return typing.get_type_hints(function, include_extras=True)
         except NameError as error:
-            raise InvalidDefinition(
-                f"{self._name}: the annotation {error.name!r} is not defined in {self._function.__module__}; "
+            raise _Unresolved(
+                f"{self._name}: the annotation {error.name!r} is not defined in {function.__module__}; "
                 "import it at run time (not only under TYPE_CHECKING), since arguments are validated by it"
             ) from None
+        except (AttributeError, SyntaxError, TypeError) as error:
+            raise _Unresolved(f"{self._name}: an annotation cannot be evaluated: {error}") from None
 
     @cached_property
     def _single_model(self) -> str | None:
@@ -203,13 +233,22 @@ class Signature:
                 raise InvalidArguments(f"{self._name} takes {len(names)} positional arguments, {len(args)} were given")
             document[self._rest] = list(args[len(names) :])
         for name, value in kwargs.items():
-            if name in document:
-                raise InvalidArguments(f"{self._name} got {name!r} twice, by position and by name")
-            if self._keywords and (name not in self.names or name == self._keywords):
+            if name not in self._by_keyword and self._keywords:
                 document.setdefault(self._keywords, {})[name] = value
+            elif name not in self._by_keyword and name in self.names:
+                raise InvalidArguments(f"{self._name}: {name!r} can only be given by position")
+            elif name in document:
+                raise InvalidArguments(f"{self._name} got {name!r} twice, by position and by name")
             else:
                 document[name] = value
         return document
+
+    def _read(self, data: bytes) -> dict[str, Any]:
+        try:
+            document = self.arguments.validator.validate_json(data, by_alias=True, by_name=True)
+        except ValidationError as error:
+            raise InvalidArguments(self._explain(error)) from None
+        return typing.cast("dict[str, Any]", document)
 
     def _explain(self, error: ValidationError) -> str:
         problems = []
@@ -233,40 +272,79 @@ def non_finite(value: Any, path: str = "") -> str | None:
     if isinstance(value, float):
         return path if not math.isfinite(value) else None
     if isinstance(value, BaseModel):
-        value = value.__dict__
+        value = dict(value)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         items: Any = value.items()
-    elif isinstance(value, list | tuple | set | frozenset):
+    elif isinstance(value, list | tuple | set | frozenset | collections.deque):
         items = enumerate(value)
     else:
         return None
     for key, item in items:
-        found = non_finite(item, f"{path}.{key}" if path else str(key))
+        inside = f"{path}.{key}" if path else str(key)
+        if isinstance(key, float) and not math.isfinite(key):
+            return inside
+        found = non_finite(item, inside)
         if found is not None:
             return found
     return None
 
 
-def _masked_field(schema: Any, root: dict[str, Any], path: str = "", seen: tuple[str, ...] = ()) -> str | None:
-    if isinstance(schema, list):
-        return next((f for s in schema if (f := _masked_field(s, root, path, seen)) is not None), None)
-    if not isinstance(schema, dict):
+_NO_SCHEMA = frozenset({"definitions", "metadata", "ref", "serialization"})
+
+
+class _Lossy:
+    """Looks through a pydantic schema for what is not written as it is read."""
+
+    def __init__(self, schema: Any) -> None:
+        self._schema = schema
+        self._seen: set[str] = set()
+        self._definitions = {d["ref"]: d for d in schema.get("definitions", ())}
+
+    def find(self) -> str | None:
+        """What would be lost, as a sentence; None when nothing."""
+        return self._look(self._schema, "")
+
+    def _look(self, schema: Any, path: str) -> str | None:
+        if isinstance(schema, list | tuple):
+            return next((found for part in schema if (found := self._look(part, path)) is not None), None)
+        if not isinstance(schema, dict):
+            return None
+        writer = schema.get("serialization", {}).get("function")
+        if getattr(writer, "__module__", "") == "pydantic.types" and "secret" in writer.__name__:
+            return (
+                f"{path or 'an argument'} is a secret type, which would be stored as '**********'. "
+                "Pass the secret's name or id and look it up in the handler"
+            )
+        if schema.get("serialization", {}).get("type") == "function-plain":
+            return None  # the user's own way of writing it
+        if schema.get("serialization_exclude") is True and schema["schema"].get("type") != "default":
+            return (
+                f"{path} is required, but exclude=True keeps it from being stored. Give it a default, or drop exclude"
+            )
+        if schema.get("type") == "definition-ref":
+            reference = schema["schema_ref"]
+            if reference in self._seen:
+                return None
+            self._seen.add(reference)
+            return self._look(self._definitions.get(reference), path)
+        for word, inner in schema.items():
+            if word in _NO_SCHEMA:
+                continue
+            fields = _fields(inner) if word == "fields" else [("", inner)]
+            for name, field in fields:
+                found = self._look(field, f"{path}.{name}".strip("."))
+                if found is not None:
+                    return found
         return None
-    if schema.get("writeOnly") is True:
-        return path
-    reference = schema.get("$ref")
-    if isinstance(reference, str) and reference not in seen:
-        target = root.get("$defs", {}).get(reference.rpartition("/")[2])
-        return _masked_field(target, root, path, (*seen, reference))
-    for name, inner in schema.get("properties", {}).items():
-        found = _masked_field(inner, root, f"{path}.{name}" if path else name, seen)
-        if found is not None:
-            return found
-    for word in ("items", "prefixItems", "additionalProperties", "anyOf", "oneOf", "allOf"):
-        found = _masked_field(schema.get(word), root, path, seen)
-        if found is not None:
-            return found
-    return None
+
+
+def _fields(schema: Any) -> list[tuple[str, Any]]:
+    """Names and schemas of the fields of a model (a mapping), a dataclass (a list), or anything else that has some."""
+    if isinstance(schema, dict):
+        return list(schema.items())
+    return [(field["name"], field) for field in schema if isinstance(field, dict)]
 
 
 def _first_line(error: Exception) -> str:
