@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
@@ -11,7 +12,7 @@ from typing_extensions import Unpack
 from dispatch.clock import Duration, seconds
 from dispatch.crons.definition import CronDefinition
 from dispatch.crons.model import Misfire, Overlap
-from dispatch.errors import DuplicateName, InvalidDefinition
+from dispatch.errors import DuplicateName, InvalidArguments, InvalidDefinition
 from dispatch.jobs.base import Definition
 from dispatch.jobs.definition import AsyncJobDefinition, Call, ExecutorName, JobDefinition, PlainJobDefinition
 from dispatch.jobs.handler import Middleware
@@ -36,13 +37,16 @@ class JobSettings(OptionsDict, total=False):
 
 
 _DEFINITION_ONLY = ("name", "executor", "retry_on", "fail_on", "middleware")
+_JOB_OPTIONS = frozenset((*OptionsDict.__annotations__, *_DEFINITION_ONLY))
 
 
 class JobDecorator(Protocol):
     """What `@job(...)` with options is."""
 
     @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncJobDefinition[P, R]: ...
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncJobDefinition[P, R]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> PlainJobDefinition[P, R]: ...
 
@@ -61,7 +65,7 @@ class Registry:
 
         Raises DuplicateName when another function has that name; both places are named.
         """
-        known = cast("dict[Any, Any]", self._shelf(definition))
+        known = self._shelf(definition)
         key = definition.key if isinstance(definition, WorkflowDefinition) else definition.name
         present = known.get(key)
         if present is not None and present.origin != definition.origin:
@@ -77,7 +81,9 @@ class Registry:
         return iter(self.jobs)
 
     @overload
-    def job(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncJobDefinition[P, R]: ...
+    def job(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncJobDefinition[P, R]: ...
     @overload
     def job(self, function: Callable[P, R], /) -> PlainJobDefinition[P, R]: ...
     @overload
@@ -96,18 +102,26 @@ class Registry:
             DuplicateName: another function has that name.
         """
         if function is None:
-            return lambda decorated: self.job(decorated, **settings)  # type: ignore[call-overload]
+            return lambda decorated: self.job(decorated, **settings)
+        if isinstance(function, Definition | CronDefinition):
+            raise InvalidDefinition(
+                f"{function!r} is a {function.kind} already: @job stands once, directly above the function, and @cron "
+                "above it"
+            )
         own = {key: settings.pop(key) for key in _DEFINITION_ONLY if key in settings}
+        where = f"@job on {getattr(function, '__name__', repr(function))}"
+        for name in settings:
+            if name not in _JOB_OPTIONS:
+                near = difflib.get_close_matches(name, _JOB_OPTIONS, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(_JOB_OPTIONS))}"
+                raise InvalidDefinition(f"{where}: there is no option {name!r}; {hint}")
         try:
             options = EnqueueOptions(**settings) if settings else NOTHING
-        except TypeError as error:
-            known = sorted(JobSettings.__annotations__)
-            raise InvalidDefinition(
-                f"@job on {getattr(function, '__name__', function)!r}: {error}. Options: {known}"
-            ) from None
+        except InvalidArguments as error:
+            raise InvalidDefinition(f"{where}: {error}") from None
         kind = AsyncJobDefinition if inspect.iscoroutinefunction(function) else PlainJobDefinition
-        definition = kind(function, settings=options, **own)
-        _check_arguments(definition)
+        definition: JobDefinition[..., Any] = kind(function, settings=options, **own)
+        definition.signature.check()
         return self.add(definition)
 
     @overload
@@ -121,7 +135,7 @@ class Registry:
     ) -> Any:
         """Declares a workflow under (name, version)."""
         if function is None:
-            return lambda decorated: self.workflow(decorated, name=name, version=version)  # type: ignore[call-overload]
+            return lambda decorated: self.workflow(decorated, name=name, version=version)
         return self.add(WorkflowDefinition(function, name=name, version=version))
 
     def cron(
@@ -179,15 +193,6 @@ class Registry:
         if isinstance(definition, CronDefinition):
             return self.crons
         raise InvalidDefinition(f"{definition!r} is no definition; decorate a function with @job, @workflow or @cron")
-
-
-def _check_arguments(definition: JobDefinition[..., Any]) -> None:
-    """Builds the adapters now where the annotations are known already, so that a bad type fails at import."""
-    try:
-        _ = definition.signature.arguments
-    except InvalidDefinition as error:
-        if "is not defined in" not in str(error):
-            raise
 
 
 default_registry = Registry()

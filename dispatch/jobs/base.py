@@ -30,11 +30,11 @@ class Definition:
             )
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise InvalidDefinition(f"{chosen}: a generator function cannot be a {self.kind}; return a value instead")
+        functools.update_wrapper(self, function)  # type: ignore[arg-type]  # first: its attributes must not win
         self.name = chosen
         self.function = function
         self.is_async = inspect.iscoroutinefunction(function)
         self.signature = Signature(function, name=chosen)
-        functools.update_wrapper(self, function)  # type: ignore[arg-type]
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -44,14 +44,15 @@ class Definition:
     @property
     def place(self) -> str:
         """Where the function stands, as `file:line`."""
-        code = getattr(inspect.unwrap(self.function), "__code__", None)
-        return f"{code.co_filename}:{code.co_firstlineno}" if code else self.function.__module__
+        code = getattr(_plain(self.function), "__code__", None)
+        return f"{code.co_filename}:{code.co_firstlineno}" if code else type(self.function).__module__
 
     @property
     def origin(self) -> tuple[str, str]:
         """File and qualified name: the same for a function that is imported or reloaded twice."""
-        code = getattr(inspect.unwrap(self.function), "__code__", None)
-        return (code.co_filename if code else "", self.function.__qualname__)
+        function = _plain(self.function)
+        code = getattr(function, "__code__", None)
+        return (code.co_filename if code else "", getattr(function, "__qualname__", repr(function)))
 
     @property
     def summary(self) -> str:
@@ -60,3 +61,11 @@ class Definition:
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name} at {self.place}>"
+
+
+def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function inside wrappers, partials and callable objects."""
+    inner = inspect.unwrap(function)
+    while isinstance(inner, functools.partial):
+        inner = inspect.unwrap(inner.func)
+    return inner if inspect.isroutine(inner) else type(inner).__call__

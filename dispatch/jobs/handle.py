@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from dispatch.clock import Duration, seconds
 from dispatch.current import AppPort
-from dispatch.errors import JobCancelled, JobExpired, JobFailed, ResultNotKept, WaitRefused
+from dispatch.errors import JobCancelled, JobExpired, JobFailed, JobNotFound, JobPurged, ResultNotKept, WaitRefused
 from dispatch.ids import JobID
 from dispatch.jobs.context import running_job
 from dispatch.jobs.model import Job, JobState
@@ -32,6 +32,12 @@ class _Handle(Generic[R]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}>"
+
+    async def _ended(self, limit: float | None) -> Job:
+        try:
+            return await self._app.wait_job(self.id, limit)
+        except JobNotFound:
+            raise JobPurged(f"{self.id} is gone: retention or an operator removed it") from None
 
     def _value(self, job: Job) -> R:
         outcome: R = outcome_of(job, self._load)
@@ -59,7 +65,7 @@ class JobHandle(_Handle[R]):
         """
         refuse_in_handler(self.id)
         limit = None if timeout is None else seconds(timeout)
-        return self._value(await bridge(self._app.loop, lambda: self._app.wait_job(self.id, limit)))
+        return self._value(await bridge(self._app.loop, lambda: self._ended(limit)))
 
     async def cancel(self) -> JobState:
         """Cancels the job: at once when it waits, by request when it runs. Answers its state after that.
@@ -86,7 +92,7 @@ class SyncJobHandle(_Handle[R]):
         """As JobHandle.result."""
         refuse_in_handler(self.id)
         limit = None if timeout is None else seconds(timeout)
-        return self._value(run_sync(self._app.loop, lambda: self._app.wait_job(self.id, limit)))
+        return self._value(run_sync(self._app.loop, lambda: self._ended(limit)))
 
     def cancel(self) -> JobState:
         """As JobHandle.cancel."""

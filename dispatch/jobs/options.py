@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Any, TypedDict
+from typing import Any, TypedDict, get_args
+from uuid import UUID
+
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from dispatch import backoff as backoffs
 from dispatch.clock import Duration, seconds
 from dispatch.errors import InvalidArguments
 from dispatch.ids import JobID
+from dispatch.jobs.base import NAME
 from dispatch.jobs.model import Idempotency, NewJob, OnConflict, Unique, UniqueUntil
 from dispatch.scope import Scope
 
@@ -20,6 +25,7 @@ UniqueRule = bool | str | int | Callable[..., object]
 """True: unique by all arguments. A function: by what it makes of the arguments. Anything else: by that value."""
 
 LARGEST_READABLE_KEY = 128
+_WORDS = {"on_conflict": get_args(OnConflict), "unique_until": get_args(UniqueUntil)}
 
 
 class OptionsDict(TypedDict, total=False):
@@ -73,6 +79,16 @@ class EnqueueOptions:
                 object.__setattr__(self, name, _duration(name, value))
         if self.run_at is not None and self.run_at.tzinfo is None:
             raise InvalidArguments("run_at has no time zone; use an aware datetime, such as datetime.now(UTC) + ...")
+        if self.run_at is not None and self.delay is not None:
+            raise InvalidArguments("delay and run_at both say when; give one of them")
+        if self.timeout == 0:
+            raise InvalidArguments("timeout is 0, which no attempt can meet; leave it out for no timeout")
+        if self.queue is not None and not NAME.fullmatch(self.queue):
+            raise InvalidArguments(f"{self.queue!r} is no queue name: 1 to 128 of letters, digits and _ . : -")
+        for name, words in _WORDS.items():
+            value = getattr(self, name)
+            if value is not None and value not in words:
+                raise InvalidArguments(f"{name} is {value!r}; it is one of {', '.join(words)}")
         if self.max_retries is not None and self.max_retries < 0:
             raise InvalidArguments(f"max_retries is {self.max_retries}; it cannot be negative")
         if isinstance(self.tags, str):
@@ -95,7 +111,12 @@ class EnqueueOptions:
 
     @classmethod
     def of(cls, given: OptionsDict) -> EnqueueOptions:
-        """The options in a mapping; a name that is none raises TypeError."""
+        """The options in a mapping; InvalidArguments names the nearest one for a name that is none."""
+        for name in given:
+            if name not in _FIELDS:
+                near = difflib.get_close_matches(name, _FIELDS, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_FIELDS)}"
+                raise InvalidArguments(f"there is no option {name!r}; {hint}")
         return cls(**given)
 
 
@@ -116,7 +137,7 @@ def build_job(
     default_queue: str = "default",
     metadata: Mapping[str, Any] | None = None,
 ) -> NewJob:
-    """The NewJob of a call.
+    """The NewJob of a call; `unique_value` is what a function given as `unique` made of the arguments.
 
     `options` decide queue, time and keys; of what a worker can take from its own definition (retries, timeout,
     backoff, keep_result) only `row`, the options of this very call, is stored.
@@ -147,13 +168,13 @@ def build_job(
 
 
 def _unique(name: str, payload: bytes, options: EnqueueOptions, value: object, scope: Scope) -> Unique | None:
-    rule = options.unique if value is None else value
+    rule = options.unique
     if rule is None or rule is False:
         return None
     if rule is True:
         text = "*" + hashlib.sha256(json.dumps(json.loads(payload), sort_keys=True).encode()).hexdigest()[:32]
     else:
-        text = str(rule)
+        text = _key_text(name, rule if value is None else value)
         if len(text) > LARGEST_READABLE_KEY:
             text = "#" + hashlib.sha256(text.encode()).hexdigest()[:32]
     return Unique(
@@ -162,6 +183,17 @@ def _unique(name: str, payload: bytes, options: EnqueueOptions, value: object, s
         until=options.unique_until or "finish",
         hold_for=None if options.unique_for is None else seconds(options.unique_for),
     )
+
+
+def _key_text(name: str, value: object) -> str:
+    """The same text for equal values in every process, which a set's or a plain object's own text is not."""
+    if isinstance(value, str | int | UUID):
+        return str(value)
+    try:
+        plain = to_jsonable_python(sorted(value, key=repr) if isinstance(value, set | frozenset) else value)
+    except PydanticSerializationError as error:
+        raise InvalidArguments(f"{name}: {type(value).__name__} cannot be a unique key: {error}") from None
+    return plain if isinstance(plain, str) else json.dumps(plain, sort_keys=True)
 
 
 def _idempotency(name: str, payload: bytes, options: EnqueueOptions, scope: Scope, ttl: float) -> Idempotency | None:
