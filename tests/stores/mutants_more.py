@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,17 @@ from dispatch.dlq import DLQState, Replayed
 from dispatch.entity import Page, Reply
 from dispatch.events import Event
 from dispatch.ids import JobID
-from dispatch.jobs.model import Enqueued, JobState, ListOptions, NewJob
+from dispatch.jobs.model import (
+    WAITING,
+    Changed,
+    Enqueued,
+    Finished,
+    JobState,
+    ListOptions,
+    NewJob,
+    Transition,
+    Verdict,
+)
 from dispatch.streams import StreamPage
 
 
@@ -98,6 +109,37 @@ async def _finish_after_a_look(jobs: Any, worker_id: Any, transitions: Any) -> A
     ]
 
 
+def _finish_saying(change: Callable[[Transition], Transition]) -> dict[str, Verb]:
+    """Finishes with other transitions than those given."""
+
+    async def instead(jobs: Any, worker_id: Any, transitions: Any) -> Any:
+        return await jobs.finish(worker_id, [change(said) for said in transitions])
+
+    return {"jobs.finish": instead}
+
+
+def _instead_of(this: Verdict, that: Verdict) -> dict[str, Verb]:
+    return _finish_saying(lambda said: replace(said, verdict=that) if said.verdict is this else said)
+
+
+async def _finish_in_time_only(jobs: Any, worker_id: Any, transitions: Any) -> Any:
+    """A lapsed lease is as good as stolen."""
+    now = (await jobs.claim(worker_id, queues={}, names=[], limit=0, lease=1.0)).now
+    rows = [await jobs.get(said.job_id) for said in transitions]
+    late = [bool(row and row.lease_until and row.lease_until < now) for row in rows]
+    answers = await jobs.finish(
+        worker_id, [said for said, is_late in zip(transitions, late, strict=True) if not is_late]
+    )
+    return [Finished(Reply.STALE) if is_late else answers.pop(0) for is_late in late]
+
+
+async def _cancel_running_only(jobs: Any, job_id: Any, **options: Any) -> Any:
+    row = await jobs.get(job_id)
+    if row is not None and row.state in WAITING:
+        return Changed(Reply.APPLIED, JobState.CANCELLED)
+    return await jobs.cancel(job_id, **options)
+
+
 async def _report_for_anybody(jobs: Any, worker_id: Any, reports: Any) -> Any:
     replies = []
     for job_id, epoch, *rest in reports:
@@ -170,6 +212,21 @@ FAULTS = (
     Fault("claim has no next_due", "", ("jobs_claim",), {"jobs.claim": _claim_without_a_hint}),
     Fault("results rewritten as JSON", "I11", ("payloads",), {"jobs.finish": _finish_json}),
     Fault("finish: look, then write", "I4", ("races",), {"jobs.finish": _finish_after_a_look}),
+    Fault("results dropped", "I1", ("jobs_finish",), _finish_saying(lambda said: replace(said, result=None))),
+    Fault(
+        "every death has a letter",
+        "I11",
+        ("jobs_finish",),
+        _finish_saying(lambda said: replace(said, dead_letter=True)),
+    ),
+    Fault("delays ignored", "I10", ("jobs_finish",), _finish_saying(lambda said: replace(said, delay=0.0))),
+    Fault("snooze counts", "I10", ("jobs_finish",), _instead_of(Verdict.SNOOZE, Verdict.RETRY)),
+    Fault("cancel is failure", "I5", ("jobs_finish",), _instead_of(Verdict.CANCEL, Verdict.FAIL)),
+    Fault("a lapsed claim is stale", "I3", ("jobs_finish",), {"jobs.finish": _finish_in_time_only}),
+    Fault("waiting jobs are not cancelled", "I5", ("jobs_cancel",), {"jobs.cancel": _cancel_running_only}),
+    Fault(
+        "retry does nothing", "", ("jobs_retry",), {"jobs.retry": _nothing(Changed(Reply.APPLIED, JobState.PENDING))}
+    ),
     Fault("progress in any name", "I4", ("jobs_lease",), {"jobs.progress": _report_for_anybody}),
     Fault("progress dropped", "", ("jobs_lease",), {"jobs.progress": _nothing([Reply.APPLIED])}),
     Fault("release in any name", "I4", ("jobs_lease",), {"jobs.release": _release_for_anybody}),
