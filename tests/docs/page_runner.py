@@ -20,6 +20,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 from pathlib import Path
@@ -39,12 +40,14 @@ _PLAIN = re.compile(r"dispatch (?!run|demo)[^|&;<>$`]*")
 
 
 class Page:
-    """One page's folder, namespace, workers and last seen ids."""
+    """One page's folder, namespace, event loop (which runs between the blocks, too), workers and last seen ids."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.namespace: dict[str, Any] = {"__name__": "__page__"}
-        self.runner = asyncio.Runner()
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
         self.workers: list[tuple[subprocess.Popen[bytes], Path]] = []
         self.ids: dict[str, str] = {}
         self.printed: str | None = None
@@ -82,7 +85,9 @@ class Page:
         """Ends the workers that still run; each must stop gracefully."""
         while self.workers:
             self._interrupt()
-        self.runner.close()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
 
     def _python(self, snippet: Snippet) -> str:
         source = "\n" * (snippet.line - 1) + snippet.body
@@ -90,7 +95,7 @@ class Page:
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
             if code.co_flags & inspect.CO_COROUTINE:
-                self.runner.run(eval(code, self.namespace))
+                asyncio.run_coroutine_threadsafe(eval(code, self.namespace), self.loop).result(DEADLINE)
             else:
                 exec(code, self.namespace)
         return output.getvalue()
