@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -65,9 +66,14 @@ def app_closed(app: AppPort) -> None:
         _implicit = None
 
 
-def use_app(app: AppPort | None) -> None:
-    """Makes `app` the one that this task, and what it starts, means."""
-    _context_app.set(app)
+@contextmanager
+def using_app(app: AppPort) -> Iterator[None]:
+    """Makes `app` the one that the block, and every task it starts, means."""
+    token = _context_app.set(app)
+    try:
+        yield
+    finally:
+        _context_app.reset(token)
 
 
 def open_app() -> AppPort | None:

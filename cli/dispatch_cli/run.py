@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -166,12 +166,16 @@ def _app_of(session: Session, objects: Sequence[Any]) -> Dispatch:
 
 def _run(work: Coroutine[Any, Any, RunReport]) -> RunReport:
     """Runs on uvloop where it is installed."""
+    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+        return runner.run(work)
+
+
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(work)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
+        return None
+    return uvloop.new_event_loop
 
 
 def queues_of(words: Sequence[str]) -> dict[str, int]:

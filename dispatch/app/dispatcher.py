@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from dispatch import current
 from dispatch.app.announce import announcement
-from dispatch.app.settings import engine_settings, limits_of, store_of
+from dispatch.app.stores import limits_of, store_of
 from dispatch.app.sync import SyncApp
 from dispatch.backoff import Strategy
 from dispatch.clock import Duration, seconds
 from dispatch.config import Config, load
-from dispatch.discovery import discover
-from dispatch.engine.engine import Engine
-from dispatch.engine.run import RunOptions, RunReport, run_worker
 from dispatch.errors import ConfigError, NoOpenApp, NoStore
 from dispatch.ids import JobID
 from dispatch.jobs.definition import Call, JobDefinition
@@ -37,6 +34,9 @@ from dispatch.telemetry import global_meter_provider, global_tracer_provider
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
+
+    from dispatch.engine.engine import Engine
+    from dispatch.engine.run import RunOptions, RunReport
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -83,8 +83,10 @@ class Dispatch:
             raise NoStore('Dispatch(None) names no store: pass "sqlite:///dispatch.db", "memory://" or a Store')
         self.config = config or load().config
         self.registry = registry if registry is not None else default_registry
+        self._url: str | None = None
         if isinstance(store, str):
-            store = store_of(self.config, None if store == _CONFIGURED else store)
+            self._url = self.config.store if store == _CONFIGURED else store
+            store = store_of(self.config, self._url)
         self.store: Store = store
         self._concurrency = concurrency
         self._queues = queues
@@ -228,7 +230,8 @@ class Dispatch:
         if self.engine is None:
             engine = self.build_engine()
             try:
-                await engine.start()
+                with current.using_app(self):
+                    await engine.start()
             except BaseException:
                 await engine.stop(0)
                 raise
@@ -243,6 +246,9 @@ class Dispatch:
 
     async def run(self, *targets: str, options: RunOptions | None = None) -> RunReport:
         """What `dispatch run TARGET...` does: imports the targets and works until stopped."""
+        from dispatch.discovery import discover
+        from dispatch.engine.run import RunOptions, run_worker
+
         discover(*targets)
         await self.announce()
         chosen = options or RunOptions()
@@ -259,8 +265,10 @@ class Dispatch:
         on_drain: Callable[[], None] | None = None,
         on_death: Callable[[BaseException], None] | None = None,
     ) -> Engine:
-        """A worker's engine, not yet started. Its handlers find this app when they enqueue."""
-        current.use_app(self)
+        """A worker's engine, not yet started; start it inside `current.using_app(app)`."""
+        from dispatch.app.settings import engine_settings
+        from dispatch.engine.engine import Engine
+
         settings = engine_settings(
             self.config,
             queues=dict(queues) if queues else dict.fromkeys(self.served_queues(), 0),
@@ -276,6 +284,7 @@ class Dispatch:
             middleware=self._all_middleware(),
             settings=settings,
             targets=targets,
+            child_environment=self._child_environment(),
             on_drain=on_drain,
             on_death=on_death,
             logger=self._logger.getChild("engine"),
@@ -296,6 +305,12 @@ class Dispatch:
             await self.store.cluster.announce(announcements)
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _child_environment(self) -> dict[str, str]:
+        """What lets an enqueue inside a worker subprocess find this app's store, if another process can reach it."""
+        if self._url is None or self._url.startswith("memory:"):
+            return {"DISPATCH_AUTO_OPEN": "false"}
+        return {"DISPATCH_STORE": self._url}
 
     def _load_plugins(self) -> None:
         self.plugins.load_entry_points()

@@ -1,33 +1,14 @@
-"""Translates the configuration into what store and engine take."""
+"""Translates the configuration into the numbers an engine runs by."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 from dispatch.backoff import Strategy, default_strategy
 from dispatch.config import Config
 from dispatch.engine.outcome import Policy
 from dispatch.engine.settings import Settings
-from dispatch.services import Limits
-from dispatch.store import Store
-from dispatch.stores import open_store
-
-
-def store_of(config: Config, url: str | None = None) -> Store:
-    """The store at `url` (None: the configured one), not yet opened."""
-    chosen = url or config.store
-    options: dict[str, Any] = {}
-    if chosen.startswith("sqlite:"):
-        options = {"synchronous": config.sqlite.synchronous, "busy_timeout": _s(config.sqlite.busy_timeout)}
-    return open_store(chosen, migrate=config.migrate, **options)
-
-
-def limits_of(config: Config) -> Limits:
-    """The sizes that services enforce."""
-    limits = config.limits
-    return Limits(payload=limits.payload, metadata=limits.metadata, result=limits.result, traceback=limits.traceback)
 
 
 def engine_settings(

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from dispatch.engine.settings import Settings
 from dispatch.engine.stealer import Quarantine, Stealer
 from dispatch.engine.sweeper import ProgressWriter, Sweeper
 from dispatch.engine.worker import Stopped, Worker
+from dispatch.entity import Reply
 from dispatch.errors import StoreError
 from dispatch.ids import JobID, WorkerID
 from dispatch.jobs.handler import Middleware
@@ -48,6 +49,7 @@ class Engine:
         middleware: Sequence[Middleware],
         settings: Settings,
         targets: Sequence[str] = (),
+        child_environment: Mapping[str, str] | None = None,
         on_drain: Callable[[], None] | None = None,
         on_death: Callable[[BaseException], None] | None = None,
         logger: logging.Logger | None = None,
@@ -58,6 +60,7 @@ class Engine:
         self._registry = registry
         self._plugins = plugins
         self._targets = tuple(targets)
+        self._child_environment = dict(child_environment or {})
         self._on_drain = on_drain
         self._death_heard = on_death
         self._pool: ProcessPool | None = None
@@ -128,6 +131,7 @@ class Engine:
             self.settings,
             held=worker.held_pairs,
             on_beat=self._on_beat,
+            on_death=self._died,
             logger=self._logger,
         )
         await heartbeat.start()
@@ -136,7 +140,7 @@ class Engine:
         common: dict[str, Any] = {"on_death": self._died, "logger": self._logger}
         self._services = [
             worker,
-            Listener(self._store, self.worker_id, worker, **common),
+            Listener(self._store, self.worker_id, worker, call_timeout=self.settings.call_timeout, **common),
             Stealer(self._store, self.settings, may_steal=lambda: heartbeat.settled, report=self._report, **common),
             Quarantine(self._store, self.worker_id, worker, self.settings, **common),
             Sweeper(self._store, self.settings, **common),
@@ -163,10 +167,7 @@ class Engine:
         worker.hold = True
         for service in self._services:
             await service.stop()
-        try:
-            await self._store.cluster.update(self.worker_id, WorkerState.DRAINING)
-        except StoreError as error:
-            self._logger.warning("could not mark the worker as draining: %s", error)
+        await self._say("mark the worker as draining", self._store.cluster.update(self.worker_id, WorkerState.DRAINING))
         await self._wait_for_handlers(worker, self.settings.grace if grace is None else grace, hurry)
         for running in list(worker.held.values()):
             worker.stop_job(running, Stopped.GRACE)
@@ -176,10 +177,7 @@ class Engine:
         await heartbeat.stop()
         if self._pool is not None:
             await self._pool.close()
-        try:
-            await self._store.cluster.retire(self.worker_id)
-        except StoreError as error:
-            self._logger.warning("could not retire the worker: %s", error)
+        await self._say("retire the worker", self._store.cluster.retire(self.worker_id))
         if self._plugins.has("worker_stopped"):
             self._plugins.background("worker_stopped", worker=self.info)
         await self._plugins.drain(_HOOKS_AT_STOP)
@@ -191,7 +189,7 @@ class Engine:
         while worker.held and boot_seconds() < deadline and not (hurry is not None and hurry.is_set()):
             tasks = [r.task for r in worker.held.values() if r.task is not None and r.executing]
             if not tasks:
-                await worker.outbox.drained()
+                await self._drain_outbox(worker)
                 return
             await asyncio.wait(tasks, timeout=min(0.1, max(deadline - boot_seconds(), 0.0)))
         await asyncio.sleep(0)
@@ -201,14 +199,26 @@ class Engine:
         tasks = [r.task for r in worker.held.values() if r.task is not None and r.executing]
         if tasks:
             await asyncio.wait(tasks, timeout=min(1.0, self.settings.lease / 10))
-        await worker.outbox.drained()
+        await self._drain_outbox(worker)
         left = worker.held_pairs()
         if left:
-            try:
-                await self._store.jobs.release(self.worker_id, left)
-            except StoreError as error:
-                self._logger.warning("could not give back %d jobs, their leases will lapse: %s", len(left), error)
+            await self._say(f"give back {len(left)} jobs", self._store.jobs.release(self.worker_id, left))
             self.tally.released += len(left)
+
+    async def _drain_outbox(self, worker: Worker) -> None:
+        try:
+            async with asyncio.timeout(self.settings.lease):
+                await worker.outbox.drained()
+        except TimeoutError:
+            self._logger.error("the store did not take the last outcomes within a lease: those jobs will run again")
+
+    async def _say(self, what: str, call: Coroutine[Any, Any, object]) -> None:
+        """One of the last words to the store, which may be gone: the leases lapse without it."""
+        try:
+            async with asyncio.timeout(self.settings.call_timeout):
+                await call
+        except (StoreError, TimeoutError) as error:
+            self._logger.warning("could not %s: %s", what, error or "the store took too long")
 
     # -- beats ---------------------------------------------------------------------------------------------------
 
@@ -220,13 +230,10 @@ class Engine:
             self._touch_lost = False
             worker.nudge()
         renewed = beat.renewed
+        named = dict(beat.named)
         for job_id in renewed.lost:
             running = worker.held.get(job_id)
-            if (
-                running is not None
-                and running.executing
-                and not self._named_anew(running.job.epoch, job_id, renewed.held)
-            ):
+            if running is not None and running.executing and running.job.epoch == named.get(job_id):
                 self._logger.warning("the lease of %s was lost; its handler is stopped", job_id)
                 worker.stop_job(running, Stopped.LOST)
         for job_id in renewed.cancel_requested:
@@ -242,11 +249,14 @@ class Engine:
 
     async def _give_back(self, orphans: list[tuple[JobID, int]]) -> None:
         try:
-            await self._store.jobs.release(self.worker_id, orphans)
-        except StoreError as error:
-            self._logger.warning("could not give back %d unnamed claims yet: %s", len(orphans), error)
-        else:
-            self._logger.warning("gave back %d claims whose reply was lost", len(orphans))
+            async with asyncio.timeout(self.settings.call_timeout):
+                replies = await self._store.jobs.release(self.worker_id, orphans)
+        except (StoreError, TimeoutError) as error:
+            self._logger.warning("could not give back %d unnamed claims yet: %s", len(orphans), error or "too slow")
+            return
+        freed = sum(reply is Reply.APPLIED for reply in replies)
+        if freed:  # the others ended between the beat and its answer
+            self._logger.warning("gave back %d claims whose reply was lost", freed)
 
     def _out_of_touch(self) -> bool:
         return self._heartbeat is not None and self._heartbeat.out_of_touch
@@ -269,6 +279,7 @@ class Engine:
             self._pool = ProcessPool(
                 limit=self.settings.concurrency,
                 targets=self._targets,
+                environment=self._child_environment,
                 logger=self._logger,
                 traceback_limit=self.settings.policy.traceback_limit,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dispatch.clock import boot_seconds
@@ -23,6 +23,8 @@ from dispatch.store import Store
 class Beat:
     """What one successful beat brought."""
 
+    named: Sequence[tuple[JobID, int]]
+    """The (job, epoch) pairs that were to be renewed."""
     renewed: Renewed
     drain: bool
 
@@ -38,6 +40,7 @@ class Heartbeat:
         *,
         held: Callable[[], list[tuple[JobID, int]]],
         on_beat: Callable[[Beat], None],
+        on_death: Callable[[BaseException], None],
         logger: logging.Logger,
     ) -> None:
         self._store = store
@@ -45,6 +48,7 @@ class Heartbeat:
         self._settings = settings
         self._held = held
         self._on_beat = on_beat
+        self._on_death = on_death
         self._logger = logger
         self._main = asyncio.get_running_loop()
         self._watchdog = Watchdog(self._main, threading.get_ident(), logger=logger)
@@ -109,7 +113,7 @@ class Heartbeat:
         def tell() -> None:
             if self._ready.done():
                 if error is not None:
-                    self._logger.error("the heartbeat has ended: %s", error)
+                    self._on_death(error)
             elif error is None:
                 self._ready.set_result(None)
             else:
@@ -160,7 +164,7 @@ class Heartbeat:
             self.trouble_at = boot_seconds()
         self.renewed_at = asked
         try:
-            self._main.call_soon_threadsafe(self._on_beat, Beat(renewed, drain))
+            self._main.call_soon_threadsafe(self._on_beat, Beat(held, renewed, drain))
         except RuntimeError:
             self._stop.set()  # the main loop is closed
         return True

@@ -27,6 +27,7 @@ class Listener(Service):
         worker_id: WorkerID,
         worker: Worker,
         *,
+        call_timeout: float,
         on_death: Callable[[BaseException], None],
         logger: logging.Logger,
     ) -> None:
@@ -34,31 +35,42 @@ class Listener(Service):
         self._store = store
         self._id = worker_id
         self._worker = worker
+        self._call_timeout = call_timeout
         self._seen = store.wakeups.version
         self._looked_at = 0.0
+        self._owes_look = False
+        """A wake-up came too soon after the last look at the cancel requests."""
         self._waiting: asyncio.Task[int] | None = None
 
     async def run_once(self) -> float | None:
         """Waits for the store to change, wakes the worker, and cancels what somebody asked to cancel."""
-        self._waiting = asyncio.create_task(self._store.wakeups.wait(self._seen, _LONGEST_WAIT))
+        patience = _BETWEEN_LOOKS if self._owes_look else _LONGEST_WAIT
+        self._waiting = asyncio.create_task(self._store.wakeups.wait(self._seen, patience))
         try:
             version = await self._waiting
         except asyncio.CancelledError:
             if self._stopping:
                 return None
             raise
-        if version == self._seen:
-            return 0.0
-        self._seen = version
-        self._worker.nudge()
-        since = boot_seconds() - self._looked_at
-        if self._worker.held and since >= _BETWEEN_LOOKS:
-            self._looked_at = boot_seconds()
-            for job_id in await self._store.jobs.cancel_requests(self._id):
-                running = self._worker.held.get(job_id)
-                if running is not None:
-                    self._worker.stop_job(running, Stopped.REQUESTED)
+        if version != self._seen:
+            self._seen = version
+            self._owes_look = True
+            self._worker.nudge()
+        if self._owes_look and boot_seconds() - self._looked_at >= _BETWEEN_LOOKS:
+            self._owes_look = False
+            await self._look()
         return 0.0
+
+    async def _look(self) -> None:
+        if not self._worker.held:
+            return
+        self._looked_at = boot_seconds()
+        async with asyncio.timeout(self._call_timeout):
+            requests = await self._store.jobs.cancel_requests(self._id)
+        for job_id in requests:
+            running = self._worker.held.get(job_id)
+            if running is not None:
+                self._worker.stop_job(running, Stopped.REQUESTED)
 
     async def stop(self) -> None:
         """Ends the wait, then the loop."""

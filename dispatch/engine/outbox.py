@@ -31,6 +31,7 @@ class Outbox:
         settled: Settled,
         culprit: Culprit,
         give_up: Callable[[], bool],
+        call_timeout: float,
         logger: logging.Logger,
     ) -> None:
         self._jobs = jobs
@@ -38,6 +39,7 @@ class Outbox:
         self._settled = settled
         self._culprit = culprit
         self._give_up = give_up
+        self._call_timeout = call_timeout
         self._logger = logger
         self._waiting: list[Transition] = []
         self._flusher: asyncio.Task[None] | None = None
@@ -68,17 +70,19 @@ class Outbox:
         pause = _FIRST_PAUSE
         while True:
             try:
-                answers = await self._jobs.finish(self._worker_id, batch)
+                async with asyncio.timeout(self._call_timeout):
+                    answers = await self._jobs.finish(self._worker_id, batch)
                 break
             except DataRejected as error:
                 await self._bisect(batch, error)
                 return
-            except StoreError as error:
+            except Exception as error:  # whatever it is, the outcomes must not be lost with it
                 if self._give_up():
-                    self._logger.error("gave up on %d outcomes, their leases are lost: %s", len(batch), error)
+                    self._logger.error("gave up on %d outcomes, their leases are lost: %r", len(batch), error)
                     answers = [Finished(Reply.STALE)] * len(batch)
                     break
-                self._logger.warning("%d outcomes wait for the store: %s", len(batch), error)
+                unexpected = not isinstance(error, StoreError | TimeoutError)
+                self._logger.warning("%d outcomes wait for the store: %r", len(batch), error, exc_info=unexpected)
             await asyncio.sleep(pause * (0.5 + random.random() / 2))
             pause = min(pause * 2, _LONGEST_PAUSE)
         self._tell(batch, answers)

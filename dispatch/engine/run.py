@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dispatch.clock import utc_now
+from dispatch.current import using_app
 from dispatch.engine.engine import Engine
 from dispatch.jobs.model import JobState, ListOptions
 
@@ -84,7 +85,8 @@ async def run_worker(
     )
     with ending.signals() if chosen.signals else contextlib.nullcontext():
         try:
-            await engine.start()
+            with using_app(app):
+                await engine.start()
             if chosen.on_ready is not None:
                 chosen.on_ready(WorkerReady(engine))
             while not ending.stop.is_set():

@@ -23,7 +23,7 @@ from dispatch.errors import DataRejected, InvalidArguments, StoreTimeout
 from dispatch.ids import JobID, WorkerID
 from dispatch.jobs.context import JobContext, enter_job
 from dispatch.jobs.definition import JobDefinition
-from dispatch.jobs.model import QUARANTINE_FROM, Finished, Job, Transition, Verdict
+from dispatch.jobs.model import QUARANTINE_FROM, Claimed, Finished, Job, Transition, Verdict
 from dispatch.store import Store
 
 _LINGER = 0.001
@@ -103,6 +103,7 @@ class Worker(Service):
             settled=self._settled,
             culprit=self._culprit,
             give_up=out_of_touch,
+            call_timeout=settings.call_timeout,
             logger=logger,
         )
 
@@ -145,8 +146,8 @@ class Worker(Service):
         self._hungry = len(claimed.jobs) >= room
         self.idle_round = not claimed.jobs and not self.held
         if claimed.jobs:
-            return None if self._hungry else 0.0 if len(queues) < len(self._queues) else self._until(claimed.next_due)
-        return self._until(claimed.next_due)
+            return None if self._hungry else 0.0 if len(queues) < len(self._queues) else self._until(claimed)
+        return self._until(claimed)
 
     def held_pairs(self) -> list[tuple[JobID, int]]:
         """(job, epoch) of every claim held; called from the heartbeat's thread."""
@@ -173,10 +174,11 @@ class Worker(Service):
                 rooms[queue] = left
         return rooms
 
-    def _until(self, moment: Any) -> float:
-        if moment is None:
+    def _until(self, claimed: Claimed) -> float:
+        """Seconds until the next job is due, by the store's clock."""
+        if claimed.next_due is None:
             return self.interval
-        wait: float = (moment - utc_now()) / timedelta(seconds=1)
+        wait = (claimed.next_due - (claimed.now or utc_now())) / timedelta(seconds=1)
         return min(max(wait, _SHORTEST_PAUSE), self.interval)
 
     # -- running -------------------------------------------------------------------------------------------------
@@ -199,11 +201,11 @@ class Worker(Service):
         job = running.job
         running.started = True
         enter_job(running.context)
-        if running.after is not None and running.after.task is not None:
-            await asyncio.wait([running.after.task])
-            running.after = None
         transition: Transition | None
         try:
+            if running.after is not None and running.after.task is not None:
+                await asyncio.wait([running.after.task])
+            running.after = None
             if running.stopped is not None:
                 transition = self._stopped(running)
             else:
@@ -222,7 +224,7 @@ class Worker(Service):
             self._forget(running)
         else:
             self.outbox.add(transition)
-        if self._hungry:
+        if self._hungry or self._settings.queues.get(job.queue):
             self.nudge()
 
     async def _attempt(self, running: Running) -> Transition:

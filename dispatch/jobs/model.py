@@ -114,8 +114,8 @@ class Job(Entity[JobID]):
 
     @property
     def attempt(self) -> int:
-        """The number of the present or next attempt (1 = the first)."""
-        return self.failures + 1
+        """The number of the present or next attempt (1 = the first); of a failed job, that of its last one."""
+        return max(self.failures, 1) if self.state is JobState.FAILED else self.failures + 1
 
 
 @dataclass(frozen=True, slots=True)

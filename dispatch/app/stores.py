@@ -1,0 +1,24 @@
+"""Translates the configuration into what store and services take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dispatch.config import Config
+from dispatch.services import Limits
+from dispatch.store import Store
+from dispatch.stores import open_store
+
+
+def store_of(config: Config, url: str) -> Store:
+    """The store at `url`, not yet opened."""
+    options: dict[str, Any] = {}
+    if url.startswith("sqlite:"):
+        options = {"synchronous": config.sqlite.synchronous, "busy_timeout": config.sqlite.busy_timeout.total_seconds()}
+    return open_store(url, migrate=config.migrate, **options)
+
+
+def limits_of(config: Config) -> Limits:
+    """The sizes that services enforce."""
+    limits = config.limits
+    return Limits(payload=limits.payload, metadata=limits.metadata, result=limits.result, traceback=limits.traceback)
