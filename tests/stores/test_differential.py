@@ -89,7 +89,6 @@ class Twins:
             for unordered in ("expired", "cancel_requested", "slots", "held", "lost", "unnamed"):
                 if isinstance(named.get(unordered), list):
                     named[unordered].sort(key=repr)
-            named.pop("now", None)
             if named.get("next_cursor") is not None:
                 named["next_cursor"] = "more"
             return (type(value).__name__, named)
@@ -390,7 +389,9 @@ def _first_difference(a: Any, b: Any, path: str = "") -> str:
     if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
         return next((_first_difference(a[k], b[k], f"{path}.{k}") for k in a if a[k] != b[k]), "")
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) and len(a) == len(b):
-        return next((_first_difference(x, y, f"{path}[{i}]") for i, (x, y) in enumerate(zip(a, b)) if x != y), "")
+        return next(
+            (_first_difference(x, y, f"{path}[{i}]") for i, (x, y) in enumerate(zip(a, b, strict=True)) if x != y), ""
+        )
     return f"{KINDS[0]} and {KINDS[1]} differ at {path or 'the top'}: {a!r} != {b!r}"
 
 
