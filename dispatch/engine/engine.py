@@ -144,7 +144,7 @@ class Engine:
             Stealer(self._store, self.settings, may_steal=lambda: heartbeat.settled, report=self._report, **common),
             Quarantine(self._store, self.worker_id, worker, self.settings, **common),
             Sweeper(self._store, self.settings, **common),
-            ProgressWriter(self._store, self.worker_id, worker, **common),
+            ProgressWriter(self._store, self.worker_id, worker, call_timeout=self.settings.call_timeout, **common),
         ]
         for service in self._services:
             service.start()

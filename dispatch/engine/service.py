@@ -18,8 +18,17 @@ class Service:
 
     name = "service"
 
-    def __init__(self, *, interval: float, logger: logging.Logger, on_death: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        *,
+        interval: float,
+        logger: logging.Logger,
+        on_death: Callable[[BaseException], None],
+        limit: float | None = None,
+    ) -> None:
         self.interval = interval
+        self._limit = limit
+        """Seconds that one round may take."""
         self._logger = logger
         self._on_death = on_death
         self._task: asyncio.Task[None] | None = None
@@ -62,10 +71,11 @@ class Service:
         try:
             while not self._stopping:
                 try:
-                    pause = await self.run_once()
-                except StoreError as error:
+                    async with asyncio.timeout(self._limit):
+                        pause = await self.run_once()
+                except (StoreError, TimeoutError) as error:
                     failures += 1
-                    self._logger.warning("%s: %s (try %d)", self.name, error, failures)
+                    self._logger.warning("%s: %s (try %d)", self.name, error or "the store took too long", failures)
                     pause = self._backoff(failures)
                 except Exception:
                     failures += 1

@@ -36,7 +36,9 @@ class Stealer(Service):
         on_death: Callable[[BaseException], None],
         logger: logging.Logger,
     ) -> None:
-        super().__init__(interval=settings.heartbeat_interval, logger=logger, on_death=on_death)
+        super().__init__(
+            interval=settings.heartbeat_interval, limit=settings.call_timeout, logger=logger, on_death=on_death
+        )
         self._store = store
         self._settings = settings
         self._may_steal = may_steal
@@ -69,7 +71,8 @@ class Quarantine(Service):
         on_death: Callable[[BaseException], None],
         logger: logging.Logger,
     ) -> None:
-        super().__init__(interval=min(settings.heartbeat_interval, 1.0), logger=logger, on_death=on_death)
+        interval = min(settings.heartbeat_interval, 1.0)
+        super().__init__(interval=interval, limit=settings.call_timeout, logger=logger, on_death=on_death)
         self._store = store
         self._id = worker_id
         self._worker = worker

@@ -25,7 +25,7 @@ class Sweeper(Service):
         self, store: Store, settings: Settings, *, on_death: Callable[[BaseException], None], logger: logging.Logger
     ) -> None:
         interval = min(settings.unserved_after / 2, _LONGEST_INTERVAL)
-        super().__init__(interval=interval, logger=logger, on_death=on_death)
+        super().__init__(interval=interval, limit=settings.call_timeout, logger=logger, on_death=on_death)
         self._store = store
         self._settings = settings
 
@@ -57,10 +57,11 @@ class ProgressWriter(Service):
         worker_id: WorkerID,
         worker: Worker,
         *,
+        call_timeout: float,
         on_death: Callable[[BaseException], None],
         logger: logging.Logger,
     ) -> None:
-        super().__init__(interval=_BETWEEN_REPORTS, logger=logger, on_death=on_death)
+        super().__init__(interval=_BETWEEN_REPORTS, limit=call_timeout, logger=logger, on_death=on_death)
         self._store = store
         self._id = worker_id
         self._worker = worker
