@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,10 @@ _BEHIND_GATE = 0.1
 
 class _Broken(Exception):
     """The connection could not roll back and must be thrown away."""
+
+    def __init__(self, reason: BaseException) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class SQLiteExecutor:
@@ -65,14 +70,15 @@ class SQLiteExecutor:
     async def open(self) -> None:
         """Creates the file if need be, connects both, turns the write-ahead log on."""
         try:
-            create_file(self.path)
-            await self._writer.open()
-            self._synchronous = self._full
-            await self._writer.run(self._turn_on_wal)
-            await self._reader.open()
-        except BaseException as error:
+            with self._told():
+                create_file(self.path)
+                await self._writer.open()
+                self._synchronous = self._full
+                await self._writer.run(self._turn_on_wal)
+                await self._reader.open()
+        except BaseException:
             await self.close()
-            raise self._mapped(error) from error
+            raise
 
     async def close(self) -> None:
         """Disconnects; idempotent. The last one out folds the log into the file."""
@@ -84,31 +90,26 @@ class SQLiteExecutor:
     async def run(
         self, plan: Callable[[], Plan[T]], *, write: bool = True, durable: bool = True, wake: bool = True
     ) -> T:
-        connection = self._writer if write else self._reader
-        try:
+        with self._told():
             if not self._ready:
                 await self.check_schema()
             if not write:
-                return await connection.run(lambda raw: self._read(raw, plan))
-            answer = await connection.run(lambda raw: self._write(raw, plan, durable))
-        except _Broken as error:
-            await connection.close()
-            await connection.open()
-            self._synchronous = self._full
-            cause = error.__cause__ or error
-            raise self._mapped(cause) from cause
-        except BaseException as error:
-            raise self._mapped(error) from error
+                return await self._reader.run(lambda raw: self._read(raw, plan))
+            try:
+                answer = await self._writer.run(lambda raw: self._write(raw, plan, durable))
+            except _Broken as broken:
+                await self._writer.close()
+                await self._writer.open()
+                self._synchronous = self._full
+                raise broken.reason from None
         if wake:
             self._wakeups.bump()
         return answer
 
     async def schema(self) -> SchemaStatus:
         """What the file's schema is."""
-        try:
+        with self._told():
             return await self._reader.run(lambda raw: sqlite_schema.status(raw, self.path))
-        except BaseException as error:
-            raise self._mapped(error) from error
 
     async def check_schema(self) -> None:
         """SchemaMismatch unless the file has this library's schema."""
@@ -119,15 +120,21 @@ class SQLiteExecutor:
 
     async def migrate(self) -> list[str]:
         """Applies what is pending, each migration under the gate; answers the names."""
-        try:
+        with self._told():
             return await self._writer.run(self._migrate)
-        except BaseException as error:
-            raise self._mapped(error) from error
 
-    def _mapped(self, error: BaseException) -> BaseException:
-        if isinstance(error, DispatchError) or not isinstance(error, Exception):
-            return error
-        return store_error(error, self.path) or error
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turns what SQLite and the file system complain about into store errors."""
+        try:
+            yield
+        except DispatchError:
+            raise
+        except Exception as error:
+            told = store_error(error, self.path)
+            if told is None:
+                raise
+            raise told from error
 
     def _migrate(self, raw: sqlite3.Connection) -> list[str]:
         applied: list[str] = []
@@ -176,7 +183,7 @@ class SQLiteExecutor:
                 try:
                     self._roll_back(raw)
                 except sqlite3.Error:
-                    raise _Broken from error
+                    raise _Broken(error) from error
                 raise
             return answer
 

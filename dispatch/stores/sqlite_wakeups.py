@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 _BUSY_PAUSE = 0.002
-_IDLE_PAUSE = 0.015
+_IDLE_PAUSE = 0.02
 _BUSY_FOR = 1.0
 _LINGER = 1.0
 

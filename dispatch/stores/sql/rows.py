@@ -61,15 +61,10 @@ def failure_of(kind: str | None, message: str | None, traceback: str | None) -> 
 
 
 def scope_params(scope: Scope | None) -> dict[str, str | None]:
-    """The parameters of the `in_scope` part."""
-    return (
-        {"app_id": scope.app_id if scope else "", "org_id": scope.org_id if scope else ""}
-        if scope is not None
-        else {
-            "app_id": None,
-            "org_id": None,
-        }
-    )
+    """The parameters of the `in_scope` part; None is every tenant."""
+    if scope is None:
+        return {"app_id": None, "org_id": None}
+    return {"app_id": scope.app_id, "org_id": scope.org_id}
 
 
 def job_of(row: tuple[Any, ...]) -> Job:

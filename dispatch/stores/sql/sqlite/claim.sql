@@ -37,7 +37,7 @@ ORDER BY run_at LIMIT 1;
 -- A job that crashed workers and is due.
 SELECT {job_columns}, seq, unique_until FROM jobs INDEXED BY jobs_quarantined
 WHERE ready = 2 AND queue = :queue AND run_at <= :now AND name IN (SELECT value FROM json_each(:names))
-ORDER BY run_at, id LIMIT 1;
+ORDER BY priority DESC, run_at, id LIMIT 1;
 
 -- name: quarantined_next
 -- When the first job that crashed workers is due.
