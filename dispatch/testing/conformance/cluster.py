@@ -93,10 +93,13 @@ async def workers_are_listed_newest_first(env: Env) -> None:
 
 @case()
 async def a_worker_that_registers_again_is_one_worker(env: Env) -> None:
-    await env.register(names=["a"])
-    await env.register(names=["a", "b"])
-    workers = await env.store.cluster.list()
+    started = env.clock.now()
+    await env.register(names=["a"], lease=30)
+    env.clock.advance(60)
+    await env.register(names=["a", "b"], lease=30)
+    workers = await env.store.cluster.list(live=True)
     assert [(worker.id, worker.names) for worker in workers] == [(env.worker, ("a", "b"))]
+    assert (workers[0].created_at, workers[0].last_seen) == (started, env.clock.now())
 
 
 @case()

@@ -203,6 +203,18 @@ async def alone_takes_one_quarantined_row_by_itself_and_else_claims_as_usual(env
     assert [len(await env.claim(10, alone=True)) for _ in range(4)] == [1, 1, 2, 0]
 
 
+@case("I6", "I10")
+async def quarantined_jobs_are_claimed_in_the_usual_order(env: Env) -> None:
+    given = [new(priority=priority) for priority in (0, 5, 5, -1)]
+    await env.enqueue(*given)
+    for _ in range(2):
+        await env.claim(10, lease=5)
+        env.clock.advance(6)
+        assert len(await env.steal()) == 4
+    order = [(await env.claim(1, alone=True))[0].id for _ in given]
+    assert order == [given[i].id for i in (1, 2, 0, 3)]
+
+
 @case("I10")
 async def quarantined_looks_at_queue_name_and_how_long_it_was_due(env: Env) -> None:
     job = await env.start()
