@@ -23,9 +23,10 @@ class MemoryCluster:
     async def register(self, worker: NewWorker) -> int:
         with self._session as data:
             now = data.clock.now()
+            known = data.workers.get(worker.id)
             data.workers[worker.id] = Worker(
                 id=worker.id,
-                created_at=now,
+                created_at=now if known is None else known.created_at,
                 updated_at=now,
                 hostname=worker.hostname,
                 pid=worker.pid,
