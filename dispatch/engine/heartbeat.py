@@ -68,8 +68,16 @@ class Heartbeat:
 
     @property
     def settled(self) -> bool:
-        """Whether beats have gone well for a whole lease, so that others had the chance to renew theirs."""
-        return boot_seconds() - self.trouble_at > self._settings.lease
+        """Whether beats have gone well for a whole lease, so that others had the chance to renew theirs.
+
+        A beat that is overdue at this moment counts as trouble too: a process that was stopped and continues may get
+        here before its heartbeat has noticed.
+        """
+        now = boot_seconds()
+        return now - self.trouble_at > self._settings.lease and not self._overdue(now)
+
+    def _overdue(self, now: float) -> bool:
+        return now - self.renewed_at > 2 * self._settings.heartbeat_interval + 1
 
     async def start(self) -> None:
         """Starts the thread; returns once its connection is open. Raises StoreError when it cannot be."""
@@ -143,7 +151,7 @@ class Heartbeat:
             self._logger.error("the event loop has been blocked for %.0f s: leases are no longer renewed", stalled)
             return False
         asked = boot_seconds()
-        late = asked - self.renewed_at > 2 * self._settings.heartbeat_interval + 1
+        late = self._overdue(asked)
         held = self._held()
         try:
             async with asyncio.timeout(self._settings.call_timeout):
