@@ -43,6 +43,8 @@ class Figures:
     hit: int
     starts: int
     duplicates: int
+    unacknowledged: int
+    """Duplicates of handlers that had come to their end when the fault met their outcome."""
     steals: int
     releases: int
     unheard: int
@@ -161,11 +163,11 @@ def _faults_explain(facts: Facts, moves: dict[str, list[Move]], plan: Plan) -> I
                 failed = any(m.act == "retry" and m.old_epoch == start["epoch"] for m in moves[job])
                 if not failed:
                     yield f"I9 {job} was started again after epoch {start['epoch']}, and no fault explains it"
-    duplicates = _duplicates(facts)
+    duplicates, unacknowledged = _duplicates(facts)
     outages = facts.count("outage") * plan.workers
-    dead = sum(facts.count(kind) for kind in ("kill", "stop", "suicide", "term"))
-    if duplicates > (dead + outages) * plan.concurrency:
-        yield f"I9 {duplicates} extra starts are more than {dead} faults × {plan.concurrency} allow"
+    faults = sum(facts.count(kind) for kind in ("kill", "stop", "suicide", "term")) + outages
+    if max(duplicates - unacknowledged, unacknowledged) > faults * plan.concurrency:
+        yield f"I9 {duplicates} extra starts are more than {faults} faults × {plan.concurrency} allow"
 
 
 def _bounds(dump: Dump, plan: Plan) -> Iterator[str]:
@@ -203,8 +205,10 @@ def _is_not_vacuous(facts: Facts, dump: Dump, plan: Plan) -> Iterator[str]:
         yield f"vacuous: the store remembers {len(dump.moves)} moves of {len(facts.acked)} jobs"
 
 
-def _duplicates(facts: Facts) -> int:
-    return sum(len(starts) - 1 for starts in facts.starts.values())
+def _duplicates(facts: Facts) -> tuple[int, int]:
+    """Extra starts, and how many of them repeated a handler that had ended before its outcome was written."""
+    superseded = [start for starts in facts.starts.values() for start in starts[:-1]]
+    return len(superseded), sum((start["job"], start["epoch"]) in facts.ended for start in superseded)
 
 
 def _stale_outcomes(facts: Facts) -> int:
@@ -214,6 +218,7 @@ def _stale_outcomes(facts: Facts) -> int:
 def _figures(facts: Facts, dump: Dump) -> Figures:
     acts = Counter(move.act for move in dump.moves)
     claims = ((move.worker, move.job, move.epoch) for move in dump.moves if move.act == "claim")
+    robbed = {(move.old_worker, move.job, move.old_epoch) for move in dump.moves if move.act == "steal"}
     return Figures(
         jobs=len(facts.acked),
         kills=facts.count("kill"),
@@ -221,12 +226,13 @@ def _figures(facts: Facts, dump: Dump) -> Figures:
         outages=facts.count("outage"),
         hit=facts.hit,
         starts=sum(map(len, facts.starts.values())),
-        duplicates=_duplicates(facts),
+        duplicates=_duplicates(facts)[0],
+        unacknowledged=_duplicates(facts)[1],
         steals=acts["steal"],
         releases=acts["release"],
         unheard=sum(claim not in facts.heard for claim in claims),
         stale_outcomes=_stale_outcomes(facts),
-        stale_renewals=len(facts.lost),
+        stale_renewals=len(facts.lost & robbed),
         refused_enqueues=facts.refused,
         beats=len(facts.beats),
         worst_beat_ms=round(max(facts.beats, default=0.0) * 1000, 1),

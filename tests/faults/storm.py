@@ -76,7 +76,7 @@ class Weather:
 
     def _kill_one(self) -> bool:
         """Kills the next worker in turn that runs something (or is idle because nothing is left)."""
-        if self.storm.before_kill is not None:
+        if self.storm.before_kill is not None and not (self._stopped and self._stopped.gate):
             self.storm.before_kill()
         for step in range(len(self._workers)):
             place = (self._turn + step) % len(self._workers)

@@ -73,5 +73,6 @@ async def killer(serial: str, armed: str) -> str:
     """Kills its own process for as long as the file `armed` exists."""
     with observed(serial):
         if Path(armed).exists():
+            _log[0].add("suicide", pid=os.getpid())
             os.kill(os.getpid(), signal.SIGKILL)
     return serial
