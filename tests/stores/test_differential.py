@@ -146,6 +146,7 @@ class History:
                 self.pick("k", "l"),
                 on_conflict=self.pick("return", "skip", "raise", "replace", "replace"),
                 until=self.pick("finish", "finish", "start"),
+                hold_for=self.pick(None, None, 40.0),
             )
         if self.rng.random() < 0.1:
             idempotency = Idempotency(self.pick("i", "j"), self.pick("one", "one", "two"), ttl=100.0)
