@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, Protocol, runtime_checkable
 
@@ -89,7 +89,7 @@ def to_json(strategy: Strategy) -> dict[str, Any]:
         if type(strategy) is kind:
             return {
                 "kind": name,
-                **{field: seconds(getattr(strategy, field)) for field in strategy.__dataclass_fields__},
+                **{field.name: seconds(getattr(strategy, field.name)) for field in fields(kind)},
             }
     raise InvalidDefinition(
         f"{type(strategy).__name__} cannot be stored with one call; give it to @job(backoff=...) instead, "
@@ -99,5 +99,5 @@ def to_json(strategy: Strategy) -> dict[str, Any]:
 
 def from_json(document: dict[str, Any]) -> Strategy:
     """The strategy that `to_json` described."""
-    fields = dict(document)
-    return _NAMES[fields.pop("kind")](**fields)
+    values = dict(document)
+    return _NAMES[values.pop("kind")](**values)

@@ -1,4 +1,4 @@
-"""The only places that ask what time it is: the wall clock that never runs backwards, the clock tests move, boot time."""
+"""The only place that asks what time it is: a wall clock that never runs backwards, a clock for tests, boot time."""
 
 from __future__ import annotations
 

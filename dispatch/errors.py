@@ -1,15 +1,18 @@
 """Every error that Dispatch raises; a class's docstring says when, its message says what to do next.
 
 DispatchError
-├── NotFound (LookupError)      JobNotFound DLQNotFound WorkerNotFound RunNotFound WorkflowNotFound CronNotFound EventNotFound
-├── Conflict                    JobAlreadyComplete JobNotCancellable JobNotRetryable DuplicateJob AlreadyReplayed IdempotencyMismatch
-├── UsageError                  InvalidArguments PayloadTooLarge InvalidDefinition DuplicateName NoOpenApp SyncInAsync NoStore
-│                               ConfigError DiscoveryError InvalidPlugin MissingExtra WaitRefused
-├── StoreError                  StoreUnreachable StoreBusy StoreTimeout StoreReadOnly StoreFull StoreCorrupt SchemaMismatch
-├── ResultError                 JobFailed JobCancelled JobExpired JobPurged ResultNotKept WaitTimeout
+├── NotFound (LookupError)  JobNotFound DLQNotFound WorkerNotFound RunNotFound WorkflowNotFound CronNotFound
+│                           EventNotFound
+├── Conflict                JobAlreadyComplete JobNotCancellable JobNotRetryable DuplicateJob AlreadyReplayed
+│                           IdempotencyMismatch
+├── UsageError              InvalidArguments PayloadTooLarge InvalidDefinition DuplicateName NoOpenApp SyncInAsync
+│                           NoStore ConfigError DiscoveryError InvalidPlugin MissingExtra WaitRefused
+├── StoreError              StoreUnreachable StoreBusy StoreTimeout StoreReadOnly StoreFull StoreCorrupt
+│                           SchemaMismatch DataRejected
+├── ResultError             JobFailed JobCancelled JobExpired JobPurged ResultNotKept WaitTimeout
 ├── HandlerCrashed · HandlerTimeout (TimeoutError)
 └── LeadershipLost
-HandlerSignal                   Retry Snooze Fail: raised by a handler to choose its own outcome
+HandlerSignal               Retry Snooze Fail: raised by a handler to choose its own outcome
 """
 
 from __future__ import annotations
@@ -83,10 +86,6 @@ class AlreadyReplayed(Conflict):
 
 class IdempotencyMismatch(Conflict):
     """The idempotency key was used before for another job name or other arguments."""
-
-
-class RecordConflict(Conflict):
-    """The record has another version than the one the write named; read it again."""
 
 
 class UsageError(DispatchError):
@@ -229,7 +228,7 @@ class HandlerSignal(Exception):
 
 
 class Retry(HandlerSignal):
-    """Run this job again after `delay` (seconds, timedelta or "30s"; None = its backoff). Counts as a failed attempt."""
+    """Run this job again after `delay` (seconds, timedelta, "30s"; None = its backoff). Counts as a failed attempt."""
 
     def __init__(self, reason: str = "", *, delay: float | timedelta | str | None = None) -> None:
         super().__init__(reason)

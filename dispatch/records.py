@@ -28,7 +28,7 @@ class RecordStore(Protocol):
     async def put(
         self, namespace: str, key: str, value: bytes, *, if_version: int | None = None, expires_in: float | None = None
     ) -> Record | None:
-        """Writes durably and answers the record. `if_version`: only over that version (0: only if absent), else None."""
+        """Writes durably and answers the record; None when `if_version` (0: absent) is not what stands there."""
         ...
 
     async def get(self, namespace: str, key: str) -> Record | None:

@@ -16,13 +16,13 @@ _PARTS = ("typer", "rich", "pydantic", "pluggy", "aiosqlite", "croniter")
 @single(examples=("dispatch version", "dispatch version --json"))
 def app(ctx: typer.Context) -> None:
     """Show the versions of Dispatch and what it runs on."""
-    import sqlite3
+    from dispatch.stores.sqlite import library_version
 
     document = {
         "dispatch": _version("dispatch-tasks"),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "sqlite": sqlite3.sqlite_version,
+        "sqlite": library_version(),
         **{name: _version(name) for name in _PARTS},
     }
     session_of(ctx).out.record(document, fields=list(document.items()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Generic, Literal, NoReturn, ParamSpec, TypeVar, cast
+from typing import Any, Generic, Literal, NoReturn, ParamSpec, TypeVar, cast, get_args
 
 from typing_extensions import Unpack
 
@@ -88,7 +88,7 @@ class _Door(Generic[P, R]):
         Raises as `enqueue`.
         """
         batch = self._calls(calls)
-        return cast("list[JobHandle[R]]", await on_app(lambda app: app.enqueue_calls(batch)))
+        return _without_skipped(batch, await on_app(lambda app: app.enqueue_calls(batch)))
 
     @property
     def sync(self) -> SyncDoor[P, R]:
@@ -139,7 +139,16 @@ class SyncDoor(Generic[P, R]):
     ) -> list[SyncJobHandle[R]]:
         """As JobDefinition.enqueue_many, blocking."""
         batch = self._bound._calls(calls)
-        return [sync_handle(handle) for handle in on_app_sync(lambda app: app.enqueue_calls(batch))]
+        handles = _without_skipped(batch, on_app_sync(lambda app: app.enqueue_calls(batch)))
+        return [sync_handle(handle) for handle in handles]
+
+
+def _without_skipped(calls: Sequence[Call[R]], handles: Sequence[JobHandle[Any]]) -> list[JobHandle[R]]:
+    return [
+        handle
+        for call, handle in zip(calls, handles, strict=True)
+        if handle.created or call.effective.on_conflict != "skip"
+    ]
 
 
 class JobDefinition(Definition, _Door[P, R]):
@@ -159,6 +168,10 @@ class JobDefinition(Definition, _Door[P, R]):
         middleware: Sequence[Middleware] = (),
     ) -> None:
         super().__init__(function, name=name)
+        if executor is not None and executor not in get_args(ExecutorName):
+            raise InvalidDefinition(
+                f"{self.name}: executor is {executor!r}; it is one of {', '.join(get_args(ExecutorName))}"
+            )
         if executor == "thread" and self.is_async:
             raise InvalidDefinition(f"{self.name} is `async def`, which runs on the event loop; drop executor='thread'")
         if executor == "async" and not self.is_async:

@@ -210,7 +210,7 @@ class Transition:
     """FAIL: make the dead letter in the same transaction."""
     reason: str | None = None
     then: tuple[NewJob, ...] = ()
-    """Follow-ups, inserted in the same transaction if the transition is applied; a unique conflict drops one silently."""
+    """Follow-ups, inserted in the same transaction if the transition is applied; a unique conflict drops one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +258,7 @@ class Stolen:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """The answer to cancel and retry: `state` is the row's state after it (RUNNING with APPLIED: cancel is requested)."""
+    """The answer to cancel and retry, with the row's state after it (RUNNING with APPLIED: cancel is requested)."""
 
     reply: Reply
     state: JobState | None = None

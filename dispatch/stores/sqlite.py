@@ -122,3 +122,8 @@ class SQLiteStore:
             busy_timeout=self._busy_timeout,
             _beats=True,
         )
+
+
+def library_version() -> str:
+    """The version of the SQLite library that this Python uses."""
+    return sqlite_schema.LIBRARY

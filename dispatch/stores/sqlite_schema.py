@@ -11,6 +11,7 @@ from dispatch.store import SchemaStatus
 
 APPLICATION_ID = 0x44535043
 """Marks a file as a Dispatch store ("DSPC")."""
+LIBRARY = sqlite3.sqlite_version
 
 _FOLDER = Path(__file__).parent / "sql" / "sqlite" / "migrations"
 

@@ -22,7 +22,7 @@ class WorkflowStore(Protocol):
     async def record(
         self, driver: JobID, worker_id: WorkerID, epoch: int, checkpoints: Sequence[Checkpoint]
     ) -> list[Checkpoint]:
-        """Inserts checkpoints under the driver's lock and answers what stands there now: the given or an earlier one."""
+        """Inserts checkpoints under the driver's lock and answers what stands there: the given or an earlier one."""
         ...
 
     async def park(
