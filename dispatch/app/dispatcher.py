@@ -192,14 +192,11 @@ class Dispatch:
         return handles[0]
 
     async def enqueue_calls(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]:
-        """Queues validated calls in one transaction; those that on_conflict="skip" skipped are left out."""
-        handles: list[JobHandle[Any]] = []
-        for call, answer in zip(calls, await self.jobs.enqueue(calls), strict=True):
-            if not answer.created and len(calls) > 1 and call.effective.on_conflict == "skip":
-                continue
-            load_result = call.definition.signature.load_result
-            handles.append(JobHandle(answer.id, app=self, created=answer.created, load=load_result))
-        return handles
+        """Queues validated calls in one transaction, all or none, and answers a handle for each, in order."""
+        return [
+            JobHandle(answer.id, app=self, created=answer.created, load=call.definition.signature.load_result)
+            for call, answer in zip(calls, await self.jobs.enqueue(calls), strict=True)
+        ]
 
     def register(self, definition: JobDefinition[P, R]) -> JobDefinition[P, R]:
         """Adds a definition to this app's registry. Raises DuplicateName."""
