@@ -38,7 +38,7 @@ from dispatch.store import Store
 from dispatch.streams import StreamEntry
 from dispatch.testing.conformance.env import all_jobs
 
-SEEDS = range(20)
+SEEDS = range(12)
 STEPS = 120
 QUEUES = ("a", "b")
 NAMES = ("work", "other")
