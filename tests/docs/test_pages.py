@@ -38,7 +38,7 @@ def test_only_what_installs_or_tests_the_project_itself_is_left_out(page: Path) 
                 assert command.text.startswith(NOT_RUN), f"{command.place}: {command.text!r} could be run"
 
 
-@pytest.mark.parametrize("page", [*PAGES, *sorted(ROOT.glob("[A-Z]*.md"))], ids=name_of)
+@pytest.mark.parametrize("page", sorted({*PAGES, *ROOT.glob("*.md")}), ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
     targets = [page.parent / target for target in LINK.findall(page.read_text())]
     assert [str(target) for target in targets if not target.exists()] == []
