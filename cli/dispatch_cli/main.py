@@ -13,6 +13,8 @@ from dispatch_cli.settings import Settings, wants_json
 from dispatch_cli.shell import LazyGroup, noun
 
 PROGRAM = "dispatch"
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
 
 
 class Root(LazyGroup):
@@ -42,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = Settings(argv=tuple(arguments))
         answer = command.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=settings)
         sys.stdout.flush()
+        if answer == INTERRUPTED:
+            print("error: interrupted", file=sys.stderr)
         return answer if isinstance(answer, int) else 0
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 1

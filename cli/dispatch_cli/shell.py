@@ -18,7 +18,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 _HEADING = re.compile(r"^(Usage|[A-Z][A-Za-z ]*)(?=:)", re.MULTILINE)
 _HELP = ["-h", "--help"]
-_SEE_GLOBAL = "--store URL  --config FILE  -P PROFILE  --json  -o table|json|jsonl|ids  --no-color"
+_SEE_GLOBAL = "--store, --config, -P, --json, -o FORMAT, --no-color: see dispatch --help"
 
 
 class _Shared:

@@ -1,0 +1,216 @@
+"""A folder with a seeded store and a tasks module, and the command run in this process or another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dispatch_cli.main import main
+
+from dispatch.cluster.model import Announcement, NewWorker
+from dispatch.ids import JobID, WorkerID
+from dispatch.jobs.model import Failure, NewJob, Transition, Verdict
+from dispatch.registry import default_registry
+from dispatch.store import Store
+from dispatch.stores import open_store
+
+TASKS = '''"""Jobs for the examples."""
+from dispatch import cron, current_job, job, workflow
+
+
+@job(max_retries=0)
+def add(x: int, y: int = 2) -> int:
+    """Adds two numbers."""
+    return x + y
+
+
+@job(queue="mailers", max_retries=1)
+async def send_email(to: str) -> str:
+    """Sends nothing."""
+    return f"sent to {to}"
+
+
+@job(max_retries=0)
+def explode() -> None:
+    raise ValueError("no \\x1b[31mgood")
+
+
+@cron("0 3 * * *", name="nightly", timezone="Europe/Berlin")
+@job
+async def nightly_report() -> None: ...
+
+
+@workflow(version=2)
+async def checkout(ctx: object, order: int) -> None: ...
+'''
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Ids of what the seeded store holds."""
+
+    pending: str
+    completed: str
+    failed: str
+    running: str
+    odd: str
+    letter: str
+    other_letter: str
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+
+async def _seed(store: Store) -> Seeds:
+    ids = [JobID.new() for _ in range(7)]
+    pending, completed, failed, running, odd, first, second = ids
+    letter = b'{"amount": 3, "api_key": "s3cret"}'
+    await store.jobs.enqueue(
+        [
+            NewJob(completed, "add", b'{"x": 1}', tags=("nightly",)),
+            NewJob(failed, "add", b'{"x": 2}'),
+            NewJob(running, "add", b'{"x": 3}', queue="slow"),
+            NewJob(first, "charge_card", letter, queue="mailers", metadata={"token": "hidden", "team": "a"}),
+            NewJob(second, "charge_card", letter, queue="mailers"),
+        ]
+    )
+    worker = WorkerID.new()
+    await store.cluster.register(
+        NewWorker(worker, "here", 1, queues=("default",), names=("add",), concurrency=1, lease=3600)
+    )
+    claimed = await store.jobs.claim(
+        worker, queues={"default": 9, "mailers": 9, "slow": 9}, names=["add", "charge_card"], limit=9, lease=3600
+    )
+    epochs = {job.id: job.epoch for job in claimed.jobs}
+    trace = Failure(
+        "ValueError", "card \x1b[31mrefused", 'Traceback (most recent call last):\n  File "pay.py"\nValueError'
+    )
+    fail = {"failure": trace, "reason": "exhausted"}
+    ended = await store.jobs.finish(
+        worker,
+        [
+            Transition(completed, epochs[completed], Verdict.COMPLETE, result=b'{"sum": 3}'),
+            Transition(failed, epochs[failed], Verdict.FAIL, failure=trace, reason="failed"),
+            Transition(first, epochs[first], Verdict.FAIL, dead_letter=True, **fail),
+            Transition(second, epochs[second], Verdict.FAIL, dead_letter=True, **fail),
+        ],
+    )
+    await store.cluster.announce(
+        [
+            Announcement(
+                "add",
+                "job",
+                schema={"properties": {"x": {}, "y": {}}, "required": ["x"], "additionalProperties": False},
+            ),
+            Announcement("send_email", "job", queue="mailers", schema={"properties": {"to": {"type": "string"}}}),
+        ]
+    )
+    await store.jobs.enqueue(
+        [NewJob(pending, "send_email", b'{"to": "ada"}', queue="mailers"), NewJob(odd, "odd", b"\xff\x1b[2J no json")]
+    )
+    letters = [done.dead_letter for done in ended if done.dead_letter is not None]
+    return Seeds(pending, completed, failed, running, odd, letters[0], letters[1])
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Seeds]:
+    """A seeded store, made once."""
+    folder = tmp_path_factory.mktemp("template")
+
+    async def make() -> Seeds:
+        store = open_store(f"sqlite:///{folder}/dispatch.db")
+        await store.open()
+        try:
+            return await _seed(store)
+        finally:
+            await store.close()
+
+    return folder, asyncio.run(make())
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No DISPATCH_* variables, no colours by force; definitions, modules and log handlers as they were."""
+    for name in [*os.environ]:
+        if name.startswith("DISPATCH_") or name in ("NO_COLOR", "FORCE_COLOR"):
+            monkeypatch.delenv(name)
+    shelves = (default_registry.jobs, default_registry.workflows, default_registry.crons)
+    before: list[dict[Any, Any]] = [dict(shelf) for shelf in shelves]
+    path, modules = [*sys.path], {*sys.modules}
+    root = logging.getLogger("dispatch")
+    handlers, level, propagate = [*root.handlers], root.level, root.propagate
+    yield
+    for shelf, kept in zip(shelves, before, strict=True):
+        shelf.clear()
+        shelf.update(kept)
+    sys.path[:] = path
+    for name in {*sys.modules} - modules:
+        if name.startswith("examples_"):
+            del sys.modules[name]
+    root.handlers[:], root.propagate = handlers, propagate
+    root.setLevel(level)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project, current while the test runs."""
+    (tmp_path / "examples_tasks.py").write_text(TASKS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def seeds(folder: Path, template: tuple[Path, Seeds]) -> Seeds:
+    """A project with a copy of the seeded store."""
+    for file in template[0].glob("dispatch.db*"):
+        shutil.copy(file, folder / file.name)
+    return template[1]
+
+
+def run(*argv: str, stdin: str = "") -> Ran:
+    """The command in this process, piped."""
+    out, err, before = io.StringIO(), io.StringIO(), sys.stdin
+    sys.stdin = io.StringIO(stdin)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(argv)
+    finally:
+        sys.stdin = before
+    return Ran(code, out.getvalue(), err.getvalue())
+
+
+def spawn(*argv: str, **options: Any) -> subprocess.Popen[str]:
+    """The command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "dispatch_cli", *argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )

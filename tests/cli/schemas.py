@@ -1,0 +1,218 @@
+"""The JSON documents that commands promise, as JSON Schemas; docs/cli.md describes the same in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+MAYBE_TEXT: Schema = {"type": ["string", "null"]}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+TIME: Schema = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"}
+MAYBE_TIME: Schema = {"anyOf": [TIME, {"type": "null"}]}
+JOB_ID: Schema = {"type": "string", "pattern": r"^job_[0-9a-z]{26}$"}
+LETTER_ID: Schema = {"type": "string", "pattern": r"^dlq_[0-9a-z]{26}$"}
+STATE: Schema = {"enum": ["pending", "running", "retrying", "completed", "failed", "cancelled"]}
+
+
+def exactly(**properties: Schema) -> Schema:
+    """An object with these fields, all of them, and no other."""
+    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+
+
+def items(of: Schema, **more: Schema) -> Schema:
+    """A list document."""
+    return exactly(items={"type": "array", "items": of}, **more)
+
+
+def maybe(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+SCOPE = maybe(exactly(app_id=TEXT, org_id=TEXT))
+SHORT_ERROR = maybe(exactly(type=TEXT, message=TEXT))
+ERROR = maybe(exactly(type=TEXT, message=TEXT, traceback=MAYBE_TEXT))
+ATTEMPT = exactly(
+    number=COUNT,
+    kind={"enum": ["failed", "crashed"]},
+    error=ERROR,
+    worker_id=MAYBE_TEXT,
+    started_at=MAYBE_TIME,
+    ended_at=TIME,
+)
+_JOB: dict[str, Schema] = {
+    "id": JOB_ID,
+    "name": TEXT,
+    "queue": TEXT,
+    "state": STATE,
+    "attempt": COUNT,
+    "priority": {"type": "integer"},
+    "created_at": TIME,
+    "run_at": TIME,
+    "started_at": MAYBE_TIME,
+    "finished_at": MAYBE_TIME,
+    "tags": {"type": "array", "items": TEXT},
+    "scope": SCOPE,
+    "reason": MAYBE_TEXT,
+}
+JOB_SUMMARY = exactly(**_JOB, error=SHORT_ERROR)
+JOB = exactly(
+    **_JOB,
+    error=ERROR,
+    updated_at=TIME,
+    scheduled_at=MAYBE_TIME,
+    expires_at=MAYBE_TIME,
+    payload={},
+    payload_text=MAYBE_TEXT,
+    result={},
+    result_text=MAYBE_TEXT,
+    result_kept={"type": "boolean"},
+    failures=COUNT,
+    crashes=COUNT,
+    max_retries={"type": ["integer", "null"]},
+    timeout_seconds={"type": ["number", "null"]},
+    backoff={"type": ["object", "null"]},
+    cancel_requested={"type": "boolean"},
+    set_aside={"type": "boolean"},
+    progress={"type": ["number", "null"]},
+    progress_note=MAYBE_TEXT,
+    worker_id=MAYBE_TEXT,
+    epoch=COUNT,
+    lease_until=MAYBE_TIME,
+    unique_key=MAYBE_TEXT,
+    effect_key=TEXT,
+    metadata={"type": "object"},
+    behind=MAYBE_TEXT,
+    replay_of=MAYBE_TEXT,
+    attempts={"type": "array", "items": ATTEMPT},
+)
+JOBS = items(JOB_SUMMARY, next_cursor=MAYBE_TEXT)
+ENQUEUED = exactly(**_JOB, error=SHORT_ERROR, created={"type": "boolean"}, replaced={"type": "boolean"})
+COUNTS = exactly(**dict.fromkeys((*STATE["enum"], "total"), COUNT))
+EXPLANATION = exactly(
+    id=JOB_ID,
+    job_id=JOB_ID,
+    state=STATE,
+    summary=TEXT,
+    gates={"type": "array", "items": exactly(name=TEXT, open={"type": "boolean"}, text=TEXT)},
+)
+_LETTER: dict[str, Schema] = {
+    "id": LETTER_ID,
+    "job_id": JOB_ID,
+    "job_name": TEXT,
+    "queue": TEXT,
+    "state": {"enum": ["open", "replayed", "retried", "discarded"]},
+    "reason": TEXT,
+    "failures": COUNT,
+    "crashes": COUNT,
+    "created_at": TIME,
+    "tags": {"type": "array", "items": TEXT},
+    "scope": SCOPE,
+    "replayed_as": MAYBE_TEXT,
+}
+LETTERS = items(exactly(**_LETTER, error=SHORT_ERROR, why=TEXT), next_cursor=MAYBE_TEXT)
+LETTER = exactly(
+    **_LETTER,
+    error=ERROR,
+    updated_at=TIME,
+    payload={},
+    payload_text=MAYBE_TEXT,
+    priority={"type": "integer"},
+    max_retries={"type": ["integer", "null"]},
+    timeout_seconds={"type": ["number", "null"]},
+    unique_key=MAYBE_TEXT,
+    effect_key=TEXT,
+    metadata={"type": "object"},
+    attempts={"type": "array", "items": ATTEMPT},
+)
+GROUPS = items(
+    exactly(
+        id=LETTER_ID,
+        job_name=TEXT,
+        error_type=TEXT,
+        count=COUNT,
+        oldest_at=TIME,
+        newest_at=TIME,
+        sample=LETTER_ID,
+    )
+)
+_PROBLEM = maybe(exactly(code=TEXT, message=TEXT))
+_OUTCOME: dict[str, Schema] = {
+    "id": TEXT,
+    "ok": {"type": "boolean"},
+    "outcome": TEXT,
+    "detail": TEXT,
+    "error": _PROBLEM,
+}
+OUTCOMES = {
+    "type": "object",
+    "properties": {
+        "items": {"type": "array", "items": {"type": "object", "properties": _OUTCOME, "required": [*_OUTCOME]}},
+        "done": COUNT,
+        "refused": COUNT,
+    },
+    "required": ["items", "done", "refused"],
+    "additionalProperties": False,
+}
+PURGED = exactly(purged=COUNT, would_purge=COUNT)
+STATUS = exactly(
+    store=TEXT,
+    schema=COUNT,
+    schema_wanted=COUNT,
+    pending={"type": "array", "items": TEXT},
+    jobs=maybe(exactly(**dict.fromkeys(STATE["enum"], COUNT))),
+    dead_letters={"type": ["integer", "null"]},
+    live_workers={"type": ["integer", "null"]},
+)
+MIGRATED = exactly(
+    store=TEXT,
+    applied={"type": "array", "items": TEXT},
+    pending={"type": "array", "items": TEXT},
+    dry_run={"type": "boolean"},
+)
+CONFIG = exactly(
+    config={"type": "object"},
+    file=MAYBE_TEXT,
+    profile=MAYBE_TEXT,
+    protected={"type": "boolean"},
+    origins={"type": "object", "additionalProperties": TEXT},
+)
+INSPECTED = exactly(
+    modules={"type": "array", "items": TEXT},
+    jobs={
+        "type": "array",
+        "items": exactly(
+            name=TEXT,
+            queue=TEXT,
+            summary=TEXT,
+            executor={"enum": ["async", "thread", "process"]},
+            parameters={"type": "object"},
+            options={"type": "object"},
+            place=TEXT,
+        ),
+    },
+    workflows={"type": "array", "items": exactly(name=TEXT, version=COUNT, summary=TEXT, place=TEXT)},
+    crons={
+        "type": "array",
+        "items": exactly(
+            name=TEXT,
+            schedule=TEXT,
+            timezone=TEXT,
+            target=TEXT,
+            overlap=TEXT,
+            misfire=TEXT,
+            jitter_seconds={"type": "number"},
+            next={"type": "array", "items": TIME, "minItems": 1},
+            place=TEXT,
+        ),
+    },
+)
+FAILURE = exactly(
+    error={
+        "type": "object",
+        "properties": {"code": TEXT, "message": TEXT, "hint": TEXT},
+        "required": ["code", "message"],
+        "additionalProperties": False,
+    }
+)

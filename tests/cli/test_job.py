@@ -1,0 +1,156 @@
+"""`dispatch job`: enqueue in all its forms, call, filters and pages, and what a change would do."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Seeds, run
+
+
+def enqueued(*words: str, stdin: str = "") -> dict[str, object]:
+    ran = run("job", "enqueue", *words, stdin=stdin)
+    assert ran.code == 0, ran.err
+    document: dict[str, object] = run("job", "show", ran.out.strip(), "--json").json
+    return document
+
+
+def test_arguments_are_given_as_text_as_json_from_a_file_or_from_standard_input(seeds: Seeds, folder: Path) -> None:
+    (folder / "args.json").write_text('{"x": 4}')
+    assert enqueued("add", "x:=1", "y=two")["payload"] == {"x": 1, "y": "two"}
+    assert enqueued("add", "x=a=b")["payload"] == {"x": "a=b"}
+    assert enqueued("add", "--args", '{"x": 3}')["payload"] == {"x": 3}
+    assert enqueued("add", "--args", "[5, 6]")["payload"] == {"x": 5, "y": 6}
+    assert enqueued("add", "--args", "@args.json")["payload"] == {"x": 4}
+    assert enqueued("add", "--args", "-", stdin='{"x": 5}')["payload"] == {"x": 5}
+
+
+def test_options_reach_the_job(seeds: Seeds) -> None:
+    job = enqueued(
+        "add", "x:=1", "--queue", "slow", "--priority", "7", "--tag", "a", "--tag", "b", "--at", "2030-01-01T00:00Z"
+    )
+    assert (job["queue"], job["priority"], job["tags"]) == ("slow", 7, ["a", "b"])
+    assert job["run_at"] == "2030-01-01T00:00:00.000000Z"
+    later = datetime.fromisoformat(str(enqueued("add", "x:=1", "--in", "1h")["run_at"]))
+    assert 3500 < (later - datetime.now(UTC)).total_seconds() <= 3600
+
+
+def test_the_queue_comes_from_what_the_app_announced(seeds: Seeds) -> None:
+    assert enqueued("send_email", "to=ada")["queue"] == "mailers"
+
+
+def test_a_unique_key_answers_the_job_that_holds_it(seeds: Seeds) -> None:
+    first = run("job", "enqueue", "add", "x:=1", "--unique", "one")
+    second = run("job", "enqueue", "add", "x:=2", "--unique", "one")
+    assert first.out == second.out
+    assert "already there" in second.err
+    by_arguments = [run("job", "enqueue", "add", f"x:={x}", "--unique", "*").out for x in (8, 8, 9)]
+    assert len({*by_arguments}) == 2
+
+
+def test_a_queue_without_a_worker_and_a_name_nobody_knows_are_warned_about(seeds: Seeds) -> None:
+    ran = run("job", "enqueue", "send_emal", "to=ada")
+    assert ran.code == 0
+    assert "did you mean 'send_email'?" in ran.err
+    assert "no live worker serves queue 'mailers'" in run("job", "enqueue", "send_email", "to=ada").err
+    assert "warning" not in run("job", "enqueue", "add", "x:=1").err
+
+
+def test_waiting_prints_the_result_once_a_worker_has_run_the_job(seeds: Seeds) -> None:
+    job_id = run("job", "enqueue", "send_email", "to=ada").out.strip()
+    assert run("run", "examples_tasks", "--burst", "-q", "mailers").code == 0
+    assert run("job", "result", job_id, "--wait").json == "sent to ada"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "job enqueue add x:=1 --dry-run",
+        "job retry {failed} --dry-run",
+        "job cancel {pending} {running} --dry-run",
+        "dlq replay {letter} --dry-run",
+        "dlq replay --all --dry-run",
+        "dlq discard {letter} --dry-run",
+        "dlq purge --dry-run",
+        "job call add x:=1 --app examples_tasks --dry-run",
+    ],
+)
+def test_a_dry_run_says_what_would_happen_and_writes_nothing(words: str, seeds: Seeds) -> None:
+    def all_there_is() -> list[str]:
+        return [run(*noun.split(), "-o", "jsonl").out for noun in ("job list", "dlq list --state all")]
+
+    before = all_there_is()
+    ran = run(*(word.format(**vars(seeds)) for word in words.split()))
+    assert ran.code == 0, ran.err
+    assert "would" in ran.out + ran.err or "was not called" in ran.err
+    assert all_there_is() == before
+
+
+def test_a_dry_run_refuses_what_the_act_would_refuse(seeds: Seeds) -> None:
+    assert run("job", "retry", seeds.completed, "--dry-run").code == 5
+    assert run("job", "cancel", seeds.failed, "--dry-run").code == 5
+    assert run("dlq", "replay", "dlq_01k9ztr0c2e6r9v1s8f0q5b4nd", "--dry-run").code == 4
+    assert run("job", "enqueue", "add", "nope:=1", "--dry-run").code == 2
+
+
+def test_calling_runs_the_function_here_and_queues_nothing(seeds: Seeds) -> None:
+    before = run("job", "count", "--json").json
+    assert run("job", "call", "add", "x:=40", "--app", "examples_tasks").json == 42
+    assert run("job", "call", "send_email", "to=ada", "--app", "examples_tasks").json == "sent to ada"
+    assert run("job", "call", "add", "x=many", "--app", "examples_tasks").code == 2
+    assert run("job", "count", "--json").json == before
+
+
+def test_the_module_may_be_configured(seeds: Seeds, folder: Path) -> None:
+    (folder / "dispatch.toml").write_text('app = "examples_tasks"\n')
+    assert run("job", "call", "add", "x:=1").json == 3
+    assert "send_email" in run("inspect").out
+    assert run("run", "--burst").code == 0
+
+
+def test_lists_are_filtered_and_paged(seeds: Seeds) -> None:
+    assert run("job", "list", "--tag", "nightly", "-o", "ids").lines == [seeds.completed]
+    assert {*run("job", "list", "--state", "failed,running", "-o", "ids").lines} >= {seeds.failed, seeds.running}
+    assert run("job", "list", "--queue", "slow", "--name", "add", "-o", "ids").lines == [seeds.running]
+    everything = run("job", "list", "-o", "ids").lines
+    pages: list[str] = []
+    cursor: str | None = None
+    while True:
+        more = ("--cursor", cursor) if cursor else ()
+        page = run("job", "list", "--limit", "3", "--json", *more).json
+        pages += [item["id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert pages == everything
+    assert "there are more: --cursor" in run("job", "list", "--limit", "3").err
+
+
+def test_ids_are_read_from_standard_input_each_once(seeds: Seeds) -> None:
+    ran = run("job", "retry", "-", "--json", stdin=f"{seeds.failed}\n\n{seeds.failed}\n")
+    assert [item["id"] for item in ran.json["items"]] == [seeds.failed]
+    nothing = run("job", "retry", "-", stdin="")
+    assert (nothing.code, nothing.out) == (0, "")
+    assert "no ids were given" in nothing.err
+
+
+def test_cancelling_a_waiting_job_ends_it_and_a_running_one_is_asked_to_stop(seeds: Seeds) -> None:
+    ran = run("job", "cancel", seeds.pending, seeds.running, "--yes", "--json")
+    assert [item["outcome"] for item in ran.json["items"]] == ["cancelled", "asked to stop"]
+    assert run("job", "show", seeds.pending, "--json").json["state"] == "cancelled"
+    assert run("job", "show", seeds.running, "--json").json["cancel_requested"] is True
+
+
+def test_explaining_names_the_gate_that_is_closed(seeds: Seeds) -> None:
+    document = run("job", "explain", seeds.pending, "--json").json
+    assert [gate["name"] for gate in document["gates"] if not gate["open"]] == ["served"]
+    assert "CLOSED" in run("job", "explain", seeds.pending).out
+
+
+def test_counts_add_up(seeds: Seeds) -> None:
+    counts = run("job", "count", "--json").json
+    assert counts["total"] == sum(counts.values()) - counts["total"] == 7
+    assert json.loads(run("job", "count", "--name", "charge_card", "--json").out)["failed"] == 2

@@ -1,0 +1,181 @@
+"""How output looks: JSON documents, JSON lines, ids, aligned text in a pipe, drawn tables on a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.cli import schemas
+from tests.cli.conftest import Seeds, run
+
+ID = re.compile(r"job_[0-9a-z]{26}")
+
+
+def fits(document: Any, schema: schemas.Schema) -> None:
+    jsonschema.validate(document, schema, cls=jsonschema.Draft202012Validator)
+
+
+def on_a_terminal(*argv: str, columns: int = 80, **env: str) -> str:
+    """What the command writes when stdout is a terminal of that width."""
+    control, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dispatch_cli", *argv],
+        stdout=terminal,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "COLUMNS": str(columns), "TERM": "xterm-256color", **env},
+    )
+    os.close(terminal)
+    shown = b""
+    while select.select([control], [], [], 20)[0]:
+        try:
+            chunk = os.read(control, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        shown += chunk
+    process.wait(20)
+    os.close(control)
+    return shown.decode()
+
+
+@pytest.mark.parametrize(
+    ("command", "schema"),
+    [
+        ("job list", schemas.JOBS),
+        ("job count", schemas.COUNTS),
+        ("job show {failed}", schemas.JOB),
+        ("job show {completed}", schemas.JOB),
+        ("job show {odd}", schemas.JOB),
+        ("job explain {pending}", schemas.EXPLANATION),
+        ("job explain {completed}", schemas.EXPLANATION),
+        ("job enqueue send_email to=ada", schemas.ENQUEUED),
+        ("job retry {failed}", schemas.OUTCOMES),
+        ("job cancel {pending} {running} --yes", schemas.OUTCOMES),
+        ("dlq list", schemas.LETTERS),
+        ("dlq list --group", schemas.GROUPS),
+        ("dlq show {letter}", schemas.LETTER),
+        ("dlq count", schemas.exactly(count=schemas.COUNT)),
+        ("dlq replay {letter}", schemas.OUTCOMES),
+        ("dlq discard {letter} --yes", schemas.OUTCOMES),
+        ("dlq purge --dry-run", schemas.PURGED),
+        ("store status", schemas.STATUS),
+        ("store migrate --dry-run", schemas.MIGRATED),
+        ("config show --origin", schemas.CONFIG),
+        ("inspect examples_tasks", schemas.INSPECTED),
+    ],
+)
+def test_json_is_one_document_with_the_promised_fields(command: str, schema: schemas.Schema, seeds: Seeds) -> None:
+    words = [word.format(**vars(seeds)) for word in command.split()]
+    ran = run(*words, "--json")
+    assert ran.code == 0, ran.err
+    fits(ran.json, schema)
+
+
+def test_json_lines_are_a_document_a_line_and_ids_are_ids(seeds: Seeds) -> None:
+    documents = [json.loads(line) for line in run("job", "list", "-o", "jsonl").lines]
+    for document in documents:
+        fits(document, schemas.JOB_SUMMARY)
+    assert run("job", "list", "-o", "ids").lines == [document["id"] for document in documents]
+    assert len(documents) == 7
+
+
+def test_global_options_may_stand_before_between_and_after_the_words_of_a_command(seeds: Seeds, folder: Path) -> None:
+    (folder / "elsewhere").mkdir()
+    os.chdir(folder / "elsewhere")
+    url = f"sqlite:///{folder}/dispatch.db"
+    assert run("--store", url, "job", "count", "--json").json["total"] == 7
+    assert run("--json", "job", "--store", url, "count").json["total"] == 7
+    assert run("job", "count", "--store", url, "--json").json["total"] == 7
+    assert run("--store", "memory://", "job", "count", "--store", url, "--json").json["total"] == 7
+
+
+def test_piped_output_is_aligned_text_without_colour_with_whole_ids_and_exact_times(seeds: Seeds) -> None:
+    ran = run("job", "list")
+    head, *rows = ran.lines
+    assert head.split() == ["ID", "NAME", "QUEUE", "STATE", "TRY", "CREATED"]
+    assert len(rows) == 7
+    assert "\x1b" not in ran.out
+    assert all(ID.match(row) for row in rows)
+    assert all(re.search(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$", row) for row in rows)
+    assert len({row.index(row.split()[1]) for row in rows}) == 1
+
+
+def test_an_empty_list_is_empty_on_stdout_and_says_so_on_stderr(seeds: Seeds) -> None:
+    ran = run("job", "list", "--tag", "nobody")
+    assert (ran.code, ran.out) == (0, "")
+    assert "no jobs match" in ran.err
+    assert run("job", "list", "--tag", "nobody", "--json").json["items"] == []
+
+
+def test_a_terminal_shows_whole_ids_colours_and_relative_times(seeds: Seeds) -> None:
+    shown = on_a_terminal("job", "list")
+    assert shown.count("job_") == 7
+    assert len(ID.findall(shown)) == 7
+    assert "\x1b[" in shown
+    assert " ago" in shown
+    assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip()) for line in shown.splitlines()) <= 80
+
+
+@pytest.mark.parametrize(("options", "env"), [((), {"NO_COLOR": "1"}), (("--no-color",), {})])
+def test_no_color_leaves_no_escape_sequences(options: tuple[str, ...], env: dict[str, str], seeds: Seeds) -> None:
+    shown = on_a_terminal("job", "list", *options, **env)
+    assert "\x1b" not in shown
+    assert len(ID.findall(shown)) == 7
+
+
+def test_a_person_is_shown_nothing_that_steers_the_terminal(seeds: Seeds) -> None:
+    for words in (("job", "show", seeds.odd), ("job", "show", seeds.failed), ("dlq", "show", seeds.letter)):
+        ran = run(*words)
+        assert ran.code == 0
+        assert "\x1b" not in ran.out
+    assert "\\xff\\x1b[2J no json" in run("job", "show", seeds.odd).out
+    assert run("job", "show", seeds.odd, "--json").json["payload"] is None
+
+
+def test_what_is_named_like_a_secret_is_masked(seeds: Seeds) -> None:
+    document = run("dlq", "show", seeds.letter, "--json").json
+    assert document["payload"] == {"amount": 3, "api_key": "***"}
+    assert document["metadata"] == {"token": "***", "team": "a"}
+    assert "s3cret" not in run("dlq", "show", seeds.letter).out
+
+
+def test_attempts_are_shown_with_their_tracebacks(seeds: Seeds) -> None:
+    (attempt,) = run("job", "show", seeds.failed, "--json").json["attempts"]
+    assert attempt["error"]["type"] == "ValueError"
+    assert 'File "pay.py"' in run("job", "show", seeds.failed).out
+
+
+def test_a_reader_that_has_seen_enough_ends_the_command_quietly(seeds: Seeds) -> None:
+    text = f"{sys.executable} -m dispatch_cli job list -o jsonl | head -c 10; echo rc=${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=20)
+    assert done.stdout.endswith("rc=0\n")
+    assert done.stderr == ""
+
+
+def test_an_error_is_one_line_on_stderr_and_a_document_with_json(seeds: Seeds) -> None:
+    missing = "job_01k9ztq3e8f5v8k4y3v9h2m7xa"
+    plain, document = run("job", "show", missing), run("job", "show", missing, "--json")
+    assert (plain.out, document.out) == ("", "")
+    assert plain.err == f"error: there is no job {missing}; `dispatch job list` shows what there is\n"
+    fits(json.loads(document.err), schemas.FAILURE)
+    assert json.loads(document.err)["error"]["code"] == "job_not_found"
+    assert json.loads(run("--json", "job", "lst").err)["error"]["code"] == "usage"
+
+
+def test_a_traceback_is_shown_only_when_asked_for(seeds: Seeds, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("job", "call", "explode", "--app", "examples_tasks")
+    assert "Traceback" not in run(*words).err
+    monkeypatch.setenv("DISPATCH_TRACEBACK", "1")
+    assert "ValueError" in run(*words).err.partition("error:")[0]
