@@ -52,6 +52,7 @@ class Signature:
         self._keywords = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_KEYWORD), None)
         self._by_keyword = {p.name for p in parameters if p.kind in _BY_KEYWORD}
         self.names = [p.name for p in parameters]
+        self.required = [p.name for p in parameters if p.default is p.empty and p.kind in (*_POSITIONAL, *_BY_KEYWORD)]
         self.defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
 
     # -- arguments -----------------------------------------------------------------------------------------------

@@ -32,28 +32,32 @@ def discover(*targets: str, folder: Path | None = None) -> Discovered:
 
     Raises DiscoveryError, which names the file, the line and a likely fix.
     """
-    root = str((folder or Path.cwd()).resolve())
-    if root not in sys.path:
-        sys.path.insert(0, root)
+    root = (folder or Path.cwd()).resolve()
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
     modules: list[str] = []
     objects: list[Any] = []
     for target in targets:
         name, colon, attribute = target.partition(":")
-        module = _import_file(Path(name)) if name.endswith(".py") or "/" in name else _import(name, target)
+        module = _import_file(root / name, root) if _is_path(name) else _import(name, target, root)
         modules.append(module.__name__)
-        modules.extend(_import_submodules(module))
+        modules.extend(_import_submodules(module, root))
         if colon:
             objects.append(_attribute(module, attribute, target))
     return Discovered(tuple(dict.fromkeys(modules)), tuple(objects))
 
 
-def _import(name: str, target: str) -> ModuleType:
+def _is_path(name: str) -> bool:
+    return name.endswith(".py") or "/" in name
+
+
+def _import(name: str, target: str, root: Path) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(error.name + ".")):
             raise DiscoveryError(
-                f"there is no module {error.name!r} to import for {target!r}; {_advice(name)}"
+                f"there is no module {error.name!r} to import for {target!r}; {_advice(name, root)}"
             ) from None
         raise _explained(target, error) from error
     except DispatchError:
@@ -62,7 +66,8 @@ def _import(name: str, target: str) -> ModuleType:
         raise _explained(target, error) from error
 
 
-def _import_file(path: Path) -> ModuleType:
+def _import_file(path: Path, root: Path) -> ModuleType:
+    """A file of a package is imported as the package's module, any other one under its own name."""
     if not path.is_file():
         raise DiscoveryError(
             f"there is no file {path}; targets are module names (myapp.tasks) or files (myapp/tasks.py)"
@@ -71,7 +76,12 @@ def _import_file(path: Path) -> ModuleType:
     for known in list(sys.modules.values()):
         if getattr(known, "__file__", None) == str(path) and known.__name__ != "__main__":
             return known
+    package = [parent for parent in path.parents if (parent / "__init__.py").is_file()]
+    if package and package[-1].parent == root:
+        return _import(".".join((*path.parent.relative_to(root).parts, path.stem)), str(path), root)
     name = path.stem
+    while name in sys.modules:
+        name += "_"  # a file called email.py must not take the place of the library's email
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise DiscoveryError(f"{path} cannot be imported as Python")
@@ -90,14 +100,14 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def _import_submodules(module: ModuleType) -> list[str]:
+def _import_submodules(module: ModuleType, root: Path) -> list[str]:
     names: list[str] = []
     for found in pkgutil.iter_modules(getattr(module, "__path__", ()), module.__name__ + "."):
         if found.name.rpartition(".")[2] in _SKIPPED:
             continue
-        child = _import(found.name, found.name)
+        child = _import(found.name, found.name, root)
         names.append(child.__name__)
-        names.extend(_import_submodules(child))
+        names.extend(_import_submodules(child, root))
     return names
 
 
@@ -113,17 +123,17 @@ def _attribute(module: ModuleType, path: str, target: str) -> Any:
     return value
 
 
-def _advice(name: str) -> str:
-    """What is likely wrong with a module name that cannot be found from here."""
+def _advice(name: str, root: Path) -> str:
+    """What is likely wrong with a module name that cannot be found from the root folder."""
     top = name.partition(".")[0]
-    here = sorted(info.name for info in pkgutil.iter_modules([str(Path.cwd())]))
-    near = difflib.get_close_matches(top, here, 1)
+    here = sorted(info.name for info in pkgutil.iter_modules([str(root)]))
     if top in here:
-        inside = sorted(i.name for i in pkgutil.iter_modules([str(Path.cwd() / top)]))
+        inside = sorted(info.name for info in pkgutil.iter_modules([str(root / top)]))
         return f"{top!r} has {', '.join(inside) or 'no modules'}"
+    near = difflib.get_close_matches(top, here, 1)
     if near:
         return f"did you mean {near[0]!r}?"
-    return f"run this from your project's root folder; {Path.cwd()} has {', '.join(here) or 'no modules'}"
+    return f"run this from your project's root folder; {root} has {', '.join(here) or 'no modules'}"
 
 
 def _explained(target: str, error: BaseException) -> DiscoveryError:

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from typing_extensions import Unpack
 
-from dispatch.clock import Duration, seconds
+from dispatch.clock import Duration
 from dispatch.crons.definition import CronDefinition
 from dispatch.crons.model import Misfire, Overlap
 from dispatch.errors import DuplicateName, InvalidArguments, InvalidDefinition
@@ -68,7 +68,8 @@ class Registry:
         known = self._shelf(definition)
         key = definition.key if isinstance(definition, WorkflowDefinition) else definition.name
         present = known.get(key)
-        if present is not None and present.origin != definition.origin:
+        stacked = isinstance(definition, CronDefinition) and present is not None and present.target is definition.target
+        if present is not None and (present.origin != definition.origin or stacked):
             raise DuplicateName(
                 f"two {definition.kind}s are called {definition.name!r}: {present.place} and {definition.place}. "
                 f"Give one of them another name: @{definition.kind}(name=...)"
@@ -169,7 +170,7 @@ class Registry:
                 timezone=timezone,
                 overlap=overlap,
                 misfire=misfire,
-                jitter=seconds(jitter),
+                jitter=jitter,
                 call=call,
             )
             self.add(entry)
@@ -182,6 +183,10 @@ class Registry:
 
         Handlers get it by type: `current_job().resources(Mailer)`.
         """
+        if not inspect.isasyncgenfunction(function):
+            raise InvalidDefinition(
+                f"@lifespan decorates an async generator that yields one resource, which {function!r} is not"
+            )
         self.lifespans[(function.__module__, function.__qualname__)] = function
         return function
 

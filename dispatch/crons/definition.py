@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from dispatch.calls import Signature
-from dispatch.clock import seconds
+from dispatch.clock import Duration, seconds
 from dispatch.crons.model import Misfire, Overlap
 from dispatch.errors import InvalidDefinition
 from dispatch.jobs.base import NAME, Definition
@@ -30,7 +30,7 @@ class CronDefinition:
         timezone: str = "UTC",
         overlap: Overlap = "skip",
         misfire: Misfire = "once",
-        jitter: float = 0.0,
+        jitter: Duration = 0,
         call: Callable[[], Call[object]] | None = None,
     ) -> None:
         self.name = name or target.name
@@ -39,17 +39,21 @@ class CronDefinition:
                 f"{self.name!r} cannot be a cron entry's name: 1 to 128 of letters, digits and _ . : -"
             )
         check_schedule(self.name, schedule, timezone)
-        if call is None and _required(target.signature):
+        needed = target.signature.required[1 if target.kind == "workflow" else 0 :]
+        if call is None and needed:
             raise InvalidDefinition(
-                f"{self.name}: {target.name} needs arguments ({', '.join(_required(target.signature))}); "
+                f"{self.name}: {target.name} needs arguments ({', '.join(needed)}); "
                 f"give them as call=lambda: {target.name}.call(...)"
             )
+        for option, value, words in (("overlap", overlap, get_args(Overlap)), ("misfire", misfire, get_args(Misfire))):
+            if value not in words:
+                raise InvalidDefinition(f"{self.name}: {option} is {value!r}; it is one of {', '.join(words)}")
         self.schedule = schedule
         self.target = target
         self.timezone = timezone
         self.overlap = overlap
         self.misfire = misfire
-        self.jitter = jitter
+        self.jitter = _jitter(self.name, jitter)
         self.make_call = call
 
     @property
@@ -90,5 +94,11 @@ def check_schedule(name: str, schedule: str, timezone: str) -> None:
         raise InvalidDefinition(f"{name}: {schedule!r} is no schedule: {error}") from None
 
 
-def _required(signature: Signature) -> list[str]:
-    return [name for name in signature.names if name not in signature.defaults]
+def _jitter(name: str, value: Duration) -> float:
+    try:
+        length = seconds(value)
+    except ValueError as error:
+        raise InvalidDefinition(f"{name}: jitter: {error}") from None
+    if not 0 <= length < float("inf"):
+        raise InvalidDefinition(f"{name}: jitter is {value!r}; it must be a finite duration that is not negative")
+    return length
