@@ -157,7 +157,8 @@ class Heartbeat:
             async with asyncio.timeout(self._settings.call_timeout):
                 renewed = await self._store.jobs.renew(self._worker.id, held, lease=self._settings.lease)
                 reply = await self._store.cluster.beat(self._worker.id, running=len(held))
-                if reply is Reply.MISSING:
+                lapsed = asked - self.renewed_at > self._settings.lease
+                if lapsed or reply is Reply.MISSING:  # others took it for dead and set its jobs aside: bring them back
                     await self._store.cluster.register(self._worker)
                 drain = await self._store.cluster.drain_requested(self._worker.id)
         except (StoreError, TimeoutError) as error:
