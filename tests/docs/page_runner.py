@@ -131,9 +131,13 @@ class Page:
 
     def _inside(self, text: str) -> tuple[int, str]:
         """The command line in this process, which spares a second of imports."""
-        output = io.StringIO()
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-            status = dispatch(shlex.split(text)[1:])
+        output, path = io.StringIO(), list(sys.path)
+        sys.path.remove(str(self.folder))  # as for the installed command, which does not look here by itself
+        try:
+            with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+                status = dispatch(shlex.split(text)[1:])
+        finally:
+            sys.path[:] = path
         return status, output.getvalue()
 
     def _shell(self, text: str) -> tuple[int, str]:
@@ -171,7 +175,7 @@ class Page:
         """A folder with `dispatch` and `python` as this interpreter has them."""
         folder = self.folder / ".bin"
         folder.mkdir()
-        for name, arguments in (("dispatch", "-m dispatch_cli"), ("python", "")):
+        for name, arguments in (("dispatch", "-P -m dispatch_cli"), ("python", "")):
             shim = folder / name
             shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
             shim.chmod(0o755)

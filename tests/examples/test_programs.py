@@ -18,7 +18,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PROGRAMS = sorted(EXAMPLES.rglob("*.py"))
-DISPATCH = ("-m", "dispatch_cli")
+DISPATCH = ("-P", "-m", "dispatch_cli")
 
 
 def run(folder: Path, *arguments: str | Path, path: Path = EXAMPLES) -> str:
