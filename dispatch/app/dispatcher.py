@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -24,7 +25,7 @@ from dispatch.jobs.handler import Middleware
 from dispatch.jobs.model import Job, JobState
 from dispatch.middleware import standard
 from dispatch.plugins import PluginManager
-from dispatch.portal import portal, run_sync
+from dispatch.portal import bridge, portal, run_sync
 from dispatch.queues import QueueConfig
 from dispatch.registry import Registry, default_registry
 from dispatch.services import ClusterService, DLQService, EventService, JobService, QueueService
@@ -116,6 +117,7 @@ class Dispatch:
         self.events = EventService(self.store, plugins=self.plugins, largest=limits.payload)
         self.engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
         self._plugins_loaded = False
         self._plugin_middleware: list[Middleware] = []
 
@@ -123,16 +125,27 @@ class Dispatch:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop this app lives on; NoOpenApp while it is closed."""
-        if self._loop is None:
+        """The loop this app lives on; NoOpenApp while it is closed, when its loop has ended, in a forked child."""
+        loop = self._loop
+        if loop is None:
             raise NoOpenApp(
                 "this app is not open: use `async with app:` (or `with app:` in synchronous code) around the call"
             )
-        return self._loop
+        if self._forked:
+            raise NoOpenApp(
+                f"this app was opened by process {self._pid}, which forked this one: open another Dispatch(...) here"
+            )
+        if loop.is_closed():
+            raise NoOpenApp("the event loop that this app was opened on has ended: use `async with app:` inside of it")
+        return loop
+
+    @property
+    def _forked(self) -> bool:
+        return self._pid != os.getpid()
 
     async def open(self) -> Self:
         """Opens the store, loads plugins, stores limits, announces definitions. Raises StoreError, InvalidPlugin."""
-        if self._loop is not None:
+        if self._loop is not None and self.loop is not None:
             return self
         await self.connect()
         current.app_opened(self)
@@ -154,18 +167,21 @@ class Dispatch:
                 self._plugin_middleware.extend(answer)
         await self.store.open()
         self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
 
     async def close(self) -> None:
         """Stops the worker if one was started, tells plugins, closes the store."""
-        if self._loop is None:
-            return
-        await self.stop()
-        if self.plugins.has("shutdown"):
-            await self.plugins.notify("shutdown")
-        await self.plugins.drain(5.0)
-        self._loop = None
-        current.app_closed(self)
-        await self.store.close()
+        if self._loop is None or self._forked:
+            return  # what a forked child inherited is its parent's to close
+        try:
+            await self.stop()
+            if self.plugins.has("shutdown"):
+                await self.plugins.notify("shutdown")
+            await self.plugins.drain(5.0)
+        finally:
+            self._loop = None
+            current.app_closed(self)
+            await self.store.close()
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -188,7 +204,8 @@ class Dispatch:
 
     async def enqueue(self, definition: JobDefinition[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Queues one call of `definition` in this app; as `definition.enqueue(...)`, which finds the app itself."""
-        handles: list[JobHandle[R]] = await self.enqueue_calls([definition.call(*args, **kwargs)])
+        call = definition.call(*args, **kwargs)
+        handles: list[JobHandle[R]] = await bridge(self.loop, lambda: self.enqueue_calls([call]))
         return handles[0]
 
     async def enqueue_calls(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]:

@@ -17,6 +17,10 @@ async def open_implicit() -> Dispatch:
         )
     app = Dispatch(config=config)
     await app.connect()
+    try:
+        await app.announce()
+    except BaseException:
+        await app.close()
+        raise
     portal.at_exit(app.close)
-    await app.announce()
     return app

@@ -4,38 +4,61 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from dispatch.portal import refuse_in_loop, run_on
+from dispatch.jobs.definition import JobDefinition
+from dispatch.jobs.handle import SyncJobHandle, sync_handle
+from dispatch.portal import run_sync
 
 if TYPE_CHECKING:
     from dispatch.app.dispatcher import Dispatch
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 
 class SyncApp:
-    """An app's services with every coroutine turned into a blocking call."""
+    """An app's services with every coroutine turned into a blocking call; SyncInAsync where a loop is running."""
 
     def __init__(self, app: Dispatch) -> None:
         self._app = app
 
+    def enqueue(self, definition: JobDefinition[P, R], /, *args: P.args, **kwargs: P.kwargs) -> SyncJobHandle[R]:
+        """As Dispatch.enqueue, blocking."""
+        return sync_handle(run_sync(self._app.loop, lambda: self._app.enqueue(definition, *args, **kwargs)))
+
     def __getattr__(self, name: str) -> Any:
-        service = getattr(self._app, name)
-        return _Blocking(self._app, service)
+        found = getattr(self._app, name)
+        return _blocking(self._app, found) if callable(found) else _Blocking(self._app, found)
 
 
 class _Blocking:
+    """A service's verbs, blocking."""
+
     def __init__(self, app: Dispatch, service: object) -> None:
         self._app = app
         self._service = service
 
     def __getattr__(self, name: str) -> Any:
-        verb = getattr(self._service, name)
-        if not inspect.iscoroutinefunction(verb):
-            return verb
+        return _blocking(self._app, getattr(self._service, name))
 
-        @functools.wraps(verb)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            refuse_in_loop()
-            return run_on(self._app.loop, lambda: verb(*args, **kwargs)).result()
 
-        return call
+def _blocking(app: Dispatch, verb: Any) -> Any:
+    if inspect.isasyncgenfunction(verb):
+        return functools.wraps(verb)(functools.partial(_each, app, verb))
+    if not inspect.iscoroutinefunction(verb):
+        return verb
+
+    @functools.wraps(verb)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return run_sync(app.loop, lambda: verb(*args, **kwargs))
+
+    return call
+
+
+def _each(app: Dispatch, verb: Callable[..., AsyncIterator[Any]], *args: Any, **kwargs: Any) -> Iterator[Any]:
+    items = verb(*args, **kwargs)
+    end = object()
+    while (item := run_sync(app.loop, lambda: anext(items, end))) is not end:
+        yield item
