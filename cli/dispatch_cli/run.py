@@ -50,7 +50,7 @@ def app(
         bool, typer.Option("--fail-on-error", help="With --burst: exit 1 when a job failed for good.")
     ] = False,
     max_jobs: Annotated[
-        int | None, typer.Option("--max-jobs", min=1, metavar="N", help="Stop after so many jobs.")
+        int | None, typer.Option("--max-jobs", min=1, metavar="N", help="Stop once so many jobs have ended.")
     ] = None,
     max_memory: Annotated[
         str | None, typer.Option("--max-memory", metavar="SIZE", help="Stop when the process holds more: 512MB.")

@@ -1,0 +1,222 @@
+"""`dispatch run`: what it says, how it ends, its logs, and several processes under one parent."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dispatch_cli.failures import CommandError
+from dispatch_cli.processes import RECYCLE, after
+from dispatch_cli.run import labels_of, queues_of, without_processes
+
+from tests.cli.conftest import Seeds, run, spawn
+
+PATIENCE = 20.0
+STARTED = "worker_started"
+
+
+def until(true: Callable[[], Any], what: str) -> Any:
+    """Waits for a fact, with a deadline."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := true()):
+        assert time.monotonic() < deadline, f"{what} did not happen"
+        time.sleep(0.02)
+    return found
+
+
+class Watched:
+    """A worker in another process whose JSON log is read as it grows."""
+
+    def __init__(self, *argv: str) -> None:
+        self.log = Path("worker.log")
+        with self.log.open("wb") as stream:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "dispatch_cli", "run", "examples_tasks", "--log-format", "json", *argv],
+                stderr=stream,
+            )
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        lines = self.log.read_text().splitlines()
+        found = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        return [event for event in found if event.get("event") == name]
+
+    def wait_for(self, name: str, count: int = 1) -> list[dict[str, Any]]:
+        return until(lambda: len(self.events(name)) >= count and self.events(name), f"{count} × {name}")
+
+
+@pytest.fixture
+def watch(folder: Path) -> Iterator[Callable[..., Watched]]:
+    """Starts workers; none outlives the test."""
+    started: list[Watched] = []
+
+    def start(*argv: str) -> Watched:
+        started.append(Watched(*argv))
+        return started[-1]
+
+    yield start
+    for watched in started:
+        watched.process.kill()
+        watched.process.wait()
+
+
+def test_a_burst_does_what_is_there_and_exits(seeds: Seeds) -> None:
+    ran = run("run", "examples_tasks", "--burst", "--log-format", "text")
+    assert (ran.code, ran.out) == (0, "")
+    assert run("job", "show", seeds.pending, "--json").json["state"] == "completed"
+    assert f"send_email {seeds.pending}" in ran.err
+    assert "nothing left to do: 1 completed, 0 failed" in ran.err
+
+
+def test_the_banner_says_store_queues_for_production_and_what_was_found(folder: Path) -> None:
+    ran = run("run", "examples_tasks", "--burst", "--log-format", "text", "-q", "mailers:2", "-q", "default", "-c", "3")
+    assert "sqlite:///" in ran.err
+    assert "-q mailers:2 -q default" in ran.err
+    assert re.search(r"found +4 jobs in examples_tasks: add, send_email, explode, nightly_report", ran.err)
+    assert "3 jobs" in ran.err
+    assert ran.err.count("this version runs jobs only: 1 workflows and 1 crons found") == 1
+
+
+def test_failed_jobs_fail_a_burst_only_when_asked_to(folder: Path) -> None:
+    run("job", "enqueue", "explode")
+    assert run("run", "examples_tasks", "--burst").code == 0
+    run("job", "enqueue", "explode")
+    assert run("run", "examples_tasks", "--burst", "--fail-on-error").code == 1
+
+
+def test_json_logs_are_a_document_a_line_with_the_job_and_the_traceback(folder: Path) -> None:
+    run("job", "enqueue", "explode")
+    run("job", "enqueue", "add", "x:=1")
+    ran = run("run", "examples_tasks", "--burst", "--log-format", "json")
+    events = {event.get("event"): event for event in map(json.loads, ran.err.splitlines())}
+    assert {STARTED, "job_completed", "job_failed", "job_dlq", "worker_stopped"} <= {*events}
+    assert events["job_completed"]["job_name"] == "add"
+    assert events["job_completed"]["elapsed"] >= 0
+    assert "ValueError" in events["job_failed"]["traceback"]
+    assert events["job_failed"]["level"] == "ERROR"
+    assert events["worker_stopped"]["completed"] == 1
+
+
+def test_text_logs_hold_nothing_that_steers_the_terminal(folder: Path) -> None:
+    run("job", "enqueue", "explode")
+    ran = run("run", "examples_tasks", "--burst", "--log-format", "text")
+    assert "\\x1b[31mgood" in ran.err
+    assert "\x1b" not in ran.err
+    assert "dead letter" in ran.err
+
+
+def test_a_quiet_level_leaves_out_what_went_well(folder: Path) -> None:
+    run("job", "enqueue", "add", "x:=1")
+    ran = run("run", "examples_tasks", "--burst", "--log-format", "json", "--log-level", "error")
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_a_worker_stops_after_so_many_jobs(folder: Path) -> None:
+    for _ in range(3):
+        run("job", "enqueue", "add", "x:=1")
+    ran = run("run", "examples_tasks", "--max-jobs", "1", "-c", "1", "--log-format", "text")
+    assert ran.code == 0
+    assert "did --max-jobs jobs" in ran.err
+    assert run("job", "count", "--json").json["completed"] >= 1
+
+
+def test_only_the_queues_named_are_served(folder: Path) -> None:
+    mail = run("job", "enqueue", "send_email", "to=ada", "-q", "mailers").out.strip()
+    run("job", "enqueue", "add", "x:=1")
+    assert run("run", "examples_tasks", "--burst", "-q", "default").code == 0
+    assert run("job", "show", mail, "--json").json["state"] == "pending"
+
+
+def test_a_target_may_name_an_app_or_a_registry(folder: Path) -> None:
+    (folder / "examples_app.py").write_text(
+        "from dispatch import Dispatch, Registry\n"
+        "registry = Registry()\n"
+        "@registry.job\n"
+        "def hello() -> str: return 'hello'\n"
+        "app = Dispatch('sqlite:///other.db', registry=registry)\n"
+    )
+    assert run("run", "examples_app:registry", "--burst").code == 0
+    assert run("run", "examples_app:app", "--burst").code == 0
+    assert (folder / "other.db").exists()
+    refused = run("run", "examples_app:app", "--burst", "--store", "memory://")
+    assert refused.code == 2
+    assert "leave out --store" in refused.err
+
+
+def test_sigterm_stops_a_worker_gracefully_with_exit_code_0(watch: Callable[..., Watched]) -> None:
+    worker = watch("--name", "one", "--label", "zone=a")
+    (started,) = worker.wait_for(STARTED)
+    assert started["pid"] == worker.process.pid
+    assert run("store", "status", "--json").json["live_workers"] == 1
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.process.wait(PATIENCE) == 0
+    assert worker.events("worker_stopped")[0]["reason"] == "signal"
+    assert run("store", "status", "--json").json["live_workers"] == 0
+
+
+def test_processes_work_side_by_side_and_a_killed_one_is_replaced(watch: Callable[..., Watched]) -> None:
+    parent = watch("-p", "2")
+    pids = {event["pid"] for event in parent.wait_for(STARTED, 2)}
+    assert len(pids) == 2
+    assert parent.process.pid not in pids
+    os.kill(pids.pop(), signal.SIGKILL)
+    parent.wait_for(STARTED, 3)
+    assert "ended with signal SIGKILL; a new one starts" in parent.log.read_text()
+    parent.process.send_signal(signal.SIGINT)
+    assert parent.process.wait(PATIENCE) == 0
+    assert len(parent.events("worker_stopped")) == 2
+
+
+def test_children_stop_when_their_parent_is_killed(watch: Callable[..., Watched]) -> None:
+    parent = watch("-p", "2")
+    parent.wait_for(STARTED, 2)
+    parent.process.kill()
+    parent.process.wait()
+    assert {event["reason"] for event in parent.wait_for("worker_stopped", 2)} == {"signal"}
+
+
+def test_a_child_that_cannot_start_ends_them_all_with_its_exit_code(folder: Path) -> None:
+    process = spawn("run", "no_such_module", "-p", "2")
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 7
+    assert "there is no module 'no_such_module'" in err
+
+
+@pytest.mark.parametrize(
+    ("code", "burst", "follows"),
+    [
+        (0, False, "done"),
+        (0, True, "done"),
+        (RECYCLE, False, "again"),
+        (1, True, "done"),
+        (1, False, "again later"),
+        (2, False, "stop all"),
+        (7, True, "stop all"),
+        (9, False, "stop all"),
+        (6, False, "again later"),
+        (130, False, "done"),
+        (-9, True, "again later"),
+    ],
+)
+def test_what_follows_on_a_child_depends_on_how_it_ended(code: int, burst: bool, follows: str) -> None:
+    assert after(code, burst=burst) == follows
+
+
+def test_queues_may_bring_a_number_of_slots() -> None:
+    assert queues_of(["a", "b:3", "c:d", "e:f:2"]) == {"a": 0, "b": 3, "c:d": 0, "e:f": 2}
+    with pytest.raises(CommandError, match="twice"):
+        queues_of(["a", "a:2"])
+    assert labels_of(["zone=a=b"]) == {"zone": "a=b"}
+
+
+def test_a_child_gets_the_same_command_line_without_the_number_of_processes() -> None:
+    words = ["--store", "x", "run", "t", "-p", "3", "-c", "2", "--processes=4", "-p5", "--processes", "6"]
+    assert without_processes(words) == ["--store", "x", "run", "t", "-c", "2"]
