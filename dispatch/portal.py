@@ -13,6 +13,8 @@ from typing import TypeVar
 from dispatch.errors import SyncInAsync
 
 T = TypeVar("T")
+_PATIENCE = 5.0
+"""Seconds that the interpreter's end waits for a closer."""
 
 
 class Portal:
@@ -21,6 +23,7 @@ class Portal:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         self._closers: list[Callable[[], Awaitable[None]]] = []
 
     @property
@@ -42,20 +45,31 @@ class Portal:
         self._closers.clear()
 
     def close(self) -> None:
-        """Runs the closers and stops the loop."""
-        loop = self._loop
-        if loop is None:
+        """Runs the closers and ends the loop."""
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
             return
-        for closer in self._closers:
-            run_on(loop, closer).result(timeout=5)
-        self._closers.clear()
-        loop.call_soon_threadsafe(loop.stop)
-        self._loop = None
+        try:
+            for closer in self._closers:
+                run_on(loop, closer).result(timeout=_PATIENCE)
+        finally:
+            self._closers.clear()
+            self._loop = self._thread = None
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(_PATIENCE)
 
     def _start(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
-        threading.Thread(target=loop.run_forever, name="dispatch-portal", daemon=True).start()
+        self._thread = threading.Thread(target=_run, args=(loop,), name="dispatch-portal", daemon=True)
+        self._thread.start()
         return loop
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
 
 
 portal = Portal()
