@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import sys
@@ -88,8 +89,9 @@ def _globals(
     """Only its signature matters: typer makes the options out of it."""
 
 
-def global_parameters() -> list[Any]:
+@functools.cache
+def global_parameters() -> tuple[Any, ...]:
     """The global options as parameters, to be added to every command."""
     carrier = typer.Typer(add_completion=False, rich_markup_mode=None)
     carrier.command()(_globals)
-    return list(typer.main.get_command(carrier).params)
+    return tuple(typer.main.get_command(carrier).params)

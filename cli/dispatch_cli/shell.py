@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import re
 import sys
@@ -131,8 +132,13 @@ class LazyGroup(Group):
         noun = cmd_name if cmd_name in self.table else cmd_name.removesuffix("s")
         if noun not in self.table:
             return None
-        module = importlib.import_module(f"dispatch_cli.{self.table[noun][0]}")
-        return typer.main.get_command(module.app)
+        return _command_of(self.table[noun][0])
+
+
+@functools.cache
+def _command_of(module: str) -> Any:
+    """The command of a module of this package; building it takes longer than importing it."""
+    return typer.main.get_command(importlib.import_module(f"dispatch_cli.{module}").app)
 
 
 def noun(summary: str, *, cls: type[Group] = Group, empty_is_fine: bool = False) -> typer.Typer:
