@@ -133,7 +133,7 @@ def _fences(facts: Facts, moves: dict[str, list[Move]]) -> Iterator[str]:
     for answer in facts.answers:
         said = (answer.job, answer.epoch, answer.worker, _act_of(answer.verdict))
         if answer.reply == "stale" and said in acts and (*said[:3], answer.verdict) not in applied:
-            yield f"I4 {answer.verdict} of {answer.job} at epoch {answer.epoch} was refused as stale, and yet it was made"
+            yield f"I4 {answer.verdict} of {answer.job} at epoch {answer.epoch} was refused as stale and yet made"
         if answer.reply == "applied" and said not in acts:
             yield f"I4 {answer.verdict} of {answer.job} at epoch {answer.epoch} was acknowledged and never made"
 

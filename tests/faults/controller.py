@@ -115,7 +115,7 @@ class Controller:
     def _spawn(self, module: str, options: dict[str, object]) -> Process:
         output = self._folder / f"{module}-{len(self.processes)}.log"
         command = [sys.executable, "-m", f"faults.{module}", "--db", str(self.db), "--log", str(self.events)]
-        command += [f"--{name}={value}" for name, value in options.items() if value is not None]
+        command += [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value is not None]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(TESTS), str(ROOT)))}
         with output.open("wb") as file:
             popen = subprocess.Popen(command, stdout=file, stderr=file, env=environment, cwd=self._folder)

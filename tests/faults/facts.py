@@ -102,7 +102,10 @@ def read(events: Sequence[Event]) -> Facts:
             case "broken_off":
                 running[event["by"]].discard((event["job"], event["epoch"]))
             case "answered":
-                facts.answers += [Answer(*answer, worker=event["worker"]) for answer in event["answers"]]
+                facts.answers += [
+                    Answer(job, epoch, verdict, reply, event["worker"])
+                    for job, epoch, verdict, reply in event["answers"]
+                ]
             case "beat":
                 facts.beats.append(event["took"])
                 facts.lost.update((event["worker"], job, epoch) for job, epoch in event["lost"])

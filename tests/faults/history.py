@@ -18,7 +18,8 @@ CREATE TRIGGER fault_moved AFTER UPDATE ON jobs WHEN OLD.state IS NOT NEW.state 
     OLD.crashes, NEW.crashes, NEW.updated_at);
 END;
 CREATE TRIGGER fault_deleted AFTER DELETE ON jobs BEGIN
-  INSERT INTO fault_moves (job, old, new, old_worker, old_epoch, epoch, old_failures, failures, old_crashes, crashes, at)
+  INSERT INTO fault_moves (job, old, new, old_worker, old_epoch, epoch, old_failures, failures, old_crashes, crashes,
+    at)
   VALUES (OLD.id, OLD.state, 'deleted', OLD.worker_id, OLD.epoch, OLD.epoch, OLD.failures, OLD.failures, OLD.crashes,
     OLD.crashes, OLD.updated_at);
 END;
@@ -114,8 +115,8 @@ def dump(db: Path) -> Dump:
         ).fetchall()
         letters = connection.execute("SELECT id, job_id, state, reason, CAST(payload AS TEXT) FROM dlq").fetchall()
         moves = connection.execute(
-            "SELECT job, old, new, old_worker, worker, old_epoch, epoch, old_failures, failures, old_crashes, crashes, at "
-            "FROM fault_moves ORDER BY seq"
+            "SELECT job, old, new, old_worker, worker, old_epoch, epoch, old_failures, failures, old_crashes, crashes, "
+            "at FROM fault_moves ORDER BY seq"
         ).fetchall()
         (integrity,) = connection.execute("PRAGMA integrity_check").fetchone()
     finally:

@@ -25,7 +25,8 @@ class Storm:
     """Seconds that a stop lasts at least; it also lasts until somebody has stolen a job from the stopped worker."""
     most_stops: int = 5
     """How often a stop is tried that must end in a refused outcome, per planned stop."""
-    before_kill: Callable[[], None] | None = None
+    feed: Callable[[], None] = lambda: None
+    """Called before each fault, so that there is work for it to hit."""
     timeout: float = 120.0
 
 
@@ -75,14 +76,13 @@ class Weather:
         return self.storm.kills * (self.zombies + 1) / (self.storm.stops + 1)
 
     def _kill_one(self) -> bool:
-        """Kills the next worker in turn that runs something (or is idle because nothing is left)."""
-        if self.storm.before_kill is not None and not (self._stopped and self._stopped.gate):
-            self.storm.before_kill()
+        """Kills the next worker in turn that runs something."""
+        if not (self._stopped and self._stopped.gate):
+            self.storm.feed()
         for step in range(len(self._workers)):
             place = (self._turn + step) % len(self._workers)
             victim = self._workers[place]
-            busy = victim.open or self.run.unfinished() == 0
-            if victim.worker is None or not busy or (self._stopped and victim is self._stopped.process):
+            if not victim.open or (self._stopped and victim is self._stopped.process):
                 continue
             self.run.kill(victim)
             self._workers[place] = self.run.worker()
@@ -93,8 +93,7 @@ class Weather:
 
     def _stop_one(self) -> None:
         """Stops a worker that runs handlers in threads: those cannot be cancelled, so it will write too late."""
-        if self.storm.before_kill is not None:
-            self.storm.before_kill()
+        self.storm.feed()
         for worker in self._workers:
             if worker.worker is None or not _threads(worker):
                 continue

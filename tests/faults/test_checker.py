@@ -68,7 +68,7 @@ class Forger:
 
 
 def honest() -> Forger:
-    """Worker w1 is killed over `hit` and `poison`, w2 is stopped over `slow` and comes back too late, w3 does the rest."""
+    """Worker w1 is killed over `hit` and `poison`, w2 is stopped over `slow` and is back too late, w3 does the rest."""
     f = Forger()
     f.enqueue("plain", "hit", "slow", "poison")
     f.ready("w1", 11)
@@ -252,7 +252,7 @@ def a_store_that_remembers_nothing(f: Forger) -> None:
         ("I3 the epoch of again went from 5 to 5", an_epoch_that_does_not_grow),
         ("I3 plain was started at epoch 7, which the store never gave to w2", a_start_without_a_claim),
         ("I3 plain was started 2 times at epoch 1", a_claim_started_twice),
-        ("I4 complete of plain at epoch 1 was refused as stale, and yet it was made", a_stale_outcome_that_was_made),
+        ("I4 complete of plain at epoch 1 was refused as stale and yet made", a_stale_outcome_that_was_made),
         (
             "I4 complete of slow at epoch 1 was acknowledged and never made",
             an_acknowledged_outcome_that_was_never_made,

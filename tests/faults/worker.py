@@ -25,7 +25,12 @@ async def main(options: argparse.Namespace) -> None:
     log = EventLog(options.log)
     work.log_to(log)
     store = RecordingStore(open_store(f"sqlite:///{options.db}"), log)
-    config = Config(lease=options.lease, heartbeat_interval=options.heartbeat, grace=options.grace)
+    config = Config(
+        lease=options.lease,
+        heartbeat_interval=options.heartbeat,
+        grace=options.grace,
+        max_crashes=options.max_crashes,
+    )
 
     def ready(worker: WorkerReady) -> None:
         log.add("ready", worker=worker.engine.worker_id)
@@ -47,6 +52,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--lease", type=float, default=2.0)
     parser.add_argument("--heartbeat", type=float, default=0.4)
     parser.add_argument("--grace", type=float, default=25.0)
+    parser.add_argument("--max-crashes", type=int, default=3)
     parser.add_argument("--full", type=Path, help="the disk is full while this file exists")
     return parser.parse_args(arguments)
 
