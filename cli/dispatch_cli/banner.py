@@ -94,7 +94,7 @@ def farewell(report: RunReport, *, as_json: bool) -> None:
 
 def warn_of_undelivered(registry: Registry) -> None:
     """One line about definitions that this version finds but does not run."""
-    found = [f"{len(registry.workflows)} workflows"] if registry.workflows else []
-    found += [f"{len(registry.crons)} crons"] if registry.crons else []
+    counts = {"workflow": len(registry.workflows), "cron": len(registry.crons)}
+    found = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items() if count]
     if found:
         _LOG.warning("this version runs jobs only: %s found and left alone", " and ".join(found))

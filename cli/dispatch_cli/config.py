@@ -65,7 +65,10 @@ def init(
     if dry_run:
         if path.exists():
             raise CommandError(f"{path} exists and would be left alone: remove it first, or name another file")
-        session.out.write(example_toml())
+        if session.out.format == "table":
+            session.out.write(example_toml())
+        else:
+            session.out.record({"path": str(path), "text": example_toml()}, fields=())
         session.tell(f"nothing was written; this would be {path}")
         return
     written = write_example(path)

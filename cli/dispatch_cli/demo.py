@@ -43,6 +43,7 @@ def app(
     of its work. Everything happens in a temporary folder, on an embedded SQLite store.
     """
     session = session_of(ctx)
+    session.out.must_not_be_ids()
     logging.getLogger("dispatch").addHandler(logging.NullHandler())
     logging.getLogger("dispatch").propagate = False
     narrate_on_stderr = session.out.format != "table"

@@ -32,6 +32,7 @@ _STATES = {
     "retried": "green",
     "discarded": "dim",
 }
+_NO_IDS, _OTHER_FORMATS = "-o ids: this command's output has no ids", "use -o table, json or jsonl"
 _ID = re.compile(r"[a-z]{3,4}_[0-9a-hjkmnp-tv-z]{26}")
 
 
@@ -88,6 +89,11 @@ class Output:
                 self._fields([(name, value) for name, value in fields if value not in (None, "", [], {})])
                 for title, text in blocks:
                     self.write(f"\n{self._bold(title)}\n{_indented(safe(text))}\n")
+
+    def must_not_be_ids(self) -> None:
+        """Refuses `-o ids` before a command does what has no ids to show."""
+        if self.format == "ids":
+            raise CommandError(_NO_IDS, hint=_OTHER_FORMATS)
 
     def json(self, document: Any) -> None:
         """One JSON document, indented for a person."""
@@ -202,7 +208,7 @@ def _identity(document: Document) -> str:
     for key in ("id", "name"):
         if key in document:
             return str(document[key])
-    raise CommandError("-o ids: this command's output has no ids", hint="use -o table, json or jsonl")
+    raise CommandError(_NO_IDS, hint=_OTHER_FORMATS)
 
 
 def _indented(text: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -71,6 +72,7 @@ def app(
 ) -> None:
     """Start a worker for the jobs of a module; it works until it is told to stop (Ctrl-C, SIGTERM)."""
     session = session_of(ctx)
+    session.out.must_not_be_ids()
     if fail_on_error and not burst:
         raise CommandError("--fail-on-error looks at the jobs of a --burst: add --burst")
     chosen = targets or ([session.config.app] if session.config.app else [])
@@ -120,7 +122,8 @@ def _work(
     found = discover(*targets)
     app = _app_of(session, found.objects)
     app.plugins.register(logs.events_for(level))
-    banner.warn_of_undelivered(app.registry)
+    if member == 1:
+        banner.warn_of_undelivered(app.registry)
 
     def ready(worker: WorkerReady) -> None:
         info = worker.engine.info
@@ -144,6 +147,8 @@ def _work(
 
     report = _run(work())
     banner.farewell(report, as_json=as_json)
+    if session.out.format != "table":
+        session.out.record(asdict(report), fields=())
     return report
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -76,23 +76,31 @@ class Session:
         async with Dispatch(config=self.config, registry=chosen, plugins=list(plugins)) as app:
             yield app
 
-    def open_when_needed(self) -> None:
-        """Makes code that enqueues without an open app do so on this session's store."""
-        from dispatch.current import AppPort, install_opener
+    @contextmanager
+    def implicit_app(self) -> Iterator[None]:
+        """Inside, code that enqueues without an open app does so on this session's store."""
+        from dispatch import Dispatch, current
         from dispatch.errors import NoOpenApp
-        from dispatch.portal import portal
+        from dispatch.portal import portal, run_sync
 
-        async def opener() -> AppPort:
-            from dispatch import Dispatch
+        opened: list[Dispatch] = []
 
+        async def opener() -> Dispatch:
             if not self.config.auto_open:
                 raise NoOpenApp("the job enqueues, but no app is open and auto_open is false")
             app = Dispatch(config=self.config)
             await app.connect()
-            portal.at_exit(app.close)
+            opened.append(app)
             return app
 
-        install_opener(opener)
+        before = current._opener
+        current.install_opener(opener)
+        try:
+            yield
+        finally:
+            current._opener = before
+            for app in opened:
+                run_sync(portal.loop, app.close)
 
     @asynccontextmanager
     async def bare_store(self, *, migrate: str = "never") -> AsyncIterator[Store]:

@@ -57,7 +57,11 @@ def migrate(
 
     names = asyncio.run(act())
     if sql:
-        session.out.write("".join(_statements(session, name) for name in names))
+        statements = "".join(_statements(session, name) for name in names)
+        if session.out.format == "table":
+            session.out.write(statements)
+        else:
+            session.out.record({"store": session.store_url, "pending": list(names), "sql": statements}, fields=())
         if not names:
             session.tell("nothing is pending")
         return

@@ -47,6 +47,11 @@ def explode() -> None:
     raise ValueError("no \\x1b[31mgood")
 
 
+@job
+async def order(x: int) -> str:
+    return (await add.enqueue(x)).id
+
+
 @cron("0 3 * * *", name="nightly", timezone="Europe/Berlin")
 @job
 async def nightly_report() -> None: ...

@@ -104,6 +104,16 @@ def test_calling_runs_the_function_here_and_queues_nothing(seeds: Seeds) -> None
     assert run("job", "count", "--json").json == before
 
 
+def test_what_a_called_job_enqueues_goes_to_the_store_of_the_command(seeds: Seeds, folder: Path) -> None:
+    url = f"sqlite:///{folder}/other.db"
+    job_id = run("job", "call", "order", "x:=40", "--app", "examples_tasks", "--store", url).json
+    assert run("job", "list", "--store", url, "-o", "ids").lines == [job_id]
+    (folder / "dispatch.toml").write_text("auto_open = false\n")
+    refused = run("job", "call", "order", "x:=40", "--app", "examples_tasks")
+    assert refused.code == 1
+    assert "auto_open is false" in refused.err
+
+
 def test_the_module_may_be_configured(seeds: Seeds, folder: Path) -> None:
     (folder / "dispatch.toml").write_text('app = "examples_tasks"\n')
     assert run("job", "call", "add", "x:=1").json == 3

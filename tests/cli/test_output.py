@@ -72,7 +72,10 @@ def on_a_terminal(*argv: str, columns: int = 80, **env: str) -> str:
         ("dlq purge --dry-run", schemas.PURGED),
         ("store status", schemas.STATUS),
         ("store migrate --dry-run", schemas.MIGRATED),
+        ("store migrate --sql", schemas.exactly(store=schemas.TEXT, pending={"type": "array"}, sql=schemas.TEXT)),
         ("config show --origin", schemas.CONFIG),
+        ("config init --dry-run", schemas.exactly(path=schemas.TEXT, text=schemas.TEXT)),
+        ("config init", schemas.exactly(path=schemas.TEXT)),
         ("inspect examples_tasks", schemas.INSPECTED),
     ],
 )

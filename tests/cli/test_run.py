@@ -80,9 +80,9 @@ def test_the_banner_says_store_queues_for_production_and_what_was_found(folder: 
     ran = run("run", "examples_tasks", "--burst", "--log-format", "text", "-q", "mailers:2", "-q", "default", "-c", "3")
     assert "sqlite:///" in ran.err
     assert "-q mailers:2 -q default" in ran.err
-    assert re.search(r"found +4 jobs in examples_tasks: add, send_email, explode, nightly_report", ran.err)
+    assert re.search(r"found +5 jobs in examples_tasks: add, send_email, explode, order, nightly_report", ran.err)
     assert "3 jobs" in ran.err
-    assert ran.err.count("this version runs jobs only: 1 workflows and 1 crons found") == 1
+    assert ran.err.count("this version runs jobs only: 1 workflow and 1 cron found") == 1
 
 
 def test_failed_jobs_fail_a_burst_only_when_asked_to(folder: Path) -> None:
@@ -111,6 +111,12 @@ def test_text_logs_hold_nothing_that_steers_the_terminal(folder: Path) -> None:
     assert "\\x1b[31mgood" in ran.err
     assert "\x1b" not in ran.err
     assert "dead letter" in ran.err
+
+
+def test_with_json_the_report_is_a_document_on_stdout(seeds: Seeds) -> None:
+    report = run("run", "examples_tasks", "--burst", "--json").json
+    assert (report["completed"], report["failed"], report["reason"]) == (1, 0, "burst")
+    assert run("run", "examples_tasks", "--burst", "-o", "ids").code == 2
 
 
 def test_a_quiet_level_leaves_out_what_went_well(folder: Path) -> None:

@@ -68,6 +68,8 @@ def enqueue(
     from dispatch.jobs.options import EnqueueOptions
 
     session = session_of(ctx)
+    if wait:
+        session.out.must_not_be_ids()
     if in_ is not None and at is not None:
         raise CommandError("--in and --at both say when: keep one of them")
     if timeout is not None and not wait:
@@ -176,6 +178,7 @@ def call(
     from dispatch.registry import default_registry
 
     session = session_of(ctx)
+    session.out.must_not_be_ids()
     chosen = target or session.config.app
     if chosen is None:
         raise CommandError(
@@ -183,7 +186,6 @@ def call(
         )
     arguments = call_arguments(pairs or (), args)
     discover(chosen)
-    session.open_when_needed()
     definition = default_registry.jobs.get(name)
     if definition is None:
         near = difflib.get_close_matches(name, default_registry.jobs, 1)
@@ -197,9 +199,10 @@ def call(
         return
     positional, keywords = definition.signature.spread(document)
     try:
-        value = definition.function(*positional, **keywords)
-        if inspect.isawaitable(value):
-            value = asyncio.run(_awaited(value))
+        with session.implicit_app():
+            value = definition.function(*positional, **keywords)
+            if inspect.isawaitable(value):
+                value = asyncio.run(_awaited(value))
     except Exception as error:
         raise CommandError(
             f"{name} raised {type(error).__name__}: {error}",
@@ -207,8 +210,7 @@ def call(
             exit_code=1,
             hint="DISPATCH_TRACEBACK=1 shows where",
         ) from error
-    result = json.loads(definition.signature.dump_result(value))
-    session.out.write(json.dumps(result, ensure_ascii=False, indent=2 if session.out.fancy else None) + "\n")
+    session.out.json(json.loads(definition.signature.dump_result(value)))
 
 
 async def _awaited(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,6 +32,7 @@ def result(ctx: typer.Context, id_: OneID, wait: Wait = False, timeout: Timeout 
     from dispatch.ids import JobID
 
     session = session_of(ctx)
+    session.out.must_not_be_ids()
     job_id = one_id(JobID, id_)
     limit = duration("--timeout", timeout)
 
@@ -55,4 +55,4 @@ def print_result(session: Session, job: Job) -> None:
             exit_code=TIMED_OUT,
             hint=f"--wait or --timeout 10s wait for it; `dispatch job explain {job.id}` says why it does not run",
         )
-    session.out.write(json.dumps(outcome_of(job), ensure_ascii=False, indent=2 if session.out.fancy else None) + "\n")
+    session.out.json(outcome_of(job))
