@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -66,12 +67,14 @@ def observe(error: BaseException, definition: JobDefinition[..., object] | None,
     match error:
         case RemoteFailure():
             return error.raised
-        case Snooze():
-            return Raised(failure_of(error, limit=0), Wish.SNOOZE, delay=_delay(error.delay))
-        case Retry(delay=None):
+        case Snooze() | Retry() if error.delay is not None:
+            wish = Wish.SNOOZE if isinstance(error, Snooze) else Wish.RETRY
+            try:
+                return Raised(failure_of(error, limit=limit), wish, delay=_finite(seconds(error.delay)))
+            except (ValueError, TypeError) as wrong:
+                return Raised(Failure(type(error).__qualname__, f"{_text(error)} (its delay cannot be used: {wrong})"))
+        case Snooze() | Retry():
             return Raised(failure_of(error, limit=limit))
-        case Retry():
-            return Raised(failure_of(error, limit=limit), Wish.RETRY, delay=_delay(error.delay or 0.0))
         case Fail():
             return Raised(failure_of(error, limit=limit), Wish.FAIL, dead_letter=error.dead_letter)
     failure = failure_of(error, limit=limit)
@@ -103,9 +106,14 @@ def decide(
     if raised.wish is Wish.RETRY:
         delay = raised.delay
     else:
-        chosen = backoffs.from_json(job.backoff) if job.backoff else (settings.backoff if settings else None)
-        delay = (chosen or policy.backoff).delay(job.failures + 1, rng).total_seconds()
-    return Transition(job.id, job.epoch, Verdict.RETRY, delay=max(delay, 0.0), failure=raised.failure)
+        try:
+            chosen = backoffs.from_json(job.backoff) if job.backoff else (settings.backoff if settings else None)
+            delay = _finite((chosen or policy.backoff).delay(job.failures + 1, rng).total_seconds())
+        except Exception as error:  # a strategy is the user's code: its mistake must not lose the outcome
+            delay = backoffs.default_strategy().delay(job.failures + 1, rng).total_seconds()
+            message = f"{raised.failure.message} (its backoff failed, so the default was taken: {error!r})"
+            raised = replace(raised, failure=replace(raised.failure, message=message))
+    return Transition(job.id, job.epoch, Verdict.RETRY, delay=delay, failure=raised.failure)
 
 
 def returned(job: Job, definition: JobDefinition[..., object], value: object, *, limit: int) -> Transition:
@@ -148,13 +156,26 @@ def invalid_payload(job: Job, error: InvalidArguments) -> Transition:
 
 def failure_of(error: BaseException, *, limit: int) -> Failure:
     """Type, message and traceback of an exception, the traceback cut to its last `limit` bytes."""
-    message = str(error)[:4096]
+    message = _text(error)
     if not limit:
         return Failure(type(error).__qualname__, message)
-    text = "".join(traceback.format_exception(type(error), error, _users_part(error.__traceback__)))
-    if len(text) > limit:
-        text = "… (cut)\n" + text[-limit:]
+    text = _storable("".join(traceback.format_exception(type(error), error, _users_part(error.__traceback__))))
+    data = text.encode()
+    if len(data) > limit:
+        text = "… (cut)\n" + data[-limit:].decode(errors="ignore")
     return Failure(type(error).__qualname__, message, text)
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return _storable(str(error)[:4096])
+    except Exception as broken:
+        return f"(its text cannot be had: {type(broken).__qualname__})"
+
+
+def _storable(text: str) -> str:
+    """Text that UTF-8 and every database can hold: half surrogate pairs and NUL are written out."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _users_part(trace: TracebackType | None) -> TracebackType | None:
@@ -173,11 +194,10 @@ def first(chosen: T | None, *others: T | None) -> T:
     raise ValueError("every value is None")
 
 
-def _delay(value: object) -> float:
-    try:
-        return max(seconds(value), 0.0)  # type: ignore[arg-type]
-    except (ValueError, TypeError):
-        return 0.0
+def _finite(delay: float) -> float:
+    if not math.isfinite(delay):
+        raise ValueError(f"{delay} seconds is no pause")
+    return max(delay, 0.0)
 
 
 def _fail(job: Job, failure: Failure, reason: str, *, dead_letter: bool) -> Transition:
