@@ -31,6 +31,8 @@ _STATES = {
     "replayed": "green",
     "retried": "green",
     "discarded": "dim",
+    "ok": "green",
+    "CLOSED": "red",
 }
 _NO_IDS, _OTHER_FORMATS = "-o ids: this command's output has no ids", "use -o table, json or jsonl"
 _ID = re.compile(r"[a-z]{3,4}_[0-9a-hjkmnp-tv-z]{26}")

@@ -128,5 +128,5 @@ def _draw(session: Session, document: dict[str, Any]) -> None:
     session.out.record(document, fields=[(key, document[key]) for key in ("job_id", "state", "summary")])
     if document["gates"]:
         session.out.write("\n")
-        marks = [{**gate, "open": "open" if gate["open"] else "CLOSED"} for gate in document["gates"]]
+        marks = [{**gate, "open": "ok" if gate["open"] else "CLOSED"} for gate in document["gates"]]
         session.out.rows(marks, (Column("gate", "name"), Column("", "open"), Column("why", "text")))
