@@ -218,7 +218,7 @@ class Engine:
             async with asyncio.timeout(self.settings.call_timeout):
                 await call
         except (StoreError, TimeoutError) as error:
-            self._logger.warning("could not %s: %s", what, error or "the store took too long")
+            self._logger.warning("could not %s: %s", what, str(error) or "the store took too long")
 
     # -- beats ---------------------------------------------------------------------------------------------------
 
@@ -252,7 +252,9 @@ class Engine:
             async with asyncio.timeout(self.settings.call_timeout):
                 replies = await self._store.jobs.release(self.worker_id, orphans)
         except (StoreError, TimeoutError) as error:
-            self._logger.warning("could not give back %d unnamed claims yet: %s", len(orphans), error or "too slow")
+            self._logger.warning(
+                "could not give back %d unnamed claims yet: %s", len(orphans), str(error) or "too slow"
+            )
             return
         freed = sum(reply is Reply.APPLIED for reply in replies)
         if freed:  # the others ended between the beat and its answer

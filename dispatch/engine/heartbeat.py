@@ -163,7 +163,7 @@ class Heartbeat:
                 drain = await self._store.cluster.drain_requested(self._worker.id)
         except (StoreError, TimeoutError) as error:
             self.trouble_at = boot_seconds()
-            self._logger.warning("a beat failed: %s", error or "the store took too long")
+            self._logger.warning("a beat failed: %s", str(error) or "the store took too long")
             return False
         except Exception:
             self.trouble_at = boot_seconds()

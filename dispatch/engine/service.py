@@ -75,7 +75,9 @@ class Service:
                         pause = await self.run_once()
                 except (StoreError, TimeoutError) as error:
                     failures += 1
-                    self._logger.warning("%s: %s (try %d)", self.name, error or "the store took too long", failures)
+                    self._logger.warning(
+                        "%s: %s (try %d)", self.name, str(error) or "the store took too long", failures
+                    )
                     pause = self._backoff(failures)
                 except Exception:
                     failures += 1
