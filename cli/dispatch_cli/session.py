@@ -73,6 +73,8 @@ class Session:
         from dispatch.registry import Registry
 
         chosen = Registry() if registry is None else registry
+        if self.config.plugins and "" not in sys.path:
+            sys.path.insert(0, "")  # as `python -m` does, so that a project's own plugins are found
         async with Dispatch(config=self.config, registry=chosen, plugins=list(plugins)) as app:
             yield app
 

@@ -150,7 +150,8 @@ class Dispatch:
         await self.connect()
         current.app_opened(self)
         try:
-            for queue in (*self.config.queue_configs(), *self._queue_config):
+            configured = self.config.queue_configs() if self.registry.jobs else ()  # not for a look from outside
+            for queue in (*configured, *self._queue_config):
                 await self.store.queues.configure(queue)
             await self.announce()
         except BaseException:
@@ -273,6 +274,7 @@ class Dispatch:
         *,
         queues: Mapping[str, int] | None = None,
         concurrency: int | None = None,
+        max_jobs: int | None = None,
         name: str = "",
         labels: Mapping[str, str] | None = None,
         targets: Sequence[str] = (),
@@ -287,6 +289,7 @@ class Dispatch:
             self.config,
             queues=dict(queues) if queues else dict.fromkeys(self.served_queues(), 0),
             concurrency=concurrency or self._concurrency,
+            max_jobs=max_jobs,
             backoff=self._backoff,
             name=name,
             labels=labels or {},

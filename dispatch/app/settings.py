@@ -16,6 +16,7 @@ def engine_settings(
     *,
     queues: Mapping[str, int],
     concurrency: int | None,
+    max_jobs: int | None,
     backoff: Strategy | None,
     name: str,
     labels: Mapping[str, str],
@@ -25,6 +26,7 @@ def engine_settings(
     return Settings(
         queues=queues,
         concurrency=concurrency or config.concurrency,
+        max_jobs=max_jobs,
         poll_interval=_s(config.poll_interval),
         heartbeat_interval=_s(config.heartbeat_interval),
         lease=_s(config.lease),

@@ -77,6 +77,7 @@ async def run_worker(
     engine = app.build_engine(
         queues=chosen.queues,
         concurrency=chosen.concurrency,
+        max_jobs=chosen.max_jobs,
         name=chosen.name or "",
         labels=chosen.labels,
         targets=chosen.targets,

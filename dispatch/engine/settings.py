@@ -15,6 +15,8 @@ class Settings:
     queues: Mapping[str, int] = field(default_factory=lambda: {"default": 0})
     """Queue → slots it may use at most (0: as many as there are)."""
     concurrency: int = 10
+    max_jobs: int | None = None
+    """Claim no more once this many jobs have ended here or are held."""
     poll_interval: float = 1.0
     heartbeat_interval: float = 5.0
     lease: float = 30.0

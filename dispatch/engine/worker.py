@@ -111,13 +111,13 @@ class Worker(Service):
 
     async def run_once(self) -> float | None:
         """Claims as many jobs as there are free slots and starts them; answers how long to wait for the next round."""
-        room = self._settings.concurrency - self.executing
+        room = self._room()
         if self.hold or room <= 0 or self.alone or self._out_of_touch():
             self._hungry = room <= 0
             return None
         if self._hungry and room < self._settings.concurrency // 8:
             await asyncio.sleep(_LINGER)  # under load: let more slots come free and take them together
-            room = self._settings.concurrency - self.executing
+            room = self._room()
         queues = self._rooms(room)
         if not queues:
             self._hungry = True
@@ -152,6 +152,12 @@ class Worker(Service):
     def held_pairs(self) -> list[tuple[JobID, int]]:
         """(job, epoch) of every claim held; called from the heartbeat's thread."""
         return [(running.job.id, running.job.epoch) for running in list(self.held.values())]
+
+    def _room(self) -> int:
+        """How many jobs it may claim now."""
+        room = self._settings.concurrency - self.executing
+        most = self._settings.max_jobs
+        return room if most is None else min(room, most - self._report.tally.ended - len(self.held))
 
     @property
     def names(self) -> Collection[str]:
@@ -286,7 +292,7 @@ class Worker(Service):
         if self.held.get(running.job.id) is running:
             del self.held[running.job.id]
         self._progress.pop(running.job.id, None)
-        if not self.held:
+        if not self.held or self._settings.max_jobs is not None:
             self.nudge()
 
     def _note_progress(self, job: Job, fraction: float, note: str | None) -> None:

@@ -45,7 +45,7 @@ def store_error(error: BaseException, path: str) -> StoreError | None:
         )
     if code == "SQLITE_FULL":
         return StoreFull(
-            f"{path}: no room left ({error}); nothing was written. Free space on its disk, or prune old jobs"
+            f"{path}: no room left ({error}); nothing was written. Free space on its disk"
         )
     if code in _CORRUPT:
         return StoreCorrupt(
