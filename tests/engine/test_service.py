@@ -10,6 +10,7 @@ import pytest
 
 from dispatch.engine.service import Service
 from dispatch.errors import StoreBusy
+
 from .facts import eventually
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from dispatch.engine.threads import ThreadPool
 from dispatch.scope import capture, use_scope
+
 from .facts import eventually
 
 
