@@ -46,10 +46,16 @@ _WAYS = (
 )
 
 
-def install_opener(opener: Callable[[], Awaitable[AppPort]]) -> None:
-    """Tells how the implicit app is opened (done once, by `import dispatch`)."""
+def install_opener(opener: Callable[[], Awaitable[AppPort]] | None) -> Callable[[], Awaitable[AppPort]] | None:
+    """Tells how the implicit app is opened (`import dispatch` does; tests say otherwise); answers the way until now."""
     global _opener
-    _opener = opener
+    before, _opener = _opener, opener
+    return before
+
+
+def implicit_app() -> AppPort | None:
+    """The implicit app while it is open."""
+    return _implicit
 
 
 def app_opened(app: AppPort) -> None:

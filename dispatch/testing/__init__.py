@@ -1,1 +1,45 @@
-"""Tools for testing with Dispatch; nothing here is imported until it is asked for by its own name."""
+"""Tools for testing with Dispatch; each is imported when it is first used.
+
+    from dispatch import testing
+
+    async with testing.app(registry) as app:
+        await send_email.enqueue(email)
+        await app.run_until_idle()
+
+`testing.app` is `MemoryApp`. The store suite for third parties is `dispatch.testing.conformance`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dispatch.testing.enqueued import EnqueuedCall
+    from dispatch.testing.memory_app import MemoryApp
+    from dispatch.testing.memory_app import MemoryApp as app
+    from dispatch.testing.report import WorkDone
+    from dispatch.testing.sync_app import SyncMemoryApp
+
+_HOMES = {
+    "EnqueuedCall": ("dispatch.testing.enqueued", "EnqueuedCall"),
+    "MemoryApp": ("dispatch.testing.memory_app", "MemoryApp"),
+    "SyncMemoryApp": ("dispatch.testing.sync_app", "SyncMemoryApp"),
+    "WorkDone": ("dispatch.testing.report", "WorkDone"),
+    "app": ("dispatch.testing.memory_app", "MemoryApp"),
+}
+
+__all__ = ["EnqueuedCall", "MemoryApp", "SyncMemoryApp", "WorkDone", "app"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    value = getattr(importlib.import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,212 @@
+"""Drives a real worker round by round, without a heartbeat, until nothing is due or running."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from dispatch.clock import ManualClock
+from dispatch.cluster.model import NewWorker
+from dispatch.engine.execution import Execution
+from dispatch.engine.listener import Listener
+from dispatch.engine.process_pool import ProcessPool
+from dispatch.engine.settings import Settings
+from dispatch.engine.sweeper import ProgressWriter
+from dispatch.engine.worker import Stopped, Worker
+from dispatch.jobs.handler import Middleware
+from dispatch.jobs.model import WAITING, Claimed, ListOptions
+from dispatch.plugins import PluginManager
+from dispatch.registry import Registry
+from dispatch.store import Store
+from dispatch.testing.lifespans import Lifespans
+from dispatch.testing.report import WatchedReport, WorkDone
+
+_HOOKS = 10.0
+_UNWIND = 1.0
+_inside: ContextVar[bool] = ContextVar("dispatch_driven", default=False)
+
+
+def driven() -> bool:
+    """Whether this code runs inside a job or a hook that a driver has started."""
+    return _inside.get()
+
+
+class SteppedWorker(Worker):
+    """The worker; it remembers when time alone will bring it another job, and takes up queues as they come into use."""
+
+    next_due: datetime | None = None
+
+    def _until(self, claimed: Claimed) -> float:
+        self.next_due = claimed.next_due
+        return super()._until(claimed)
+
+    def serve(self, queues: Collection[str]) -> None:
+        """Claims from these queues too."""
+        self._queues.extend(queues)
+
+
+class Driver:
+    """A worker of one app: `start` once, `run` as often as you like, `stop` once."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: ManualClock,
+        registry: Registry,
+        plugins: PluginManager,
+        middleware: Sequence[Middleware],
+        settings: Settings,
+        info: NewWorker,
+        every_queue: bool,
+        environment: Mapping[str, str],
+        logger: logging.Logger,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._registry = registry
+        self._plugins = plugins
+        self._served = dict(settings.queues)
+        self._settings = replace(settings, queues=self._served)
+        self._info = info
+        self._every_queue = every_queue
+        self._environment = dict(environment)
+        self._logger = logger
+        self._report = WatchedReport(plugins, logger=logger)
+        self._execution = Execution(middleware=[self._report.watch, *middleware], processes=self._processes)
+        self._pool: ProcessPool | None = None
+        self._lifespans = Lifespans()
+        self._context = contextvars.copy_context()
+        self._context.run(_inside.set, True)
+        self._worker: SteppedWorker | None = None
+        self._listener: Listener | None = None
+
+    async def start(self) -> None:
+        """Enters the lifespans and registers the worker; handlers will run in the context of this call."""
+        resources = await self._lifespans.enter(self._registry.lifespans.values(), context=self._context)
+        await self._store.cluster.register(self._info)
+        common: dict[str, Any] = {"on_death": self._died, "logger": self._logger}
+        self._worker = worker = SteppedWorker(
+            self._store,
+            self._info.id,
+            self._settings,
+            definitions=self._registry.jobs,
+            execution=self._execution,
+            report=self._report,
+            resources=resources,
+            out_of_touch=lambda: False,
+            **common,
+        )
+        timeout = self._settings.call_timeout
+        self._progress = ProgressWriter(self._store, self._info.id, worker, call_timeout=timeout, **common)
+        self._listener = Listener(self._store, self._info.id, worker, call_timeout=timeout, **common)
+        self._context.run(self._listener.start)
+        if self._plugins.has("worker_started"):
+            self._context.run(self._plugins.background, "worker_started", worker=self._info)
+
+    async def run(self, until: datetime, *, raise_errors: bool, limit: int) -> WorkDone:
+        """Runs what is due, then moves the clock from one due moment to the next until `until`, running what is due at
+        each; UsageError after more than `limit` attempts."""
+        assert self._worker is not None
+        run = self._go(self._worker, until, raise_errors=raise_errors, limit=limit)
+        return await asyncio.create_task(run, name="dispatch driver", context=self._context)
+
+    async def stop(self) -> None:
+        """Cancels what still runs and gives it back, leaves the lifespans, retires the worker."""
+        try:
+            if self._worker is not None and self._listener is not None:
+                self._worker.hold = True
+                await self._listener.stop()
+                await self._give_back(self._worker)
+                await self._store.cluster.retire(self._info.id)
+                if self._plugins.has("worker_stopped"):
+                    self._plugins.background("worker_stopped", worker=self._info)
+            if self._pool is not None:
+                await self._pool.close()
+            await self._plugins.drain(_HOOKS)
+        finally:
+            self._execution.close()
+            await self._lifespans.leave()
+
+    async def _go(self, worker: SteppedWorker, until: datetime, *, raise_errors: bool, limit: int) -> WorkDone:
+        before = replace(self._report.tally)
+        self._report.begin()
+        while True:
+            await self._store.cluster.beat(self._info.id, running=len(worker.held))
+            await self._until_idle(worker, limit)
+            if raise_errors:
+                self._report.raise_first()
+            now = self._clock.now()
+            if now >= until:
+                break
+            self._clock.advance(min(worker.next_due or until, until) - now)
+        await self._tell_what_is_left()
+        return WorkDone.since(before, self._report.tally)
+
+    async def _until_idle(self, worker: SteppedWorker, limit: int) -> None:
+        """Claims and waits for ends and wake-ups in turn; hooks count as work, for they may enqueue."""
+        while True:
+            seen = self._store.wakeups.version
+            await worker.run_once()
+            self._report.check(limit)
+            if worker.held or not worker.idle_round:
+                await worker.pause(self._settings.poll_interval)
+                continue
+            await self._progress.run_once()
+            await self._plugins.drain(_HOOKS)
+            more_due = worker.next_due is not None and worker.next_due <= self._clock.now()
+            if self._store.wakeups.version == seen and not more_due and not await self._serve_new_queues(worker):
+                return
+
+    async def _serve_new_queues(self, worker: SteppedWorker) -> bool:
+        """Unless the app was told its queues, every queue that holds jobs is served, whatever it is called."""
+        if not self._every_queue:
+            return False
+        names = (info.config.name for info in await self._store.queues.list())
+        new = [name for name in names if name not in self._served]
+        self._served.update(dict.fromkeys(new, 0))
+        worker.serve(new)
+        return bool(new)
+
+    async def _tell_what_is_left(self) -> None:
+        """A job that the registry lacks waits for ever; that is hard to see from a test that fails for it."""
+        waiting = await self._store.jobs.list(ListOptions(states=tuple(WAITING), limit=100))
+        now, known = self._clock.now(), self._registry.jobs
+        names = sorted({job.name for job in waiting.items if job.run_at <= now and job.name not in known})
+        if names:
+            self._logger.warning(
+                "due jobs were left, since this app's registry does not know them: %s; pass the registry that does",
+                ", ".join(names),
+            )
+
+    async def _give_back(self, worker: SteppedWorker) -> None:
+        """Ends what a cancelled run has left behind; a thread that does not end keeps only itself."""
+        for running in list(worker.held.values()):
+            worker.stop_job(running, Stopped.GRACE)
+        tasks = [running.task for running in worker.held.values() if running.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_UNWIND)
+        await worker.outbox.drained()
+        left = worker.held_pairs()
+        if left:
+            await self._store.jobs.release(self._info.id, left)
+
+    def _processes(self) -> ProcessPool:
+        if self._pool is None:
+            self._pool = ProcessPool(
+                limit=self._settings.concurrency,
+                environment=self._environment,
+                logger=self._logger,
+                traceback_limit=self._settings.policy.traceback_limit,
+            )
+        return self._pool
+
+    def _died(self, error: BaseException) -> None:
+        if not isinstance(error, asyncio.CancelledError):
+            self._logger.critical("a loop of the testing app's worker has died: %r", error)
