@@ -14,7 +14,6 @@ from dispatch.store import Store
 from dispatch.stores.memory import MemoryStore
 
 PATIENT: dict[str, Any] = {
-    "store": "memory://",
     "auto_open": False,
     "poll_interval": 20,
     "heartbeat_interval": 20,
@@ -37,7 +36,7 @@ async def start(registry: Registry) -> AsyncIterator[Start]:
     apps: list[Dispatch] = []
 
     async def begin(*, store: Store | None = None, app: dict[str, Any] | None = None, **config: Any) -> Dispatch:
-        settings = Config(**{**PATIENT, **config})
+        settings = Config(store="memory://", **{**PATIENT, **config})
         opened = Dispatch(store or MemoryStore(), config=settings, **{"registry": registry, **(app or {})})
         apps.append(opened)
         await opened.open()
