@@ -50,9 +50,12 @@ class Report:
         match job.state:
             case JobState.COMPLETED:
                 tally.completed += 1
+                job.result = transition.result
                 if self._plugins.has("job_completed"):
                     self._plugins.background("job_completed", job=job, elapsed=elapsed)
             case JobState.CANCELLED:
+                job.reason = transition.reason if transition.verdict is Verdict.CANCEL else "cancelled"
+                job.error = transition.failure or job.error
                 self.cancelled(job)
             case JobState.FAILED:
                 job.reason = transition.reason
