@@ -21,6 +21,7 @@ from dispatch.jobs.context import current_job
 from dispatch.jobs.handler import Next
 from dispatch.jobs.model import Job, JobState, NewJob
 from dispatch.registry import Registry
+from dispatch.scope import capture, use_scope
 from dispatch.stores.memory import MemoryStore
 
 from .conftest import QUICK, Start
@@ -384,8 +385,6 @@ async def test_what_middleware_raises_is_the_attempt_s_outcome(registry: Registr
 async def test_middleware_sees_the_job_in_its_tenant_and_knows_the_current_job(
     registry: Registry, start: Start
 ) -> None:
-    from dispatch.scope import capture, use_scope
-
     async def looks(job: Job, call_next: Next) -> Any:
         return [capture().tenant, current_job().id == job.id, await call_next(job)]
 
@@ -414,6 +413,7 @@ async def test_a_meter_and_a_tracer_that_were_given_are_used(registry: Registry,
     assert data is not None
     names = {m.name for r in data.resource_metrics for s in r.scope_metrics for m in s.metrics}
     assert any("dispatch" in name for name in names), names
-    assert [span.name for span in spans.get_finished_spans() if "work" in span.name]
+    (span,) = spans.get_finished_spans()
+    assert (span.name, (span.attributes or {})["dispatch.job.name"]) == ("process default", "work")
     meters.shutdown()
     tracers.shutdown()

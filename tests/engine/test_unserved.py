@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dispatch.clock import ManualClock
+from dispatch.clock import boot_seconds
 from dispatch.errors import InvalidArguments
 from dispatch.ids import JobID
 from dispatch.jobs.model import JobState, NewJob
@@ -80,7 +80,7 @@ async def test_with_a_grace_what_nobody_knows_becomes_a_dead_letter(
     assert f"{entry.id} became a dead letter: nobody served it" in caplog.text
 
 
-async def test_every_gate_explains_itself(registry: Registry, start: Start, clock: ManualClock) -> None:
+async def test_every_gate_explains_itself(registry: Registry, start: Start) -> None:
     @registry.job
     async def work() -> None: ...
 
@@ -133,8 +133,6 @@ async def test_a_pause_with_an_end_ends_by_itself(registry: Registry, start: Sta
 
 
 async def test_a_rate_spreads_starts(registry: Registry, start: Start) -> None:
-    from dispatch.clock import boot_seconds
-
     @registry.job(queue="slow")
     async def work() -> None: ...
 
