@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dispatch.clock import Clock, micros
-from dispatch.errors import DispatchError
+from dispatch.errors import DispatchError, StoreTimeout
 from dispatch.store import SchemaStatus
 from dispatch.stores import sqlite_schema
 from dispatch.stores.sql.plan import Do, Each, Plan, Rows, Step
@@ -88,15 +90,26 @@ class SQLiteExecutor:
         self._gate.close()
 
     async def run(
-        self, plan: Callable[[], Plan[T]], *, write: bool = True, durable: bool = True, wake: bool = True
+        self,
+        plan: Callable[[], Plan[T]],
+        *,
+        write: bool = True,
+        durable: bool = True,
+        wake: bool = True,
+        late: bool = True,
     ) -> T:
         with self._told():
             if not self._ready:
                 await self.check_schema()
             if not write:
                 return await self._reader.run(lambda raw: self._read(raw, plan))
+            given_up = threading.Event()
             try:
-                answer = await self._writer.run(lambda raw: self._write(raw, plan, durable))
+                answer = await self._writer.run(lambda raw: self._write(raw, plan, durable, given_up))
+            except asyncio.CancelledError:
+                if not late:
+                    given_up.set()
+                raise
             except _Broken as broken:
                 await self._writer.close()
                 await self._writer.open()
@@ -169,7 +182,9 @@ class SQLiteExecutor:
         finally:
             self._roll_back(raw)
 
-    def _write(self, raw: sqlite3.Connection, plan: Callable[[], Plan[T]], durable: bool) -> T:
+    def _write(
+        self, raw: sqlite3.Connection, plan: Callable[[], Plan[T]], durable: bool, given_up: threading.Event
+    ) -> T:
         def transaction() -> T:
             wanted = self._full if durable or self._full == "NORMAL" else "NORMAL"
             if wanted != self._synchronous:
@@ -177,6 +192,10 @@ class SQLiteExecutor:
                 self._synchronous = wanted
             raw.execute("BEGIN IMMEDIATE")
             try:
+                if given_up.is_set():
+                    raise StoreTimeout(
+                        f"{self.path}: the caller stopped waiting before the write began; nothing was written"
+                    )
                 answer = self._drive(raw, plan())
                 raw.execute("COMMIT")
             except BaseException as error:

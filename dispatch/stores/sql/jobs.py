@@ -71,7 +71,7 @@ class SQLJobs:
             nothing = await self._executor.run(lambda: begin().peek(alone), write=False)
             if nothing is not None:
                 return nothing
-        claimed = await self._executor.run(lambda: begin().run(alone), durable=False, wake=False)
+        claimed = await self._executor.run(lambda: begin().run(alone), durable=False, wake=False, late=False)
         self._flowing = bool(claimed.jobs)
         return claimed
 
@@ -98,7 +98,10 @@ class SQLJobs:
 
         if limit <= 0 or not await self._executor.run(look, write=False):
             return []
-        return await self._executor.run(lambda: leases.steal(limit, max_crashes, delays, self._executor.now()))
+        # right after an outage, a steal from before it would take what its owners are about to renew
+        return await self._executor.run(
+            lambda: leases.steal(limit, max_crashes, delays, self._executor.now()), late=False
+        )
 
     async def quarantined(self, *, queues: Collection[str], names: Collection[str], due_for: float) -> bool:
         def plan() -> Plan[bool]:

@@ -46,12 +46,19 @@ class Executor(Protocol):
     """Drives plans against one database."""
 
     async def run(
-        self, plan: Callable[[], Plan[T]], *, write: bool = True, durable: bool = True, wake: bool = True
+        self,
+        plan: Callable[[], Plan[T]],
+        *,
+        write: bool = True,
+        durable: bool = True,
+        wake: bool = True,
+        late: bool = True,
     ) -> T:
         """Runs the whole plan as one transaction (`write`) or on one snapshot, and answers what it returns.
 
         The plan may be started again from its beginning when the database asks for a retry.
         durable=False: the commit need not wait for the disk. wake=False: nobody waits for what this write does.
+        late=False: not made once the caller has stopped waiting for it (cancelled, timed out) before it began.
         """
         ...
 
