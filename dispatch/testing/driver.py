@@ -16,6 +16,7 @@ from dispatch.cluster.model import NewWorker
 from dispatch.engine.execution import Execution
 from dispatch.engine.listener import Listener
 from dispatch.engine.process_pool import ProcessPool
+from dispatch.engine.service import Service
 from dispatch.engine.settings import Settings
 from dispatch.engine.sweeper import ProgressWriter
 from dispatch.engine.worker import Stopped, Worker
@@ -85,7 +86,7 @@ class Driver:
         self._context = contextvars.copy_context()
         self._context.run(_inside.set, True)
         self._worker: SteppedWorker | None = None
-        self._listener: Listener | None = None
+        self._services: list[Service] = []
 
     async def start(self) -> None:
         """Enters the lifespans and registers the worker; handlers will run in the context of this call."""
@@ -104,9 +105,12 @@ class Driver:
             **common,
         )
         timeout = self._settings.call_timeout
-        self._progress = ProgressWriter(self._store, self._info.id, worker, call_timeout=timeout, **common)
-        self._listener = Listener(self._store, self._info.id, worker, call_timeout=timeout, **common)
-        self._context.run(self._listener.start)
+        self._services = [
+            Listener(self._store, self._info.id, worker, call_timeout=timeout, **common),
+            ProgressWriter(self._store, self._info.id, worker, call_timeout=timeout, **common),
+        ]
+        for service in self._services:
+            self._context.run(service.start)
         if self._plugins.has("worker_started"):
             self._context.run(self._plugins.background, "worker_started", worker=self._info)
 
@@ -120,9 +124,10 @@ class Driver:
     async def stop(self) -> None:
         """Cancels what still runs and gives it back, leaves the lifespans, retires the worker."""
         try:
-            if self._worker is not None and self._listener is not None:
+            if self._worker is not None:
                 self._worker.hold = True
-                await self._listener.stop()
+                for service in self._services:
+                    await service.stop()
                 await self._give_back(self._worker)
                 await self._store.cluster.retire(self._info.id)
                 if self._plugins.has("worker_stopped"):
@@ -158,7 +163,6 @@ class Driver:
             if worker.held or not worker.idle_round:
                 await worker.pause(self._settings.poll_interval)
                 continue
-            await self._progress.run_once()
             await self._plugins.drain(_HOOKS)
             more_due = worker.next_due is not None and worker.next_due <= self._clock.now()
             if self._store.wakeups.version == seen and not more_due and not await self._serve_new_queues(worker):
