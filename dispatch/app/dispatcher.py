@@ -82,6 +82,8 @@ class Dispatch:
     ) -> None:
         if store is None:
             raise NoStore('Dispatch(None) names no store: pass "sqlite:///dispatch.db", "memory://" or a Store')
+        if concurrency is not None and concurrency < 1:
+            raise ConfigError(f"concurrency is {concurrency}; a worker runs at least 1 job at once")
         self.config = config or load().config
         self.registry = registry if registry is not None else default_registry
         self._url: str | None = None
@@ -150,9 +152,7 @@ class Dispatch:
         await self.connect()
         current.app_opened(self)
         try:
-            configured = self.config.queue_configs() if self.registry.jobs else ()  # not for a look from outside
-            for queue in (*configured, *self._queue_config):
-                await self.store.queues.configure(queue)
+            await self._store_limits()
             await self.announce()
         except BaseException:
             await self.close()
@@ -162,10 +162,10 @@ class Dispatch:
     async def connect(self) -> None:
         """Opens the store and the plugins without becoming the process's open app; `open` is this and more."""
         if not self._plugins_loaded:
-            self._plugins_loaded = True
             self._load_plugins()
-            for answer in await self.plugins.collect("register_middleware"):
-                self._plugin_middleware.extend(answer)
+            answers = await self.plugins.collect("register_middleware")
+            self._plugin_middleware = [member for answer in answers for member in answer]
+            self._plugins_loaded = True
         await self.store.open()
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
@@ -265,6 +265,7 @@ class Dispatch:
         from dispatch.engine.run import RunOptions, run_worker
 
         discover(*targets)
+        await self._store_limits()
         await self.announce()
         chosen = options or RunOptions()
         return await run_worker(self, chosen if chosen.targets else replace(chosen, targets=targets))
@@ -328,6 +329,11 @@ class Dispatch:
         if self._url is None or self._url.startswith("memory:"):
             return {"DISPATCH_AUTO_OPEN": "false"}
         return {"DISPATCH_STORE": self._url}
+
+    async def _store_limits(self) -> None:
+        configured = self.config.queue_configs() if self.registry.jobs else ()  # not for a look from outside
+        for queue in (*configured, *self._queue_config):
+            await self.store.queues.configure(queue)
 
     def _load_plugins(self) -> None:
         self.plugins.load_entry_points()
