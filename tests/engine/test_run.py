@@ -213,10 +213,12 @@ async def test_app_run_imports_its_targets_and_serves_them(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     try:
-        async with Dispatch(MemoryStore(), config=Config(**PATIENT)) as app:
+        config = Config(**PATIENT, queue={"rt": {"max_concurrency": 3}})
+        async with Dispatch(MemoryStore(), config=config) as app:
             running = app.run("run_target_x", options=BURST)
             assert (await bounded(running)).reason == "burst"
             assert (await app.store.cluster.definition("target_x")) is not None
+            assert (await app.queues.get("rt")).config.max_concurrency == 3
     finally:
         default_registry.jobs.clear()
         default_registry.jobs.update(jobs)
