@@ -105,6 +105,7 @@ async def test_a_handler_means_the_app_whose_worker_runs_it(registry: Registry) 
             assert (await app.jobs.wait(job_id, timeout=5)).state is JobState.COMPLETED
 
 
+@pytest.mark.dispatch_store
 async def test_without_an_app_the_ways_out_are_told(note: AsyncJobDefinition[[str], str]) -> None:
     with pytest.raises(NoOpenApp, match=r"auto_open is false: open one with `async with Dispatch"):
         await note.enqueue("x")
