@@ -109,6 +109,8 @@ def read(events: Sequence[Event]) -> Facts:
             case "beat":
                 facts.beats.append(event["took"])
                 facts.lost.update((event["worker"], job, epoch) for job, epoch in event["lost"])
+            case "beat_failed":
+                facts.beats.append(event["took"])
             case "kill" | "stop" | "term" | "suicide" | "outage" as kind:
                 pid = event.get("pid")
                 until = _end_of(kind, pid, ordered[number:])
