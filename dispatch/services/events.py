@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from dispatch.calls import non_finite
 from dispatch.entity import Page
 from dispatch.errors import EventNotFound, InvalidArguments, PayloadTooLarge
 from dispatch.events.model import Event, ListOptions
@@ -32,6 +33,9 @@ class EventService:
             data = to_json(payload)
         except PydanticSerializationError as error:
             raise InvalidArguments(f"event {name}: the payload cannot be stored as JSON: {error}") from None
+        where = non_finite(payload)
+        if where is not None:
+            raise InvalidArguments(f"event {name}: {where or 'the payload'} is NaN or infinite, which JSON cannot hold")
         if len(data) > self._largest:
             raise PayloadTooLarge(f"event {name}: the payload takes {len(data):,} bytes, more than {self._largest:,}")
         event = await self._store.events.publish(Event(name=name, payload=data, key=key, scope=capture()))
