@@ -1,0 +1,188 @@
+"""The verbs on dead letters, events, queues and workers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from dispatch.app import Dispatch
+from dispatch.cluster.model import NewWorker, WorkerState
+from dispatch.config import Config
+from dispatch.dlq.model import DLQState, ListOptions
+from dispatch.errors import (
+    AlreadyReplayed,
+    DLQNotFound,
+    DuplicateJob,
+    EventNotFound,
+    InvalidArguments,
+    PayloadTooLarge,
+    WorkerNotFound,
+)
+from dispatch.events.model import ListOptions as EventOptions
+from dispatch.ids import DLQID, EventID, JobID, WorkerID
+from dispatch.jobs.model import Failure, NewJob, Transition, Unique, Verdict
+from dispatch.registry import Registry
+from dispatch.scope import Scope, use_scope
+from dispatch.stores.memory import MemoryStore
+
+CONFIG = Config(store="memory://", auto_open=False, limits={"payload": 1000})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def app(registry: Registry) -> AsyncIterator[Dispatch]:
+    async with Dispatch(MemoryStore(), registry=registry, config=CONFIG) as opened:
+        yield opened
+
+
+async def bury(app: Dispatch, count: int = 1, *, error: str = "ValueError", **facts: Any) -> list[DLQID]:
+    worker = WorkerID.new()
+    jobs = [NewJob(JobID.new(), "work", b'{"odd":  1}', **facts) for _ in range(count)]
+    await app.store.jobs.enqueue(jobs)
+    claimed = await app.store.jobs.claim(worker, queues={"default": count}, names=["work"], limit=count, lease=60)
+    answers = await app.store.jobs.finish(
+        worker,
+        [
+            Transition(j.id, j.epoch, Verdict.FAIL, failure=Failure(error, "m"), dead_letter=True, reason="failed")
+            for j in claimed.jobs
+        ],
+    )
+    return [answer.dead_letter for answer in answers if answer.dead_letter]
+
+
+# dead letters
+
+
+async def test_i12_a_dead_letter_is_replayed_once(app: Dispatch) -> None:
+    (entry_id,) = await bury(app)
+    new_id = await app.dlq.replay(entry_id)
+    job = await app.jobs.get(new_id)
+    entry = await app.dlq.get(entry_id)
+    assert (job.payload, job.replay_of, job.effect_key) == (b'{"odd":  1}', entry_id, entry.effect_key)
+    assert (entry.state, entry.replayed_as) == (DLQState.REPLAYED, new_id)
+    with pytest.raises(AlreadyReplayed, match=f"was replayed before as {new_id}; an entry is replayed once"):
+        await app.dlq.replay(entry_id)
+    with pytest.raises(AlreadyReplayed):
+        await app.dlq.discard(entry_id)
+
+
+async def test_a_live_twin_keeps_the_entry_open(app: Dispatch) -> None:
+    (entry_id,) = await bury(app, unique=Unique("k"))
+    twin = JobID.new()
+    await app.store.jobs.enqueue([NewJob(twin, "work", b"{}", unique=Unique("k"))])
+    with pytest.raises(DuplicateJob, match=f"{twin} is live and holds the same unique key") as caught:
+        await app.dlq.replay(entry_id)
+    assert caught.value.existing == twin
+    assert (await app.dlq.get(entry_id)).state is DLQState.OPEN
+
+
+async def test_a_discarded_entry_is_decided(app: Dispatch) -> None:
+    (entry_id,) = await bury(app)
+    await app.dlq.discard(entry_id)
+    assert await app.dlq.count() == 0
+    assert (await app.dlq.list(ListOptions(states=()))).items[0].state is DLQState.DISCARDED
+    with pytest.raises(AlreadyReplayed, match="was discarded before"):
+        await app.dlq.replay(entry_id)
+    with pytest.raises(AlreadyReplayed, match="was decided before"):
+        await app.dlq.discard(entry_id)
+
+
+async def test_what_does_not_exist_is_said_to(app: Dispatch) -> None:
+    for verb in (app.dlq.get, app.dlq.replay, app.dlq.discard):
+        with pytest.raises(DLQNotFound, match="`dispatch dlq list` shows what there is"):
+            await verb(DLQID.new())
+
+
+async def test_every_entry_is_visited_once_while_they_are_decided(app: Dispatch) -> None:
+    entries = await bury(app, 23)
+    seen = []
+    async for entry in app.dlq.each(ListOptions(limit=5)):
+        seen.append(entry.id)
+        await app.dlq.replay(entry.id)
+    assert sorted(seen) == sorted(entries)
+    assert await app.dlq.count() == 0
+
+
+async def test_entries_are_grouped_counted_and_purged(app: Dispatch) -> None:
+    await bury(app, 3)
+    await bury(app, 1, error="KeyError")
+    groups = await app.dlq.groups()
+    assert [(group.job_name, group.error_type, group.count) for group in groups] == [
+        ("work", "ValueError", 3),
+        ("work", "KeyError", 1),
+    ]
+    assert await app.dlq.count(ListOptions(error_types=["KeyError"])) == 1
+    assert await app.dlq.purge(older_than=3600) == 0
+    assert await app.dlq.purge(limit=3) == 3
+    assert await app.dlq.purge() == 1
+    assert await app.dlq.purge() == 0
+
+
+async def test_another_tenant_sees_no_entry(app: Dispatch) -> None:
+    (entry_id,) = await bury(app, scope=Scope("shop", "t-1"))
+    assert (await app.dlq.get(entry_id, scope=Scope("shop", "t-1"))).id == entry_id
+    for verb in (app.dlq.get, app.dlq.replay, app.dlq.discard):
+        with pytest.raises(DLQNotFound):
+            await verb(entry_id, scope=Scope("shop", "t-2"))
+
+
+# events
+
+
+async def test_an_event_is_kept_with_key_payload_and_tenant(app: Dispatch) -> None:
+    with use_scope("shop", "t-1"):
+        event = await app.events.publish("order.paid", {"total": 5}, key="order-42")
+    found = await app.events.get(event.id)
+    assert (found.name, found.data, found.key, found.scope) == (
+        "order.paid",
+        {"total": 5},
+        "order-42",
+        Scope("shop", "t-1"),
+    )
+    assert found.created_at is not None
+    assert [e.id for e in (await app.events.list(EventOptions(names=["order.paid"]))).items] == [event.id]
+    with pytest.raises(EventNotFound):
+        await app.events.get(EventID.new())
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "kind", "message"),
+    [
+        ("two words", None, InvalidArguments, "'two words' is no event name"),
+        ("x", object(), InvalidArguments, "event x: the payload cannot be stored as JSON"),
+        ("x", [float("nan")], InvalidArguments, "event x: 0 is NaN or infinite"),
+        ("x", "y" * 2000, PayloadTooLarge, "event x: the payload takes 2,002 bytes, more than 1,000"),
+    ],
+)
+async def test_an_event_that_cannot_be_kept_is_refused(
+    app: Dispatch, name: str, payload: Any, kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        await app.events.publish(name, payload)
+    assert (await app.events.list()).items == []
+
+
+# queues and workers
+
+
+async def test_a_pause_says_who_and_why(app: Dispatch) -> None:
+    await app.queues.pause("mails", by="ops", reason="provider is down", duration=60)
+    info = await app.queues.get("mails")
+    assert info.pause is not None
+    assert (info.pause.by, info.pause.reason) == ("ops", "provider is down")
+    assert info.pause.until is not None
+    assert [queue.config.name for queue in await app.queues.list()] == ["mails"]
+    assert (await app.queues.resume("mails"), await app.queues.resume("mails")) == (True, False)
+
+
+async def test_workers_are_listed_and_drained(app: Dispatch) -> None:
+    worker = NewWorker(WorkerID.new(), "host", 1, ("default",), ("work",), 4, 30.0)
+    await app.store.cluster.register(worker)
+    assert [w.id for w in await app.workers.list(live=True)] == [worker.id]
+    await app.workers.drain(worker.id)
+    found = await app.workers.get(worker.id)
+    assert (found.drain_requested, found.state) == (True, WorkerState.ACTIVE)
+    for verb in (app.workers.get, app.workers.drain):
+        with pytest.raises(WorkerNotFound, match="there is no worker wkr_"):
+            await verb(WorkerID.new())
