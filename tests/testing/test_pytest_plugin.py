@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -27,6 +28,11 @@ async def greet(name: str) -> str:
 def session(folder: Path, source: str, *plugins: str, options: tuple[str, ...] = ()) -> str:
     """What pytest prints of these tests, with these plugins and no others, every warning an error."""
     (folder / "test_it.py").write_text(TASKS + textwrap.dedent(source))
+    return run(folder, *plugins, options=options)
+
+
+def run(folder: Path, *plugins: str, options: tuple[str, ...] = ()) -> str:
+    """What pytest prints of the tests in the folder."""
     if ASYNCIO in plugins and not any("fixture_loop_scope" in option for option in options):
         options = (*options, "asyncio_default_fixture_loop_scope=function")
     given = [word for name in (PLUGIN, *plugins) for word in ("-p", name)]
@@ -156,6 +162,18 @@ def test_a_fixture_on_another_loop_than_the_test_is_refused_instead_of_hanging(t
     assert "the test runs on the event loop of its function, dispatch_app on that of its session" in printed
     options = (*options, "asyncio_default_test_loop_scope=session")
     assert "1 passed" in session(tmp_path, source, ASYNCIO, options=options)
+
+
+@pytest.mark.slow
+def test_the_fixtures_of_the_documentation_work(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/testing-your-jobs.md").read_text()
+    for name, body in re.findall(
+        r"^```python\n# (shop/\S+|test_fixtures\.py)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(body)
+    (tmp_path / "conftest.py").touch()
+    assert "2 passed" in run(tmp_path, ASYNCIO, options=("asyncio_mode=auto",))
 
 
 @pytest.mark.slow
