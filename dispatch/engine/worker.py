@@ -28,6 +28,8 @@ from dispatch.store import Store
 
 _LINGER = 0.001
 _SHORTEST_PAUSE = 0.001
+_HELD_PER_SLOT = 2
+"""Claims held for each slot: one that executes, one whose outcome is being written."""
 
 
 class Stopped(StrEnum):
@@ -96,6 +98,8 @@ class Worker(Service):
         self.idle_round = False
         """True once a claim found nothing while nothing was in flight."""
         self._hungry = False
+        self._was_alone = False
+        """True after a quarantined job: the next claim is an ordinary one, so that neither kind starves the other."""
         self._progress: dict[JobID, tuple[int, float, str | None]] = {}
         self.outbox = Outbox(
             store.jobs,
@@ -122,6 +126,7 @@ class Worker(Service):
         if not queues:
             self._hungry = True
             return None
+        alone = not self.held and not self._was_alone
         self.claiming = True
         try:
             async with asyncio.timeout(self._settings.call_timeout):
@@ -131,7 +136,7 @@ class Worker(Service):
                     names=self.names,
                     limit=room,
                     lease=self._settings.lease,
-                    alone=not self.held,
+                    alone=alone,
                 )
         except TimeoutError:
             raise StoreTimeout(
@@ -139,15 +144,17 @@ class Worker(Service):
             ) from None
         finally:
             self.claiming = False
+        after_one_alone, self._was_alone = self._was_alone, False
         for job in claimed.jobs:
             self._start(job)
+            self._was_alone = job.crashes >= QUARANTINE_FROM
         for job in claimed.expired:
             self._report.cancelled(job)
         self._hungry = len(claimed.jobs) >= room
         self.idle_round = not claimed.jobs and not self.held
         if claimed.jobs:
             return None if self._hungry else 0.0 if len(queues) < len(self._queues) else self._until(claimed)
-        return self._until(claimed)
+        return 0.0 if after_one_alone else self._until(claimed)
 
     def held_pairs(self) -> list[tuple[JobID, int]]:
         """(job, epoch) of every claim held; called from the heartbeat's thread."""
@@ -155,7 +162,8 @@ class Worker(Service):
 
     def _room(self) -> int:
         """How many jobs it may claim now."""
-        room = self._settings.concurrency - self.executing
+        most_held = _HELD_PER_SLOT * self._settings.concurrency
+        room = min(self._settings.concurrency - self.executing, most_held - len(self.held))
         most = self._settings.max_jobs
         return room if most is None else min(room, most - self._report.tally.ended - len(self.held))
 
@@ -292,7 +300,7 @@ class Worker(Service):
         if self.held.get(running.job.id) is running:
             del self.held[running.job.id]
         self._progress.pop(running.job.id, None)
-        if not self.held or self._settings.max_jobs is not None:
+        if self._hungry or not self.held or self._settings.max_jobs is not None:
             self.nudge()
 
     def _note_progress(self, job: Job, fraction: float, note: str | None) -> None:

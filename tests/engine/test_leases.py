@@ -489,3 +489,25 @@ async def test_a_stalled_loop_past_its_limit_is_no_longer_kept_alive(
     await eventually(lambda: "leases are no longer renewed" in caplog.text)
     assert heartbeat.renewed_at - before < 1
     caplog.set_level(logging.CRITICAL)
+
+
+async def test_jobs_that_must_run_alone_take_turns_with_the_others(registry: Registry, start: Start) -> None:
+    ran: list[str] = []
+
+    @registry.job
+    async def suspect() -> None:
+        ran.append("suspect")
+
+    @registry.job
+    async def other() -> None:
+        ran.append("other")
+
+    store = MemoryStore()
+    await store.open()
+    suspects = [await crashed_twice(store, "suspect") for _ in range(3)]
+    others = [JobID.new() for _ in range(3)]
+    await store.jobs.enqueue([NewJob(job_id, "other", b"{}") for job_id in others])
+    app = await start(store=store.sibling(), concurrency=1)
+    for job_id in (*suspects, *others):
+        assert (await app.jobs.wait(job_id, timeout=5)).state is JobState.COMPLETED
+    assert ran == ["suspect", "other"] * 3
