@@ -31,7 +31,7 @@ class Definition:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise InvalidDefinition(f"{chosen}: a generator function cannot be a {self.kind}; return a value instead")
         functools.update_wrapper(self, function)  # type: ignore[arg-type]  # first: its attributes must not win
-        self.name = chosen
+        self.name: str = chosen
         self.function = function
         self.is_async = inspect.iscoroutinefunction(function)
         self.signature = Signature(function, name=chosen)
