@@ -504,7 +504,11 @@ async def test_jobs_that_must_run_alone_take_turns_with_the_others(registry: Reg
 
     store = MemoryStore()
     await store.open()
-    suspects = [await crashed_twice(store, "suspect") for _ in range(3)]
+    suspects = [JobID.new() for _ in range(3)]
+    await store.jobs.enqueue([NewJob(job_id, "suspect", b"{}") for job_id in suspects])
+    for _ in range(2):
+        await store.jobs.claim(WorkerID.new(), queues={"default": 3}, names=["suspect"], limit=3, lease=0.001)
+        await eventually(lambda: _stolen(store))
     others = [JobID.new() for _ in range(3)]
     await store.jobs.enqueue([NewJob(job_id, "other", b"{}") for job_id in others])
     app = await start(store=store.sibling(), concurrency=1)
