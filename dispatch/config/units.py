@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from dispatch.clock import seconds
+from dispatch.clock import LONGEST, seconds
 
 _BYTES = {"": 1, "B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Z]*)", re.ASCII)
@@ -23,7 +23,7 @@ def parse_duration(value: Any) -> timedelta:
         if isinstance(value, bool) or not isinstance(value, int | float | str | timedelta):
             raise ValueError(value)
         duration = value if isinstance(value, timedelta) else timedelta(seconds=seconds(value))
-        if duration < timedelta(0):
+        if not 0 <= duration.total_seconds() <= LONGEST:
             raise ValueError(value)
     except (OverflowError, ValueError):
         raise ValueError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import traceback
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from dispatch import backoff as backoffs
-from dispatch.clock import seconds
+from dispatch.clock import LONGEST, seconds
 from dispatch.errors import Fail, InvalidArguments, Retry, Snooze
 from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.model import Failure, Job, Transition, Verdict
@@ -195,7 +194,7 @@ def first(chosen: T | None, *others: T | None) -> T:
 
 
 def _finite(delay: float) -> float:
-    if not math.isfinite(delay):
+    if not abs(delay) <= LONGEST:
         raise ValueError(f"{delay} seconds is no pause")
     return max(delay, 0.0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, TypedDict, get_args
@@ -14,7 +14,7 @@ from uuid import UUID
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from dispatch import backoff as backoffs
-from dispatch.clock import Duration, seconds
+from dispatch.clock import LONGEST, Duration, seconds
 from dispatch.errors import InvalidArguments
 from dispatch.ids import JobID
 from dispatch.jobs.base import NAME
@@ -25,6 +25,16 @@ UniqueRule = bool | str | int | Callable[..., object]
 """True: unique by all arguments. A function: by what it makes of the arguments. Anything else: by that value."""
 
 LARGEST_READABLE_KEY = 128
+_KINDS: dict[str, type] = {
+    "queue": str,
+    "priority": int,
+    "run_at": datetime,
+    "max_retries": int,
+    "idempotency_key": str,
+    "metadata": Mapping,
+    "scope": Scope,
+    "keep_result": bool,
+}
 _WORDS = {"on_conflict": get_args(OnConflict), "unique_until": get_args(UniqueUntil)}
 
 
@@ -77,8 +87,14 @@ class EnqueueOptions:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, _duration(name, value))
+        for name, kind in _KINDS.items():
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise InvalidArguments(f"{name} is {value!r}; it must be of type {kind.__name__}")
         if self.run_at is not None and self.run_at.tzinfo is None:
             raise InvalidArguments("run_at has no time zone; use an aware datetime, such as datetime.now(UTC) + ...")
+        if self.run_at is not None:
+            object.__setattr__(self, "run_at", _utc(self.run_at))
         if self.run_at is not None and self.delay is not None:
             raise InvalidArguments("delay and run_at both say when; give one of them")
         if self.timeout == 0:
@@ -93,6 +109,11 @@ class EnqueueOptions:
             raise InvalidArguments(f"max_retries is {self.max_retries}; it cannot be negative")
         if isinstance(self.tags, str):
             raise InvalidArguments(f"tags is the text {self.tags!r}; give a list of texts")
+        if self.tags is not None and not _are_texts(self.tags):
+            raise InvalidArguments(f"tags is {self.tags!r}; give a list of texts")
+        for name in ("unique", "idempotency_key"):
+            if getattr(self, name) == "":
+                raise InvalidArguments(f"{name} is empty, which would make one key of all such calls; leave it out")
         if self.priority is not None and not -32768 <= self.priority <= 32767:
             raise InvalidArguments(f"priority is {self.priority}; it must lie between -32768 and 32767")
 
@@ -152,7 +173,7 @@ def build_job(
         payload=payload,
         queue=options.queue or default_queue,
         priority=options.priority or 0,
-        run_at=options.run_at.astimezone(UTC) if options.run_at is not None else None,
+        run_at=options.run_at,
         delay=None if options.delay is None else seconds(options.delay),
         expires_in=None if options.expires_in is None else seconds(options.expires_in),
         max_retries=row.max_retries,
@@ -203,6 +224,17 @@ def _idempotency(name: str, payload: bytes, options: EnqueueOptions, scope: Scop
     return Idempotency(key=f"{scope.tenant}|{options.idempotency_key}", fingerprint=fingerprint, ttl=ttl)
 
 
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except (OverflowError, ValueError):
+        raise InvalidArguments(f"run_at is {moment.isoformat()}, which lies outside of the years 1 to 9999") from None
+
+
+def _are_texts(tags: object) -> bool:
+    return isinstance(tags, Iterable) and all(isinstance(tag, str) for tag in tags)
+
+
 def _duration(name: str, value: Duration) -> float:
     try:
         result = seconds(value)
@@ -210,4 +242,6 @@ def _duration(name: str, value: Duration) -> float:
         raise InvalidArguments(f"{name}: {error}") from None
     if not 0 <= result < float("inf"):
         raise InvalidArguments(f"{name} is {value!r}; it must be a finite duration that is not negative")
+    if result > LONGEST:
+        raise InvalidArguments(f"{name} is {value!r}; a duration is at most a hundred years")
     return result

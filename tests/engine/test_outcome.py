@@ -102,7 +102,7 @@ def test_a_definition_chooses_by_type_and_a_signal_wins_over_it(settings: Any, e
     assert observe(error, definition(**settings)).wish is wish
 
 
-@pytest.mark.parametrize("delay", ["soon", float("nan"), float("inf"), object()])
+@pytest.mark.parametrize("delay", ["soon", float("nan"), float("inf"), 1e12, object()])
 @pytest.mark.parametrize("signal", [Retry, Snooze])
 def test_a_delay_that_makes_no_sense_is_a_failed_attempt_that_says_so(signal: Any, delay: Any) -> None:
     raised = observe(signal(delay=delay), None)

@@ -11,7 +11,7 @@ from dispatch.ids import JobID
 from dispatch.jobs.model import Enqueued, JobState, NewJob, Unique
 from dispatch.stores.sql import unique
 from dispatch.stores.sql.plan import Do, Many, Plan, Rows, first
-from dispatch.stores.sql.rows import names_text, span, to_text
+from dispatch.stores.sql.rows import later, names_text, to_text
 
 COLUMNS = (
     "id",
@@ -117,7 +117,7 @@ def _enqueue_one(job: NewJob, by_tenant: set[str], now: int, lenient: bool) -> P
                 "key": key.key,
                 "job_id": str(answer.id),
                 "fingerprint": key.fingerprint,
-                "expires_at": now + span(key.ttl),
+                "expires_at": later(now, key.ttl),
             },
         )
     return answer
@@ -156,13 +156,13 @@ def _insert(job: NewJob, by_tenant: set[str], now: int, behind: JobID | None = N
 
 
 def hold_until(wanted: Unique, now: int) -> int | None:
-    return None if wanted.hold_for is None else now + span(wanted.hold_for)
+    return None if wanted.hold_for is None else later(now, wanted.hold_for)
 
 
 def run_at(job: NewJob, now: int) -> int:
     """When a new job is due."""
     if job.delay is not None:
-        return now + span(job.delay)
+        return later(now, job.delay)
     return now if job.run_at is None else micros(job.run_at)
 
 
@@ -226,7 +226,7 @@ def _row(job: NewJob, by_tenant: set[str], now: int, behind: JobID | None = None
         None if wanted is None else hold_until(wanted, now),
         now,
         None if job.scheduled_at is None else micros(job.scheduled_at),
-        None if job.expires_in is None else now + span(job.expires_in),
+        None if job.expires_in is None else later(now, job.expires_in),
         job.max_retries,
         job.timeout,
         to_text(job.backoff),

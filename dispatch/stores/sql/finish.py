@@ -12,7 +12,7 @@ from dispatch.jobs.model import QUARANTINE_FROM, TERMINAL, Failure, Finished, Jo
 from dispatch.stores.sql import unique
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.plan import Do, Each, Plan, Rows, first
-from dispatch.stores.sql.rows import span
+from dispatch.stores.sql.rows import later
 
 _FAST = ("id", "epoch", "result", "worker_id", "now")
 
@@ -54,7 +54,7 @@ def decide(held: Held, said: Transition, now: int) -> Outcome:
     if said.verdict is Verdict.FAIL:
         return Outcome(JobState.FAILED, failures, held.run_at, said.reason, said.dead_letter)
     state = JobState.RETRYING if failures or held.crashes else JobState.PENDING
-    return Outcome(state, failures, held.run_at if said.verdict is Verdict.RELEASE else now + span(said.delay))
+    return Outcome(state, failures, held.run_at if said.verdict is Verdict.RELEASE else later(now, said.delay))
 
 
 def is_repetition(held: Held, said: Transition, worker_id: WorkerID) -> bool:

@@ -10,7 +10,7 @@ from dispatch.jobs.model import TERMINAL, Failure, Job, JobState, Renewed, Stole
 from dispatch.stores.sql import unique
 from dispatch.stores.sql.finish import Held, attempt, bury, ready
 from dispatch.stores.sql.plan import Do, Many, Plan, Rows, first
-from dispatch.stores.sql.rows import job_of, span
+from dispatch.stores.sql.rows import job_of, later, span
 
 _RENEW = ("id", "worker_id", "epoch", "lease_until")
 _WORKER_LOST = "WorkerLost"
@@ -48,7 +48,7 @@ def _steal_one(
 ) -> Plan[Stolen]:
     crashes = job.crashes + 1
     delay = delays[min(crashes, len(delays)) - 1] if delays else 0.0
-    run_at: int | None = now + span(delay)
+    run_at: int | None = later(now, delay)
     reason: str | None = None
     state = JobState.RETRYING
     if cancel_reason is not None:

@@ -9,7 +9,7 @@ from dispatch.entity import Reply
 from dispatch.queues import Pause, QueueConfig, QueueInfo
 from dispatch.stores.sql.limits import Settings, burst, refilled, running_and_slots
 from dispatch.stores.sql.plan import Do, Executor, Plan, Rows, first
-from dispatch.stores.sql.rows import moment, span
+from dispatch.stores.sql.rows import later, moment, span
 
 if TYPE_CHECKING:
     from builtins import list as List
@@ -26,7 +26,7 @@ class SQLQueues:
     async def pause(self, queue: str, *, by: str = "", reason: str = "", duration: float | None = None) -> None:
         def plan() -> Plan[None]:
             now = self._executor.now()
-            until = None if duration is None else now + span(duration)
+            until = None if duration is None else later(now, duration)
             yield Do("pause_queue", {"queue": queue, "now": now, "until": until, "by": by, "reason": reason})
 
         await self._executor.run(plan)

@@ -9,7 +9,7 @@ from dispatch.entity import PAGE_SIZE, Page, Reply
 from dispatch.records import Record
 from dispatch.stores.sql.listing import page_limit
 from dispatch.stores.sql.plan import Do, Executor, Plan, Rows, first
-from dispatch.stores.sql.rows import moment, span
+from dispatch.stores.sql.rows import later, moment
 
 
 class SQLRecords:
@@ -34,7 +34,7 @@ class SQLRecords:
                 version + 1,
                 created_at,
                 now,
-                None if expires_in is None else now + span(expires_in),
+                None if expires_in is None else later(now, expires_in),
             )
             names = ("namespace", "key", "value", "version", "created_at", "now", "expires_at")
             yield Do("put_record", dict(zip(names, row, strict=True)))

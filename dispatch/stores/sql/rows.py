@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dispatch.clock import EPOCH, from_micros
+from dispatch.clock import EPOCH, from_micros, micros
+from dispatch.errors import DataRejected
 from dispatch.ids import DLQID, JobID, WorkerID
 from dispatch.jobs.model import Failure, Job, JobState
 from dispatch.scope import NO_SCOPE, Scope
 
 SECOND = 1_000_000
+_LATEST = micros(datetime.max.replace(tzinfo=UTC))
 _STATES = {state.value: state for state in JobState}
 
 
 def span(seconds: float) -> int:
     """Seconds as microseconds."""
     return round(seconds * SECOND)
+
+
+def later(now: int, seconds: float) -> int:
+    """The time that many seconds from now; DataRejected when no row with it could be read again."""
+    if not seconds * SECOND <= _LATEST - now:
+        raise DataRejected(f"{seconds!r} seconds from now is no storable time; nothing was written")
+    return now + span(seconds)
 
 
 def moment(value: int | None) -> datetime | None:

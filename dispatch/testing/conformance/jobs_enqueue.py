@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dispatch.errors import DataRejected
-from dispatch.jobs.model import CountOptions, JobState, NewJob
+from dispatch.jobs.model import CountOptions, JobState, NewJob, Unique
 from dispatch.scope import Scope
 from dispatch.testing.conformance.env import Env, new
 from dispatch.testing.conformance.registry import case
@@ -110,6 +110,12 @@ async def an_empty_enqueue_is_no_error(env: Env) -> None:
 @case("I1")
 async def what_a_store_cannot_hold_is_refused_and_nothing_of_the_call_is_kept(env: Env) -> None:
     for odd in (new("\ud800"), new(metadata={"k": "\udfff"}), new(metadata={"k": object()}), new(tags=("\ud800",))):
+        await _kept_or_refused(env, odd)
+
+
+@case("I1")
+async def a_time_beyond_all_calendars_is_refused_and_spoils_no_list(env: Env) -> None:
+    for odd in (new(delay=1e12), new(expires_in=1e12), new(delay=1e300), new(unique=Unique("k", hold_for=1e12))):
         await _kept_or_refused(env, odd)
 
 
