@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from typing_extensions import Unpack
 
@@ -18,6 +19,9 @@ from dispatch.jobs.definition import AsyncJobDefinition, Call, ExecutorName, Job
 from dispatch.jobs.handler import Middleware
 from dispatch.jobs.options import NOTHING, EnqueueOptions, OptionsDict
 from dispatch.workflows.definition import WorkflowDefinition
+
+if TYPE_CHECKING:
+    from dispatch.discovery import Discovered
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -76,6 +80,15 @@ class Registry:
             )
         known[key] = definition
         return definition
+
+    def discover(self, *targets: str, folder: Path | None = None) -> Discovered:
+        """Imports modules, packages or files, whose decorators fill this registry; see `dispatch.discovery`.
+
+        Raises DiscoveryError, which names the file, the line and a likely fix.
+        """
+        from dispatch.discovery import discover
+
+        return discover(*targets, folder=folder)
 
     def names(self) -> Iterator[str]:
         """The names of the jobs a worker of this registry can run."""
