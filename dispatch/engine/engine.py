@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dispatch.clock import boot_seconds
 from dispatch.cluster.model import NewWorker, WorkerState
+from dispatch.engine.cut_short import cut_short_by
 from dispatch.engine.execution import Execution
 from dispatch.engine.heartbeat import Beat, Heartbeat
 from dispatch.engine.listener import Listener
@@ -161,7 +162,7 @@ class Engine:
         """Stops claiming, waits `grace` seconds for handlers (or until `hurry`), gives back the rest, signs off."""
         worker, heartbeat = self._worker, self._heartbeat
         if worker is None or heartbeat is None or not self.running:
-            await self._stack.aclose()
+            await self._leave_lifespans(hurry)
             return
         self.running = False
         worker.hold = True
@@ -182,7 +183,11 @@ class Engine:
             self._plugins.background("worker_stopped", worker=self.info)
         await self._plugins.drain(_HOOKS_AT_STOP)
         self._execution.close()
-        await self._stack.aclose()
+        await self._leave_lifespans(hurry)
+
+    async def _leave_lifespans(self, hurry: asyncio.Event | None) -> None:
+        async with cut_short_by(hurry):
+            await self._stack.aclose()
 
     async def _wait_for_handlers(self, worker: Worker, grace: float, hurry: asyncio.Event | None) -> None:
         deadline = boot_seconds() + grace
@@ -204,6 +209,8 @@ class Engine:
         if left:
             await self._say(f"give back {len(left)} jobs", self._store.jobs.release(self.worker_id, left))
             self.tally.released += len(left)
+            for running in list(worker.held.values()):
+                worker.stop_job(running, Stopped.LOST)
 
     async def _drain_outbox(self, worker: Worker) -> None:
         try:

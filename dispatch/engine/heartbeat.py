@@ -56,6 +56,8 @@ class Heartbeat:
         self._ready: asyncio.Future[None] = self._main.create_future()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
+        self._ending = False
+        self._gone = asyncio.Event()
         self.renewed_at = boot_seconds()
         """When the last successful renewal was asked for (seconds since boot)."""
         self.trouble_at = float("-inf")
@@ -83,28 +85,37 @@ class Heartbeat:
         """Starts the thread; returns once its connection is open. Raises StoreError when it cannot be."""
         self._thread = threading.Thread(target=self._run, name="dispatch-heartbeat", daemon=True)
         self._thread.start()
-        await self._ready
+        try:
+            await self._ready
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Ends the thread."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
+        self._ending = True
         if self._loop is not None:
             try:
                 self._loop.call_soon_threadsafe(self._stop.set)
             except RuntimeError:
                 pass  # its loop has ended already
-        await asyncio.to_thread(thread.join)
+        await self._gone.wait()  # not in the default executor, whose threads the handlers may hold
 
     def _run(self) -> None:
         try:
             asyncio.run(self._live())
         except Exception as error:
             self._tell_ready(error)
+        finally:
+            self._on_main(self._gone.set)
 
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
+        if self._ending:  # read after `_loop` is set, as `stop` sets it before it reads `_loop`
+            return
         await self._store.open()
         try:
             self._tell_ready(None)
@@ -127,8 +138,11 @@ class Heartbeat:
             else:
                 self._ready.set_exception(error)
 
+        self._on_main(tell)
+
+    def _on_main(self, act: Callable[[], object]) -> None:
         try:
-            self._main.call_soon_threadsafe(tell)
+            self._main.call_soon_threadsafe(act)
         except RuntimeError:
             pass  # the main loop is closed, nobody listens any more
 

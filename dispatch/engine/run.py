@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from dispatch.clock import utc_now
 from dispatch.current import using_app
+from dispatch.engine.cut_short import cut_short_by
 from dispatch.engine.engine import Engine
 from dispatch.jobs.model import JobState, ListOptions
 
@@ -87,8 +88,9 @@ async def run_worker(
     with ending.signals() if chosen.signals else contextlib.nullcontext():
         try:
             with using_app(app):
-                await engine.start()
-            if chosen.on_ready is not None:
+                async with cut_short_by(ending.stop):
+                    await engine.start()
+            if chosen.on_ready is not None and engine.running:
                 chosen.on_ready(WorkerReady(engine))
             while not ending.stop.is_set():
                 reason = await _reason_to_stop(app, engine, chosen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
 from queue import SimpleQueue
 from typing import Any
@@ -20,6 +21,7 @@ class ThreadPool:
         self._lock = threading.Lock()
         self._idle = 0
         self._threads = 0
+        self._awaited: set[asyncio.Future[Any]] = set()
 
     def submit(self, function: Callable[[], Any]) -> asyncio.Future[Any]:
         """Runs `function` in a thread under the caller's context; the future belongs to the running loop."""
@@ -32,11 +34,16 @@ class ThreadPool:
             else:
                 self._threads += 1
                 threading.Thread(target=self._run, name=f"dispatch-job-{self._threads}", daemon=True).start()
+        self._awaited.add(future)
+        future.add_done_callback(self._awaited.discard)
         self._work.put((loop, future, lambda: context.run(function)))
         return future
 
     def close(self) -> None:
-        """Lets idle threads end; busy ones end with their work or with the process."""
+        """Lets idle threads end; busy ones end with their work or with the process, and nobody waits for them."""
+        for future in list(self._awaited):
+            with suppress(RuntimeError):  # its loop is closed
+                future.cancel()
         for _ in range(self._threads):
             self._work.put(None)
         self._threads = 0
