@@ -9,10 +9,11 @@ import difflib
 import functools
 import inspect
 import math
+import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NotRequired
+from typing import Any, Literal, NotRequired
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import CoreConfig, PydanticSerializationError, SchemaSerializer, from_json, to_json
@@ -25,7 +26,7 @@ _WRITING = CoreConfig(ser_json_bytes="base64")
 _RESULT = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-_SUSPICIOUS = (b"null", b"NaN", b"Infinity", b"None")
+_SUSPICIOUS = re.compile(rb"null|NaN|Infinity|None")
 """What a float that JSON cannot hold may have become in written JSON."""
 _AWAITABLE_ORIGINS = (collections.abc.Coroutine, collections.abc.Awaitable)
 
@@ -77,16 +78,21 @@ class Signature:
     def dump(self, validated: Mapping[str, Any]) -> bytes:
         """Validated arguments as JSON bytes; InvalidArguments when JSON cannot hold one of them."""
         try:
-            payload = self._writer.to_json(validated, warnings="error", by_alias=False)
+            payload = self._writer.to_json(validated, warnings=self._mismatches, by_alias=False)
         except PydanticSerializationError as error:
             raise InvalidArguments(f"{self._name}: an argument cannot be stored as JSON: {error}") from None
-        if any(word in payload for word in _SUSPICIOUS):
+        if _SUSPICIOUS.search(payload):
             where = non_finite(self._writer.to_python(validated, warnings=False))
             if where is not None:
                 raise InvalidArguments(
                     f"{self._name}: {where or 'an argument'} is NaN or infinite, which JSON cannot hold"
                 )
         return payload
+
+    @cached_property
+    def _mismatches(self) -> Literal["error", "none"]:
+        """Whether writing looks for values that no longer fit: only a model can change after its validation."""
+        return "error" if "$defs" in self.schema else "none"
 
     def load(self, payload: bytes) -> tuple[list[Any], dict[str, Any]]:
         """(args, kwargs) of a stored payload; InvalidArguments when it no longer fits."""
@@ -183,7 +189,7 @@ class Signature:
                 raise TypeError(
                     f"the result of {self._name} ({type(value).__name__}) cannot be stored as JSON: {error}"
                 ) from None
-        if any(word in data for word in _SUSPICIOUS) and non_finite(value) is not None:
+        if _SUSPICIOUS.search(data) and non_finite(value) is not None:
             raise TypeError(f"the result of {self._name} holds NaN or an infinity, which JSON cannot hold")
         return data
 

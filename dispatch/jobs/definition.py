@@ -10,6 +10,7 @@ from typing_extensions import Unpack
 
 from dispatch.current import on_app, on_app_sync
 from dispatch.errors import InvalidArguments, InvalidDefinition
+from dispatch.ids import JobID
 from dispatch.jobs.base import Definition
 from dispatch.jobs.handle import JobHandle, SyncJobHandle, sync_handle
 from dispatch.jobs.handler import Middleware
@@ -46,6 +47,8 @@ class Call(Generic[R]):
         """The row this call asks for."""
         definition = self.definition
         options = self.effective
+        if options is NOTHING and not metadata:
+            return NewJob(JobID.new(), definition.name, self.payload, scope=scope)
         return build_job(
             name=definition.name,
             payload=self.payload,

@@ -106,7 +106,8 @@ class JobStore(Protocol):
         ...
 
     async def quarantined(self, *, queues: Collection[str], names: Collection[str], due_for: float) -> bool:
-        """Whether a quarantined job of these queues and names has been due for at least `due_for` seconds."""
+        """Whether a quarantined job of these queues and names has been due for at least `due_for` seconds and could be
+        claimed now: nobody drains for one whose queue is paused or whose limits are reached."""
         ...
 
     async def set_aside(self, *, due_for: float, limit: int) -> int:
