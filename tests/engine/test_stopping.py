@@ -242,7 +242,7 @@ async def test_i30_a_thread_that_holds_on_is_given_back_and_its_late_outcome_ref
             return "too late"
         return "second run"
 
-    app = await start(lease=100)
+    app = await start(lease=1, heartbeat_interval=0.2)
     handle = await work.enqueue()
     await eventually(begun.is_set)
     asked = boot_seconds()
