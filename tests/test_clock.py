@@ -43,7 +43,9 @@ def test_a_duration_is_seconds_a_timedelta_or_text(value: Any, expected: float) 
 
 @pytest.mark.parametrize("text", ["", "s", "5 minutes", "1h 30m x", "h1", "1hh", "five", "5M", "1,5s", "٣s"])
 def test_text_that_is_no_duration_says_what_would_be(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is not a duration; write seconds or a number with a unit: 0.4s 30s 5m 2h 7d"):
+    with pytest.raises(
+        ValueError, match=r"is not a duration; write seconds or a number with a unit: 0.4s 30s 5m 2h 7d"
+    ):
         seconds(text)
 
 

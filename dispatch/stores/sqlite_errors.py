@@ -44,9 +44,7 @@ def store_error(error: BaseException, path: str) -> StoreError | None:
             "Check owner and mode of the file and its directory"
         )
     if code == "SQLITE_FULL":
-        return StoreFull(
-            f"{path}: no room left ({error}); nothing was written. Free space on its disk"
-        )
+        return StoreFull(f"{path}: no room left ({error}); nothing was written. Free space on its disk")
     if code in _CORRUPT:
         return StoreCorrupt(
             f"{path}: not a readable SQLite database ({error}). Restore a backup, or move the file away to start empty"
