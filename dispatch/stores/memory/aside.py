@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from dispatch.cluster.model import Worker, WorkerState
 from dispatch.ids import DLQID
 from dispatch.jobs.model import JobState
+from dispatch.stores.memory.claim import tenant_full
 from dispatch.stores.memory.data import Data
 from dispatch.stores.memory.finish import bury
 
@@ -20,13 +21,13 @@ def is_live(worker: Worker, now: datetime) -> bool:
 
 
 def quarantined(data: Data, queues: Collection[str], names: Collection[str], due_for: float, now: datetime) -> bool:
-    """Whether such a quarantined job has been due for that long."""
+    """Whether such a quarantined job has been due for that long and could be claimed now."""
     due_by = now - timedelta(seconds=due_for)
     return any(
-        row.run_at <= due_by and row.name in names
+        row.run_at <= due_by and row.name in names and not tenant_full(queue, row)
         for name in queues
-        if name in data.queues
-        for row in data.queues[name].ready.quarantined.values()
+        if (queue := data.queues.get(name)) is not None and queue.ready.quarantined and queue.room(1, now)
+        for row in queue.ready.quarantined.values()
     )
 
 

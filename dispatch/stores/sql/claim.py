@@ -108,11 +108,27 @@ class Claim:
                 continue
             due = yield from self._next_run_at(gate, after if gate.room > 0 else 0)
             if alone:
-                rows = yield Rows("quarantined_next", {"queue": gate.queue, "names": self.names_json})
-                due = earlier(due, rows[0][0])
+                due = earlier(due, (yield from self._next_quarantined(gate)))
             if due is not None:
                 next_due = earlier(next_due, due if gate.room > 0 else max(due, opens_at))
         return next_due
+
+    def quarantined(self, due: int) -> Plan[bool]:
+        """Whether a quarantined job was due by then and could be claimed now. Only reads."""
+        for gate in (yield from self._gates()).values():
+            if gate.room > 0:
+                run_at = yield from self._next_quarantined(gate)
+                if run_at is not None and run_at <= due:
+                    return True
+        return False
+
+    def _next_quarantined(self, gate: Gate) -> Plan[int | None]:
+        full = yield from self._full_tenants(gate)
+        earliest: int | None = None
+        for run_at, *tenant in (yield Rows("quarantined_next", {"queue": gate.queue, "names": self.names_json})):
+            if Scope(*tenant).tenant not in full:
+                earliest = earlier(earliest, run_at)
+        return earliest
 
     def _next_run_at(self, gate: Gate, after: int) -> Plan[int | None]:
         full = yield from self._full_tenants(gate)
@@ -258,7 +274,10 @@ class Claim:
             if gate.room <= 0:
                 continue
             yield from self._full_tenants(gate)
-            rows = yield Rows("quarantined_due", {"queue": queue, "now": self.now, "names": self.names_json})
+            most = 1 if gate.tenant_room is None else UNLIMITED
+            rows = yield Rows(
+                "quarantined_due", {"queue": queue, "now": self.now, "names": self.names_json, "limit": most}
+            )
             started = yield from self._start(list(self._admitted(gate, rows, 1)))
             if started:
                 yield from self._debit(gate, started)

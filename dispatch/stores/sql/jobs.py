@@ -31,7 +31,7 @@ from dispatch.stores.sql.claim import Claim
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.finish import finish
 from dispatch.stores.sql.plan import Each, Executor, Plan, Rows, first
-from dispatch.stores.sql.rows import job_of, moment, names_text, scope_params, span
+from dispatch.stores.sql.rows import job_of, moment, scope_params, span
 
 if TYPE_CHECKING:
     from builtins import list as List
@@ -105,12 +105,13 @@ class SQLJobs:
 
     async def quarantined(self, *, queues: Collection[str], names: Collection[str], due_for: float) -> bool:
         def plan() -> Plan[bool]:
-            due = self._executor.now() - span(due_for)
-            for queue in queues:
-                rows = yield Rows("quarantined_next", {"queue": queue, "names": names_text(names)})
-                if rows[0][0] is not None and rows[0][0] <= due:
-                    return True
-            return False
+            now = self._executor.now()
+            nobody = WorkerID("")
+            return (
+                yield from Claim(nobody, dict.fromkeys(queues, 1), names, 1, 0.0, now, {}).quarantined(
+                    now - span(due_for)
+                )
+            )
 
         return await self._executor.run(plan, write=False)
 

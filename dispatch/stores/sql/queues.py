@@ -69,7 +69,8 @@ def _configure(config: QueueConfig, now: int) -> Plan[None]:
     before = next((Settings(*row) for row in rows if row[0] == config.name), None)
     tokens = 0.0
     if config.rate_limit is not None:
-        tokens = most = burst(config.rate_limit, config.rate_burst)
+        most = burst(config.rate_limit, config.rate_burst)
+        tokens = most if config.rate_limit > 0 else 0.0
         if before is not None and before.rate_limit is not None:
             tokens = min(most, refilled(before, now))
     yield Do(

@@ -34,15 +34,16 @@ WHERE ready = 1 AND queue = :queue AND lane = :lane AND priority = :priority AND
 ORDER BY run_at LIMIT 1;
 
 -- name: quarantined_due
--- A job that crashed workers and is due.
+-- Jobs that crashed workers and are due.
 SELECT {job_columns}, seq, unique_until FROM jobs INDEXED BY jobs_quarantined
 WHERE ready = 2 AND queue = :queue AND run_at <= :now AND name IN (SELECT value FROM json_each(:names))
-ORDER BY priority DESC, run_at, id LIMIT 1;
+ORDER BY priority DESC, run_at, id LIMIT :limit;
 
 -- name: quarantined_next
--- When the first job that crashed workers is due.
-SELECT min(run_at) FROM jobs INDEXED BY jobs_quarantined
-WHERE ready = 2 AND queue = :queue AND name IN (SELECT value FROM json_each(:names));
+-- When each tenant's first job that crashed workers is due.
+SELECT min(run_at), app_id, org_id FROM jobs INDEXED BY jobs_quarantined
+WHERE ready = 2 AND queue = :queue AND name IN (SELECT value FROM json_each(:names))
+GROUP BY app_id, org_id;
 
 -- name: claim_job
 -- Makes a picked row running.
