@@ -107,7 +107,7 @@ async def test_a_full_disk_refuses_and_keeps_what_was_there(store: SQLiteStore) 
     await store.jobs.enqueue([new()])
     pages = await store._executor._writer.run(lambda raw: raw.execute("PRAGMA page_count").fetchone()[0])
     await store._executor._writer.run(lambda raw: raw.execute(f"PRAGMA max_page_count = {pages + 5}"))
-    with pytest.raises(StoreFull, match="prune old jobs"):
+    with pytest.raises(StoreFull, match="Free space on its disk"):
         await store.jobs.enqueue([new(b"x" * 100_000)])
     assert await pending(store) == 1
     await store._executor._writer.run(lambda raw: raw.execute("PRAGMA max_page_count = 100000"))
