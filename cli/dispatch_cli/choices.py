@@ -6,15 +6,16 @@ import difflib
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
-from dispatch.clock import seconds
+from dispatch.clock import LONGEST, seconds
 from dispatch.ids import DLQID, JobID, TypeID
 from dispatch_cli.failures import CommandError
 
 ID = TypeVar("ID", bound=TypeID)
+_LARGEST_INPUT = 64 * 1024 * 1024
 _KINDS: dict[type[TypeID], tuple[str, str]] = {JobID: ("job", "job"), DLQID: ("dead letter", "dlq")}
 
 
@@ -36,8 +37,20 @@ def many_ids(kind: type[ID], texts: Sequence[str]) -> list[ID]:
     """The ids given, each once; `-` stands for those on standard input."""
     words: list[str] = []
     for text in texts:
-        words.extend(sys.stdin.read().split() if text == "-" else [text])
+        words.extend(_standard_input().split() if text == "-" else [text])
     return list(dict.fromkeys(one_id(kind, word) for word in words))
+
+
+def page_cursor(kind: type[TypeID], text: str | None) -> str | None:
+    """Where a page starts: what the page before ended with, which is an id."""
+    if text is None:
+        return None
+    try:
+        return str(kind.parse(text))
+    except ValueError:
+        raise CommandError(
+            f"--cursor {text!r} is where no page ended", hint="take it from `next_cursor` of the page before (--json)"
+        ) from None
 
 
 def words_among(what: str, given: Iterable[str], known: Sequence[str]) -> list[str]:
@@ -59,8 +72,8 @@ def duration(option: str, text: str | None) -> float | None:
         value = seconds(text)
     except ValueError as error:
         raise CommandError(f"{option}: {error}") from None
-    if not 0 <= value < float("inf"):
-        raise CommandError(f"{option}: {text!r} is not a duration that can be waited for")
+    if not 0 <= value <= LONGEST:
+        raise CommandError(f"{option}: {text!r} is not a duration that can be waited for (0 seconds to 100 years)")
     return value
 
 
@@ -69,12 +82,11 @@ def moment(option: str, text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        value = datetime.fromisoformat(text)
-    except ValueError:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (OverflowError, ValueError):
         raise CommandError(
             f"{option}: {text!r} is not a moment", hint="write 2026-05-01T09:00, or 2026-05-01T09:00:00Z for UTC"
         ) from None
-    return value.astimezone()
 
 
 def call_arguments(pairs: Sequence[str], document: str | None) -> Any:
@@ -102,24 +114,48 @@ def _pair(text: str) -> tuple[str, Any]:
     if not key.endswith(":"):
         return key, value
     try:
-        return key[:-1], json.loads(value)
+        return key[:-1], _json(value)
     except ValueError as error:
+        shown = text if len(text) <= 80 else f"{text[:77]}..."
         raise CommandError(
-            f"{text!r}: the value is not JSON: {error}", hint="key=text takes the value as text"
+            f"{shown!r}: the value is not JSON: {error}", hint="key=text takes the value as text"
         ) from None
 
 
 def _document(text: str) -> Any:
     origin = "--args"
     if text == "-":
-        origin, text = "standard input", sys.stdin.read()
+        origin, text = "standard input", _standard_input()
     elif text.startswith("@"):
-        origin, path = text[1:], Path(text[1:])
+        origin = text[1:]
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            with Path(origin).open(encoding="utf-8-sig") as stream:
+                text = _bounded(stream, origin)
+        except (OSError, UnicodeDecodeError, ValueError) as error:
             raise CommandError(f"--args {text}: the file cannot be read: {error}") from None
     try:
-        return json.loads(text)
+        return _json(text)
     except ValueError as error:
         raise CommandError(f"the arguments from {origin} are not JSON: {error}") from None
+
+
+def _standard_input() -> str:
+    try:
+        return _bounded(sys.stdin, "standard input")
+    except UnicodeDecodeError as error:
+        raise CommandError(f"standard input is no text: {error}") from None
+
+
+def _bounded(stream: TextIO, origin: str) -> str:
+    """All of the stream; a usage error for one that is endless, or as good as."""
+    text = stream.read(_LARGEST_INPUT + 1)
+    if len(text) > _LARGEST_INPUT:
+        raise CommandError(f"{origin} holds more than {_LARGEST_INPUT:,} characters, which are no arguments or ids")
+    return text
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None

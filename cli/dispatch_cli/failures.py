@@ -34,7 +34,8 @@ CODES: tuple[tuple[type[BaseException], int], ...] = (
 )
 """The first class that fits decides. 3 is kept for servers that ask who is there."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What may move a terminal's cursor, change its state, or turn the direction of what follows."""
 
 
 class CommandError(Exception):
@@ -104,7 +105,7 @@ def report(error: BaseException, *, as_json: bool) -> int:
 
 def safe(text: str) -> str:
     """Text that a terminal may be shown: control characters but newline and tab are written as escapes."""
-    return _CONTROL.sub(
+    return CONTROL.sub(
         lambda found: f"\\x{ord(found[0]):02x}" if ord(found[0]) < 256 else f"\\u{ord(found[0]):04x}", text
     )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import typer
@@ -33,12 +35,23 @@ class Root(LazyGroup):
     }
 
 
+def _prepare_streams() -> None:
+    """Closed streams (`<&-`) read and write nothing; a letter that an encoding lacks is written as an escape."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 app = noun("Background jobs for Python: decorators, one command, any store.", cls=Root, empty_is_fine=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line (default: this process's) and answers the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _prepare_streams()
     try:
         command = typer.main.get_command(app)
         settings = Settings(argv=tuple(arguments))

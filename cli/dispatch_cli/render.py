@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dispatch.clock import utc_now
-from dispatch_cli.failures import CommandError, safe
+from dispatch_cli.failures import CONTROL, FAILED, CommandError, safe
 from dispatch_cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Output:
 
     def json(self, document: Any) -> None:
         """One JSON document, indented for a person."""
-        self.write(json.dumps(document, ensure_ascii=False, indent=2 if self.fancy else None) + "\n")
+        self.write(_dumps(document, indent=2 if self.fancy else None) + "\n")
 
     def write(self, text: str) -> None:
         """Text to stdout; a reader that has gone away (`| head`) ends the command without fuss."""
@@ -109,6 +109,11 @@ class Output:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise CommandError(
+                f"the output cannot be written: {error.strerror}", code="output_lost", exit_code=FAILED
+            ) from None
 
     def _fields(self, fields: Sequence[tuple[str, Any]]) -> None:
         width = max((len(name) for name, _ in fields), default=0)
@@ -202,8 +207,15 @@ def iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _dumps(document: Any) -> str:
-    return json.dumps(document, ensure_ascii=False)
+def _dumps(document: Any, indent: int | None = None) -> str:
+    """JSON as readable as the encoding of stdout allows."""
+    text = json.dumps(document, ensure_ascii=False, indent=indent)
+    text = CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(document, indent=indent)
+    return text
 
 
 def _identity(document: Document) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict
@@ -185,11 +186,17 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def queues_of(words: Sequence[str]) -> dict[str, int]:
     """Queue → slots (0: no cap of its own) from `name` and `name:slots`."""
+    from dispatch.jobs.base import NAME
+
     queues: dict[str, int] = {}
     for word in words:
         name, _, slots = word.rpartition(":")
-        if not name or not slots.isdigit():
+        if not name or not re.fullmatch(r"[0-9]{1,9}", slots):
             name, slots = word, "0"
+        elif int(slots) < 1:
+            raise CommandError(f"-q {word!r}: a queue is served with at least 1 slot; leave out the number for no cap")
+        if not NAME.fullmatch(name):
+            raise CommandError(f"-q {word!r}: {name!r} is no queue name: 1 to 128 of letters, digits and _ . : -")
         if name in queues:
             raise CommandError(f"-q names the queue {name!r} twice")
         queues[name] = int(slots)

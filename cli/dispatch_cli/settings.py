@@ -30,7 +30,10 @@ class Settings:
     def over(self, base: Settings) -> Settings:
         """These settings where they say something, else those of `base`."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(base, **{name: value for name, value in given.items() if value})
+        said = {name: value for name, value in given.items() if value not in (None, False, ())}
+        if self.output and not self.json:
+            said["json"] = False
+        return replace(base, **said)
 
     @property
     def format(self) -> Format:

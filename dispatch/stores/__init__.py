@@ -29,6 +29,13 @@ def _sqlite(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **o
             f"sqlite://{rest} names no file; write sqlite:///jobs.db (relative), "
             "sqlite:////var/lib/jobs.db (absolute), or memory:// for a store without a file"
         )
+    if "?" in rest:
+        raise ConfigError(
+            f"sqlite://{rest}: a file's URL takes no options; they stand in [sqlite] of the configuration, and a ? in "
+            "the file's name is written %3F"
+        )
+    if path == ":memory:":
+        raise ConfigError("sqlite:///:memory: is no store that a second connection could see; write memory://")
     return SQLiteStore(path, migrate=migrate, clock=clock, **options)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dispatch_cli.choices import one_id
+from dispatch_cli.choices import one_id, page_cursor
 from dispatch_cli.dlq.base import (
     COLUMNS,
     EXAMPLE,
@@ -46,6 +46,7 @@ def list_entries(
 ) -> None:
     """List dead letters, newest first; by default those that wait for a decision."""
     from dispatch.dlq.model import ListOptions
+    from dispatch.ids import DLQID
     from dispatch_cli.documents import group_document
 
     session = session_of(ctx)
@@ -63,7 +64,7 @@ def list_entries(
         names=name or (),
         error_types=error or (),
         limit=limit,
-        cursor=cursor,
+        cursor=page_cursor(DLQID, cursor),
     )
     page = session.on_app(lambda app: app.dlq.list(options))
     rows = [_row(entry) for entry in page.items]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dispatch_cli.choices import one_id, words_among
+from dispatch_cli.choices import one_id, page_cursor, words_among
 from dispatch_cli.job.base import COLUMNS, EXAMPLE, STATES, OneID, app
 from dispatch_cli.render import Column
 from dispatch_cli.session import Session, session_of
@@ -41,6 +41,7 @@ def list_jobs(
     cursor: Annotated[str | None, typer.Option("--cursor", metavar="TEXT", help="Where the page before ended.")] = None,
 ) -> None:
     """List jobs, newest first."""
+    from dispatch.ids import JobID
     from dispatch.jobs.model import JobState, ListOptions
     from dispatch_cli.documents import job_summary
 
@@ -51,7 +52,7 @@ def list_jobs(
         names=name or (),
         tags=tag or (),
         limit=limit,
-        cursor=cursor,
+        cursor=page_cursor(JobID, cursor),
     )
     page = session.on_app(lambda app: app.jobs.list(options))
     extra = {"next_cursor": page.next_cursor}

@@ -1,0 +1,100 @@
+"""Input that nobody means, and streams that are not there: an answer in words, never an internal error."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Seeds, run, spawn
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("job enqueue odd --at 0001-01-01T00:00+14:00", "is not a moment"),
+        ("job enqueue odd --at 9999-12-31T23:59:59-05:00", "is not a moment"),
+        ("job enqueue odd --in 1e12", "not a duration that can be waited for"),
+        ("dlq purge --older-than 1e12 --yes", "not a duration that can be waited for"),
+        ("job enqueue odd --args @deep.json", "nested too deeply"),
+        ("job enqueue odd --args @/dev/zero", "holds more than"),
+        ("job enqueue odd --idempotency-key=", "idempotency_key is empty"),
+        ("job list --cursor garbage", "is where no page ended"),
+        ("dlq list --cursor garbage", "is where no page ended"),
+        ("job list --store=", "--store is empty"),
+        ("job list -P=", "no profile '='"),
+        ("--profile= job list", "--profile is empty"),
+        ("job list --json -o ids", "keep one of them"),
+        ("job list --store sqlite:///jobs.db?mode=ro", "takes no options"),
+        ("job list --store sqlite:///:memory:", "write memory://"),
+        ("run examples_tasks --burst -q=", "is no queue name"),
+        ("run examples_tasks --burst -q a:²", "is no queue name"),
+        ("run examples_tasks --burst -q a:0", "at least 1 slot"),
+    ],
+)
+def test_what_nobody_means_is_a_usage_error(folder: Path, words: str, said: str) -> None:
+    (folder / "deep.json").write_text("[" * 100_000 + "]" * 100_000)
+    (folder / "dispatch.toml").write_text("")
+    ran = run(*words.split())
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+    assert len(ran.err) < 500
+
+
+def test_what_stands_later_decides_the_format(seeds: Seeds) -> None:
+    assert run("--json", "job", "list", "-o", "ids", "--limit", "1").out.startswith("job_")
+    assert run("-o", "ids", "job", "list", "--json", "--limit", "1").json["items"]
+
+
+def test_a_file_of_arguments_may_begin_with_a_byte_order_mark(folder: Path) -> None:
+    (folder / "args.json").write_bytes(b'\xef\xbb\xbf{"x": 1}')
+    assert run("job", "enqueue", "odd", "--args", "@args.json").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "closed", "code"),
+    [
+        ("job retry -", "<&-", 0),
+        ("job enqueue odd --args -", "<&-", 2),
+        ("dlq purge", "<&-", 2),
+        ("job list", ">&-", 0),
+        ("job list", "2>&-", 0),
+    ],
+)
+def test_closed_streams_are_empty_streams(seeds: Seeds, words: str, closed: str, code: int) -> None:
+    command = f"{sys.executable} -m dispatch_cli {words} {closed}"
+    ran = subprocess.run(["bash", "-c", command], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert ran.returncode == code
+    assert "internal error" not in ran.stderr
+
+
+def test_a_terminal_without_the_letters_gets_escapes(seeds: Seeds) -> None:
+    run("job", "enqueue", "odd", "to=\u00fc\u2026", "--tag", "\u00fc")
+    narrow = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    out, _ = spawn("job", "list", "--json", "--limit", "1", env=narrow).communicate()
+    assert json.loads(out)["items"][0]["tags"] == ["\u00fc"]
+    shown = spawn("job", "show", json.loads(out)["items"][0]["id"], env=narrow)
+    assert "\\u2026" in shown.communicate()[0]
+    assert shown.returncode == 0
+
+
+def test_json_carries_nothing_that_moves_a_cursor(seeds: Seeds) -> None:
+    odd = "\x9b31m\u202e\x7f"
+    run("job", "enqueue", "odd", "--tag", odd)
+    ran = run("job", "list", "--json", "--limit", "1")
+    assert ran.json["items"][0]["tags"] == [odd]
+    assert not {"\x9b", "\u202e", "\x7f"} & set(ran.out)
+    assert "\\u202e" in run("job", "show", ran.json["items"][0]["id"]).out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
+def test_output_that_cannot_be_written_is_told(seeds: Seeds) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "dispatch_cli", "job", "list"]
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ran.returncode == 1
+    assert ran.stderr == "error: the output cannot be written: No space left on device\n"
