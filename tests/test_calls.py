@@ -464,7 +464,7 @@ def circular() -> list[Any]:
 
 
 @pytest.mark.parametrize("function", [unannotated, gives_int, gives_point])
-@pytest.mark.parametrize("value", [object(), Opaque(), circular(), "\ud800", {1: Opaque()}], ids=repr)
+@pytest.mark.parametrize("value", [object(), Opaque(), circular(), "\ud800", {1: Opaque()}], ids=type)
 def test_a_result_that_json_cannot_hold_is_a_type_error(function: Callable[..., Any], value: Any) -> None:
     with pytest.raises(TypeError, match=r"the result of .* cannot be stored as JSON"):
         of(function).dump_result(value)

@@ -20,8 +20,9 @@ async def cut_short_by(event: asyncio.Event | None) -> AsyncIterator[None]:
         if inside:
             limit.reschedule(asyncio.get_running_loop().time())
 
+    limit = asyncio.timeout(None)
     try:
-        async with asyncio.timeout(None) as limit:
+        async with limit:
             watching = asyncio.create_task(watch(limit))
             try:
                 yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 from dispatch.entity import Reply
 from dispatch.ids import JobID, WorkerID
@@ -187,7 +188,8 @@ async def enqueues_at_once_with_one_key_make_one_job(env: Env) -> None:
     sibling = await env.sibling()
     for i in range(ROUNDS):
         key = Idempotency(f"i{i}", "digest", ttl=100.0)
-        for options in ({"unique": Unique(f"u{i}")}, {"idempotency": key}):
+        choices: tuple[dict[str, Any], ...] = ({"unique": Unique(f"u{i}")}, {"idempotency": key})
+        for options in choices:
             answers = await asyncio.gather(
                 *(store.jobs.enqueue([new(delay=9999, **options)]) for _ in range(3) for store in (env.store, sibling))
             )
