@@ -72,6 +72,10 @@ class JobNotRetryable(Conflict):
     """The job is pending or running; only waiting retries, failed and cancelled jobs can be retried."""
 
 
+class JobNotDeletable(Conflict):
+    """The job is running; it can be cancelled, and deleted once it has ended."""
+
+
 class DuplicateJob(Conflict):
     """A live job holds the same unique key and on_conflict is "raise"; `.existing` is its id."""
 

@@ -45,6 +45,6 @@ class RecordStore(Protocol):
         """Records whose key starts with `prefix`, by key."""
         ...
 
-    async def prune(self, *, limit: int = 1000) -> int:
-        """Deletes at most `limit` expired records; answers how many."""
+    async def prune(self, *, limit: int = 1000, dry_run: bool = False) -> int:
+        """Deletes at most `limit` expired records; answers how many. With `dry_run` it only counts them."""
         ...

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from dispatch import current
 from dispatch.app.announce import announcement
-from dispatch.app.stores import limits_of, store_of
+from dispatch.app.stores import limits_of, retention_of, store_of
 from dispatch.app.sync import SyncApp
 from dispatch.backoff import Strategy
 from dispatch.clock import Duration, seconds
@@ -28,7 +28,7 @@ from dispatch.plugins import PluginManager
 from dispatch.portal import bridge, portal, run_sync
 from dispatch.queues import QueueConfig
 from dispatch.registry import Registry, default_registry
-from dispatch.services import ClusterService, DLQService, EventService, JobService, QueueService
+from dispatch.services import ClusterService, DLQService, EventService, JobService, QueueService, RetentionService
 from dispatch.store import Store
 from dispatch.telemetry import global_meter_provider, global_tracer_provider
 
@@ -117,6 +117,7 @@ class Dispatch:
         self.queues = QueueService(self.store)
         self.workers = ClusterService(self.store)
         self.events = EventService(self.store, plugins=self.plugins, largest=limits.payload)
+        self.retention = RetentionService(self.store, retention_of(self.config))
         self.engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()

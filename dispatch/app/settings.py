@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
+from dispatch.app.stores import retention_of
 from dispatch.backoff import Strategy, default_strategy
 from dispatch.config import Config
 from dispatch.engine.outcome import Policy
@@ -22,7 +23,6 @@ def engine_settings(
     labels: Mapping[str, str],
 ) -> Settings:
     """The numbers an engine runs by."""
-    unknown = config.unknown_grace
     return Settings(
         queues=queues,
         concurrency=concurrency or config.concurrency,
@@ -34,13 +34,14 @@ def engine_settings(
         grace=_s(config.grace),
         max_crashes=config.max_crashes,
         unserved_after=_s(config.unserved_after),
-        unknown_grace=None if unknown is None else _s(unknown),
+        unknown_grace=None if config.unknown_grace is None else _s(config.unknown_grace),
         result_limit=config.limits.result,
         policy=Policy(
             max_retries=config.max_retries,
             backoff=backoff or default_strategy(),
             traceback_limit=config.limits.traceback,
         ),
+        retention=retention_of(config),
         name=name,
         labels=labels,
     )

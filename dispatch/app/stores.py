@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from dispatch.config import Config
-from dispatch.services import Limits
+from dispatch.services import Limits, Retention
 from dispatch.store import Store
 from dispatch.stores import open_store
 
@@ -22,3 +23,18 @@ def limits_of(config: Config) -> Limits:
     """The sizes that services enforce."""
     limits = config.limits
     return Limits(payload=limits.payload, metadata=limits.metadata, result=limits.result, traceback=limits.traceback)
+
+
+def retention_of(config: Config) -> Retention:
+    """How long things are kept after their end."""
+    table = config.retention
+    return Retention(
+        completed=_maybe(table.completed),
+        failed=_maybe(table.failed),
+        cancelled=_maybe(table.cancelled),
+        events=_maybe(table.events),
+    )
+
+
+def _maybe(delta: timedelta | None) -> float | None:
+    return None if delta is None else delta.total_seconds()

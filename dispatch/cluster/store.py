@@ -37,6 +37,13 @@ class ClusterStore(Protocol):
         """Marks the worker dead."""
         ...
 
+    async def prune(self, *, older_than: float, limit: int = 1000, dry_run: bool = False) -> int:
+        """Removes at most `limit` dead workers last seen more than `older_than` seconds ago; answers how many.
+
+        With `dry_run` nothing is removed: answers how many (up to `limit`) would be.
+        """
+        ...
+
     async def get(self, worker_id: WorkerID) -> Worker | None:
         """The worker, or None."""
         ...

@@ -3,7 +3,7 @@
 from dispatch.config.example import example_toml, write_example
 from dispatch.config.load import LoadedConfig, load
 from dispatch.config.masking import mask_url, masked
-from dispatch.config.model import Config, Limits, Log, QueueTable, SQLite
+from dispatch.config.model import Config, Limits, Log, QueueTable, Retention, SQLite
 from dispatch.config.units import format_duration, format_size, parse_duration, parse_size
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "LoadedConfig",
     "Log",
     "QueueTable",
+    "Retention",
     "SQLite",
     "example_toml",
     "format_duration",

@@ -84,6 +84,15 @@ class Log(Table):
     format: Annotated[Literal["auto", "text", "json"], Lower] = "auto"
 
 
+class Retention(Table):
+    """`[retention]`: how long ended jobs are kept, by outcome, and events; None, written "never": for ever."""
+
+    completed: MaybeInterval = timedelta(days=1)
+    failed: MaybeInterval = timedelta(days=30)
+    cancelled: MaybeInterval = timedelta(days=30)
+    events: MaybeInterval = timedelta(days=7)
+
+
 class SQLite(Table):
     """`[sqlite]`: how hard a commit is pressed to disk, and how long a write waits for its turn."""
 
@@ -115,6 +124,7 @@ class Config(Table):
     disabled_plugins: list[Annotated[str, Field(min_length=1)]] = []
     queue: dict[Name, QueueTable] = {}
     limits: Limits = Limits()
+    retention: Retention = Retention()
     log: Log = Log()
     sqlite: SQLite = SQLite()
     plugin: dict[str, dict[str, Any]] = {}
@@ -209,5 +219,5 @@ def keys_of(path: tuple[str, ...]) -> list[str]:
             return []
 
 
-TABLES: dict[str, type[Table]] = {"limits": Limits, "log": Log, "sqlite": SQLite}
+TABLES: dict[str, type[Table]] = {"limits": Limits, "retention": Retention, "log": Log, "sqlite": SQLite}
 LISTS = frozenset(name for name, field in Config.model_fields.items() if get_origin(field.annotation) is list)

@@ -17,6 +17,7 @@ from dispatch.engine.cut_short import cut_short_by
 from dispatch.engine.execution import Execution
 from dispatch.engine.heartbeat import Beat, Heartbeat
 from dispatch.engine.listener import Listener
+from dispatch.engine.pruner import Pruner
 from dispatch.engine.report import Report, Tally
 from dispatch.engine.service import Service
 from dispatch.engine.settings import Settings
@@ -145,6 +146,7 @@ class Engine:
             Stealer(self._store, self.settings, may_steal=lambda: heartbeat.settled, report=self._report, **common),
             Quarantine(self._store, self.worker_id, worker, self.settings, **common),
             Sweeper(self._store, self.settings, **common),
+            Pruner(self._store, self.settings, **common),
             ProgressWriter(self._store, self.worker_id, worker, call_timeout=self.settings.call_timeout, **common),
         ]
         for service in self._services:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dispatch.engine.outcome import Policy
+from dispatch.services.retention import Retention
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Settings:
     unknown_grace: float | None = None
     result_limit: int = 1024 * 1024
     policy: Policy = field(default_factory=Policy)
+    retention: Retention = field(default_factory=Retention)
     name: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 

@@ -25,6 +25,9 @@ class EventStore(Protocol):
         """Events that match, newest id first."""
         ...
 
-    async def prune(self, *, older_than: float, limit: int = 1000) -> int:
-        """Deletes at most `limit` events older than that many seconds; answers how many."""
+    async def prune(self, *, older_than: float, limit: int = 1000, dry_run: bool = False) -> int:
+        """Deletes at most `limit` events older than that many seconds; answers how many.
+
+        With `dry_run` nothing is deleted: answers how many (up to `limit`) would be.
+        """
         ...

@@ -137,6 +137,32 @@ class JobStore(Protocol):
         holds its unique key."""
         ...
 
+    async def delete(self, job_id: JobID, *, scope: Scope | None = None) -> Reply:
+        """Removes a waiting or terminal job with its attempts, durably; running: CONFLICT, and nothing is removed.
+
+        A waiting job ends as if cancelled first: its unique key is free (unless hold_for still runs) and a successor is
+        set free. Idempotency keys stay until their ttl and go on answering this id; dead letters stay as they are.
+        """
+        ...
+
+    async def prune(
+        self,
+        *,
+        completed: float | None,
+        failed: float | None,
+        cancelled: float | None,
+        limit: int,
+        dry_run: bool = False,
+    ) -> int:
+        """Removes at most `limit` terminal jobs that ended more than so many seconds ago (None: keep for ever), with
+        their attempts, the longest ended first, and answers how many; 0 means that none are left.
+
+        It may stop earlier, after one job at least, when the rows are large. It looks at no waiting or running row.
+        Keys and dead letters stay as with `delete`. With `dry_run` nothing is removed: answers how many (up to
+        `limit`) would be. Need not survive a power failure.
+        """
+        ...
+
     async def progress(
         self, worker_id: WorkerID, reports: Sequence[tuple[JobID, int, float, str | None]]
     ) -> list[Reply]:

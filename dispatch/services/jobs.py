@@ -14,6 +14,7 @@ from dispatch.errors import (
     InvalidArguments,
     JobAlreadyComplete,
     JobNotCancellable,
+    JobNotDeletable,
     JobNotFound,
     JobNotRetryable,
     JobPurged,
@@ -47,7 +48,7 @@ class Limits:
 
 
 class JobService:
-    """Enqueue, look at, wait for, explain, cancel and retry jobs."""
+    """Enqueue, look at, wait for, explain, cancel, retry and delete jobs."""
 
     def __init__(
         self, store: Store, *, registry: Registry, plugins: PluginManager, limits: Limits, idempotency_ttl: float
@@ -158,6 +159,17 @@ class JobService:
             )
         return changed.state
 
+    async def delete(self, job_id: JobID, *, scope: Scope | None = None) -> None:
+        """Removes a job that does not run, with its attempts and its result, for good; its dead letter stays.
+
+        Raises JobNotFound, JobNotDeletable.
+        """
+        reply = await self._store.jobs.delete(job_id, scope=scope)
+        if reply is Reply.MISSING:
+            raise _not_found(job_id)
+        if reply is Reply.CONFLICT:
+            raise running_not_deletable(job_id)
+
     async def wait(self, job_id: JobID, *, timeout: float | None = None) -> Job:
         """Waits at most `timeout` seconds (None: for ever) until the job has ended, and answers its row.
 
@@ -213,6 +225,11 @@ class JobService:
                 raise PayloadTooLarge(
                     f"{job.name}: metadata takes {taken:,} bytes, more than limits.metadata ({self._limits.metadata:,})"
                 )
+
+
+def running_not_deletable(job_id: JobID) -> JobNotDeletable:
+    """What refuses the deletion of a running job."""
+    return JobNotDeletable(f"{job_id} is running; `dispatch job cancel {job_id}` stops it, then it can be deleted")
 
 
 def _not_found(job_id: JobID) -> JobNotFound:

@@ -165,6 +165,17 @@ STATUS = exactly(
     dead_letters={"type": ["integer", "null"]},
     live_workers={"type": ["integer", "null"]},
 )
+PRUNED = exactly(
+    store=TEXT,
+    completed=COUNT,
+    failed=COUNT,
+    cancelled=COUNT,
+    workers=COUNT,
+    events=COUNT,
+    records=COUNT,
+    total=COUNT,
+    dry_run={"type": "boolean"},
+)
 MIGRATED = exactly(
     store=TEXT,
     applied={"type": "array", "items": TEXT},

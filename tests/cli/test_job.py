@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -152,6 +153,25 @@ def test_cancelling_a_waiting_job_ends_it_and_a_running_one_is_asked_to_stop(see
     assert [item["outcome"] for item in ran.json["items"]] == ["cancelled", "asked to stop"]
     assert run("job", "show", seeds.pending, "--json").json["state"] == "cancelled"
     assert run("job", "show", seeds.running, "--json").json["cancel_requested"] is True
+
+
+def test_deleting_asks_removes_what_does_not_run_and_leaves_a_record(seeds: Seeds) -> None:
+    unasked = run("job", "delete", seeds.failed)
+    assert (unasked.code, "there is no terminal to ask on" in unasked.err) == (2, True)
+    rehearsed = run("job", "delete", seeds.pending, seeds.running, "--dry-run", "--json")
+    assert [item["ok"] for item in rehearsed.json["items"]] == [True, False]
+    assert run("job", "count", "--json").json["total"] == 7
+    ran = run("job", "delete", "-", "--yes", "--json", stdin=f"{seeds.pending}\n{seeds.failed}\n{seeds.running}\n")
+    assert ran.code == 75
+    assert [item["outcome"] for item in ran.json["items"]] == ["deleted", "deleted", "refused"]
+    assert f"`dispatch job cancel {seeds.running}` stops it" in ran.json["items"][2]["detail"]
+    assert run("job", "show", seeds.failed).code == 4
+    assert run("job", "count", "--json").json["total"] == 5
+    database = sqlite3.connect("dispatch.db")
+    (document,) = database.execute("SELECT value FROM records WHERE namespace = 'audit'").fetchone()
+    database.close()
+    assert json.loads(document)["verb"] == "job.delete"
+    assert json.loads(document)["ids"] == [seeds.pending, seeds.failed]
 
 
 def test_explaining_names_the_gate_that_is_closed(seeds: Seeds) -> None:

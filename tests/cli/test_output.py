@@ -70,6 +70,8 @@ def on_a_terminal(*argv: str, columns: int = 80, **env: str) -> str:
         ("dlq replay {letter}", schemas.OUTCOMES),
         ("dlq discard {letter} --yes", schemas.OUTCOMES),
         ("dlq purge --dry-run", schemas.PURGED),
+        ("job delete {pending} --yes", schemas.OUTCOMES),
+        ("store prune --dry-run", schemas.PRUNED),
         ("store status", schemas.STATUS),
         ("store migrate --dry-run", schemas.MIGRATED),
         ("store migrate --sql", schemas.exactly(store=schemas.TEXT, pending={"type": "array"}, sql=schemas.TEXT)),

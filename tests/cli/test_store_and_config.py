@@ -58,6 +58,23 @@ def test_status_counts_what_is_there(seeds: Seeds) -> None:
     assert sum(document["jobs"].values()) == 7
 
 
+def test_prune_counts_by_kind_asks_and_removes_what_retention_does_not_keep(seeds: Seeds, folder: Path) -> None:
+    nothing = run("store", "prune", "--json")
+    assert (nothing.code, nothing.json["total"]) == (0, 0)
+    assert "nothing is older" in nothing.err
+    (folder / "dispatch.toml").write_text('[retention]\ncompleted = "0.001s"\nfailed = "0.001s"\n')
+    rehearsed = run("store", "prune", "--dry-run", "--json").json
+    assert (rehearsed["completed"], rehearsed["failed"], rehearsed["total"]) == (1, 3, 4)
+    unasked = run("store", "prune")
+    assert unasked.code == 2
+    assert "would remove 1 completed job, 3 failed jobs for good" in unasked.err
+    assert run("job", "count", "--json").json["total"] == 7
+    assert run("store", "prune", "--yes", "--json").json == {**rehearsed, "dry_run": False}
+    assert run("job", "count", "--json").json["total"] == 3
+    assert run("store", "status", "--json").json["dead_letters"] == 2
+    assert run("dlq", "replay", seeds.letter).code == 0
+
+
 def test_config_show_says_where_values_come_from_and_masks_secrets(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

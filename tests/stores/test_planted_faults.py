@@ -10,6 +10,7 @@ import pytest
 from mutants import ANYWHERE, Fault, Sabotaged
 from mutants_memory import MEMORY
 from mutants_more import FAULTS
+from mutants_retention import RETENTION, RETENTION_MEMORY, RETENTION_SQLITE
 from mutants_sqlite import SQLITE
 from store_kinds import KINDS, maker
 
@@ -17,8 +18,9 @@ from dispatch.clock import ManualClock
 from dispatch.errors import Conflict
 from dispatch.testing.conformance import cases, run_case
 
-PLANTED = [(kind, fault) for kind in KINDS for fault in ANYWHERE + FAULTS]
-PLANTED += [("memory", fault) for fault in MEMORY] + [("sqlite", fault) for fault in SQLITE]
+PLANTED = [(kind, fault) for kind in KINDS for fault in ANYWHERE + FAULTS + RETENTION]
+PLANTED += [("memory", fault) for fault in MEMORY + RETENTION_MEMORY]
+PLANTED += [("sqlite", fault) for fault in SQLITE + RETENTION_SQLITE]
 
 RED = (AssertionError, ValueError, Conflict)
 """How a case goes red: an assert, an unpacking, a refusal. A store that errs (StoreError) does not count."""
@@ -43,6 +45,6 @@ async def test_a_planted_fault_turns_a_case_red(kind: str, fault: Fault, tmp_pat
 
 
 def test_the_faults_are_many_and_have_names_of_their_own() -> None:
-    for faults in (ANYWHERE + FAULTS, MEMORY, SQLITE):
+    for faults in (ANYWHERE + FAULTS + RETENTION, MEMORY + RETENTION_MEMORY, SQLITE + RETENTION_SQLITE):
         assert len({fault.name for fault in faults}) == len(faults)
     assert len(PLANTED) >= 100

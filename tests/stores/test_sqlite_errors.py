@@ -187,13 +187,14 @@ async def test_a_newer_schema_is_refused(store: SQLiteStore, path: str) -> None:
 
 
 async def test_a_migration_that_fails_leaves_the_schema_as_it_was(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = [*migrations(), (2, "0002_broken", "CREATE TABLE extra (x);\nCREATE TABLE jobs (y);\n")]
+    known = migrations()
+    broken = [*known, (len(known) + 1, "9999_broken", "CREATE TABLE extra (x);\nCREATE TABLE jobs (y);\n")]
     monkeypatch.setattr("dispatch.stores.sqlite_schema.migrations", lambda: broken)
     store = SQLiteStore(path)
     with pytest.raises(StoreUnreachable, match="table jobs already exists"):
         await store.open()
     other = sqlite3.connect(path)
-    assert other.execute("PRAGMA user_version").fetchone() == (1,)
+    assert other.execute("PRAGMA user_version").fetchone() == (len(known),)
     assert other.execute("SELECT count(*) FROM sqlite_master WHERE name = 'extra'").fetchone() == (0,)
     other.close()
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,8 +12,9 @@ from dispatch_cli.choices import duration, many_ids
 from dispatch_cli.consent import Confirm, DryRun, Reason, Yes, ask, leave_record
 from dispatch_cli.dlq.base import EXAMPLE, Errors, Names, Queues, app, states_of
 from dispatch_cli.failures import CommandError
+from dispatch_cli.progress import progress
 from dispatch_cli.render import Column
-from dispatch_cli.session import Session, session_of
+from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def replay(
         total = await app.dlq.count(options)
         if total and not dry_run:
             ask(session, f"replay {_letters(total)}", yes=yes, confirm=confirm)
-        with _progress(session, "replaying", total) as advance:
+        with progress(session, "replaying", total) as advance:
             found = _ids(app, options)
             outcomes = await each(found, lambda entry_id, all_: one_of(app, entry_id, all_), tick=advance)
         if outcomes.done and not dry_run:
@@ -164,7 +164,7 @@ def purge(
             return {"purged": 0, "would_purge": total}
         ask(session, f"delete {_letters(total)} for good", yes=yes, confirm=confirm)
         purged = 0
-        with _progress(session, "purging", total) as advance:
+        with progress(session, "purging", total) as advance:
             while deleted := await app.dlq.purge(older_than=age, states=states, limit=_PURGE_AT_ONCE):
                 purged += deleted
                 advance(deleted)
@@ -192,18 +192,3 @@ async def _must_be_open(app: Dispatch, entry_id: DLQID) -> None:
 
 def _letters(count: int) -> str:
     return f"{count} dead letter" if count == 1 else f"{count} dead letters"
-
-
-@contextmanager
-def _progress(session: Session, what: str, total: int) -> Iterator[Any]:
-    """A bar on stderr while a person looks; answers what to call for each step."""
-    import sys
-
-    if not total or not sys.stderr.isatty():
-        yield lambda steps=1: None
-        return
-    from rich.progress import Progress
-
-    with Progress(console=session.out.console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda steps=1: progress.advance(task, steps)

@@ -1,4 +1,4 @@
-"""`dispatch job retry | cancel`."""
+"""`dispatch job retry | cancel | delete`."""
 
 from __future__ import annotations
 
@@ -84,6 +84,43 @@ def cancel(
     finish(session, session.on_app(act), empty=_NOTHING)
 
 
+@verb(
+    app,
+    "delete",
+    examples=(
+        f"dispatch job delete {EXAMPLE} --dry-run",
+        "dispatch job list -s cancelled -o ids | dispatch job delete - --yes",
+    ),
+)
+def delete(
+    ctx: typer.Context,
+    ids: ManyIDs,
+    reason: Reason = "",
+    yes: Yes = False,
+    confirm: Confirm = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Delete jobs that do not run, with results and attempts, for good; dead letters stay. Asks first."""
+    from dispatch.ids import JobID
+
+    session = session_of(ctx)
+    chosen = many_ids(JobID, ids)
+    if chosen and not dry_run:
+        ask(session, f"delete {_jobs(len(chosen))} for good", yes=yes, confirm=confirm)
+
+    async def act(app: Dispatch) -> Outcomes:
+        async def one(job_id: JobID, outcomes: Outcomes) -> None:
+            await (_must_not_run(app, job_id) if dry_run else app.jobs.delete(job_id))
+            outcomes.add(job_id, "would be deleted" if dry_run else "deleted")
+
+        outcomes = await each(chosen, one)
+        if outcomes.done and not dry_run:
+            await leave_record(app, "job.delete", outcomes.done, reason=reason)
+        return outcomes
+
+    finish(session, session.on_app(act), empty=_NOTHING)
+
+
 async def _could_retry(app: Dispatch, job_id: JobID) -> str:
     """The state a retry would lead to; raises what a retry would raise."""
     from dispatch.errors import JobAlreadyComplete, JobNotRetryable
@@ -112,6 +149,15 @@ async def _could_cancel(app: Dispatch, job_id: JobID) -> str:
     if job.state.terminal:
         raise JobNotCancellable(f"{job_id} is {job.state} already; `dispatch job show {job_id}` tells why")
     return "running" if job.state is JobState.RUNNING else "cancelled"
+
+
+async def _must_not_run(app: Dispatch, job_id: JobID) -> None:
+    """Raises what a deletion would raise."""
+    from dispatch.jobs.model import JobState
+    from dispatch.services.jobs import running_not_deletable
+
+    if (await app.jobs.get(job_id)).state is JobState.RUNNING:
+        raise running_not_deletable(job_id)
 
 
 def _jobs(count: int) -> str:

@@ -92,7 +92,7 @@ def _start_over(data: Data, row: Row, now: datetime) -> None:
 
 
 def _row_of_letter(data: Data, entry: DLQEntry, new_id: JobID, now: datetime) -> Row:
-    dead = data.rows.get(entry.job_id)
+    origin = data.origins[entry.id]
     return Row(
         id=new_id,
         created_at=now,
@@ -102,8 +102,8 @@ def _row_of_letter(data: Data, entry: DLQEntry, new_id: JobID, now: datetime) ->
         state=JobState.PENDING,
         payload=entry.payload,
         run_at=now,
-        kind=dead.kind if dead is not None else "job",
-        lane=dead.lane if dead is not None else "",
+        kind=origin.kind,
+        lane=origin.lane,
         priority=entry.priority,
         max_retries=entry.max_retries,
         timeout=entry.timeout,
@@ -115,8 +115,8 @@ def _row_of_letter(data: Data, entry: DLQEntry, new_id: JobID, now: datetime) ->
         tags=entry.tags,
         scope=entry.scope,
         replay_of=entry.id,
-        lane_given=dead is not None,
-        unique_until=dead.unique_until if dead is not None else "finish",
+        lane_given=True,
+        unique_until=origin.unique_until,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dispatch.cluster.model import Announcement, Leadership, NewWorker, Worker, WorkerState
 from dispatch.entity import Reply
@@ -80,6 +80,17 @@ class MemoryCluster:
             if worker is not None and worker.state is WorkerState.DEAD:
                 return Reply.APPLIED
             return _set_state(data, worker, WorkerState.DEAD)
+
+    async def prune(self, *, older_than: float, limit: int = 1000, dry_run: bool = False) -> int:
+        with self._session as data:
+            now = data.clock.now()
+            before = now - timedelta(seconds=older_than)
+            dead = [w for w in data.workers.values() if w.last_seen < before and not is_live(w, now)]
+            dead.sort(key=lambda worker: (worker.last_seen, worker.id))
+            dead = dead[: max(0, limit)]
+            for worker in () if dry_run else dead:
+                del data.workers[worker.id]
+            return len(dead)
 
     async def get(self, worker_id: WorkerID) -> Worker | None:
         with self._session as data:

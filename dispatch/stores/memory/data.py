@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from bisect import insort
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TypeVar
@@ -15,13 +16,13 @@ from dispatch.dlq.model import DLQEntry
 from dispatch.errors import StoreUnreachable
 from dispatch.events.model import Event
 from dispatch.ids import DLQID, EventID, JobID, WorkerID
-from dispatch.jobs.model import Attempt, JobState
+from dispatch.jobs.model import TERMINAL, Attempt, JobState
 from dispatch.queues import QueueConfig
 from dispatch.records import Record
 from dispatch.scope import Scope
 from dispatch.stores.memory.keys import Keys
 from dispatch.stores.memory.queue import QueueState
-from dispatch.stores.memory.rows import Row, Tally, TenantCount
+from dispatch.stores.memory.rows import Origin, Row, Tally, TenantCount
 from dispatch.stores.memory.signal import Signal
 from dispatch.stores.memory.stream_log import StreamLogs
 
@@ -36,6 +37,13 @@ def insert_sorted(order: list[Key], key: Key) -> None:
         insort(order, key)
 
 
+def remove_sorted(order: list[Key], gone: Collection[Key]) -> None:
+    """Takes ids out of the sorted list; quick when they stand near each other, as old ones do."""
+    if gone:
+        start, end = bisect_left(order, min(gone)), bisect_right(order, max(gone))
+        order[start:end] = [key for key in order[start:end] if key not in gone]
+
+
 class Data:
     """Everything that is stored. Touched only inside `Session`, which holds the lock."""
 
@@ -46,6 +54,8 @@ class Data:
         self.rows: dict[JobID, Row] = {}
         self.row_order: list[JobID] = []
         self.attempts: dict[JobID, list[Attempt]] = {}
+        self.ended: dict[JobState, OrderedDict[JobID, Row]] = {state: OrderedDict() for state in TERMINAL}
+        """Terminal rows, the longest ended first."""
         self.tallies: dict[tuple[str, str, str, Scope], Tally] = {}
         self.queues: dict[str, QueueState] = {}
         self.running: dict[JobID, Row] = {}
@@ -54,6 +64,7 @@ class Data:
         self.keys = Keys()
         self.letters: dict[DLQID, DLQEntry] = {}
         self.letter_order: list[DLQID] = []
+        self.origins: dict[DLQID, Origin] = {}
         self.events: dict[EventID, Event] = {}
         self.event_order: list[EventID] = []
         self.workers: dict[WorkerID, Worker] = {}
@@ -94,6 +105,10 @@ class Data:
         counts = tally_of(row).counts
         counts[row.state] -= 1
         counts[state] += 1
+        if row.state in TERMINAL:
+            self.ended[row.state].pop(row.id, None)
+        if state in TERMINAL:
+            self.ended[state][row.id] = row
         row.state = state
 
     def start(self, row: Row, worker_id: WorkerID, lease_until: datetime, now: datetime, now_ms: int) -> None:
@@ -173,6 +188,15 @@ class Data:
         for job_id in successors:
             self.rows[job_id].behind = front.id
             front.successors += (job_id,)
+
+    def forget(self, gone: Collection[Row]) -> None:
+        """Removes terminal rows and their attempts."""
+        for row in gone:
+            tally_of(row).counts[row.state] -= 1
+            self.ended[row.state].pop(row.id, None)
+            self.attempts.pop(row.id, None)
+            del self.rows[row.id]
+        remove_sorted(self.row_order, {row.id for row in gone})
 
     def bring_back(self, queues: Sequence[str] | None, names: Sequence[str], now: datetime) -> int:
         """Returns rows of these names that were set aside, in these queues (None: in all); answers how many."""

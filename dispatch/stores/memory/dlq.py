@@ -53,7 +53,7 @@ class MemoryDLQ:
             doomed.sort(key=lambda entry: (entry.created_at, entry.id))
             doomed = doomed[: max(0, limit)]
             for entry in doomed:
-                del data.letters[entry.id]
+                del data.letters[entry.id], data.origins[entry.id]
             if doomed:
                 gone = {entry.id for entry in doomed}
                 data.letter_order = [entry_id for entry_id in data.letter_order if entry_id not in gone]

@@ -9,7 +9,7 @@ from dispatch.entity import Page
 from dispatch.events.model import Event, ListOptions
 from dispatch.ids import EventID
 from dispatch.scope import Scope
-from dispatch.stores.memory.data import Session, insert_sorted
+from dispatch.stores.memory.data import Session, insert_sorted, remove_sorted
 from dispatch.stores.memory.pages import newest_first
 from dispatch.stores.memory.rows import checked_bytes, checked_text, in_scope
 
@@ -38,17 +38,17 @@ class MemoryEvents:
             event = data.events.get(event_id)
             return event if event is not None and in_scope(event.scope, scope) else None
 
-    async def prune(self, *, older_than: float, limit: int = 1000) -> int:
+    async def prune(self, *, older_than: float, limit: int = 1000, dry_run: bool = False) -> int:
         with self._session as data:
             before = data.clock.now() - timedelta(seconds=older_than)
             old = [
                 event for event in data.events.values() if event.created_at is not None and event.created_at < before
             ]
             gone = {event.id for event in old[: max(0, limit)]}
-            for event_id in gone:
-                del data.events[event_id]
-            if gone:
-                data.event_order = [event_id for event_id in data.event_order if event_id not in gone]
+            if not dry_run:
+                for event_id in gone:
+                    del data.events[event_id]
+                remove_sorted(data.event_order, gone)
             return len(gone)
 
     async def list(self, options: ListOptions) -> Page[Event]:

@@ -12,6 +12,7 @@ from dispatch.jobs.model import Attempt, Failure, Finished, JobState, Stolen, Tr
 from dispatch.stores.memory.data import Data, insert_sorted
 from dispatch.stores.memory.enqueue import enqueue_followups, new_row
 from dispatch.stores.memory.rows import (
+    Origin,
     Row,
     checked_bytes,
     checked_failure,
@@ -170,4 +171,5 @@ def bury(data: Data, row: Row, reason: str, now: datetime) -> DLQID:
     row.letter = entry.id
     data.letters[entry.id] = entry
     insert_sorted(data.letter_order, entry.id)
+    data.origins[entry.id] = Origin(row.kind, row.lane, row.unique_until)
     return entry.id

@@ -24,7 +24,7 @@ from dispatch.jobs.model import (
     Verdict,
 )
 from dispatch.scope import Scope
-from dispatch.stores.memory import aside, changes, finish, leases
+from dispatch.stores.memory import aside, changes, finish, leases, prune
 from dispatch.stores.memory.claim import Claim
 from dispatch.stores.memory.data import Session, tally_of
 from dispatch.stores.memory.enqueue import enqueue
@@ -97,6 +97,23 @@ class MemoryJobs:
     async def retry(self, job_id: JobID, *, scope: Scope | None = None) -> Changed:
         with self._session as data:
             return changes.retry(data, job_id, scope, data.clock.now())
+
+    async def delete(self, job_id: JobID, *, scope: Scope | None = None) -> Reply:
+        with self._session as data:
+            return prune.delete(data, job_id, scope, data.clock.now())
+
+    async def prune(
+        self,
+        *,
+        completed: float | None,
+        failed: float | None,
+        cancelled: float | None,
+        limit: int,
+        dry_run: bool = False,
+    ) -> int:
+        ages = {JobState.COMPLETED: completed, JobState.FAILED: failed, JobState.CANCELLED: cancelled}
+        with self._session as data:
+            return prune.prune(data, ages, limit, dry_run, data.clock.now())
 
     async def progress(
         self, worker_id: WorkerID, reports: Sequence[tuple[JobID, int, float, str | None]]

@@ -53,11 +53,11 @@ class MemoryRecords:
             data.signal.bump()
             return Reply.APPLIED
 
-    async def prune(self, *, limit: int = 1000) -> int:
+    async def prune(self, *, limit: int = 1000, dry_run: bool = False) -> int:
         with self._session as data:
             now = data.clock.now()
             expired = [r for records in data.records.values() for r in records.values() if not _lasts(r, now)]
-            for record in expired[: max(0, limit)]:
+            for record in () if dry_run else expired[: max(0, limit)]:
                 _remove(data, record)
             return min(len(expired), max(0, limit))
 

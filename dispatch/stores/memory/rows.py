@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dispatch.errors import DataRejected
 from dispatch.ids import DLQID, JobID, WorkerID
-from dispatch.jobs.model import Failure, Job, JobState, UniqueUntil, Verdict
+from dispatch.jobs.model import Failure, Job, JobKind, JobState, UniqueUntil, Verdict
 from dispatch.scope import Scope
 
 if TYPE_CHECKING:
@@ -56,6 +56,15 @@ class Row(Job):
     tally: Tally | None = None
     home: LazyHeap | None = None
     ticket: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a dead letter's replay needs of its job and the public entry does not tell."""
+
+    kind: JobKind
+    lane: str
+    unique_until: UniqueUntil
 
 
 _values = attrgetter(*(f.name for f in fields(Job)))

@@ -12,6 +12,7 @@ from dispatch.entity import Reply
 from dispatch.ids import WorkerID
 from dispatch.jobs.model import QUARANTINE_FROM
 from dispatch.stores.sql.plan import Do, Executor, Many, Plan, Rows, first
+from dispatch.stores.sql.prune import prune_old
 from dispatch.stores.sql.rows import SECOND, names_text, span
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class SQLCluster:
             return Reply.APPLIED if (yield Rows("worker_state", params)) else Reply.MISSING
 
         return await self._executor.run(plan)
+
+    async def prune(self, *, older_than: float, limit: int = 1000, dry_run: bool = False) -> int:
+        now = self._executor.now()
+        params = {"before": now - span(older_than), "now": now}
+        return await prune_old(self._executor, "workers", params, limit=limit, dry_run=dry_run)
 
     async def get(self, worker_id: WorkerID) -> Worker | None:
         def plan() -> Plan[Worker | None]:

@@ -12,6 +12,7 @@ from dispatch.ids import EventID, RunID
 from dispatch.scope import Scope
 from dispatch.stores.sql.listing import page_limit
 from dispatch.stores.sql.plan import Do, Executor, Plan, Rows, first
+from dispatch.stores.sql.prune import prune_old
 from dispatch.stores.sql.rows import optional_names, scope_of, scope_params, span
 
 
@@ -69,13 +70,9 @@ class SQLEvents:
 
         return await self._executor.run(plan, write=False)
 
-    async def prune(self, *, older_than: float, limit: int = 1000) -> int:
-        def plan() -> Plan[int]:
-            before = self._executor.now() - span(older_than)
-            deleted: int = yield Do("prune_events", {"before": before, "limit": limit})
-            return deleted
-
-        return await self._executor.run(plan)
+    async def prune(self, *, older_than: float, limit: int = 1000, dry_run: bool = False) -> int:
+        params = {"before": self._executor.now() - span(older_than)}
+        return await prune_old(self._executor, "events", params, limit=limit, dry_run=dry_run)
 
 
 def event_of(row: tuple[Any, ...]) -> Event:

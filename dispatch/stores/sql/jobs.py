@@ -26,7 +26,7 @@ from dispatch.jobs.model import (
     Verdict,
 )
 from dispatch.scope import Scope
-from dispatch.stores.sql import changes, leases, listing
+from dispatch.stores.sql import changes, leases, listing, prune
 from dispatch.stores.sql.claim import Claim
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.finish import finish
@@ -141,6 +141,28 @@ class SQLJobs:
 
     async def retry(self, job_id: JobID, *, scope: Scope | None = None) -> Changed:
         return await self._executor.run(lambda: changes.retry(job_id, scope, self._executor.now()))
+
+    async def delete(self, job_id: JobID, *, scope: Scope | None = None) -> Reply:
+        return await self._executor.run(lambda: prune.delete(job_id, scope, self._executor.now()))
+
+    async def prune(
+        self,
+        *,
+        completed: float | None,
+        failed: float | None,
+        cancelled: float | None,
+        limit: int,
+        dry_run: bool = False,
+    ) -> int:
+        now = self._executor.now()
+        ages = {JobState.COMPLETED: completed, JobState.FAILED: failed, JobState.CANCELLED: cancelled}
+        before = {state: now - span(age) for state, age in ages.items() if age is not None}
+        if limit <= 0:
+            return 0
+        found = await self._executor.run(lambda: prune.count(before, limit if dry_run else 1), write=False)
+        if dry_run or not found:
+            return found
+        return await self._executor.run(lambda: prune.prune(before, limit), durable=False, wake=False)
 
     async def progress(
         self, worker_id: WorkerID, reports: Sequence[tuple[JobID, int, float, str | None]]

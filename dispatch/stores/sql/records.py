@@ -9,6 +9,7 @@ from dispatch.entity import PAGE_SIZE, Page, Reply
 from dispatch.records import Record
 from dispatch.stores.sql.listing import page_limit
 from dispatch.stores.sql.plan import Do, Executor, Plan, Rows, first
+from dispatch.stores.sql.prune import prune_old
 from dispatch.stores.sql.rows import later, moment
 
 
@@ -83,12 +84,9 @@ class SQLRecords:
 
         return await self._executor.run(plan, write=False)
 
-    async def prune(self, *, limit: int = 1000) -> int:
-        def plan() -> Plan[int]:
-            deleted: int = yield Do("prune_records", {"now": self._executor.now(), "limit": limit})
-            return deleted
-
-        return await self._executor.run(plan)
+    async def prune(self, *, limit: int = 1000, dry_run: bool = False) -> int:
+        params = {"now": self._executor.now()}
+        return await prune_old(self._executor, "records", params, limit=limit, dry_run=dry_run)
 
 
 def record_of(row: tuple[Any, ...]) -> Record:

@@ -29,6 +29,7 @@ MODULES = (
     "aside",
     "dlq",
     "dlq_read",
+    "retention",
     "payloads",
     "queues",
     "cluster",

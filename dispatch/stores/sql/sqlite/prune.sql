@@ -1,0 +1,44 @@
+-- name: ended_jobs
+-- Some jobs of one outcome that ended before a time, longest ended first, and how large they are.
+SELECT finished_at, seq, coalesce(length(payload), 0) + coalesce(length(result), 0) FROM jobs INDEXED BY jobs_ended
+WHERE state = :state AND finished_at < :before ORDER BY finished_at, seq LIMIT :limit;
+
+-- name: count_ended_jobs
+-- How many jobs of one outcome ended before a time.
+SELECT count(*) FROM (
+  SELECT 1 FROM jobs INDEXED BY jobs_ended WHERE state = :state AND finished_at < :before LIMIT :limit);
+
+-- name: forget_attempts
+-- Removes the attempts of some jobs.
+DELETE FROM attempts WHERE job_id IN (SELECT id FROM jobs WHERE seq IN (SELECT value FROM json_each(:seqs)));
+
+-- name: forget_jobs
+-- Removes some jobs.
+DELETE FROM jobs WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: delete_attempts
+-- Removes the attempts of one job.
+DELETE FROM attempts WHERE job_id = :id;
+
+-- name: delete_job
+-- Removes one job that does not run.
+DELETE FROM jobs WHERE id = :id AND state <> 'running';
+
+-- name: count_old_workers
+-- How many dead workers were last seen before a time.
+SELECT count(*) FROM (
+  SELECT 1 FROM workers WHERE last_seen < :before AND (state = 'dead' OR last_seen + lease < :now) LIMIT :limit);
+
+-- name: prune_workers
+-- Removes some dead workers.
+DELETE FROM workers WHERE id IN (
+  SELECT id FROM workers WHERE last_seen < :before AND (state = 'dead' OR last_seen + lease < :now)
+  ORDER BY last_seen, id LIMIT :limit);
+
+-- name: count_old_events
+-- How many events are older than a time.
+SELECT count(*) FROM (SELECT 1 FROM events WHERE created_at < :before LIMIT :limit);
+
+-- name: count_old_records
+-- How many records have expired.
+SELECT count(*) FROM (SELECT 1 FROM records WHERE expires_at <= :now LIMIT :limit);
