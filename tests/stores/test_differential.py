@@ -102,6 +102,7 @@ class History:
             (5, self.renew),
             (4, self.cancel),
             (4, self.retry),
+            (3, self.forget),
             (6, self.pass_time),
             (5, self.steal),
             (5, self.decide),
@@ -171,6 +172,17 @@ class History:
         if self.ids:
             job_id, scope = self.rng.choice(self.ids), self.pick(None, None, *SCOPES)
             await self.twins.ask(lambda s: s.jobs.retry(job_id, scope=scope))
+
+    async def forget(self) -> None:
+        if self.ids and self.rng.random() < 0.7:
+            job_id, scope = self.rng.choice(self.ids), self.pick(None, None, *SCOPES)
+            await self.twins.ask(lambda s: s.jobs.delete(job_id, scope=scope))
+            await self.twins.ask(lambda s: s.jobs.attempts(job_id))
+        else:
+            ages: dict[str, Any] = {name: self.pick(None, 5.0, 60.0) for name in ("completed", "failed", "cancelled")}
+            dry_run = self.rng.random() < 0.3
+            await self.twins.ask(lambda s: s.jobs.prune(**ages, limit=1000, dry_run=dry_run))
+            await self.twins.ask(lambda s: s.cluster.prune(older_than=60.0, dry_run=dry_run))
 
     async def pass_time(self) -> None:
         self.clock.advance(self.pick(0.001, 0.5, 1.0, 12.0, 31.0, 70.0))

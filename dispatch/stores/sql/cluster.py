@@ -68,7 +68,9 @@ class SQLCluster:
     async def prune(self, *, older_than: float, limit: int = 1000, dry_run: bool = False) -> int:
         now = self._executor.now()
         params = {"before": now - span(older_than), "now": now}
-        return await prune_old(self._executor, "workers", params, limit=limit, dry_run=dry_run)
+        return await prune_old(
+            self._executor, "count_old_workers", "prune_workers", params, limit=limit, dry_run=dry_run
+        )
 
     async def get(self, worker_id: WorkerID) -> Worker | None:
         def plan() -> Plan[Worker | None]:

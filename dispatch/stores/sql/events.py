@@ -72,7 +72,7 @@ class SQLEvents:
 
     async def prune(self, *, older_than: float, limit: int = 1000, dry_run: bool = False) -> int:
         params = {"before": self._executor.now() - span(older_than)}
-        return await prune_old(self._executor, "events", params, limit=limit, dry_run=dry_run)
+        return await prune_old(self._executor, "count_old_events", "prune_events", params, limit=limit, dry_run=dry_run)
 
 
 def event_of(row: tuple[Any, ...]) -> Event:

@@ -64,16 +64,18 @@ def prune(before: Mapping[JobState, int], limit: int) -> Plan[int]:
     return len(seqs)
 
 
-async def prune_old(executor: Executor, what: str, params: Mapping[str, Any], *, limit: int, dry_run: bool) -> int:
-    """Counts with `count_old_<what>`; deletes with `prune_<what>` unless there is nothing or it is a dry run."""
+async def prune_old(
+    executor: Executor, count: str, delete: str, params: Mapping[str, Any], *, limit: int, dry_run: bool
+) -> int:
+    """Runs the statement `count`, and `delete` unless there is nothing or it is a dry run."""
 
     def look() -> Plan[int]:
-        rows = yield Rows(f"count_old_{what}", {**params, "limit": limit if dry_run else 1})
+        rows = yield Rows(count, {**params, "limit": limit if dry_run else 1})
         found: int = rows[0][0]
         return found
 
     def act() -> Plan[int]:
-        deleted: int = yield Do(f"prune_{what}", {**params, "limit": limit})
+        deleted: int = yield Do(delete, {**params, "limit": limit})
         return deleted
 
     if limit <= 0:

@@ -86,7 +86,9 @@ class SQLRecords:
 
     async def prune(self, *, limit: int = 1000, dry_run: bool = False) -> int:
         params = {"now": self._executor.now()}
-        return await prune_old(self._executor, "records", params, limit=limit, dry_run=dry_run)
+        return await prune_old(
+            self._executor, "count_old_records", "prune_records", params, limit=limit, dry_run=dry_run
+        )
 
 
 def record_of(row: tuple[Any, ...]) -> Record:
