@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import inspect
 import json
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -175,6 +177,7 @@ def call(
 ) -> None:
     """Run a job's function here and now, without queue, worker or retries, and print what it returns."""
     from dispatch.discovery import discover
+    from dispatch.errors import InvalidArguments
     from dispatch.registry import default_registry
 
     session = session_of(ctx)
@@ -185,7 +188,8 @@ def call(
             "which module has the job?", hint="name it with --app myapp.tasks, or as `app` in dispatch.toml"
         )
     arguments = call_arguments(pairs or (), args)
-    discover(chosen)
+    with contextlib.redirect_stdout(sys.stderr):  # stdout holds the result and nothing else
+        discover(chosen)
     definition = default_registry.jobs.get(name)
     if definition is None:
         near = difflib.get_close_matches(name, default_registry.jobs, 1)
@@ -193,16 +197,18 @@ def call(
             f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(sorted(default_registry.jobs)) or 'none'}"
         )
         raise CommandError(f"{chosen} has no job {name!r}; {known}", code="job_not_found", exit_code=NOT_FOUND)
-    document = definition.signature.validate_document(definition.signature.arrange(arguments))
-    if dry_run:
-        session.tell(f"the arguments fit; {name} at {definition.place} was not called")
-        return
-    positional, keywords = definition.signature.spread(document)
     try:
-        with session.implicit_app():
+        document = definition.signature.validate_document(definition.signature.arrange(arguments))
+        if dry_run:
+            session.tell(f"the arguments fit; {name} at {definition.place} was not called")
+            return
+        positional, keywords = definition.signature.spread(document)
+        with contextlib.redirect_stdout(sys.stderr), session.implicit_app():
             value = definition.function(*positional, **keywords)
             if inspect.isawaitable(value):
                 value = asyncio.run(_awaited(value))
+    except InvalidArguments:
+        raise
     except Exception as error:
         raise CommandError(
             f"{name} raised {type(error).__name__}: {error}",
@@ -210,7 +216,11 @@ def call(
             exit_code=1,
             hint="DISPATCH_TRACEBACK=1 shows where",
         ) from error
-    session.out.json(json.loads(definition.signature.dump_result(value)))
+    try:
+        result = definition.signature.dump_result(value)
+    except TypeError as error:
+        raise CommandError(str(error), code="result_not_storable", exit_code=1) from None
+    session.out.json(json.loads(result))
 
 
 async def _awaited(value: Any) -> Any:
