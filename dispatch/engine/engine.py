@@ -74,6 +74,9 @@ class Engine:
         self._worker: Worker | None = None
         self._guard: asyncio.TimerHandle | None = None
         self._touch_lost = False
+        self._dying = False
+        self._stopping = False
+        self._stopped = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.running = False
         self.info = NewWorker(
@@ -159,17 +162,32 @@ class Engine:
             self._worker.hold = True
 
     async def stop(self, grace: float | None = None, *, hurry: asyncio.Event | None = None) -> None:
-        """Stops claiming, waits `grace` seconds for handlers (or until `hurry`), gives back the rest, signs off."""
+        """Stops claiming, waits `grace` seconds for handlers (or until `hurry`), gives back the rest, signs off.
+
+        Cancelled, it skips what is left of the wait, but leaves nothing behind.
+        """
         worker, heartbeat = self._worker, self._heartbeat
         if worker is None or heartbeat is None or not self.running:
+            if self._stopping:
+                await self._stopped.wait()
             await self._leave_lifespans(hurry)
             return
-        self.running = False
+        self.running, self._stopping = False, True
+        try:
+            await self._sign_off(worker, heartbeat, self.settings.grace if grace is None else grace, hurry)
+        except asyncio.CancelledError:
+            await self._sign_off(worker, heartbeat, 0.0, hurry)
+            raise
+        finally:
+            self._stopped.set()
+
+    async def _sign_off(self, worker: Worker, heartbeat: Heartbeat, grace: float, hurry: asyncio.Event | None) -> None:
+        """Every step of a stop; each may be taken again when the first time was cut off."""
         worker.hold = True
         for service in self._services:
             await service.stop()
         await self._say("mark the worker as draining", self._store.cluster.update(self.worker_id, WorkerState.DRAINING))
-        await self._wait_for_handlers(worker, self.settings.grace if grace is None else grace, hurry)
+        await self._wait_for_handlers(worker, grace, hurry)
         for running in list(worker.held.values()):
             worker.stop_job(running, Stopped.GRACE)
         await self._settle(worker)
@@ -295,11 +313,16 @@ class Engine:
         return self._pool
 
     def _died(self, error: BaseException) -> None:
-        if not self.running or isinstance(error, asyncio.CancelledError):
+        if not self.running or self._dying:
             return
+        self._dying = True
         self._logger.critical("a loop of the worker has died, stopping: %r", error)
+        if isinstance(error, asyncio.CancelledError):  # raised to whoever runs the worker, it would look like their own
+            error = RuntimeError("a task of the worker was cancelled from outside; does a handler cancel all tasks?")
         if self._death_heard is not None:
             self._death_heard(error)
+        else:
+            self._spawn(self.stop(0.0))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -93,8 +93,7 @@ class Heartbeat:
 
     async def stop(self) -> None:
         """Ends the thread."""
-        thread, self._thread = self._thread, None
-        if thread is None:
+        if self._thread is None:
             return
         self._ending = True
         if self._loop is not None:

@@ -85,9 +85,13 @@ class SQLiteExecutor:
     async def close(self) -> None:
         """Disconnects; idempotent. The last one out folds the log into the file."""
         self._ready = False
-        await self._reader.close()
-        await self._writer.close()
-        self._gate.close()
+        try:
+            await self._reader.close()
+        finally:
+            try:
+                await self._writer.close()
+            finally:
+                self._gate.close()
 
     async def run(
         self,
