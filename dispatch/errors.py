@@ -81,7 +81,7 @@ class DuplicateJob(Conflict):
 
 
 class AlreadyReplayed(Conflict):
-    """The dead letter was replayed, retried or discarded before; each entry makes at most one new job."""
+    """The dead letter was replayed, retried or discarded before; what it holds runs again at most once."""
 
 
 class IdempotencyMismatch(Conflict):
