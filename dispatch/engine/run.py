@@ -63,6 +63,8 @@ class RunReport:
     failed: int
     retried: int
     cancelled: int
+    released: int
+    """Jobs given back unfinished, uncounted."""
     stale: int
     stolen: int
     reason: str
@@ -110,6 +112,7 @@ async def run_worker(
         failed=tally.failed,
         retried=tally.retried,
         cancelled=tally.cancelled,
+        released=tally.released,
         stale=tally.stale,
         stolen=tally.stolen,
         reason=ending.reason,
