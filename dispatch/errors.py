@@ -138,7 +138,7 @@ class MissingExtra(UsageError):
 
 
 class WaitRefused(UsageError):
-    """Waiting for another job's result inside a handler can deadlock all slots; use a workflow for that."""
+    """Waiting for another job's result inside a handler can deadlock all slots; enqueue what follows instead."""
 
 
 class StoreError(DispatchError):
