@@ -177,7 +177,8 @@ class Heartbeat:
                 renewed = await self._store.jobs.renew(self._worker.id, held, lease=self._settings.lease)
                 reply = await self._store.cluster.beat(self._worker.id, running=len(held))
                 lapsed = boot_seconds() - self.renewed_at > self._settings.lease
-                if lapsed or clock_was_set or reply is Reply.MISSING:  # others took it for dead and set its jobs aside: bring them back
+                # others may have taken it for dead and set its jobs aside: bring them back
+                if lapsed or clock_was_set or reply is Reply.MISSING:
                     await self._store.cluster.register(self._worker)
                 drain = await self._store.cluster.drain_requested(self._worker.id)
         except (StoreError, TimeoutError) as error:
