@@ -17,6 +17,7 @@ from dispatch.clock import utc_now
 from dispatch.current import using_app
 from dispatch.engine.cut_short import cut_short_by
 from dispatch.engine.engine import Engine
+from dispatch.errors import StoreError
 from dispatch.jobs.model import JobState, ListOptions
 
 if TYPE_CHECKING:
@@ -159,8 +160,11 @@ async def _reason_to_stop(app: Dispatch, engine: Engine, options: RunOptions) ->
         return "max_jobs"
     if options.max_memory is not None and resident_bytes() > options.max_memory:
         return "max_memory"
-    if options.burst and engine.idle and await _nothing_left(app, engine):
-        return "burst"
+    if options.burst and engine.idle:
+        try:
+            return "burst" if await _nothing_left(app, engine) else ""
+        except StoreError:  # busy, say: its loops complain of it, and the next look may answer
+            return ""
     return ""
 
 
