@@ -498,7 +498,7 @@ async def test_a_handler_may_not_wait_for_another_job(registry: Registry, start:
 
     app = await start()
     for work in (waits, waits_in_a_thread):
-        with pytest.raises(JobFailed, match=r"WaitRefused.*use a workflow") as caught:
+        with pytest.raises(JobFailed, match=r"WaitRefused.*enqueue the follow-up") as caught:
             await (await app.enqueue(work)).result(timeout=5)
         assert caught.value.type == WaitRefused.__name__
 
