@@ -116,13 +116,14 @@ def _work(
 ) -> RunReport:
     from dispatch.discovery import discover
     from dispatch.engine.run import RunOptions, run_worker
-    from dispatch_cli import banner, logs
+    from dispatch_cli import banner, job_log, logs
 
     colored = session.settings.colored(sys.stderr)
-    logs.set_up(level=level, as_json=as_json, colored=colored)
+    handler = logs.set_up(level=level, as_json=as_json, colored=colored)
     found = discover(*targets)
+    logs.take_the_rest(handler)
     app = _app_of(session, found.objects)
-    app.plugins.register(logs.events_for(level))
+    app.plugins.register(job_log.events_for(level, as_json=as_json))
     if member == 1:
         banner.warn_of_undelivered(app.registry)
 

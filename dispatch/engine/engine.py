@@ -17,7 +17,7 @@ from dispatch.engine.cut_short import cut_short_by
 from dispatch.engine.execution import Execution
 from dispatch.engine.heartbeat import Beat, Heartbeat
 from dispatch.engine.listener import Listener
-from dispatch.engine.report import Report, Tally
+from dispatch.engine.report import Report, Tally, facts_of
 from dispatch.engine.service import Service
 from dispatch.engine.settings import Settings
 from dispatch.engine.stealer import Quarantine, Stealer
@@ -272,7 +272,9 @@ class Engine:
         for job_id in renewed.lost:
             running = worker.held.get(job_id)
             if running is not None and running.executing and running.job.epoch == named.get(job_id):
-                self._logger.warning("the lease of %s was lost; its handler is stopped", job_id)
+                job = running.job
+                text = "the lease of %s (%s) was lost; its handler is stopped"
+                self._logger.warning(text, job.name, job_id, extra=facts_of("job_lost", job))
                 worker.stop_job(running, Stopped.LOST)
         for job_id in renewed.cancel_requested:
             running = worker.held.get(job_id)

@@ -226,3 +226,77 @@ def test_queues_may_bring_a_number_of_slots() -> None:
 def test_a_child_gets_the_same_command_line_without_the_number_of_processes() -> None:
     words = ["--store", "x", "run", "t", "-p", "3", "-c", "2", "--processes=4", "-p5", "--processes", "6"]
     assert without_processes(words) == ["--store", "x", "run", "t", "-c", "2"]
+
+
+CHATTY = """
+import logging
+from dispatch import job
+
+log = logging.getLogger("shop.orders")
+log.info("imported")
+
+@job(max_retries=0)
+def chatty(x: int) -> int:
+    log.info("working on %d", x)
+    log.warning("nearly done")
+    return x
+"""
+
+
+def chatty(folder: Path, *options: str, head: str = "") -> subprocess.CompletedProcess[str]:
+    """A burst, in a process of its own, over one job whose module logs."""
+    (folder / "examples_chatty.py").write_text(head + CHATTY)
+    run("job", "enqueue", "chatty", "x:=7")
+    words = [sys.executable, "-m", "dispatch_cli", "run", "examples_chatty", "--burst", *options]
+    return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=True)
+
+
+def test_what_the_application_logs_is_in_the_json_lines_with_the_job_it_ran_for(folder: Path) -> None:
+    lines = [json.loads(line) for line in chatty(folder, "--log-format", "json").stderr.splitlines()]
+    said = {line["message"]: line for line in lines if line["logger"] == "shop.orders"}
+    assert {*said} == {"imported", "working on 7", "nearly done"}
+    assert said["working on 7"]["job_name"] == said["nearly done"]["job_name"] == "chatty"
+    assert said["working on 7"]["job_id"].startswith("job_")
+    assert said["nearly done"]["level"] == "WARNING"
+    assert "job_id" not in said["imported"]
+
+
+def test_what_the_application_logs_is_in_the_text_with_its_logger_and_its_job(folder: Path) -> None:
+    err = chatty(folder, "--log-format", "text").stderr
+    assert re.search(r"INFO +shop\.orders: working on 7  \(chatty job_\w{26}\)\n", err)
+    assert re.search(r"INFO +shop\.orders: imported\n", err)
+
+
+def test_the_log_level_holds_for_the_application_too_and_debug_tells_no_statements(folder: Path) -> None:
+    quiet = chatty(folder, "--log-format", "json", "--log-level", "warning").stderr
+    assert "working on 7" not in quiet
+    assert "nearly done" in quiet
+    assert "aiosqlite" not in chatty(folder, "--log-format", "json", "--log-level", "debug").stderr
+
+
+def test_an_application_that_configures_the_root_logger_keeps_its_own_lines(folder: Path) -> None:
+    head = "import logging\nlogging.basicConfig(format='MINE %(message)s', level='INFO')\n"
+    lines = chatty(folder, "--log-format", "json", head=head).stderr.splitlines()
+    assert [line for line in lines if not line.startswith("{")] == [
+        "MINE imported",
+        "MINE working on 7",
+        "MINE nearly done",
+    ]
+
+
+def test_a_death_is_one_line_that_names_the_users_own_code_and_the_hint_comes_once(folder: Path) -> None:
+    for _ in range(2):
+        run("job", "enqueue", "explode")
+    err = run("run", "examples_tasks", "--burst", "--log-format", "text").err
+    deaths = [line for line in err.splitlines() if re.search("  failed  ", line)]
+    assert len(deaths) == 2
+    assert all("ValueError: no \\x1b[31mgood at examples_tasks.py:19 in explode (exhausted)" in line for line in deaths)
+    assert err.count("dispatch dlq replay") == err.count("  dead letter  ") == 1
+
+
+def test_a_death_in_json_is_told_as_failed_and_as_dead_letter_each_time(folder: Path) -> None:
+    for _ in range(2):
+        run("job", "enqueue", "explode")
+    err = run("run", "examples_tasks", "--burst", "--log-format", "json").err
+    events = [json.loads(line).get("event") for line in err.splitlines()]
+    assert (events.count("job_failed"), events.count("job_dlq"), err.count("dispatch dlq replay")) == (2, 2, 1)
