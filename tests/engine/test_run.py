@@ -17,6 +17,7 @@ from dispatch.config import Config
 from dispatch.engine.run import RunOptions, WorkerReady, resident_bytes, run_worker
 from dispatch.errors import StoreBusy
 from dispatch.jobs.model import JobState
+from dispatch.queues import QueueConfig
 from dispatch.registry import Registry
 from dispatch.stores.memory import MemoryStore
 
@@ -245,3 +246,13 @@ async def test_app_run_imports_its_targets_and_serves_them(tmp_path: Path, monke
     finally:
         default_registry.jobs.clear()
         default_registry.jobs.update(jobs)
+
+
+async def test_a_burst_waits_for_jobs_that_a_rate_holds_up(registry: Registry, app: Dispatch) -> None:
+    @registry.job
+    async def slow_lane() -> None: ...
+
+    await app.queues.configure(QueueConfig("default", rate_limit=20.0, rate_burst=1))
+    await slow_lane.enqueue_many([((), {})] * 4)
+    report = await bounded(run_worker(app, BURST))
+    assert (report.completed, report.reason) == (4, "burst")
