@@ -73,7 +73,10 @@ def test_a_burst_does_what_is_there_and_exits(seeds: Seeds) -> None:
     assert (ran.code, ran.out) == (0, "")
     assert run("job", "show", seeds.pending, "--json").json["state"] == "completed"
     assert f"send_email {seeds.pending}" in ran.err
-    assert "nothing left to do: 1 completed, 0 failed" in ran.err
+    assert "nothing left that this worker can do: 1 completed, 0 failed, 0 retried, 0 cancelled, 0 given" in ran.err
+        "nothing left that this worker can do: 1 completed, 0 failed, 0 retried, 0 cancelled, 0 given back" in ran.err
+    )
+    assert ran.err.endswith("1 due job in its queues has a name that this worker does not know: odd\n")
 
 
 def test_the_banner_says_store_queues_for_production_and_what_was_found(folder: Path) -> None:
@@ -115,7 +118,8 @@ def test_text_logs_hold_nothing_that_steers_the_terminal(folder: Path) -> None:
 
 def test_with_json_the_report_is_a_document_on_stdout(seeds: Seeds) -> None:
     report = run("run", "examples_tasks", "--burst", "--json").json
-    assert (report["completed"], report["failed"], report["reason"]) == (1, 0, "burst")
+    assert (report["completed"], report["failed"], report["released"], report["reason"]) == (1, 0, 0, "burst")
+    assert report["unserved"] == {"count": 1, "names": ["odd"], "complete": True}
     assert run("run", "examples_tasks", "--burst", "-o", "ids").code == 2
 
 
@@ -300,3 +304,37 @@ def test_a_death_in_json_is_told_as_failed_and_as_dead_letter_each_time(folder: 
     err = run("run", "examples_tasks", "--burst", "--log-format", "json").err
     events = [json.loads(line).get("event") for line in err.splitlines()]
     assert (events.count("job_failed"), events.count("job_dlq"), err.count("dispatch dlq replay")) == (2, 2, 1)
+
+
+def test_a_burst_says_which_due_jobs_it_cannot_run(folder: Path) -> None:
+    for name in ("lost", "found", "lost"):
+        run("job", "enqueue", name)
+    run("job", "enqueue", "later", "--in", "1h")
+    run("job", "enqueue", "elsewhere", "-q", "elsewhere")
+    err = run("run", "examples_tasks", "--burst", "--log-format", "json").err
+    (stopped,) = [line for line in map(json.loads, err.splitlines()) if line.get("event") == "worker_stopped"]
+    assert stopped["unserved"] == {"count": 3, "names": ["found", "lost"], "complete": True}
+    assert stopped["message"].endswith(
+        "3 due jobs in its queues have names that this worker does not know: found, lost"
+    )
+
+
+def test_a_burst_that_leaves_nothing_says_so(folder: Path) -> None:
+    err = run("run", "examples_tasks", "--burst", "--log-format", "text").err
+    assert err.endswith("nothing left to do: 0 completed, 0 failed, 0 retried, 0 cancelled, 0 given back\n")
+
+
+def test_a_worker_without_jobs_or_with_an_unused_queue_is_warned_about(folder: Path) -> None:
+    (folder / "examples_empty.py").write_text("from dispatch import Registry\nregistry = Registry()\n")
+    err = run("run", "examples_empty:registry", "--burst", "--log-format", "text").err
+    assert "WARNING      examples_empty: no job is defined there, so this worker has nothing to run" in err
+    err = run("run", "examples_tasks", "--burst", "-q", "default", "-q", "mailer", "--log-format", "text").err
+    assert "-q mailer: no job is defined for this queue, only for default, mailers;" in err
+    assert "-q default:" not in err
+
+
+def test_a_store_in_memory_is_warned_about_where_it_can_only_be_a_mistake(folder: Path) -> None:
+    said = "memory:// lives and dies with this process"
+    assert said in run("run", "examples_tasks", "--burst", "--store", "memory://").err
+    assert f"warning: the store {said}" in run("job", "enqueue", "add", "x:=1", "--store", "memory://").err
+    assert said not in run("job", "enqueue", "add", "x:=1").err
