@@ -74,8 +74,6 @@ def test_a_burst_does_what_is_there_and_exits(seeds: Seeds) -> None:
     assert run("job", "show", seeds.pending, "--json").json["state"] == "completed"
     assert f"send_email {seeds.pending}" in ran.err
     assert "nothing left that this worker can do: 1 completed, 0 failed, 0 retried, 0 cancelled, 0 given" in ran.err
-        "nothing left that this worker can do: 1 completed, 0 failed, 0 retried, 0 cancelled, 0 given back" in ran.err
-    )
     assert ran.err.endswith("1 due job in its queues has a name that this worker does not know: odd\n")
 
 
