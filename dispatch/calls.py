@@ -20,6 +20,7 @@ from pydantic_core import CoreConfig, PydanticSerializationError, SchemaSerializ
 from typing_extensions import TypedDict
 
 from dispatch.errors import InvalidArguments, InvalidDefinition
+from dispatch.rehearsal import LONG_INTEGER, LONGEST_INTEGER, may_change, same
 
 _CONFIG = ConfigDict(extra="forbid", val_json_bytes="base64")
 _WRITING = CoreConfig(ser_json_bytes="base64")
@@ -28,6 +29,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _SUSPICIOUS = re.compile(rb"null|NaN|Infinity|None")
 """What a float that JSON cannot hold may have become in written JSON."""
+_TOO_LONG = f"an integer of more than {LONGEST_INTEGER:,} digits, which JSON readers refuse"
 _AWAITABLE_ORIGINS = (collections.abc.Coroutine, collections.abc.Awaitable)
 
 
@@ -87,7 +89,29 @@ class Signature:
                 raise InvalidArguments(
                     f"{self._name}: {where or 'an argument'} is NaN or infinite, which JSON cannot hold"
                 )
+        if self._rehearsed:
+            self._rehearse(validated, payload)
+        if len(payload) > LONGEST_INTEGER and LONG_INTEGER.search(payload):
+            raise InvalidArguments(f"{self._name}: an argument holds {_TOO_LONG}")
         return payload
+
+    @cached_property
+    def _rehearsed(self) -> bool:
+        """Whether what was written is read at once, to see that the worker will get what was given."""
+        return may_change(self.arguments.core_schema)
+
+    def _rehearse(self, validated: Mapping[str, Any], payload: bytes) -> None:
+        try:
+            again = self._writer.to_python(self._read(payload), warnings=False)
+        except InvalidArguments as error:
+            raise InvalidArguments(f"{error}. So it is stored as JSON, which the worker could not read again") from None
+        given = self._writer.to_python(validated, warnings=False)
+        for name, value in given.items():
+            if not same(value, again.get(name)):
+                raise InvalidArguments(
+                    f"{self._name}: {name}: {_short(value)} would reach the worker as {_short(again.get(name))}: its "
+                    "type, or a validator of it, does not read what it writes. Choose a type that JSON tells apart"
+                )
 
     @cached_property
     def _mismatches(self) -> Literal["error", "none"]:
@@ -180,6 +204,11 @@ class Signature:
 
     def dump_result(self, value: Any) -> bytes:
         """The result as JSON, also where it differs from the annotation; TypeError says why it cannot be stored."""
+        if inspect.iscoroutine(value):
+            value.close()
+            raise TypeError(
+                f"{self._name} returned a coroutine that nobody awaited: make it, or the wrapper around it, `async def`"
+            )
         try:
             data = self._result.serializer.to_json(value, warnings="error", by_alias=False)
         except PydanticSerializationError:
@@ -191,6 +220,8 @@ class Signature:
                 ) from None
         if _SUSPICIOUS.search(data) and non_finite(value) is not None:
             raise TypeError(f"the result of {self._name} holds NaN or an infinity, which JSON cannot hold")
+        if len(data) > LONGEST_INTEGER and LONG_INTEGER.search(data):
+            raise TypeError(f"the result of {self._name} holds {_TOO_LONG}")
         return data
 
     def load_result(self, data: bytes) -> Any:
@@ -255,6 +286,8 @@ class Signature:
             document = self.arguments.validator.validate_json(data, by_alias=True, by_name=True)
         except ValidationError as error:
             raise InvalidArguments(self._explain(error)) from None
+        except SystemExit as error:
+            raise InvalidArguments(f"{self._name}: a validator of an argument raised SystemExit({error})") from None
         return typing.cast("dict[str, Any]", document)
 
     def _explain(self, error: ValidationError) -> str:
@@ -359,5 +392,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"a {type(value).__name__} that cannot be shown"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -39,6 +39,10 @@ def discover(*targets: str, folder: Path | None = None) -> Discovered:
     objects: list[Any] = []
     for target in targets:
         name, colon, attribute = target.partition(":")
+        if not _is_path(name) and "" in name.split("."):
+            raise DiscoveryError(
+                f"{target!r} names no module; targets are modules (myapp.tasks) or files (myapp/tasks.py)"
+            )
         module = _import_file(root / name, root) if _is_path(name) else _import(name, target, root)
         modules.append(module.__name__)
         modules.extend(_import_submodules(module, root))
@@ -60,9 +64,9 @@ def _import(name: str, target: str, root: Path) -> ModuleType:
                 f"there is no module {error.name!r} to import for {target!r}; {_advice(name, root)}"
             ) from None
         raise _explained(target, error) from error
-    except DispatchError:
+    except (DispatchError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise _explained(target, error) from error
 
 
@@ -91,10 +95,10 @@ def _import_file(path: Path, root: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except DispatchError:
+    except (DispatchError, KeyboardInterrupt):
         sys.modules.pop(name, None)
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         sys.modules.pop(name, None)
         raise _explained(str(path), error) from error
     return module
@@ -149,4 +153,12 @@ def _explained(target: str, error: BaseException) -> DiscoveryError:
         advice = f" Install the package that provides {error.name!r} into this environment, or check the spelling."
     elif isinstance(error, SystemExit):
         advice = " The module ends the program when imported; guard that with `if __name__ == '__main__':`."
-    return DiscoveryError(f"importing {target!r} failed at {place}: {type(error).__name__}: {error}.{advice}")
+    return DiscoveryError(f"importing {target!r} failed at {place}: {_text(error)}.{advice}")
+
+
+def _text(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:
+        text = "its text cannot be had"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -159,3 +159,27 @@ def test_what_dispatch_itself_refuses_passes_unchanged(tmp_path: Path) -> None:
     put(tmp_path, {"b3/__init__.py": "", "b3/a.py": TASK.format(name="b3"), "b3/b.py": TASK.format(name="b3")})
     with pytest.raises(DuplicateName, match=r"b3/a.py:3 and .*b3/b.py:3"):
         discover("b3", folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("class Stop(BaseException): pass\nraise Stop('enough')", "Stop: enough"),
+        (
+            "class Mute(Exception):\n    def __str__(self): 1 / 0\nraise Mute",
+            "Mute: its text cannot be had",
+        ),
+        ("raise MemoryError", ": MemoryError."),
+    ],
+)
+def test_whatever_an_import_raises_is_an_import_error_with_its_place(tmp_path: Path, source: str, said: str) -> None:
+    put(tmp_path, {"d_odd.py": source})
+    for target in ("d_odd", "d_odd.py"):
+        message = refusal(tmp_path, target)
+        assert "d_odd.py:" in message
+        assert said in message
+
+
+@pytest.mark.parametrize("target", ["", ":app", ".", "..", "a..b", ".tasks"])
+def test_what_cannot_be_a_module_is_said_to_be_none(tmp_path: Path, target: str) -> None:
+    assert "names no module" in refusal(tmp_path, target)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
@@ -46,7 +48,8 @@ def app(
     chosen = targets or ([session.config.app] if session.config.app else [])
     if not chosen:
         raise CommandError("which module?", hint="name it, or set `app` in dispatch.toml")
-    found = discover(*chosen)
+    with contextlib.redirect_stdout(sys.stderr):  # stdout holds the answer and nothing else
+        found = discover(*chosen)
     registry = registry_of(found.objects)
     document: dict[str, Any] = {
         "modules": list(found.modules),

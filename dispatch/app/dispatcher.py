@@ -120,6 +120,7 @@ class Dispatch:
         self.retention = RetentionService(self.store, retention_of(self.config))
         self.engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._life: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self._pid = os.getpid()
         self._plugins_loaded = False
         self._plugin_middleware: list[Middleware] = []
@@ -148,6 +149,10 @@ class Dispatch:
 
     async def open(self) -> Self:
         """Opens the store, loads plugins, stores limits, announces definitions. Raises StoreError, InvalidPlugin."""
+        async with self._one_at_a_time():
+            return await self._open_now()
+
+    async def _open_now(self) -> Self:
         if self._loop is not None and self.loop is not None:
             return self
         await self.connect()
@@ -156,7 +161,7 @@ class Dispatch:
             await self._store_limits()
             await self.announce()
         except BaseException:
-            await self.close()
+            await self._close_now()
             raise
         return self
 
@@ -173,10 +178,14 @@ class Dispatch:
 
     async def close(self) -> None:
         """Stops the worker if one was started, tells plugins, closes the store."""
+        async with self._one_at_a_time():
+            await self._close_now()
+
+    async def _close_now(self) -> None:
         if self._loop is None or self._forked:
             return  # what a forked child inherited is its parent's to close
         try:
-            await self.stop()
+            await self._stop_now()
             if self.plugins.has("shutdown"):
                 await self.plugins.notify("shutdown")
             await self.plugins.drain(5.0)
@@ -242,8 +251,12 @@ class Dispatch:
 
     async def start(self) -> Engine:
         """Starts a worker inside this process (a web server's, say); opens the app first if need be."""
-        await self.open()
-        if self.engine is None:
+        async with self._one_at_a_time():
+            await self._open_now()
+            return await self._start_now()
+
+    async def _start_now(self) -> Engine:
+        if self.engine is None or not self.engine.running:
             engine = self.build_engine()
             try:
                 with current.using_app(self):
@@ -256,6 +269,10 @@ class Dispatch:
 
     async def stop(self, grace: Duration | None = None) -> None:
         """Stops that worker: waits up to `grace` (default: as configured) for handlers, gives back the rest."""
+        async with self._one_at_a_time():
+            await self._stop_now(grace)
+
+    async def _stop_now(self, grace: Duration | None = None) -> None:
         engine, self.engine = self.engine, None
         if engine is not None:
             await engine.stop(None if grace is None else seconds(grace))
@@ -324,6 +341,13 @@ class Dispatch:
             await self.store.cluster.announce(announcements)
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _one_at_a_time(self) -> asyncio.Lock:
+        """One opening, starting, stopping or closing at a time; a lock belongs to one loop."""
+        loop = asyncio.get_running_loop()
+        if self._life is None or self._life[0] is not loop:
+            self._life = (loop, asyncio.Lock())
+        return self._life[1]
 
     def _child_environment(self) -> dict[str, str]:
         """What lets an enqueue inside a worker subprocess find this app's store, if another process can reach it."""

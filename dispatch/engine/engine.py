@@ -18,18 +18,18 @@ from dispatch.engine.execution import Execution
 from dispatch.engine.heartbeat import Beat, Heartbeat
 from dispatch.engine.listener import Listener
 from dispatch.engine.pruner import Pruner
-from dispatch.engine.report import Report, Tally
+from dispatch.engine.report import Report, Tally, facts_of
 from dispatch.engine.service import Service
 from dispatch.engine.settings import Settings
 from dispatch.engine.stealer import Quarantine, Stealer
 from dispatch.engine.sweeper import ProgressWriter, Sweeper
 from dispatch.engine.worker import Stopped, Worker
 from dispatch.entity import Reply
-from dispatch.errors import StoreError
+from dispatch.errors import ResourceFailed, StoreError
 from dispatch.ids import JobID, WorkerID
 from dispatch.jobs.handler import Middleware
 from dispatch.plugins import PluginManager
-from dispatch.registry import Registry
+from dispatch.registry import Lifespan, Registry
 from dispatch.store import Store
 
 if TYPE_CHECKING:
@@ -75,6 +75,9 @@ class Engine:
         self._worker: Worker | None = None
         self._guard: asyncio.TimerHandle | None = None
         self._touch_lost = False
+        self._dying = False
+        self._stopping = False
+        self._stopped = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.running = False
         self.info = NewWorker(
@@ -112,7 +115,7 @@ class Engine:
     async def start(self) -> None:
         """Enters the lifespans, registers the worker, and begins to beat and to claim."""
         for lifespan in self._registry.lifespans.values():
-            self._resources.append(await self._stack.enter_async_context(asynccontextmanager(lifespan)()))
+            self._resources.append(await self._entered(lifespan))
         await self._store.cluster.register(self.info)
         worker = Worker(
             self._store,
@@ -145,8 +148,8 @@ class Engine:
             Listener(self._store, self.worker_id, worker, call_timeout=self.settings.call_timeout, **common),
             Stealer(self._store, self.settings, may_steal=lambda: heartbeat.settled, report=self._report, **common),
             Quarantine(self._store, self.worker_id, worker, self.settings, **common),
-            Sweeper(self._store, self.settings, **common),
-            Pruner(self._store, self.settings, **common),
+            Sweeper(self._store, self.settings, may_sweep=lambda: heartbeat.settled, **common),
+            Pruner(self._store, self.settings, may_prune=lambda: heartbeat.settled, **common),
             ProgressWriter(self._store, self.worker_id, worker, call_timeout=self.settings.call_timeout, **common),
         ]
         for service in self._services:
@@ -155,23 +158,51 @@ class Engine:
         if self._plugins.has("worker_started"):
             self._plugins.background("worker_started", worker=self.info)
 
+    async def _entered(self, lifespan: Lifespan) -> object:
+        try:
+            return await self._stack.enter_async_context(asynccontextmanager(lifespan)())
+        except Exception as error:
+            code = getattr(lifespan, "__code__", None)
+            place = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
+            raise ResourceFailed(
+                f"the resource {lifespan.__qualname__}{place} could not be opened: {type(error).__name__}: {error}"
+            ) from error
+
     def hold(self) -> None:
         """Stops claiming; what runs goes on."""
         if self._worker is not None:
             self._worker.hold = True
 
     async def stop(self, grace: float | None = None, *, hurry: asyncio.Event | None = None) -> None:
-        """Stops claiming, waits `grace` seconds for handlers (or until `hurry`), gives back the rest, signs off."""
+        """Stops claiming, waits `grace` seconds for handlers (or until `hurry`), gives back the rest, signs off.
+
+        Cancelled, it skips what is left of the wait, but leaves nothing behind.
+        """
         worker, heartbeat = self._worker, self._heartbeat
         if worker is None or heartbeat is None or not self.running:
+            if self._stopping:
+                await self._stopped.wait()
             await self._leave_lifespans(hurry)
             return
-        self.running = False
+        self.running, self._stopping = False, True
+        try:
+            await self._sign_off(worker, heartbeat, self.settings.grace if grace is None else grace, hurry)
+        except asyncio.CancelledError:
+            await self._sign_off(worker, heartbeat, 0.0, hurry)
+            raise
+        finally:
+            self._stopped.set()
+
+    async def _sign_off(self, worker: Worker, heartbeat: Heartbeat, grace: float, hurry: asyncio.Event | None) -> None:
+        """Every step of a stop; each may be taken again when the first time was cut off."""
         worker.hold = True
+        if worker.held:
+            wait = f"waiting up to {grace:g} s for" if grace else "giving back"
+            self._logger.info("stopping: %s %d running jobs", wait, len(worker.held))
         for service in self._services:
             await service.stop()
         await self._say("mark the worker as draining", self._store.cluster.update(self.worker_id, WorkerState.DRAINING))
-        await self._wait_for_handlers(worker, self.settings.grace if grace is None else grace, hurry)
+        await self._wait_for_handlers(worker, grace, hurry)
         for running in list(worker.held.values()):
             worker.stop_job(running, Stopped.GRACE)
         await self._settle(worker)
@@ -243,7 +274,9 @@ class Engine:
         for job_id in renewed.lost:
             running = worker.held.get(job_id)
             if running is not None and running.executing and running.job.epoch == named.get(job_id):
-                self._logger.warning("the lease of %s was lost; its handler is stopped", job_id)
+                job = running.job
+                text = "the lease of %s (%s) was lost; its handler is stopped"
+                self._logger.warning(text, job.name, job_id, extra=facts_of("job_lost", job))
                 worker.stop_job(running, Stopped.LOST)
         for job_id in renewed.cancel_requested:
             running = worker.held.get(job_id)
@@ -297,11 +330,16 @@ class Engine:
         return self._pool
 
     def _died(self, error: BaseException) -> None:
-        if not self.running or isinstance(error, asyncio.CancelledError):
+        if not self.running or self._dying:
             return
+        self._dying = True
         self._logger.critical("a loop of the worker has died, stopping: %r", error)
+        if isinstance(error, asyncio.CancelledError):  # raised to whoever runs the worker, it would look like their own
+            error = RuntimeError("a task of the worker was cancelled from outside; does a handler cancel all tasks?")
         if self._death_heard is not None:
             self._death_heard(error)
+        else:
+            self._spawn(self.stop(0.0))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -27,16 +27,23 @@ class Pruner(Service):
         store: Store,
         settings: Settings,
         *,
+        may_prune: Callable[[], bool],
         on_death: Callable[[BaseException], None],
         logger: logging.Logger,
         rng: Callable[[], float] = random.random,
     ) -> None:
         super().__init__(interval=INTERVAL, limit=settings.call_timeout, logger=logger, on_death=on_death)
         self._kinds = old_things(store, settings.retention)
+        self._may_prune = may_prune
         self._rng = rng
 
     async def run_once(self) -> float | None:
-        """Answers a short pause while there is more, else about INTERVAL, differently long in every worker."""
+        """Answers a short pause while there is more, else about INTERVAL, differently long in every worker.
+
+        Removes nothing while the clock may be wrong: what was set forward makes the young look old.
+        """
+        if not self._may_prune():
+            return self.interval * (0.5 + self._rng())
         removed = full = False
         for name, old in self._kinds.items():
             count = await old.prune(limit=old.at_once)

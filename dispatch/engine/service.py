@@ -52,9 +52,8 @@ class Service:
         """Ends the loop after its present round."""
         self._stopping = True
         self._wake.set()
-        task, self._task = self._task, None
-        if task is not None and task is not asyncio.current_task():
-            await asyncio.wait([task])
+        if self._task is not None and self._task is not asyncio.current_task():
+            await asyncio.wait([self._task])
 
     async def pause(self, seconds: float) -> None:
         """Waits that long, or until nudged."""

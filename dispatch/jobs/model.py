@@ -265,6 +265,8 @@ class Changed:
 
     reply: Reply
     state: JobState | None = None
+    replayed_as: JobID | None = None
+    """CONFLICT of a retry: the job that was made of this one's dead letter, which stands for it now."""
 
 
 @dataclass(frozen=True, slots=True)

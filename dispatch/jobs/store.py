@@ -134,7 +134,7 @@ class JobStore(Protocol):
     async def retry(self, job_id: JobID, *, scope: Scope | None = None) -> Changed:
         """Failed or cancelled: the same row waits again (failures and crashes 0, due now, unexpired) and its open dead
         letter is closed as "retried" in the same transaction. Retrying: due now. Else CONFLICT, also when a live twin
-        holds its unique key."""
+        holds its unique key, and when its dead letter was replayed: the same work would run twice."""
         ...
 
     async def delete(self, job_id: JobID, *, scope: Scope | None = None) -> Reply:

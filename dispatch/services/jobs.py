@@ -10,6 +10,7 @@ from typing import Any
 from dispatch.clock import boot_seconds, utc_now
 from dispatch.entity import Page, Reply
 from dispatch.errors import (
+    AlreadyReplayed,
     DuplicateJob,
     InvalidArguments,
     JobAlreadyComplete,
@@ -152,6 +153,11 @@ class JobService:
         if changed.reply is Reply.CONFLICT:
             if changed.state is JobState.COMPLETED:
                 raise JobAlreadyComplete(f"{job_id} has completed; enqueue a new job to run it again")
+            if changed.replayed_as is not None:
+                raise AlreadyReplayed(
+                    f"{job_id} cannot be retried: its dead letter was replayed as {changed.replayed_as}, "
+                    "and the same work would run twice"
+                )
             if changed.state.terminal:
                 raise DuplicateJob(f"{job_id} cannot be retried: another live job holds its unique key", existing="")
             raise JobNotRetryable(

@@ -169,7 +169,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before: list[dict[Any, Any]] = [dict(shelf) for shelf in shelves]
     path, modules = [*sys.path], {*sys.modules}
     root = logging.getLogger("dispatch")
-    handlers, level, propagate = [*root.handlers], root.level, root.propagate
+    handlers, level, propagate, last_resort = [*root.handlers], root.level, root.propagate, logging.lastResort
     yield
     for shelf, kept in zip(shelves, before, strict=True):
         shelf.clear()
@@ -178,7 +178,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in {*sys.modules} - modules:
         if name.startswith("examples_"):
             del sys.modules[name]
-    root.handlers[:], root.propagate = handlers, propagate
+    root.handlers[:], root.propagate, logging.lastResort = handlers, propagate, last_resort
     root.setLevel(level)
 
 

@@ -45,6 +45,53 @@ def test_what_nobody_means_is_a_usage_error(folder: Path, words: str, said: str)
     assert len(ran.err) < 500
 
 
+NOISY = """
+print("noise at import")
+from pydantic import BaseModel, field_validator
+from dispatch import job
+
+class Model(BaseModel):
+    a: int
+
+    @field_validator("a")
+    @classmethod
+    def check(cls, a: int) -> int:
+        return 1 // a
+
+@job
+def noisy() -> int:
+    print("noise in the job")
+    return 1
+
+@job
+def checked(model: Model) -> None: ...
+
+@job
+def odd() -> object:
+    return object()
+"""
+
+
+def test_what_a_module_or_a_job_prints_is_no_data(folder: Path) -> None:
+    (folder / "examples_noisy.py").write_text(NOISY)
+    called = run("job", "call", "noisy", "--app", "examples_noisy", "--json")
+    assert (called.code, called.json) == (0, 1)
+    assert called.err == "noise at import\nnoise in the job\n"
+    sys.modules.pop("examples_noisy")
+    assert run("inspect", "examples_noisy", "--json").json["modules"] == ["examples_noisy"]
+
+
+def test_a_validator_that_raises_and_a_result_that_is_none_fail_the_call(folder: Path) -> None:
+    (folder / "examples_noisy.py").write_text(NOISY)
+    ran = run("job", "call", "checked", "a:=0", "--app", "examples_noisy")
+    assert (ran.code, ran.out) == (1, "")
+    assert "checked raised ZeroDivisionError" in ran.err
+    ran = run("job", "call", "odd", "--app", "examples_noisy")
+    assert (ran.code, ran.out) == (1, "")
+    assert "cannot be stored as JSON" in ran.err
+    assert "internal error" not in ran.err
+
+
 def test_what_stands_later_decides_the_format(seeds: Seeds) -> None:
     assert run("--json", "job", "list", "-o", "ids", "--limit", "1").out.startswith("job_")
     assert run("-o", "ids", "job", "list", "--json", "--limit", "1").json["items"]
@@ -98,3 +145,11 @@ def test_output_that_cannot_be_written_is_told(seeds: Seeds) -> None:
         ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert ran.returncode == 1
     assert ran.stderr == "error: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("url", ["sqlite://u:s3cret@h/x.db", "memory://u:s3cret@h", "sqlite:///x.db?password=s3cret"])
+def test_the_refusal_of_a_store_shows_no_password(folder: Path, url: str) -> None:
+    ran = run("job", "list", "--store", url)
+    assert ran.code == 2
+    assert "s3cret" not in ran.err
+    assert "***" in ran.err

@@ -11,6 +11,7 @@ import pytest
 
 from dispatch.clock import ManualClock
 from dispatch.engine.pruner import BETWEEN_BATCHES, INTERVAL, SOON, Pruner
+from dispatch.engine.service import Service
 from dispatch.engine.settings import Settings
 from dispatch.errors import JobNotFound, JobPurged
 from dispatch.events import Event
@@ -22,13 +23,19 @@ from dispatch.services.retention import JOBS_AT_ONCE, Retention
 from dispatch.stores.memory import MemoryStore
 from dispatch.stores.sqlite import SQLiteStore
 
-from .conftest import Start
+from .conftest import QUICK, Start
 from .facts import eventually
 
 
-def pruner(store: Any, **retention: Any) -> Pruner:
-    settings = Settings(retention=Retention(**retention))
-    return Pruner(store, settings, on_death=lambda error: None, logger=logging.getLogger("test"), rng=lambda: 0.5)
+def pruner(store: Any, *, settled: bool = True, **retention: Any) -> Pruner:
+    return Pruner(
+        store,
+        Settings(retention=Retention(**retention)),
+        may_prune=lambda: settled,
+        on_death=lambda error: None,
+        logger=logging.getLogger("test"),
+        rng=lambda: 0.5,
+    )
 
 
 async def cancelled(store: Any, count: int) -> list[JobID]:
@@ -79,6 +86,15 @@ async def test_events_records_and_dead_workers_go_too_and_what_is_kept_for_ever_
     assert (await store.events.list(EventOptions())).items == []
 
 
+async def test_nothing_is_removed_while_the_clock_may_be_wrong() -> None:
+    store = MemoryStore(clock=(clock := ManualClock()))
+    await store.open()
+    await cancelled(store, 1)
+    clock.advance(365 * 86400)
+    assert await pruner(store, settled=False).run_once() == INTERVAL
+    assert await left(store) == 1
+
+
 async def test_intervals_differ_from_worker_to_worker() -> None:
     store = MemoryStore()
     await store.open()
@@ -110,12 +126,15 @@ async def test_a_worker_prunes_as_its_configuration_says(registry: Registry, sta
     await store.open()
     (old,) = await cancelled(store, 1)
     clock.advance(7200)
-    app = await start(store=store.sibling(), retention={"cancelled": "1h", "completed": "never"})
-    await eventually(lambda: _gone(app, old))
+    app = await start(store=store.sibling(), **{**QUICK, "retention": {"cancelled": "1h", "completed": "never"}})
+    assert app.engine is not None
+    (service,) = [service for service in app.engine._services if service.name == "pruner"]
+    await eventually(lambda: _gone_after_a_round(app, service, old))
     assert app.retention.retention == Retention(cancelled=3600.0, completed=None)
 
 
-async def _gone(app: Any, job_id: JobID) -> bool:
+async def _gone_after_a_round(app: Any, service: Service, job_id: JobID) -> bool:
+    await service.run_once()
     try:
         await app.jobs.get(job_id)
     except JobNotFound:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import inspect
 import json
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dispatch_cli.choices import call_arguments, duration, moment
+from dispatch_cli.choices import call_arguments, duration, hint_at_json, moment
 from dispatch_cli.consent import DryRun
 from dispatch_cli.failures import NOT_FOUND, CommandError
 from dispatch_cli.job.base import app
@@ -68,6 +70,10 @@ def enqueue(
     from dispatch.jobs.options import EnqueueOptions
 
     session = session_of(ctx)
+    if session.config.store.startswith("memory:"):
+        from dispatch_cli.banner import IN_MEMORY
+
+        session.tell(f"warning: {IN_MEMORY}")
     if wait:
         session.out.must_not_be_ids()
     if in_ is not None and at is not None:
@@ -100,7 +106,8 @@ def enqueue(
         session.tell(f"{_became(answer)} {job.id}; waiting for its result")
         return await app.jobs.wait(job.id, timeout=limit)
 
-    ended = session.on_app(act)
+    with hint_at_json(pairs or ()):
+        ended = session.on_app(act)
     if ended is not None:
         print_result(session, ended)
 
@@ -175,6 +182,7 @@ def call(
 ) -> None:
     """Run a job's function here and now, without queue, worker or retries, and print what it returns."""
     from dispatch.discovery import discover
+    from dispatch.errors import InvalidArguments
     from dispatch.registry import default_registry
 
     session = session_of(ctx)
@@ -185,7 +193,8 @@ def call(
             "which module has the job?", hint="name it with --app myapp.tasks, or as `app` in dispatch.toml"
         )
     arguments = call_arguments(pairs or (), args)
-    discover(chosen)
+    with contextlib.redirect_stdout(sys.stderr):  # stdout holds the result and nothing else
+        discover(chosen)
     definition = default_registry.jobs.get(name)
     if definition is None:
         near = difflib.get_close_matches(name, default_registry.jobs, 1)
@@ -193,16 +202,19 @@ def call(
             f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(sorted(default_registry.jobs)) or 'none'}"
         )
         raise CommandError(f"{chosen} has no job {name!r}; {known}", code="job_not_found", exit_code=NOT_FOUND)
-    document = definition.signature.validate_document(definition.signature.arrange(arguments))
-    if dry_run:
-        session.tell(f"the arguments fit; {name} at {definition.place} was not called")
-        return
-    positional, keywords = definition.signature.spread(document)
     try:
-        with session.implicit_app():
+        with hint_at_json(pairs or ()):
+            document = definition.signature.validate_document(definition.signature.arrange(arguments))
+        if dry_run:
+            session.tell(f"the arguments fit; {name} at {definition.place} was not called")
+            return
+        positional, keywords = definition.signature.spread(document)
+        with contextlib.redirect_stdout(sys.stderr), session.implicit_app():
             value = definition.function(*positional, **keywords)
             if inspect.isawaitable(value):
                 value = asyncio.run(_awaited(value))
+    except (InvalidArguments, CommandError):
+        raise
     except Exception as error:
         raise CommandError(
             f"{name} raised {type(error).__name__}: {error}",
@@ -210,7 +222,11 @@ def call(
             exit_code=1,
             hint="DISPATCH_TRACEBACK=1 shows where",
         ) from error
-    session.out.json(json.loads(definition.signature.dump_result(value)))
+    try:
+        result = definition.signature.dump_result(value)
+    except TypeError as error:
+        raise CommandError(str(error), code="result_not_storable", exit_code=1) from None
+    session.out.json(json.loads(result))
 
 
 async def _awaited(value: Any) -> Any:

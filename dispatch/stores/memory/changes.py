@@ -46,6 +46,8 @@ def retry(data: Data, job_id: JobID, scope: Scope | None, now: datetime) -> Chan
         ready.remove(row)
         row.run_at = row.updated_at = now
         ready.add(row, now)
+    elif (replayed := _replayed_as(data, row)) is not None:
+        return Changed(Reply.CONFLICT, row.state, replayed)
     elif row.state in (JobState.FAILED, JobState.CANCELLED) and _live_twin(data, row.unique_key) is None:
         _start_over(data, row, now)
     else:
@@ -73,6 +75,12 @@ def replay(data: Data, entry_id: DLQID, new_id: JobID, scope: Scope | None, now:
     entry.updated_at = now
     data.signal.bump()
     return Replayed(Reply.APPLIED, new_id, entry.state)
+
+
+def _replayed_as(data: Data, row: Row) -> JobID | None:
+    """What was made of the dead letter of a failed job."""
+    entry = data.letters.get(row.letter) if row.letter is not None else None
+    return entry.replayed_as if entry is not None and row.state is JobState.FAILED else None
 
 
 def _start_over(data: Data, row: Row, now: datetime) -> None:

@@ -38,6 +38,9 @@ def retry(job_id: JobID, scope: Scope | None, now: int) -> Plan[Changed]:
     if job.state is JobState.RETRYING:
         yield Do("hurry_retry", {"id": str(job_id), "now": now})
         return Changed(Reply.APPLIED, JobState.RETRYING)
+    replayed = first((yield Rows("latest_replay", {"job_id": str(job_id)}))) if job.state is JobState.FAILED else None
+    if replayed is not None and replayed[0] is not None:
+        return Changed(Reply.CONFLICT, job.state, JobID(replayed[0]))
     if job.state not in (JobState.FAILED, JobState.CANCELLED) or not (yield from unique.take_again(job_id, now)):
         return Changed(Reply.CONFLICT, job.state)
     yield Do("revive_job", {"id": str(job_id), "now": now})

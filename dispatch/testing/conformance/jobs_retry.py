@@ -134,3 +134,20 @@ async def a_retried_job_holds_its_unique_key_again(env: Env) -> None:
     assert (answer.id, answer.created) == (job_id, False)
     await env.finish(await env.take(), Verdict.COMPLETE)
     await env.add(unique=Unique("k"))
+
+
+@case("I5", "I12")
+async def a_job_whose_dead_letter_was_replayed_is_not_retried_as_well(env: Env) -> None:
+    job_id, letter_id = await env.bury()
+    new_id = JobID.new()
+    await env.store.dlq.replay(letter_id, new_id)
+    answer = await env.store.jobs.retry(job_id)
+    assert (answer.reply, answer.state, answer.replayed_as) == (Reply.CONFLICT, JobState.FAILED, new_id)
+    assert (await env.job(job_id)).state is JobState.FAILED
+
+
+@case("I5")
+async def a_job_whose_dead_letter_was_discarded_can_still_be_retried(env: Env) -> None:
+    job_id, letter_id = await env.bury()
+    await env.store.dlq.discard(letter_id)
+    assert (await env.store.jobs.retry(job_id)).reply is Reply.APPLIED

@@ -25,6 +25,10 @@ FROM jobs WHERE id = :job_id;
 -- The dead letter that a job's last death made.
 SELECT id FROM dlq WHERE job_id = :job_id ORDER BY id DESC LIMIT 1;
 
+-- name: latest_replay
+-- What was made of a job's latest dead letter.
+SELECT replayed_as FROM dlq WHERE job_id = :job_id ORDER BY id DESC LIMIT 1;
+
 -- name: close_dead_letters
 -- Closes what is open about a job that runs again.
 UPDATE dlq SET state = 'retried', updated_at = :now WHERE job_id = :job_id AND state = 'open';
