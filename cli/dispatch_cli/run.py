@@ -27,9 +27,9 @@ T = TypeVar("T")
 
 @single(
     examples=(
-        "dispatch run examples_tasks --burst",
-        "dispatch run examples_tasks -q mailers:2 -q default -c 20 --burst",
-        "dispatch run examples_tasks --burst --fail-on-error --log-format json",
+        "dispatch run myapp.tasks --burst",
+        "dispatch run myapp.tasks -q mailers:2 -q default -c 20 --burst",
+        "dispatch run myapp.tasks --burst --fail-on-error --log-format json",
     )
 )
 def app(
