@@ -19,7 +19,10 @@ from dispatch_cli.shell import noun, verb
 if TYPE_CHECKING:
     from dispatch import Dispatch
 
-app = noun("Create, migrate, look at and prune the store.")
+app = noun(
+    "Create, migrate, look at and prune the store.",
+    examples=("dispatch store status", "dispatch store migrate --dry-run"),
+)
 
 _KINDS = ("completed", "failed", "cancelled", "workers", "events", "records")
 

@@ -176,7 +176,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         shelf.update(kept)
     sys.path[:] = path
     for name in {*sys.modules} - modules:
-        if name.startswith("examples_"):
+        if name.startswith("examples_") or name.partition(".")[0] == "myapp":
             del sys.modules[name]
     root.handlers[:], root.propagate, logging.lastResort = handlers, propagate, last_resort
     root.setLevel(level)

@@ -218,6 +218,7 @@ INSPECTED = exactly(
             place=TEXT,
         ),
     },
+    lifespans={"type": "array", "items": exactly(name=TEXT, place=TEXT)},
 )
 FAILURE = exactly(
     error={

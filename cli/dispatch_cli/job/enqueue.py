@@ -168,7 +168,7 @@ async def _warn_unless_served(session: Session, app: Dispatch, queue: str) -> No
         session.tell(f"warning: no live worker serves queue {queue!r}: start one with `dispatch run … -q {queue}`")
 
 
-@verb(app, "call", examples=("dispatch job call add x:=1 y:=2 --app examples_tasks",))
+@verb(app, "call", examples=("dispatch job call add x:=1 y:=2 --app myapp.tasks",))
 def call(
     ctx: typer.Context,
     name: JobName,
