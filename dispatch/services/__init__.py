@@ -6,6 +6,7 @@ from dispatch.services.events import EventService
 from dispatch.services.explain import Explanation, Gate
 from dispatch.services.jobs import JobService, Limits
 from dispatch.services.queues import QueueService
+from dispatch.services.status import Status, read_status
 
 __all__ = [
     "ClusterService",
@@ -16,4 +17,6 @@ __all__ = [
     "JobService",
     "Limits",
     "QueueService",
+    "Status",
+    "read_status",
 ]

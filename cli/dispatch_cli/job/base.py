@@ -9,7 +9,7 @@ import typer
 from dispatch_cli.render import Column
 from dispatch_cli.shell import noun
 
-app = noun("Enqueue, look at, explain, retry and cancel jobs.")
+app = noun("Enqueue, look at, watch, explain, retry and cancel jobs.")
 
 EXAMPLE = "job_01k9ztq3e8f5v8k4y3v9h2m7xa"
 COLUMNS = (
