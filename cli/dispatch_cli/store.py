@@ -28,7 +28,7 @@ def init(ctx: typer.Context, dry_run: DryRun = False) -> None:
             pending = (await store.schema()).pending
             return pending if dry_run else tuple(await store.migrate())
 
-    missing = _missing_file(session)
+    missing = missing_file(session)
     if missing is not None and dry_run:
         pending = _all_migrations(session)
     else:
@@ -136,7 +136,7 @@ def _migrations(session: Session) -> Path:
 
 
 def _must_exist(session: Session) -> None:
-    missing = _missing_file(session)
+    missing = missing_file(session)
     if missing is not None:
         raise CommandError(
             f"there is no store at {missing}",
@@ -146,7 +146,7 @@ def _must_exist(session: Session) -> None:
         )
 
 
-def _missing_file(session: Session) -> Path | None:
+def missing_file(session: Session) -> Path | None:
     """The file of a SQLite store that is not there; asking the store would create it."""
     scheme, _, rest = session.config.store.partition("://")
     path = Path(unquote(rest.removeprefix("/").partition("?")[0]))

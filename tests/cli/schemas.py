@@ -188,6 +188,13 @@ WORKER = exactly(
     labels={"type": "object", "additionalProperties": TEXT},
 )
 WORKERS = items(WORKER)
+HEALTH = exactly(
+    healthy={"type": "boolean"},
+    store=TEXT,
+    worker=MAYBE_TEXT,
+    live_workers={"type": ["integer", "null"]},
+    reason=TEXT,
+)
 LEADER = exactly(leader=MAYBE_TEXT, term={"type": ["integer", "null"]}, until=MAYBE_TIME)
 OVERVIEW = exactly(
     store=TEXT,

@@ -232,3 +232,25 @@ def test_a_store_that_cannot_be_reached_is_said_so(words: str, folder: Path) -> 
     ran = run(*words.split(), "--store", f"sqlite:///{folder}/no/such/folder.db")
     assert ran.code == 6
     assert ran.out == ""
+
+
+def test_health_is_a_store_that_answers_and_a_worker_that_lives(seeds: Seeds, folder: Path) -> None:
+    assert run("health").code == 0
+    assert run("health", "--worker", "here").code == 0
+    ran = run("health", "--worker", "elsewhere", "--json")
+    assert (ran.code, ran.json["healthy"], ran.json["live_workers"]) == (9, False, 1)
+    on_store(folder, lambda store: store.cluster.retire(WorkerID(seeds.worker)))
+    ran = run("health")
+    assert ran.code == 9
+    assert "no worker is alive" in ran.out
+
+
+def test_health_without_a_usable_store_is_9_and_creates_none(folder: Path) -> None:
+    assert run("health").code == 9
+    assert not (folder / "dispatch.db").exists()
+    (folder / "dispatch.db").write_bytes(b"no database at all, but long enough to look at" * 9)
+    assert run("health", "--json").code == 9
+    (folder / "empty.db").touch()
+    ran = run("health", "--store", "sqlite:///empty.db", "--json")
+    assert (ran.code, ran.json["live_workers"]) == (9, None)
+    assert "store migrate" in ran.json["reason"]
