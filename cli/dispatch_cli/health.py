@@ -20,7 +20,7 @@ def app(
         str | None, typer.Option("--worker", metavar="NAME", help="This one: by its --name, host or id.")
     ] = None,
 ) -> None:
-    """Check that the store answers and a worker is alive: exit 0, else 9. Nothing is created or changed."""
+    """Check that the store answers and a worker is alive: exit 0, else 9. It creates no store and migrates nothing."""
     from dispatch.errors import StoreError
 
     session = session_of(ctx)

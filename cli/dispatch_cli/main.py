@@ -33,6 +33,7 @@ class Root(LazyGroup):
         "worker": ("worker", "Look at worker processes, and ask them to finish and stop."),
         "leader": ("leader", "See which worker leads the fleet."),
         "health": ("health", "Check that the store answers and a worker is alive: exit 0, else 9."),
+        "doctor": ("doctor", "Look for what is wrong or soon will be, with advice."),
         "audit": ("audit", "See who paused, drained, cancelled, replayed or purged what."),
         "plugin": ("plugin", "See which plugins are loaded, and which hooks they take."),
         "store": ("store", "Create, migrate and look at the store."),

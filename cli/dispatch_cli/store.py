@@ -148,6 +148,11 @@ def _must_exist(session: Session) -> None:
 
 def missing_file(session: Session) -> Path | None:
     """The file of a SQLite store that is not there; asking the store would create it."""
+    path = file_of(session)
+    return path if path is not None and not path.exists() else None
+
+
+def file_of(session: Session) -> Path | None:
+    """The file of a SQLite store; None for other kinds."""
     scheme, _, rest = session.config.store.partition("://")
-    path = Path(unquote(rest.removeprefix("/").partition("?")[0]))
-    return path if scheme == "sqlite" and not path.exists() else None
+    return Path(unquote(rest.removeprefix("/").partition("?")[0])) if scheme == "sqlite" else None

@@ -195,6 +195,7 @@ HEALTH = exactly(
     live_workers={"type": ["integer", "null"]},
     reason=TEXT,
 )
+DOCTOR = items(exactly(name=TEXT, status={"enum": ["ok", "warn", "fail"]}, text=TEXT, advice=TEXT))
 LEADER = exactly(leader=MAYBE_TEXT, term={"type": ["integer", "null"]}, until=MAYBE_TIME)
 OVERVIEW = exactly(
     store=TEXT,

@@ -80,6 +80,7 @@ def on_a_terminal(*argv: str, columns: int = 80, **env: str) -> str:
         ("worker show {worker}", schemas.WORKER),
         ("worker drain {worker}", schemas.OUTCOMES),
         ("leader show", schemas.LEADER),
+        ("doctor", schemas.DOCTOR),
         ("health --worker {worker}", schemas.HEALTH),
         ("status", schemas.OVERVIEW),
         ("audit list", schemas.AUDIT),
