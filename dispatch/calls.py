@@ -204,6 +204,11 @@ class Signature:
 
     def dump_result(self, value: Any) -> bytes:
         """The result as JSON, also where it differs from the annotation; TypeError says why it cannot be stored."""
+        if inspect.iscoroutine(value):
+            value.close()
+            raise TypeError(
+                f"{self._name} returned a coroutine that nobody awaited: make it, or the wrapper around it, `async def`"
+            )
         try:
             data = self._result.serializer.to_json(value, warnings="error", by_alias=False)
         except PydanticSerializationError:

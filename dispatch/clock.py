@@ -75,6 +75,11 @@ def boot_seconds() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
+def wall_offset() -> float:
+    """What the wall clock shows less the seconds since boot: it changes when somebody sets the clock."""
+    return datetime.now(UTC).timestamp() - boot_seconds()
+
+
 def utc_now() -> datetime:
     """The wall clock, for display only; every decision takes the store's clock."""
     return datetime.now(UTC)

@@ -10,7 +10,7 @@ DispatchError
 ├── StoreError              StoreUnreachable StoreBusy StoreTimeout StoreReadOnly StoreFull StoreCorrupt
 │                           SchemaMismatch DataRejected
 ├── ResultError             JobFailed JobCancelled JobExpired JobPurged ResultNotKept WaitTimeout
-├── HandlerCrashed · HandlerTimeout (TimeoutError)
+├── HandlerCrashed · HandlerTimeout (TimeoutError) · ResourceFailed
 └── LeadershipLost
 HandlerSignal               Retry Snooze Fail: raised by a handler to choose its own outcome
 """
@@ -142,7 +142,7 @@ class MissingExtra(UsageError):
 
 
 class WaitRefused(UsageError):
-    """Waiting for another job's result inside a handler can deadlock all slots; use a workflow for that."""
+    """Waiting for another job's result inside a handler can deadlock all slots; enqueue what follows instead."""
 
 
 class StoreError(DispatchError):
@@ -221,6 +221,10 @@ class HandlerCrashed(DispatchError):
 
 class HandlerTimeout(DispatchError, TimeoutError):
     """A handler took longer than its `timeout`; a TimeoutError of the handler's own code stays a plain one."""
+
+
+class ResourceFailed(DispatchError):
+    """A @lifespan function raised when a worker wanted its resource; the worker does not start without it."""
 
 
 class LeadershipLost(DispatchError):

@@ -14,7 +14,7 @@ from dispatch.clock import Duration
 from dispatch.crons.definition import CronDefinition
 from dispatch.crons.model import Misfire, Overlap
 from dispatch.errors import DuplicateName, InvalidArguments, InvalidDefinition
-from dispatch.jobs.base import Definition
+from dispatch.jobs.base import Definition, runs_async
 from dispatch.jobs.definition import AsyncJobDefinition, Call, ExecutorName, JobDefinition, PlainJobDefinition
 from dispatch.jobs.handler import Middleware
 from dispatch.jobs.options import NOTHING, EnqueueOptions, OptionsDict
@@ -133,7 +133,7 @@ class Registry:
             options = EnqueueOptions(**settings) if settings else NOTHING
         except InvalidArguments as error:
             raise InvalidDefinition(f"{where}: {error}") from None
-        kind = AsyncJobDefinition if inspect.iscoroutinefunction(function) else PlainJobDefinition
+        kind = AsyncJobDefinition if runs_async(function) else PlainJobDefinition
         definition: JobDefinition[..., Any] = kind(function, settings=options, **own)
         definition.signature.check()
         return self.add(definition)

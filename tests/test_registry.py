@@ -239,3 +239,19 @@ def test_a_lifespan_that_yields_nothing_asynchronously_is_refused(
 ) -> None:
     with pytest.raises(InvalidDefinition, match="@lifespan decorates an async generator"):
         registry.lifespan(function)
+
+
+async def test_an_object_whose_call_is_async_is_an_async_job(registry: Registry) -> None:
+    class Work:
+        async def __call__(self, x: int) -> int:
+            return x
+
+    definition: Any = registry.job(name="work")(Work())
+    assert isinstance(definition, AsyncJobDefinition)
+    assert definition.executor == "async"
+    assert await definition(3) == 3
+
+
+def test_what_does_not_tell_its_arguments_is_no_job(registry: Registry) -> None:
+    with pytest.raises(InvalidDefinition, match="int: its arguments are not known"):
+        registry.job(int)

@@ -137,6 +137,14 @@ def test_a_validator_that_leaves_the_program_does_not_take_the_worker_with_it() 
         of(Leaving).load(b'{"x": {"a": 3}}')
 
 
+def test_a_coroutine_that_nobody_awaited_is_told_as_such() -> None:
+    async def inner() -> int:
+        return 1
+
+    with pytest.raises(TypeError, match="returned a coroutine that nobody awaited"):
+        of(int).dump_result(inner())
+
+
 def test_a_result_that_no_reader_accepts_is_refused() -> None:
     with pytest.raises(TypeError, match="more than 4,300 digits"):
         of(int).dump_result(10**4300)

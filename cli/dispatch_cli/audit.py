@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from dispatch import Dispatch
     from dispatch.records import Record
 
-app = noun("See who paused, limited, drained, cancelled, replayed, discarded or purged what.")
+app = noun(
+    "See who paused, limited, drained, cancelled, replayed, discarded or purged what.",
+    examples=("dispatch audit list",),
+)
 
 COLUMNS = (
     Column("when", "created_at"),
     Column("who", "who"),
-    Column("verb", "verb"),
-    Column("count", "count", right=True),
-    Column("first", "first"),
-    Column("detail", "detail"),
-    Column("reason", "reason"),
+    Column("what", "what"),
+    Column("why and how", "why"),
 )
 
 
@@ -49,8 +49,18 @@ def list_records(
 
     documents = session.on_app(read)
     if session.out.format == "table":
-        documents = [{**document, "first": next(iter(document["ids"]), None)} for document in documents]
+        documents = [{**document, **_in_words(document)} for document in documents]
     session.out.rows(documents, COLUMNS, empty="nobody has left a record yet")
+
+
+def _in_words(document: dict[str, Any]) -> dict[str, str]:
+    more = document["count"] - 1
+    what = " ".join([document["verb"], *document["ids"][:1]])
+    if document["ids"]:
+        what += f" and {more} more" if more > 0 else ""
+    else:
+        what += f" of {document['count']}"
+    return {"what": what, "why": "; ".join(filter(None, (document["reason"], document["detail"])))}
 
 
 def _document(record: Record) -> dict[str, Any]:

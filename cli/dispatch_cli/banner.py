@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from dispatch_cli.failures import safe
 
 if TYPE_CHECKING:
     from dispatch.engine.run import RunReport
     from dispatch.registry import Registry
+    from dispatch_cli.unserved import Unserved
 
 _LOG = logging.getLogger("dispatch.worker")
 _NAMES_SHOWN = 8
+IN_MEMORY = "the store memory:// lives and dies with this process: no other one sees its jobs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +64,28 @@ def _facts(start: Start) -> list[tuple[str, str]]:
     flags = " ".join(f"-q {name}:{slots}" if slots else f"-q {name}" for name, slots in start.queues.items())
     return [
         ("store", start.store),
-        ("found", f"{len(start.jobs)} jobs in {', '.join(start.modules)}: {shown or 'nothing to run'}"),
+        ("found", f"{_jobs(len(start.jobs))} in {', '.join(start.modules)}: {shown or 'nothing to run'}"),
         ("queues", f"{', '.join(start.queues)}   (in production say so: {flags})"),
-        ("at once", f"{start.concurrency} jobs   (-c)"),
+        ("at once", f"{_jobs(start.concurrency)}   (-c)"),
         ("stop", "Ctrl-C lets running jobs end; twice gives them back at once"),
     ]
 
 
-def farewell(report: RunReport, *, as_json: bool) -> None:
-    """Tells what the worker did and why it ended."""
+def farewell(report: RunReport, unserved: Unserved | None, *, as_json: bool) -> None:
+    """Tells what the worker did and why it ended, and what a burst leaves behind."""
     counts = {
         "completed": report.completed,
         "failed": report.failed,
         "retried": report.retried,
         "cancelled": report.cancelled,
+        "released": report.released,
     }
+    left = _left_behind(unserved) if unserved is not None and unserved.count else ""
     if as_json:
-        extra = {"event": "worker_stopped", "reason": report.reason, **counts}
-        _LOG.info("worker stopped: %s", report.reason, extra=extra)
+        extra: dict[str, Any] = {"event": "worker_stopped", "reason": report.reason, **counts}
+        if unserved is not None:
+            extra["unserved"] = asdict(unserved)
+        _LOG.info("worker stopped: %s", f"{report.reason}; {left}" if left else report.reason, extra=extra)
         return
     why = {
         "signal": "stopped by a signal",
@@ -88,8 +94,36 @@ def farewell(report: RunReport, *, as_json: bool) -> None:
         "max_memory": "reached --max-memory",
         "drain": "drained",
     }.get(report.reason, report.reason)
-    told = ", ".join(f"{count} {word}" for word, count in counts.items())
-    print(f"{why}: {told}", file=sys.stderr, flush=True)
+    told = ", ".join(f"{count} {'given back' if word == 'released' else word}" for word, count in counts.items())
+    if left:
+        why = "nothing left that this worker can do"
+    print(f"{why}: {told}" + (f"\n{safe(left)}" if left else ""), file=sys.stderr, flush=True)
+
+
+def _left_behind(unserved: Unserved) -> str:
+    shown = ", ".join(unserved.names[:_NAMES_SHOWN]) + (" …" if len(unserved.names) > _NAMES_SHOWN else "")
+    count = f"{'' if unserved.complete else 'at least '}{unserved.count} due "
+    they = "job in its queues has a name" if unserved.count == 1 else "jobs in its queues have names"
+    return f"{count}{they} that this worker does not know: {shown}"
+
+
+def warn_of_idleness(registry: Registry, modules: Sequence[str], queues: Collection[str]) -> None:
+    """A line when no job is defined at all, and for each queue of -q that no definition names."""
+    if not registry.jobs:
+        _LOG.warning("%s: no job is defined there, so this worker has nothing to run", ", ".join(modules))
+        return
+    used = {definition.settings.queue or "default" for definition in registry.jobs.values()}
+    for queue in sorted(set(queues) - used):
+        _LOG.warning(
+            "-q %s: no job is defined for this queue, only for %s; it gets those that an enqueue sends there",
+            queue,
+            ", ".join(sorted(used)),
+        )
+
+
+def warn_of_memory() -> None:
+    """A line about a store that no other process sees."""
+    _LOG.warning("%s", IN_MEMORY)
 
 
 def warn_of_undelivered(registry: Registry) -> None:
@@ -98,3 +132,7 @@ def warn_of_undelivered(registry: Registry) -> None:
     found = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items() if count]
     if found:
         _LOG.warning("this version runs jobs only: %s found and left alone", " and ".join(found))
+
+
+def _jobs(count: int) -> str:
+    return f"{count} job" if count == 1 else f"{count} jobs"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -16,6 +18,8 @@ from dispatch_cli.failures import CommandError
 
 ID = TypeVar("ID", bound=TypeID)
 _LARGEST_INPUT = 64 * 1024 * 1024
+_OF_ANOTHER_TYPE = "is not of type|is not valid under any of|is not one of|Input should be"
+"""What the two ways of validating say of a value whose type does not fit."""
 _KINDS: dict[type[TypeID], tuple[str, str]] = {
     JobID: ("job", "job"),
     DLQID: ("dead letter", "dlq"),
@@ -124,6 +128,29 @@ def _pair(text: str) -> tuple[str, Any]:
         raise CommandError(
             f"{shown!r}: the value is not JSON: {error}", hint="key=text takes the value as text"
         ) from None
+
+
+@contextmanager
+def hint_at_json(pairs: Sequence[str]) -> Iterator[None]:
+    """Inside, arguments that are refused for their type are told with how to write one that is no text."""
+    from dispatch.errors import InvalidArguments
+
+    try:
+        yield
+    except InvalidArguments as error:
+        hint = _hint(pairs, str(error))
+        if not hint:
+            raise
+        raise CommandError(str(error), code="invalid_arguments", hint=hint) from None
+
+
+def _hint(pairs: Sequence[str], refusal: str) -> str:
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        if not key.endswith(":") and re.search(rf"(?:^|[ ;.]){re.escape(key)}: [^;]*(?:{_OF_ANOTHER_TYPE})", refusal):
+            value = value if len(value) <= 40 and value else "…"
+            return f"{key}=… is text; write {key}:={value} for a number, a list, true, false or null"
+    return ""
 
 
 def _document(text: str) -> Any:

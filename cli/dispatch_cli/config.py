@@ -14,7 +14,10 @@ from dispatch_cli.render import Column
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import noun, verb
 
-app = noun("Show the configuration, or write a file to start from.")
+app = noun(
+    "Show the configuration, or write a file to start from.",
+    examples=("dispatch config show --origin", "dispatch config init"),
+)
 
 
 @verb(

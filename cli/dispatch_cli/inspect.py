@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
@@ -11,6 +12,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from dispatch_cli.failures import CommandError
+from dispatch_cli.places import below_here
 from dispatch_cli.render import Column, iso
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import single
@@ -31,7 +33,7 @@ _COLUMNS = (
 )
 
 
-@single(examples=("dispatch inspect examples_tasks", "dispatch inspect examples_tasks --json"))
+@single(examples=("dispatch inspect myapp.tasks", "dispatch inspect myapp.tasks --json"))
 def app(
     ctx: typer.Context,
     targets: Annotated[
@@ -39,7 +41,7 @@ def app(
         typer.Argument(metavar="TARGET…", help="Modules, packages or files; default: `app` as configured."),
     ] = None,
 ) -> None:
-    """Show what a module defines, as a worker would find it: jobs, workflows, crons with their next times."""
+    """Show what a module defines, as a worker would find it: jobs, workflows, crons with next times, lifespans."""
     from dispatch.clock import utc_now
     from dispatch.discovery import discover
     from dispatch_cli.targets import registry_of
@@ -56,8 +58,11 @@ def app(
         "jobs": [_job(definition) for definition in registry.jobs.values()],
         "workflows": [_workflow(definition) for definition in registry.workflows.values()],
         "crons": [_cron(entry, utc_now()) for entry in registry.crons.values()],
+        "lifespans": [
+            {"name": function.__qualname__, "place": _place(function)} for function in registry.lifespans.values()
+        ],
     }
-    rows = [{"kind": kind, **row} for kind in ("job", "workflow", "cron") for row in document[f"{kind}s"]]
+    rows = [{"kind": kind, **row} for kind in ("job", "workflow", "cron", "lifespan") for row in document[f"{kind}s"]]
     if session.out.format == "json":
         session.out.json(document)
         return
@@ -72,7 +77,7 @@ def _job(definition: JobDefinition[..., Any]) -> dict[str, Any]:
         "executor": definition.executor,
         "parameters": definition.signature.schema,
         "options": _options(definition),
-        "place": definition.place,
+        "place": below_here(definition.place),
     }
 
 
@@ -81,7 +86,7 @@ def _workflow(definition: WorkflowDefinition[..., Any]) -> dict[str, Any]:
         "name": definition.name,
         "version": definition.version,
         "summary": definition.summary,
-        "place": definition.place,
+        "place": below_here(definition.place),
     }
 
 
@@ -95,8 +100,13 @@ def _cron(entry: CronDefinition, now: datetime) -> dict[str, Any]:
         "misfire": entry.misfire,
         "jitter_seconds": entry.jitter,
         "next": [iso(moment) for moment in next_times(entry.schedule, entry.timezone, now)],
-        "place": entry.place,
+        "place": below_here(entry.place),
     }
+
+
+def _place(function: Callable[..., Any]) -> str:
+    code = function.__code__
+    return below_here(f"{code.co_filename}:{code.co_firstlineno}")
 
 
 def next_times(schedule: str, timezone: str, now: datetime, count: int = _NEXT) -> list[datetime]:
@@ -121,7 +131,7 @@ def _options(definition: JobDefinition[..., Any]) -> dict[str, Any]:
         if value is None or name == "queue":
             continue
         if callable(value):
-            given[name] = f"<function {getattr(value, '__name__', '')}>"
+            given[name] = "by a function"
         elif isinstance(value, bool | int | float | str):
             given[name] = value
         else:
@@ -134,9 +144,12 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     match row["kind"]:
         case "job":
             takes = ", ".join(row["parameters"].get("properties", {})) or "-"
-            options = ", ".join(f"{name}={value}" for name, value in row["options"].items()) or "-"
+            how = {} if row["executor"] == "async" else {"executor": row["executor"]}
+            options = ", ".join(f"{name}={value}" for name, value in (how | row["options"]).items()) or "-"
         case "workflow":
             takes, options = "-", f"version={row['version']}"
+        case "lifespan":
+            takes, options = "-", "-"
         case _:
             takes, options = row["target"], f"{row['schedule']} ({row['timezone']}), next {', '.join(row['next'])}"
     return {**row, "queue": row.get("queue"), "takes": takes, "options": options}

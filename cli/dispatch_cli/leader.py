@@ -7,7 +7,7 @@ import typer
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import noun, verb
 
-app = noun("See which worker leads the fleet.")
+app = noun("See which worker leads the fleet.", examples=("dispatch leader show",))
 
 
 @verb(app, "show", examples=("dispatch leader show", "dispatch leader show --json"))

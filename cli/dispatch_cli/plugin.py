@@ -8,7 +8,7 @@ from dispatch_cli.render import Column
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import noun, verb
 
-app = noun("See which plugins are loaded, and which hooks they take.")
+app = noun("See which plugins are loaded, and which hooks they take.", examples=("dispatch plugin list",))
 
 COLUMNS = (Column("plugin", "name"), Column("state", "state"), Column("origin", "origin"), Column("hooks", "hooks"))
 

@@ -45,6 +45,8 @@ class Column:
     title: str
     key: str
     right: bool = False
+    spare: int = 0
+    """On a terminal that is too narrow, columns with the highest number are left out first; 0: never."""
 
 
 class Output:
@@ -133,14 +135,16 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
+        console = self.console()
+        kept = _fitting(columns, cells, console.width)
+        columns, cells = [columns[place] for place in kept], [[row[place] for place in kept] for row in cells]
         table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
         for position, column in enumerate(columns):
             whole = all(_ID.fullmatch(row[position]) or len(row[position]) <= 12 for row in cells)
             justify: Any = "right" if column.right else "left"
-            table.add_column(column.title, justify=justify, no_wrap=whole, overflow="fold")
+            table.add_column(column.title.upper(), justify=justify, no_wrap=whole, overflow="fold")
         for row in cells:
             table.add_row(*(Text(cell, _STATES.get(cell, "")) for cell in row))
-        console = self.console()
         with console.capture() as capture:
             console.print(table)
         self.write("\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n")
@@ -194,6 +198,16 @@ def aligned(rows: Sequence[Sequence[str]], columns: Sequence[Column]) -> str:
         ]
         lines.append("  ".join(cells).rstrip() + "\n")
     return "".join(lines)
+
+
+def _fitting(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> list[int]:
+    """The places of the columns that fit side by side; those that are not spare stay, and are folded if need be."""
+    widths = [max(len(column.title), *(len(row[place]) for row in cells)) for place, column in enumerate(columns)]
+    kept = list(range(len(columns)))
+    spare = sorted((place for place in kept if columns[place].spare), key=lambda place: columns[place].spare)
+    while spare and sum(widths[place] + 2 for place in kept) - 2 > width:
+        kept.remove(spare.pop())
+    return kept
 
 
 def ago(moment: datetime, now: datetime | None = None) -> str:

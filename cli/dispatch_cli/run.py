@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -20,13 +20,16 @@ from dispatch_cli.shell import single
 if TYPE_CHECKING:
     from dispatch import Dispatch
     from dispatch.engine.run import RunReport, WorkerReady
+    from dispatch_cli.unserved import Unserved
+
+T = TypeVar("T")
 
 
 @single(
     examples=(
-        "dispatch run examples_tasks --burst",
-        "dispatch run examples_tasks -q mailers:2 -q default -c 20 --burst",
-        "dispatch run examples_tasks --burst --fail-on-error --log-format json",
+        "dispatch run myapp.tasks --burst",
+        "dispatch run myapp.tasks -q mailers:2 -q default -c 20 --burst",
+        "dispatch run myapp.tasks --burst --fail-on-error --log-format json",
     )
 )
 def app(
@@ -116,18 +119,25 @@ def _work(
 ) -> RunReport:
     from dispatch.discovery import discover
     from dispatch.engine.run import RunOptions, run_worker
-    from dispatch_cli import banner, logs
+    from dispatch_cli import banner, job_log, logs
+    from dispatch_cli.unserved import due_but_unknown
 
     colored = session.settings.colored(sys.stderr)
-    logs.set_up(level=level, as_json=as_json, colored=colored)
+    handler = logs.set_up(level=level, as_json=as_json, colored=colored)
     found = discover(*targets)
+    logs.take_the_rest(handler)
     app = _app_of(session, found.objects)
-    app.plugins.register(logs.events_for(level))
+    app.plugins.register(job_log.events_for(level, as_json=as_json))
     if member == 1:
         banner.warn_of_undelivered(app.registry)
+        banner.warn_of_idleness(app.registry, found.modules, given["queues"] or ())
+        if app.store.url.startswith("memory:"):
+            banner.warn_of_memory()
+    served: list[tuple[tuple[str, ...], frozenset[str]]] = []
 
     def ready(worker: WorkerReady) -> None:
         info = worker.engine.info
+        served.append((tuple(worker.engine.settings.queues), frozenset(info.names)))
         start = banner.Start(
             worker_id=str(info.id),
             pid=os.getpid(),
@@ -142,14 +152,16 @@ def _work(
 
     options = RunOptions(**given, targets=tuple(targets), on_ready=ready)
 
-    async def work() -> RunReport:
+    async def work() -> tuple[RunReport, Unserved | None]:
         async with app:
-            return await run_worker(app, options)
+            report = await run_worker(app, options)
+            looked = report.reason == "burst" and served
+            return report, await due_but_unknown(app, *served[0]) if looked else None
 
-    report = _run(work())
-    banner.farewell(report, as_json=as_json)
+    report, unserved = _run(work())
+    banner.farewell(report, unserved, as_json=as_json)
     if session.out.format != "table":
-        session.out.record(asdict(report), fields=())
+        session.out.record({**asdict(report), "unserved": asdict(unserved) if unserved else None}, fields=())
     return report
 
 
@@ -170,7 +182,7 @@ def _app_of(session: Session, objects: Sequence[Any]) -> Dispatch:
     return named[0]
 
 
-def _run(work: Coroutine[Any, Any, RunReport]) -> RunReport:
+def _run(work: Coroutine[Any, Any, T]) -> T:
     """Runs on uvloop where it is installed."""
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
         return runner.run(work)

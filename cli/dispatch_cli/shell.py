@@ -101,6 +101,10 @@ class Command(_Shared, TyperCommand):
 class Group(_Shared, TyperGroup):
     """A noun with its verbs."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = getattr(self.callback, "_examples", ()) or self.examples
+
     def format_members(self, ctx: Any, formatter: Any) -> None:
         rows = [(name, summary) for name, summary in self.members(ctx) if summary]
         with formatter.section("Commands"):
@@ -146,7 +150,9 @@ def _command_of(module: str) -> Any:
     return typer.main.get_command(importlib.import_module(f"dispatch_cli.{module}").app)
 
 
-def noun(summary: str, *, cls: type[Group] = Group, empty_is_fine: bool = False) -> typer.Typer:
+def noun(
+    summary: str, *, cls: type[Group] = Group, empty_is_fine: bool = False, examples: tuple[str, ...] = ()
+) -> typer.Typer:
     """A typer app for a noun; called without a verb it prints its help page."""
     app = typer.Typer(
         cls=cls,
@@ -164,6 +170,7 @@ def noun(summary: str, *, cls: type[Group] = Group, empty_is_fine: bool = False)
             print(ctx.get_help(), file=sys.stdout if empty_is_fine else sys.stderr)
             raise typer.Exit(0 if empty_is_fine else 2)
 
+    without_a_verb._examples = examples  # type: ignore[attr-defined]
     return app
 
 

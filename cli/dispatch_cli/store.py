@@ -15,7 +15,9 @@ from dispatch_cli.failures import CHECK, STORE, CommandError
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import noun, verb
 
-app = noun("Create, migrate and look at the store.")
+app = noun(
+    "Create, migrate and look at the store.", examples=("dispatch store status", "dispatch store migrate --dry-run")
+)
 
 
 @verb(app, "init", examples=("dispatch store init --dry-run", "dispatch store init --store sqlite:///jobs.db"))

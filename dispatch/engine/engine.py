@@ -17,18 +17,18 @@ from dispatch.engine.cut_short import cut_short_by
 from dispatch.engine.execution import Execution
 from dispatch.engine.heartbeat import Beat, Heartbeat
 from dispatch.engine.listener import Listener
-from dispatch.engine.report import Report, Tally
+from dispatch.engine.report import Report, Tally, facts_of
 from dispatch.engine.service import Service
 from dispatch.engine.settings import Settings
 from dispatch.engine.stealer import Quarantine, Stealer
 from dispatch.engine.sweeper import ProgressWriter, Sweeper
 from dispatch.engine.worker import Stopped, Worker
 from dispatch.entity import Reply
-from dispatch.errors import StoreError
+from dispatch.errors import ResourceFailed, StoreError
 from dispatch.ids import JobID, WorkerID
 from dispatch.jobs.handler import Middleware
 from dispatch.plugins import PluginManager
-from dispatch.registry import Registry
+from dispatch.registry import Lifespan, Registry
 from dispatch.store import Store
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Engine:
     async def start(self) -> None:
         """Enters the lifespans, registers the worker, and begins to beat and to claim."""
         for lifespan in self._registry.lifespans.values():
-            self._resources.append(await self._stack.enter_async_context(asynccontextmanager(lifespan)()))
+            self._resources.append(await self._entered(lifespan))
         await self._store.cluster.register(self.info)
         worker = Worker(
             self._store,
@@ -147,7 +147,7 @@ class Engine:
             Listener(self._store, self.worker_id, worker, call_timeout=self.settings.call_timeout, **common),
             Stealer(self._store, self.settings, may_steal=lambda: heartbeat.settled, report=self._report, **common),
             Quarantine(self._store, self.worker_id, worker, self.settings, **common),
-            Sweeper(self._store, self.settings, **common),
+            Sweeper(self._store, self.settings, may_sweep=lambda: heartbeat.settled, **common),
             ProgressWriter(self._store, self.worker_id, worker, call_timeout=self.settings.call_timeout, **common),
         ]
         for service in self._services:
@@ -155,6 +155,16 @@ class Engine:
         self._check_touch()
         if self._plugins.has("worker_started"):
             self._plugins.background("worker_started", worker=self.info)
+
+    async def _entered(self, lifespan: Lifespan) -> object:
+        try:
+            return await self._stack.enter_async_context(asynccontextmanager(lifespan)())
+        except Exception as error:
+            code = getattr(lifespan, "__code__", None)
+            place = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
+            raise ResourceFailed(
+                f"the resource {lifespan.__qualname__}{place} could not be opened: {type(error).__name__}: {error}"
+            ) from error
 
     def hold(self) -> None:
         """Stops claiming; what runs goes on."""
@@ -184,6 +194,9 @@ class Engine:
     async def _sign_off(self, worker: Worker, heartbeat: Heartbeat, grace: float, hurry: asyncio.Event | None) -> None:
         """Every step of a stop; each may be taken again when the first time was cut off."""
         worker.hold = True
+        if worker.held:
+            wait = f"waiting up to {grace:g} s for" if grace else "giving back"
+            self._logger.info("stopping: %s %d running jobs", wait, len(worker.held))
         for service in self._services:
             await service.stop()
         await self._say("mark the worker as draining", self._store.cluster.update(self.worker_id, WorkerState.DRAINING))
@@ -259,7 +272,9 @@ class Engine:
         for job_id in renewed.lost:
             running = worker.held.get(job_id)
             if running is not None and running.executing and running.job.epoch == named.get(job_id):
-                self._logger.warning("the lease of %s was lost; its handler is stopped", job_id)
+                job = running.job
+                text = "the lease of %s (%s) was lost; its handler is stopped"
+                self._logger.warning(text, job.name, job_id, extra=facts_of("job_lost", job))
                 worker.stop_job(running, Stopped.LOST)
         for job_id in renewed.cancel_requested:
             running = worker.held.get(job_id)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dispatch.clock import boot_seconds
+from dispatch.clock import boot_seconds, wall_offset
 from dispatch.cluster.model import NewWorker
 from dispatch.engine.settings import Settings
 from dispatch.engine.watchdog import TICK, Watchdog
@@ -60,6 +60,8 @@ class Heartbeat:
         self._gone = asyncio.Event()
         self.renewed_at = boot_seconds()
         """When the last successful renewal was asked for (seconds since boot)."""
+        self._offset = wall_offset()
+        """Of the wall clock, at the last successful beat."""
         self.trouble_at = float("-inf")
         """When a beat last failed or came late: for one lease after that nobody should steal."""
 
@@ -73,10 +75,13 @@ class Heartbeat:
         """Whether beats have gone well for a whole lease, so that others had the chance to renew theirs.
 
         A beat that is overdue at this moment counts as trouble too: a process that was stopped and continues may get
-        here before its heartbeat has noticed.
+        here before its heartbeat has noticed. So does a clock that was set: leases of the living may seem over.
         """
         now = boot_seconds()
-        return now - self.trouble_at > self._settings.lease and not self._overdue(now)
+        return now - self.trouble_at > self._settings.lease and not self._overdue(now) and not self._clock_was_set()
+
+    def _clock_was_set(self) -> bool:
+        return abs(wall_offset() - self._offset) > self._settings.lease_margin
 
     def _overdue(self, now: float) -> bool:
         return now - self.renewed_at > 2 * self._settings.heartbeat_interval + 1
@@ -165,13 +170,15 @@ class Heartbeat:
             return False
         asked = boot_seconds()
         late = self._overdue(asked)
+        clock_was_set = self._clock_was_set()
         held = self._held()
         try:
             async with asyncio.timeout(self._settings.call_timeout):
                 renewed = await self._store.jobs.renew(self._worker.id, held, lease=self._settings.lease)
                 reply = await self._store.cluster.beat(self._worker.id, running=len(held))
-                lapsed = asked - self.renewed_at > self._settings.lease
-                if lapsed or reply is Reply.MISSING:  # others took it for dead and set its jobs aside: bring them back
+                lapsed = boot_seconds() - self.renewed_at > self._settings.lease
+                # others may have taken it for dead and set its jobs aside: bring them back
+                if lapsed or clock_was_set or reply is Reply.MISSING:
                     await self._store.cluster.register(self._worker)
                 drain = await self._store.cluster.drain_requested(self._worker.id)
         except (StoreError, TimeoutError) as error:
@@ -182,8 +189,11 @@ class Heartbeat:
             self.trouble_at = boot_seconds()
             self._logger.exception("a beat failed")
             return False
-        if late:
+        if clock_was_set:
+            self._logger.warning("the clock of this machine was set; nothing is stolen or set aside for one lease")
+        if late or clock_was_set:
             self.trouble_at = boot_seconds()
+        self._offset = wall_offset()
         self.renewed_at = asked
         try:
             self._main.call_soon_threadsafe(self._on_beat, Beat(held, renewed, drain))

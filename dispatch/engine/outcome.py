@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from dispatch import backoff as backoffs
 from dispatch.clock import LONGEST, seconds
-from dispatch.errors import Fail, InvalidArguments, Retry, Snooze
+from dispatch.errors import Fail, HandlerTimeout, InvalidArguments, Retry, Snooze
 from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.model import Failure, Job, Transition, Verdict
 
@@ -158,7 +158,9 @@ def failure_of(error: BaseException, *, limit: int) -> Failure:
     message = _text(error)
     if not limit:
         return Failure(type(error).__qualname__, message)
-    text = _storable("".join(traceback.format_exception(type(error), error, _users_part(error.__traceback__))))
+    timed_out = isinstance(error, HandlerTimeout)
+    trace = _where_cut(error) if timed_out else _users_part(error.__traceback__) or error.__traceback__
+    text = _storable("".join(traceback.format_exception(type(error), error, trace, chain=not timed_out)))
     data = text.encode()
     if len(data) > limit:
         text = "… (cut)\n" + data[-limit:].decode(errors="ignore")
@@ -178,11 +180,21 @@ def _storable(text: str) -> str:
 
 
 def _users_part(trace: TracebackType | None) -> TracebackType | None:
-    """A traceback from the first frame that is not Dispatch's own; all of it when there is none."""
+    """A traceback from the first frame that is not Dispatch's own; None when there is none."""
     part = trace
     while part is not None and part.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER):
         part = part.tb_next
-    return part or trace
+    return part
+
+
+def _where_cut(error: BaseException) -> TracebackType | None:
+    """Where in the user's code a timeout's cancellation arrived; None for a thread, which has no such place."""
+    link: BaseException | None = error
+    found = None
+    while link is not None:
+        found = _users_part(link.__traceback__) or found
+        link = link.__cause__ or link.__context__
+    return found
 
 
 def first(chosen: T | None, *others: T | None) -> T:

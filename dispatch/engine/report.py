@@ -86,6 +86,7 @@ class Report:
             "the outcome of %s (%s) came too late and was refused: its lease had passed to another worker",
             job.name,
             job.id,
+            extra=facts_of("job_stale", job),
         )
 
     def stolen(self, stolen: Stolen) -> None:
@@ -99,6 +100,7 @@ class Report:
             stolen.from_worker,
             job.crashes,
             job.state,
+            extra={**facts_of("job_stolen", job), "worker_id": str(stolen.from_worker)},
         )
         if self._plugins.has("job_stolen"):
             self._plugins.background("job_stolen", job=job)
@@ -114,3 +116,8 @@ class Report:
             self._plugins.background("job_failed", job=job, error=known)
         if dead_letter and self._plugins.has("job_dlq"):
             self._plugins.background("job_dlq", job=job, error=known)
+
+
+def facts_of(event: str, job: Job) -> dict[str, object]:
+    """What a log record about a job carries for structured logs."""
+    return {"event": event, "job_id": str(job.id), "job_name": job.name, "queue": job.queue, "attempt": job.attempt}

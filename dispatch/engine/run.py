@@ -7,9 +7,9 @@ import contextlib
 import resource
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,9 @@ from dispatch.clock import utc_now
 from dispatch.current import using_app
 from dispatch.engine.cut_short import cut_short_by
 from dispatch.engine.engine import Engine
-from dispatch.jobs.model import JobState, ListOptions
+from dispatch.entity import LARGEST_PAGE
+from dispatch.errors import StoreError
+from dispatch.jobs.model import WAITING, JobState, ListOptions
 
 if TYPE_CHECKING:
     from dispatch.app import Dispatch
@@ -63,6 +65,8 @@ class RunReport:
     failed: int
     retried: int
     cancelled: int
+    released: int
+    """Jobs given back unfinished, uncounted."""
     stale: int
     stolen: int
     reason: str
@@ -110,6 +114,7 @@ async def run_worker(
         failed=tally.failed,
         retried=tally.retried,
         cancelled=tally.cancelled,
+        released=tally.released,
         stale=tally.stale,
         stolen=tally.stolen,
         reason=ending.reason,
@@ -156,21 +161,39 @@ async def _reason_to_stop(app: Dispatch, engine: Engine, options: RunOptions) ->
         return "max_jobs"
     if options.max_memory is not None and resident_bytes() > options.max_memory:
         return "max_memory"
-    if options.burst and engine.idle and await _nothing_left(app, engine):
-        return "burst"
+    if options.burst and engine.idle:
+        try:
+            return "burst" if await _nothing_left(app, engine) else ""
+        except StoreError:  # busy, say: its loops complain of it, and the next look may answer
+            return ""
     return ""
 
 
 async def _nothing_left(app: Dispatch, engine: Engine) -> bool:
-    queues = tuple(engine.settings.queues)
+    queues, names = tuple(engine.settings.queues), tuple(engine.info.names)
+    now = utc_now()
     for queue in queues:
-        if (await app.store.queues.get(queue)).running:
+        info = await app.store.queues.get(queue)
+        if info.running:
             return False
-    soon = utc_now() + _NEAR
-    retrying = await app.store.jobs.list(
-        ListOptions(states=(JobState.RETRYING,), queues=queues, names=tuple(engine.info.names), limit=500)
-    )
-    return not any(job.run_at <= soon for job in retrying.items) and engine.idle
+        held_up = info.pause is None and info.oldest_due_at is not None and info.oldest_due_at <= now
+        if held_up and await _waiting(app, WAITING, (queue,), names, until=now):
+            return False  # due, but a limit or rate of the queue lets it wait
+    return not await _waiting(app, (JobState.RETRYING,), queues, names, until=now + _NEAR) and engine.idle
+
+
+async def _waiting(
+    app: Dispatch, states: Collection[JobState], queues: tuple[str, ...], names: tuple[str, ...], *, until: datetime
+) -> bool:
+    """Whether a job of these waits that is due by then; looks at every page, which a drained queue has few of."""
+    options = ListOptions(states=tuple(states), queues=queues, names=names, limit=LARGEST_PAGE)
+    while True:
+        page = await app.store.jobs.list(options)
+        if any(job.run_at <= until for job in page.items):
+            return True
+        if page.next_cursor is None:
+            return False
+        options = replace(options, cursor=page.next_cursor)
 
 
 def resident_bytes() -> int:

@@ -22,15 +22,25 @@ class Sweeper(Service):
     name = "sweeper"
 
     def __init__(
-        self, store: Store, settings: Settings, *, on_death: Callable[[BaseException], None], logger: logging.Logger
+        self,
+        store: Store,
+        settings: Settings,
+        *,
+        may_sweep: Callable[[], bool],
+        on_death: Callable[[BaseException], None],
+        logger: logging.Logger,
     ) -> None:
         interval = min(settings.unserved_after / 2, _LONGEST_INTERVAL)
         super().__init__(interval=interval, limit=settings.call_timeout, logger=logger, on_death=on_death)
         self._store = store
         self._settings = settings
+        self._may_sweep = may_sweep
 
     async def run_once(self) -> float | None:
-        """Sets aside up to BATCH jobs; with `unknown_grace`, buries those that have waited even longer."""
+        """Sets aside up to BATCH jobs; with `unknown_grace`, buries those that have waited even longer. Not while the
+        living may look dead: their beats could be as late as ours, or seem so."""
+        if not self._may_sweep():
+            return None
         moved = await self._store.jobs.set_aside(due_for=self._settings.unserved_after, limit=BATCH)
         if moved:
             self._logger.warning(

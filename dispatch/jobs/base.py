@@ -33,8 +33,11 @@ class Definition:
         functools.update_wrapper(self, function)  # type: ignore[arg-type]  # first: its attributes must not win
         self.name: str = chosen
         self.function = function
-        self.is_async = inspect.iscoroutinefunction(function)
-        self.signature = Signature(function, name=chosen)
+        self.is_async = runs_async(function)
+        try:
+            self.signature = Signature(function, name=chosen)
+        except ValueError as error:
+            raise InvalidDefinition(f"{chosen}: its arguments are not known ({error}); wrap it in a function") from None
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -61,6 +64,11 @@ class Definition:
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name} at {self.place}>"
+
+
+def runs_async(function: Callable[..., Any]) -> bool:
+    """Whether calling it makes a coroutine: `async def`, or an object whose `__call__` is."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:

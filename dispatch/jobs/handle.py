@@ -129,5 +129,5 @@ def refuse_in_handler(job_id: JobID) -> None:
     if here is not None:
         raise WaitRefused(
             f"{here.name} ({here.id}) may not wait for {job_id} inside its handler: jobs that wait for jobs can block "
-            "every slot. Enqueue the follow-up work instead, or use a workflow"
+            "every slot. Let this job enqueue the follow-up work instead of waiting for it"
         )

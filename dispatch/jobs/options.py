@@ -166,6 +166,15 @@ def build_job(
     job_id = JobID.new()
     if options is NOTHING and row is NOTHING and unique_value is None and not metadata:
         return NewJob(job_id, name, payload, default_queue, scope=scope)
+    if (
+        options.delay is not None
+        and options.expires_in is not None
+        and seconds(options.expires_in) <= seconds(options.delay)
+    ):
+        raise InvalidArguments(
+            f"{name}: expires_in ({options.expires_in} s) ends before the job is due (delay {options.delay} s), "
+            "so it could never start"
+        )
     owner = options.scope if options.scope is not None else scope
     return NewJob(
         id=job_id,

@@ -46,7 +46,7 @@ class Timeout:
             if not limit.expired():
                 raise
             raise HandlerTimeout(
-                f"{job.name} ({job.id}) took longer than its timeout of {seconds:g} s and was cancelled; "
+                f"{job.name} ({job.id}) took longer than its timeout of {seconds:g} s; "
                 "give it a longer `timeout` or less to do at once"
             ) from error
         finally:

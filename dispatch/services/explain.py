@@ -61,6 +61,7 @@ def _settled(job: Job, now: datetime) -> str:
 def _gates(job: Job, queue: QueueInfo, workers: Sequence[Worker], now: datetime) -> list[Gate]:
     return [
         _successor(job),
+        _expiry(job, now),
         _due(job, now),
         _paused(queue, now),
         _served(job, workers),
@@ -73,6 +74,15 @@ def _successor(job: Job) -> Gate:
     if job.behind:
         return Gate("unique", False, f"waits behind {job.behind}, which runs and holds the same unique key")
     return Gate("unique", True, "no other job holds its unique key")
+
+
+def _expiry(job: Job, now: datetime) -> Gate:
+    if job.expires_at is None or job.started_at is not None:
+        return Gate("expiry", True, "does not expire")
+    if job.expires_at < now:
+        ago = _span(now - job.expires_at)
+        return Gate("expiry", False, f"expired {ago} ago without a start: the worker that finds it due cancels it")
+    return Gate("expiry", True, f"expires in {_span(job.expires_at - now)} unless it has started")
 
 
 def _due(job: Job, now: datetime) -> Gate:

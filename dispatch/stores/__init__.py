@@ -16,7 +16,7 @@ def _memory(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **o
     from dispatch.stores.memory import MemoryStore
 
     if rest:
-        raise ConfigError(f"memory://{rest} names a place, but a memory store has none; write memory://")
+        raise ConfigError(f"{_shown('memory', rest)} names a place, but a memory store has none; write memory://")
     return MemoryStore(clock=clock, **options)
 
 
@@ -26,17 +26,24 @@ def _sqlite(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **o
     path = unquote(rest.removeprefix("/"))
     if not rest.startswith("/") or not path:
         raise ConfigError(
-            f"sqlite://{rest} names no file; write sqlite:///jobs.db (relative), "
+            f"{_shown('sqlite', rest)} names no file; write sqlite:///jobs.db (relative), "
             "sqlite:////var/lib/jobs.db (absolute), or memory:// for a store without a file"
         )
     if "?" in rest:
         raise ConfigError(
-            f"sqlite://{rest}: a file's URL takes no options; they stand in [sqlite] of the configuration, and a ? in "
-            "the file's name is written %3F"
+            f"{_shown('sqlite', rest)}: a file's URL takes no options; they stand in [sqlite] of the configuration, "
+            "and a ? in the file's name is written %3F"
         )
     if path == ":memory:":
         raise ConfigError("sqlite:///:memory: is no store that a second connection could see; write memory://")
     return SQLiteStore(path, migrate=migrate, clock=clock, **options)
+
+
+def _shown(scheme: str, rest: str) -> str:
+    """The URL without the secrets that it may hold although it should not."""
+    from dispatch.config.masking import mask_url
+
+    return mask_url(f"{scheme}://{rest}")
 
 
 _SCHEMES: dict[str, Callable[..., Store]] = {"memory": _memory, "sqlite": _sqlite}

@@ -115,7 +115,7 @@ class SQLiteStore:
     def sibling(self) -> SQLiteStore:
         """A second, unopened store on the same file, whose writes go before those of its siblings."""
         return SQLiteStore(
-            self._path,
+            self._executor.path,  # not the path as given: the working directory may be another by now
             clock=self._clock,
             migrate="never",
             synchronous=self._synchronous,

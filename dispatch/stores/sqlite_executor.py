@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dispatch.clock import Clock, micros
-from dispatch.errors import DispatchError, StoreTimeout
+from dispatch.errors import DispatchError, StoreTimeout, StoreUnreachable
 from dispatch.store import SchemaStatus
 from dispatch.stores import sqlite_schema
 from dispatch.stores.sql.plan import Do, Each, Plan, Rows, Step
@@ -65,6 +65,9 @@ class SQLiteExecutor:
         )
         self._synchronous = synchronous
         self._ready = False
+        self._named = Path(path)
+        self._file: tuple[int, int] | None = None
+        """Which file was opened."""
 
     def now(self) -> int:
         return micros(self._clock.now())
@@ -78,13 +81,14 @@ class SQLiteExecutor:
                 self._synchronous = self._full
                 await self._writer.run(self._turn_on_wal)
                 await self._reader.open()
+                self._file = _identity(self._named)
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
         """Disconnects; idempotent. The last one out folds the log into the file."""
-        self._ready = False
+        self._ready, self._file = False, None
         try:
             await self._reader.close()
         finally:
@@ -125,6 +129,8 @@ class SQLiteExecutor:
 
     async def schema(self) -> SchemaStatus:
         """What the file's schema is."""
+        if self._file is not None:
+            self._check_file()
         with self._told():
             return await self._reader.run(lambda raw: sqlite_schema.status(raw, self.path))
 
@@ -182,6 +188,7 @@ class SQLiteExecutor:
     def _read(self, raw: sqlite3.Connection, plan: Callable[[], Plan[T]]) -> T:
         raw.execute("BEGIN")
         try:
+            self._check_file()
             return self._drive(raw, plan())
         finally:
             self._roll_back(raw)
@@ -200,6 +207,7 @@ class SQLiteExecutor:
                     raise StoreTimeout(
                         f"{self.path}: the caller stopped waiting before the write began; nothing was written"
                     )
+                self._check_file()
                 answer = self._drive(raw, plan())
                 raw.execute("COMMIT")
             except BaseException as error:
@@ -211,6 +219,14 @@ class SQLiteExecutor:
             return answer
 
         return self._gated(transaction)
+
+    def _check_file(self) -> None:
+        """SQLite itself goes on with a file that has lost its name, and nobody else would ever see what it writes."""
+        if _identity(self._named) != self._file:
+            raise StoreUnreachable(
+                f"{self.path}: the file that was opened here has been moved, deleted or replaced; nothing was written. "
+                "Put it back, or start again with what is there now"
+            )
 
     def _roll_back(self, raw: sqlite3.Connection) -> None:
         if raw.in_transaction:
@@ -243,3 +259,11 @@ class SQLiteExecutor:
         finally:
             plan.close()
             cursor.close()
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

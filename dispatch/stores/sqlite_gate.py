@@ -6,11 +6,15 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
+from weakref import WeakSet
 
 from dispatch.errors import StoreBusy
 
 _FIRST_PAUSE = 0.0002
 _LONGEST_PAUSE = 0.001
+
+
+_gates: WeakSet[Gate] = WeakSet()
 
 
 class Gate:
@@ -26,6 +30,7 @@ class Gate:
         self._timeout = timeout
         self._first = first
         self._files: list[int] = []
+        _gates.add(self)
 
     def open(self) -> None:
         """Opens (or creates, mode 0600) the lock files; OSError where that is impossible."""
@@ -45,7 +50,7 @@ class Gate:
         gate, turn, beat = self._files
         until = time.monotonic() + self._timeout if deadline is None else deadline
         if self._first:
-            fcntl.flock(beat, fcntl.LOCK_SH)
+            self._poll(lambda: _try(beat, fcntl.LOCK_SH), until)
             try:
                 self._poll(lambda: _try(gate), until)
             finally:
@@ -74,9 +79,9 @@ class Gate:
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
-def _try(file: int) -> bool:
+def _try(file: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -88,3 +93,12 @@ def _free(file: int) -> bool:
         return False
     fcntl.flock(file, fcntl.LOCK_UN)
     return True
+
+
+def _leave_all() -> None:
+    """A forked process shares the locks of its parent: if it outlived a parent killed in the gate, it would keep it."""
+    for gate in list(_gates):
+        gate.close()
+
+
+os.register_at_fork(after_in_child=_leave_all)

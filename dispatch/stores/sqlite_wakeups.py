@@ -4,6 +4,7 @@ thread that exists only while somebody waits."""
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 import time
@@ -127,6 +128,18 @@ class Channel:
         connection, self._connection, self._seen = self._connection, None, None
         if connection is not None:
             connection.close()
+
+
+def _forget_all() -> None:
+    """A forked process has none of its parent's threads and must not touch its connections."""
+    Channel._registry_lock = threading.Lock()
+    _inherited.extend(Channel._all.values())
+    Channel._all.clear()
+
+
+_inherited: list[Channel] = []
+"""Kept, so that no connection of the parent is closed here."""
+os.register_at_fork(after_in_child=_forget_all)
 
 
 class SQLiteWakeups:

@@ -171,16 +171,16 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before: list[dict[Any, Any]] = [dict(shelf) for shelf in shelves]
     path, modules = [*sys.path], {*sys.modules}
     root = logging.getLogger("dispatch")
-    handlers, level, propagate = [*root.handlers], root.level, root.propagate
+    handlers, level, propagate, last_resort = [*root.handlers], root.level, root.propagate, logging.lastResort
     yield
     for shelf, kept in zip(shelves, before, strict=True):
         shelf.clear()
         shelf.update(kept)
     sys.path[:] = path
     for name in {*sys.modules} - modules:
-        if name.startswith("examples_"):
+        if name.startswith("examples_") or name.partition(".")[0] == "myapp":
             del sys.modules[name]
-    root.handlers[:], root.propagate = handlers, propagate
+    root.handlers[:], root.propagate, logging.lastResort = handlers, propagate, last_resort
     root.setLevel(level)
 
 

@@ -289,6 +289,7 @@ INSPECTED = exactly(
             place=TEXT,
         ),
     },
+    lifespans={"type": "array", "items": exactly(name=TEXT, place=TEXT)},
 )
 FAILURE = exactly(
     error={

@@ -164,3 +164,36 @@ def test_counts_add_up(seeds: Seeds) -> None:
     counts = run("job", "count", "--json").json
     assert counts["total"] == sum(counts.values()) - counts["total"] == 7
     assert json.loads(run("job", "count", "--name", "charge_card", "--json").out)["failed"] == 2
+
+
+TYPED = """
+from dispatch import job
+
+@job(max_retries=0)
+def slow(seconds: float, items: list[int] = [], note: str = "") -> float: return seconds
+"""
+
+
+def test_text_where_a_number_or_list_belongs_is_told_how_to_write_json(folder: Path) -> None:
+    (folder / "examples_typed.py").write_text(TYPED)
+    run("run", "examples_typed", "--burst")
+    refused = run("job", "enqueue", "slow", "seconds=1", "note=x")
+    assert refused.code == 2
+    assert refused.err.splitlines()[-2:] == [
+        "error: slow: seconds: '1' is not of type 'number'",
+        "hint: seconds=… is text; write seconds:=1 for a number, a list, true, false or null",
+    ]
+    called = run("job", "call", "slow", "seconds=1", "items=3", "--app", "examples_typed", "--json")
+    document = json.loads(called.err)["error"]
+    assert (called.code, document["code"]) == (2, "invalid_arguments")
+    assert "write items:=3 for" in document["hint"]
+    assert run("job", "enqueue", "slow", "seconds:=1", "items:=[1]").code == 0
+
+
+@pytest.mark.parametrize("words", ["secondz=1", "seconds:=[1]", "note=x"])
+def test_other_refusals_are_told_without_that_hint(words: str, folder: Path) -> None:
+    (folder / "examples_typed.py").write_text(TYPED)
+    run("run", "examples_typed", "--burst")
+    refused = run("job", "enqueue", "slow", words)
+    assert refused.code == 2
+    assert "is text; write" not in refused.err

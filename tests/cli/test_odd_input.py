@@ -145,3 +145,11 @@ def test_output_that_cannot_be_written_is_told(seeds: Seeds) -> None:
         ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert ran.returncode == 1
     assert ran.stderr == "error: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("url", ["sqlite://u:s3cret@h/x.db", "memory://u:s3cret@h", "sqlite:///x.db?password=s3cret"])
+def test_the_refusal_of_a_store_shows_no_password(folder: Path, url: str) -> None:
+    ran = run("job", "list", "--store", url)
+    assert ran.code == 2
+    assert "s3cret" not in ran.err
+    assert "***" in ran.err

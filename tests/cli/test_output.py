@@ -18,6 +18,7 @@ import pytest
 from tests.cli import schemas
 from tests.cli.conftest import Seeds, run
 
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
 ID = re.compile(r"job_[0-9a-z]{26}")
 
 
@@ -122,11 +123,12 @@ def test_global_options_may_stand_before_between_and_after_the_words_of_a_comman
 def test_piped_output_is_aligned_text_without_colour_with_whole_ids_and_exact_times(seeds: Seeds) -> None:
     ran = run("job", "list")
     head, *rows = ran.lines
-    assert head.split() == ["ID", "NAME", "QUEUE", "STATE", "TRY", "CREATED"]
+    assert head.split() == ["ID", "NAME", "QUEUE", "STATE", "TRY", "CREATED", "DUE"]
     assert len(rows) == 7
     assert "\x1b" not in ran.out
     assert all(ID.match(row) for row in rows)
-    assert all(re.search(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$", row) for row in rows)
+    assert all(re.search(rf"  {TIME}  (?:{TIME}|-)$", row) for row in rows)
+    assert all(row.endswith("Z") is (" pending " in row) for row in rows)
     assert len({row.index(row.split()[1]) for row in rows}) == 1
 
 
@@ -144,6 +146,17 @@ def test_a_terminal_shows_whole_ids_colours_and_relative_times(seeds: Seeds) -> 
     assert "\x1b[" in shown
     assert " ago" in shown
     assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip()) for line in shown.splitlines()) <= 80
+
+
+def test_a_terminal_says_when_a_waiting_job_is_due_and_leaves_out_what_does_not_fit(seeds: Seeds) -> None:
+    def head(columns: int) -> list[str]:
+        return on_a_terminal("job", "list", "--no-color", columns=columns).splitlines()[0].split()
+
+    everything = ["ID", "NAME", "QUEUE", "STATE", "TRY", "CREATED", "DUE"]
+    assert (head(100), head(80)) == (everything, everything[:-1])
+    run("job", "enqueue", "add", "x:=1", "--in", "3h")
+    assert (head(100), head(80)) == (everything, ["ID", "NAME", "QUEUE", "STATE", "DUE"])
+    assert "in 3 h" in on_a_terminal("job", "list", "--no-color")
 
 
 @pytest.mark.parametrize(("options", "env"), [((), {"NO_COLOR": "1"}), (("--no-color",), {})])

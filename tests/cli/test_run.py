@@ -73,7 +73,8 @@ def test_a_burst_does_what_is_there_and_exits(seeds: Seeds) -> None:
     assert (ran.code, ran.out) == (0, "")
     assert run("job", "show", seeds.pending, "--json").json["state"] == "completed"
     assert f"send_email {seeds.pending}" in ran.err
-    assert "nothing left to do: 1 completed, 0 failed" in ran.err
+    assert "nothing left that this worker can do: 1 completed, 0 failed, 0 retried, 0 cancelled, 0 given" in ran.err
+    assert ran.err.endswith("1 due job in its queues has a name that this worker does not know: odd\n")
 
 
 def test_the_banner_says_store_queues_for_production_and_what_was_found(folder: Path) -> None:
@@ -115,7 +116,8 @@ def test_text_logs_hold_nothing_that_steers_the_terminal(folder: Path) -> None:
 
 def test_with_json_the_report_is_a_document_on_stdout(seeds: Seeds) -> None:
     report = run("run", "examples_tasks", "--burst", "--json").json
-    assert (report["completed"], report["failed"], report["reason"]) == (1, 0, "burst")
+    assert (report["completed"], report["failed"], report["released"], report["reason"]) == (1, 0, 0, "burst")
+    assert report["unserved"] == {"count": 1, "names": ["odd"], "complete": True}
     assert run("run", "examples_tasks", "--burst", "-o", "ids").code == 2
 
 
@@ -226,3 +228,111 @@ def test_queues_may_bring_a_number_of_slots() -> None:
 def test_a_child_gets_the_same_command_line_without_the_number_of_processes() -> None:
     words = ["--store", "x", "run", "t", "-p", "3", "-c", "2", "--processes=4", "-p5", "--processes", "6"]
     assert without_processes(words) == ["--store", "x", "run", "t", "-c", "2"]
+
+
+CHATTY = """
+import logging
+from dispatch import job
+
+log = logging.getLogger("shop.orders")
+log.info("imported")
+
+@job(max_retries=0)
+def chatty(x: int) -> int:
+    log.info("working on %d", x)
+    log.warning("nearly done")
+    return x
+"""
+
+
+def chatty(folder: Path, *options: str, head: str = "") -> subprocess.CompletedProcess[str]:
+    """A burst, in a process of its own, over one job whose module logs."""
+    (folder / "examples_chatty.py").write_text(head + CHATTY)
+    run("job", "enqueue", "chatty", "x:=7")
+    words = [sys.executable, "-m", "dispatch_cli", "run", "examples_chatty", "--burst", *options]
+    return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=True)
+
+
+def test_what_the_application_logs_is_in_the_json_lines_with_the_job_it_ran_for(folder: Path) -> None:
+    lines = [json.loads(line) for line in chatty(folder, "--log-format", "json").stderr.splitlines()]
+    said = {line["message"]: line for line in lines if line["logger"] == "shop.orders"}
+    assert {*said} == {"imported", "working on 7", "nearly done"}
+    assert said["working on 7"]["job_name"] == said["nearly done"]["job_name"] == "chatty"
+    assert said["working on 7"]["job_id"].startswith("job_")
+    assert said["nearly done"]["level"] == "WARNING"
+    assert "job_id" not in said["imported"]
+
+
+def test_what_the_application_logs_is_in_the_text_with_its_logger_and_its_job(folder: Path) -> None:
+    err = chatty(folder, "--log-format", "text").stderr
+    assert re.search(r"INFO +shop\.orders: working on 7  \(chatty job_\w{26}\)\n", err)
+    assert re.search(r"INFO +shop\.orders: imported\n", err)
+
+
+def test_the_log_level_holds_for_the_application_too_and_debug_tells_no_statements(folder: Path) -> None:
+    quiet = chatty(folder, "--log-format", "json", "--log-level", "warning").stderr
+    assert "working on 7" not in quiet
+    assert "nearly done" in quiet
+    assert "aiosqlite" not in chatty(folder, "--log-format", "json", "--log-level", "debug").stderr
+
+
+def test_an_application_that_configures_the_root_logger_keeps_its_own_lines(folder: Path) -> None:
+    head = "import logging\nlogging.basicConfig(format='MINE %(message)s', level='INFO')\n"
+    lines = chatty(folder, "--log-format", "json", head=head).stderr.splitlines()
+    assert [line for line in lines if not line.startswith("{")] == [
+        "MINE imported",
+        "MINE working on 7",
+        "MINE nearly done",
+    ]
+
+
+def test_a_death_is_one_line_that_names_the_users_own_code_and_the_hint_comes_once(folder: Path) -> None:
+    for _ in range(2):
+        run("job", "enqueue", "explode")
+    err = run("run", "examples_tasks", "--burst", "--log-format", "text").err
+    deaths = [line for line in err.splitlines() if re.search("  failed  ", line)]
+    assert len(deaths) == 2
+    assert all("ValueError: no \\x1b[31mgood at examples_tasks.py:19 in explode (exhausted)" in line for line in deaths)
+    assert err.count("dispatch dlq replay") == err.count("  dead letter  ") == 1
+
+
+def test_a_death_in_json_is_told_as_failed_and_as_dead_letter_each_time(folder: Path) -> None:
+    for _ in range(2):
+        run("job", "enqueue", "explode")
+    err = run("run", "examples_tasks", "--burst", "--log-format", "json").err
+    events = [json.loads(line).get("event") for line in err.splitlines()]
+    assert (events.count("job_failed"), events.count("job_dlq"), err.count("dispatch dlq replay")) == (2, 2, 1)
+
+
+def test_a_burst_says_which_due_jobs_it_cannot_run(folder: Path) -> None:
+    for name in ("lost", "found", "lost"):
+        run("job", "enqueue", name)
+    run("job", "enqueue", "later", "--in", "1h")
+    run("job", "enqueue", "elsewhere", "-q", "elsewhere")
+    err = run("run", "examples_tasks", "--burst", "--log-format", "json").err
+    (stopped,) = [line for line in map(json.loads, err.splitlines()) if line.get("event") == "worker_stopped"]
+    assert stopped["unserved"] == {"count": 3, "names": ["found", "lost"], "complete": True}
+    assert stopped["message"].endswith(
+        "3 due jobs in its queues have names that this worker does not know: found, lost"
+    )
+
+
+def test_a_burst_that_leaves_nothing_says_so(folder: Path) -> None:
+    err = run("run", "examples_tasks", "--burst", "--log-format", "text").err
+    assert err.endswith("nothing left to do: 0 completed, 0 failed, 0 retried, 0 cancelled, 0 given back\n")
+
+
+def test_a_worker_without_jobs_or_with_an_unused_queue_is_warned_about(folder: Path) -> None:
+    (folder / "examples_empty.py").write_text("from dispatch import Registry\nregistry = Registry()\n")
+    err = run("run", "examples_empty:registry", "--burst", "--log-format", "text").err
+    assert "WARNING      examples_empty: no job is defined there, so this worker has nothing to run" in err
+    err = run("run", "examples_tasks", "--burst", "-q", "default", "-q", "mailer", "--log-format", "text").err
+    assert "-q mailer: no job is defined for this queue, only for default, mailers;" in err
+    assert "-q default:" not in err
+
+
+def test_a_store_in_memory_is_warned_about_where_it_can_only_be_a_mistake(folder: Path) -> None:
+    said = "memory:// lives and dies with this process"
+    assert said in run("run", "examples_tasks", "--burst", "--store", "memory://").err
+    assert f"warning: the store {said}" in run("job", "enqueue", "add", "x:=1", "--store", "memory://").err
+    assert said not in run("job", "enqueue", "add", "x:=1").err

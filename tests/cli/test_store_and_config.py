@@ -104,6 +104,27 @@ def test_inspect_shows_jobs_workflows_and_crons_with_their_next_times(folder: Pa
     assert "Europe/Berlin" in run("inspect", "examples_tasks").out
 
 
+def test_inspect_shows_executors_lifespans_functions_in_words_and_paths_from_here(folder: Path) -> None:
+    (folder / "examples_more.py").write_text(
+        "from dispatch import job, lifespan\n"
+        "@lifespan\n"
+        "async def pool(): yield 1\n"
+        "@job(unique=lambda x: x, executor='process')\n"
+        "def hash_file(x: int) -> int: return x\n"
+        "@job\n"
+        "async def ping() -> None: ...\n"
+    )
+    _, *rows = run("inspect", "examples_more").out.splitlines()
+    assert [" ".join(row.split()) for row in rows] == [
+        "job hash_file default x executor=process, unique=by a function examples_more.py:4",
+        "job ping default - - examples_more.py:6",
+        "lifespan pool - - - examples_more.py:2",
+    ]
+    assert run("inspect", "examples_more", "--json").json["lifespans"] == [
+        {"name": "pool", "place": "examples_more.py:2"}
+    ]
+
+
 def test_every_is_counted_from_now() -> None:
     now = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
     assert [tick.isoformat()[14:19] for tick in next_times("@every 90s", "UTC", now)] == ["01:30", "03:00", "04:30"]

@@ -39,7 +39,7 @@ async def test_opening_and_starting_many_times_at_once_is_once(registry: Registr
     assert len({id(engine) for engine in engines}) == 1
     await asyncio.gather(app.close(), app.close())
     assert len(current._open_apps) == apps
-    await eventually(lambda: own_threads() == before)
+    await eventually(lambda: own_threads() <= before)
 
 
 @pytest.mark.parametrize("turns", range(0, 40, 6))
@@ -69,7 +69,7 @@ async def test_a_stop_that_is_cancelled_still_gives_back_and_signs_off(
         assert (await app.store.jobs.get(handle.id)).state is JobState.PENDING  # type: ignore[union-attr]
         assert [worker.state for worker in await app.store.cluster.list()] == [WorkerState.DEAD]
     await app.close()
-    await eventually(lambda: own_threads() == before)
+    await eventually(lambda: own_threads() <= before)
 
 
 async def test_a_handler_that_cancels_every_task_ends_the_embedded_worker_loudly(

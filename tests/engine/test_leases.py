@@ -150,7 +150,8 @@ async def test_a_lost_lease_stops_its_handler_and_writes_nothing(
     claimed = await store.jobs.claim(thief, queues={"default": 1}, names=["endless"], limit=1, lease=100)
     assert [j.id for j in claimed.jobs] == [handle.id]
     await eventually(lambda: job.cancelled == 1)
-    assert f"the lease of {handle.id} was lost; its handler is stopped" in caplog.text
+    (lost,) = [record for record in caplog.records if "was lost; its handler is stopped" in record.getMessage()]
+    assert (vars(lost)["event"], vars(lost)["job_id"], vars(lost)["attempt"]) == ("job_lost", handle.id, 1)
     row = await handle.job()
     assert (row.state, row.worker_id, row.failures) == (JobState.RUNNING, thief, 0)
     await eventually(lambda: app.engine is not None and app.engine.held == 0)
@@ -183,6 +184,8 @@ async def test_the_outcome_of_a_lost_thread_is_refused(
     assert (row.state, row.result) == (JobState.RUNNING, None)
     assert app.engine is not None
     assert app.engine.tally.stale == 1
+    told = [(vars(record)["event"], vars(record)["job_id"]) for record in caplog.records if hasattr(record, "event")]
+    assert told == [("job_lost", handle.id), ("job_stale", handle.id)]
     assert "came too late and was refused" in caplog.text
 
 
@@ -314,7 +317,9 @@ def _beats_again(heartbeat: Any) -> bool:
     return bool(heartbeat.renewed_at > heartbeat.trouble_at)
 
 
-async def test_a_lapsed_job_is_stolen_and_run_elsewhere(registry: Registry, start: Start) -> None:
+async def test_a_lapsed_job_is_stolen_and_run_elsewhere(
+    registry: Registry, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
     job = Endless(registry)
     job.go.set()
     store = MemoryStore()
@@ -329,6 +334,8 @@ async def test_a_lapsed_job_is_stolen_and_run_elsewhere(registry: Registry, star
     assert [attempt.kind for attempt in history] == ["crashed"]
     assert app.engine is not None
     assert app.engine.tally.stolen == 1
+    told = [(vars(record)["event"], vars(record)["job_id"]) for record in caplog.records if hasattr(record, "event")]
+    assert told == [("job_stolen", job_id)]
 
 
 async def test_a_job_that_keeps_losing_workers_becomes_a_dead_letter(registry: Registry, start: Start) -> None:

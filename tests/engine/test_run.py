@@ -15,7 +15,9 @@ from dispatch.app import Dispatch
 from dispatch.backoff import Constant
 from dispatch.config import Config
 from dispatch.engine.run import RunOptions, WorkerReady, resident_bytes, run_worker
+from dispatch.errors import StoreBusy
 from dispatch.jobs.model import JobState
+from dispatch.queues import QueueConfig
 from dispatch.registry import Registry
 from dispatch.stores.memory import MemoryStore
 
@@ -46,6 +48,28 @@ async def test_a_burst_runs_all_there_is_and_ends(registry: Registry, app: Dispa
     report = await bounded(run_worker(app, BURST))
     assert (report.completed, report.failed, report.reason) == (35, 0, "burst")
     assert [await handle.status() for handle in handles] == [JobState.COMPLETED] * 30
+
+
+async def test_a_burst_outlives_a_store_that_is_busy_for_a_moment(
+    registry: Registry, app: Dispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @registry.job
+    async def work() -> None: ...
+
+    really = app.store.queues.get
+    looks: list[str] = []
+
+    async def busy_at_first(queue: str) -> Any:
+        looks.append(queue)
+        if len(looks) == 1:
+            raise StoreBusy("another process holds the gate")
+        return await really(queue)
+
+    monkeypatch.setattr(app.store.queues, "get", busy_at_first)
+    await work.enqueue()
+    report = await bounded(run_worker(app, BURST))
+    assert (report.completed, report.reason) == (1, "burst")
+    assert len(looks) > 1
 
 
 async def test_a_burst_over_nothing_ends_at_once(app: Dispatch) -> None:
@@ -222,3 +246,13 @@ async def test_app_run_imports_its_targets_and_serves_them(tmp_path: Path, monke
     finally:
         default_registry.jobs.clear()
         default_registry.jobs.update(jobs)
+
+
+async def test_a_burst_waits_for_jobs_that_a_rate_holds_up(registry: Registry, app: Dispatch) -> None:
+    @registry.job
+    async def slow_lane() -> None: ...
+
+    await app.queues.configure(QueueConfig("default", rate_limit=20.0, rate_burst=1))
+    await slow_lane.enqueue_many([((), {})] * 4)
+    report = await bounded(run_worker(app, BURST))
+    assert (report.completed, report.reason) == (4, "burst")

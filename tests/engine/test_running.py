@@ -22,6 +22,7 @@ from dispatch.errors import (
     JobExpired,
     JobFailed,
     JobPurged,
+    ResourceFailed,
     ResultNotKept,
     Retry,
     Snooze,
@@ -497,7 +498,7 @@ async def test_a_handler_may_not_wait_for_another_job(registry: Registry, start:
 
     app = await start()
     for work in (waits, waits_in_a_thread):
-        with pytest.raises(JobFailed, match=r"WaitRefused.*use a workflow") as caught:
+        with pytest.raises(JobFailed, match=r"WaitRefused.*enqueue the follow-up") as caught:
             await (await app.enqueue(work)).result(timeout=5)
         assert caught.value.type == WaitRefused.__name__
 
@@ -692,12 +693,27 @@ async def test_a_lifespan_that_fails_fails_the_start_and_closes_the_others(regis
         raise ConnectionError("no mail server")
         yield ""
 
-    with pytest.raises(ConnectionError, match="no mail server"):
+    with pytest.raises(ResourceFailed, match=r"second \(.*test_running.py:\d+\) could not .* ConnectionError: no mail"):
         await start()
     assert life == ["open", "closed"]
 
 
 # timeouts
+
+
+async def test_a_timeouts_traceback_is_the_users_place_alone(registry: Registry, start: Start) -> None:
+    @registry.job(timeout=0.01, max_retries=0)
+    async def endless() -> None:
+        await asyncio.Event().wait()
+
+    app = await start()
+    job = await app.jobs.wait((await app.enqueue(endless)).id, timeout=5)
+    (attempt,) = await app.jobs.attempts(job.id)
+    assert attempt.failure.type == "HandlerTimeout"
+    assert attempt.failure.traceback is not None
+    assert attempt.failure.traceback.count("Traceback") == 1
+    assert "in endless" in attempt.failure.traceback
+    assert "dispatch/middleware" not in attempt.failure.traceback
 
 
 async def test_a_coroutine_that_overruns_is_cancelled(registry: Registry, start: Start) -> None:

@@ -77,7 +77,7 @@ def test_waiting_inside_a_handler_is_refused_and_says_what_to_do() -> None:
     enter_job(context)
     try:
         assert current_job() is context
-        with pytest.raises(WaitRefused, match=r"send .* may not wait for .*use a workflow"):
+        with pytest.raises(WaitRefused, match=r"send .* may not wait for .*enqueue the follow-up"):
             refuse_in_handler(make().id)
     finally:
         enter_job(None)

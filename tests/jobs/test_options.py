@@ -12,7 +12,7 @@ from dispatch.backoff import Constant
 from dispatch.errors import InvalidArguments, InvalidDefinition
 from dispatch.jobs.definition import BoundJob, JobDefinition
 from dispatch.jobs.model import NewJob
-from dispatch.jobs.options import EnqueueOptions
+from dispatch.jobs.options import EnqueueOptions, build_job
 from dispatch.registry import Registry
 from dispatch.scope import NO_SCOPE, Scope
 
@@ -252,3 +252,9 @@ def test_options_over_options_take_what_is_said_last() -> None:
     base = EnqueueOptions(queue="a", delay=5, keep_result=False)
     merged = EnqueueOptions(queue="b").over(base)
     assert (merged.queue, merged.delay, merged.keep_result) == ("b", 5.0, False)
+
+
+def test_a_job_that_would_expire_before_it_is_due_is_refused() -> None:
+    options = EnqueueOptions(delay=30, expires_in="10s")
+    with pytest.raises(InvalidArguments, match="before the job is due"):
+        build_job(name="f", payload=b"{}", options=options, row=options, scope=NO_SCOPE, idempotency_ttl=1.0)

@@ -97,6 +97,7 @@ def test_the_first_closed_gate_is_the_reason_and_all_are_listed() -> None:
     )
     assert [(gate.name, gate.open) for gate in explanation.gates] == [
         ("unique", True),
+        ("expiry", True),
         ("due", False),
         ("pause", False),
         ("served", False),
@@ -104,6 +105,12 @@ def test_the_first_closed_gate_is_the_reason_and_all_are_listed() -> None:
         ("limit", True),
     ]
     assert explanation.summary.startswith("not due")
+
+
+def test_a_job_past_its_expiry_says_so_before_anything_else() -> None:
+    late = job(run_at=NOW + timedelta(hours=1), expires_at=NOW - timedelta(seconds=5))
+    explanation = explain(late, queue=queue(), workers=[], ahead=0, now=NOW)
+    assert explanation.summary == "expired 5.0 s ago without a start: the worker that finds it due cancels it"
 
 
 @pytest.mark.parametrize(

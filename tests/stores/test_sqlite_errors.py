@@ -210,3 +210,14 @@ def test_a_script_is_split_at_its_statements() -> None:
 def test_what_is_not_sqlites_is_passed_on() -> None:
     assert store_error(ZeroDivisionError(), "x") is None
     assert isinstance(store_error(OSError("gone"), "x"), StoreUnreachable)
+
+
+@pytest.mark.parametrize("edit", ["state = 'bogus'", f"run_at = {2**62}", "created_at = 'today'"])
+async def test_a_row_that_holds_no_job_is_named(store: SQLiteStore, path: str, edit: str) -> None:
+    odd = new()
+    await store.jobs.enqueue([odd])
+    with sqlite3.connect(path) as other:
+        other.execute(f"UPDATE jobs SET {edit}")
+    other.close()
+    with pytest.raises(StoreCorrupt, match=f"the row of {odd.id} holds what no job can hold .*repair that row"):
+        await store.jobs.get(odd.id)

@@ -13,7 +13,10 @@ from dispatch_cli.shell import noun
 if TYPE_CHECKING:
     from dispatch.dlq.model import DLQState
 
-app = noun("Look at, replay, discard and purge dead letters: jobs that failed for good.")
+app = noun(
+    "Look at, replay, discard and purge dead letters: jobs that failed for good.",
+    examples=("dispatch dlq list", "dispatch dlq list --error ValueError -o ids | dispatch dlq replay -"),
+)
 
 EXAMPLE = "dlq_01k9ztr0c2e6r9v1s8f0q5b4nd"
 COLUMNS = (

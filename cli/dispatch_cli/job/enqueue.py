@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dispatch_cli.choices import call_arguments, duration, moment
+from dispatch_cli.choices import call_arguments, duration, hint_at_json, moment
 from dispatch_cli.consent import DryRun
 from dispatch_cli.failures import NOT_FOUND, CommandError
 from dispatch_cli.job.base import app
@@ -70,6 +70,10 @@ def enqueue(
     from dispatch.jobs.options import EnqueueOptions
 
     session = session_of(ctx)
+    if session.config.store.startswith("memory:"):
+        from dispatch_cli.banner import IN_MEMORY
+
+        session.tell(f"warning: {IN_MEMORY}")
     if wait:
         session.out.must_not_be_ids()
     if in_ is not None and at is not None:
@@ -102,7 +106,8 @@ def enqueue(
         session.tell(f"{_became(answer)} {job.id}; waiting for its result")
         return await app.jobs.wait(job.id, timeout=limit)
 
-    ended = session.on_app(act)
+    with hint_at_json(pairs or ()):
+        ended = session.on_app(act)
     if ended is not None:
         print_result(session, ended)
 
@@ -163,7 +168,7 @@ async def _warn_unless_served(session: Session, app: Dispatch, queue: str) -> No
         session.tell(f"warning: no live worker serves queue {queue!r}: start one with `dispatch run … -q {queue}`")
 
 
-@verb(app, "call", examples=("dispatch job call add x:=1 y:=2 --app examples_tasks",))
+@verb(app, "call", examples=("dispatch job call add x:=1 y:=2 --app myapp.tasks",))
 def call(
     ctx: typer.Context,
     name: JobName,
@@ -198,7 +203,8 @@ def call(
         )
         raise CommandError(f"{chosen} has no job {name!r}; {known}", code="job_not_found", exit_code=NOT_FOUND)
     try:
-        document = definition.signature.validate_document(definition.signature.arrange(arguments))
+        with hint_at_json(pairs or ()):
+            document = definition.signature.validate_document(definition.signature.arrange(arguments))
         if dry_run:
             session.tell(f"the arguments fit; {name} at {definition.place} was not called")
             return
@@ -207,7 +213,7 @@ def call(
             value = definition.function(*positional, **keywords)
             if inspect.isawaitable(value):
                 value = asyncio.run(_awaited(value))
-    except InvalidArguments:
+    except (InvalidArguments, CommandError):
         raise
     except Exception as error:
         raise CommandError(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dispatch_cli.choices import one_id, page_cursor, words_among
-from dispatch_cli.job.base import COLUMNS, EXAMPLE, STATES, OneID, app
+from dispatch_cli.job.base import COLUMNS, EXAMPLE, STATES, WAITING, OneID, app
 from dispatch_cli.render import Column
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
@@ -41,6 +42,7 @@ def list_jobs(
     cursor: Annotated[str | None, typer.Option("--cursor", metavar="TEXT", help="Where the page before ended.")] = None,
 ) -> None:
     """List jobs, newest first."""
+    from dispatch.clock import utc_now
     from dispatch.ids import JobID
     from dispatch.jobs.model import JobState, ListOptions
     from dispatch_cli.documents import job_summary
@@ -56,7 +58,13 @@ def list_jobs(
     )
     page = session.on_app(lambda app: app.jobs.list(options))
     extra = {"next_cursor": page.next_cursor}
-    session.out.rows([job_summary(job) for job in page.items], COLUMNS, empty="no jobs match", extra=extra)
+    rows = [job_summary(job) for job in page.items]
+    columns: tuple[Column, ...] = COLUMNS
+    if session.out.format == "table":
+        rows = [{**row, "due_at": row["run_at"] if row["state"] in WAITING else None} for row in rows]
+        if not any(job.run_at > utc_now() for job in page.items if job.state in WAITING):
+            columns = (*(replace(column, spare=0) for column in COLUMNS[:-1]), replace(COLUMNS[-1], spare=1))
+    session.out.rows(rows, columns, empty="no jobs match", extra=extra)
     if page.next_cursor is not None and session.out.format == "table":
         session.tell(f"there are more: --cursor {page.next_cursor}")
 

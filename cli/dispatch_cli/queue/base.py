@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from dispatch import Dispatch
     from dispatch.queues import QueueInfo
 
-app = noun("Look at, pause, resume and limit queues.")
+app = noun(
+    "Look at, pause, resume and limit queues.",
+    examples=("dispatch queue list", "dispatch queue pause mailers --for 1h --reason 'the mail server is down'"),
+)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The queue's name.")]
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dispatch.clock import EPOCH, from_micros, micros
-from dispatch.errors import DataRejected
+from dispatch.errors import DataRejected, StoreCorrupt
 from dispatch.ids import DLQID, JobID, WorkerID
 from dispatch.jobs.model import Failure, Job, JobState
 from dispatch.scope import NO_SCOPE, Scope
@@ -122,43 +122,48 @@ def job_of(row: tuple[Any, ...]) -> Job:
         replay_of,
         *_,
     ) = row
-    return Job(
-        JobID(id_),
-        EPOCH + timedelta(0, 0, created_at),
-        EPOCH + timedelta(0, 0, updated_at),
-        name,
-        queue,
-        _STATES[state],
-        b"" if payload is None else payload,
-        EPOCH + timedelta(0, 0, run_at),
-        kind,
-        lane,
-        priority,
-        failures,
-        crashes,
-        epoch,
-        None if worker_id is None else WorkerID(worker_id),
-        None if lease_until is None else from_micros(lease_until),
-        None if started_at is None else from_micros(started_at),
-        None if finished_at is None else from_micros(finished_at),
-        None if scheduled_at is None else from_micros(scheduled_at),
-        None if expires_at is None else from_micros(expires_at),
-        max_retries,
-        timeout,
-        None if backoff is None else parsed(backoff, {}) or None,
-        None if keep_result is None else bool(keep_result),
-        result,
-        None if error_type is None else Failure(error_type, error_message or "", error_traceback),
-        reason,
-        cancel_reason is not None,
-        unique_key,
-        id_ if effect_key is None else effect_key,
-        {} if metadata is None else parsed(metadata, {}),
-        () if tags is None else tuple(parsed(tags, [])),
-        Scope(app_id, org_id) if app_id or org_id else NO_SCOPE,
-        progress,
-        progress_note,
-        bool(set_aside),
-        None if behind is None else JobID(behind),
-        None if replay_of is None else DLQID(replay_of),
-    )
+    try:
+        return Job(
+            JobID(id_),
+            EPOCH + timedelta(0, 0, created_at),
+            EPOCH + timedelta(0, 0, updated_at),
+            name,
+            queue,
+            _STATES[state],
+            b"" if payload is None else payload,
+            EPOCH + timedelta(0, 0, run_at),
+            kind,
+            lane,
+            priority,
+            failures,
+            crashes,
+            epoch,
+            None if worker_id is None else WorkerID(worker_id),
+            None if lease_until is None else from_micros(lease_until),
+            None if started_at is None else from_micros(started_at),
+            None if finished_at is None else from_micros(finished_at),
+            None if scheduled_at is None else from_micros(scheduled_at),
+            None if expires_at is None else from_micros(expires_at),
+            max_retries,
+            timeout,
+            None if backoff is None else parsed(backoff, {}) or None,
+            None if keep_result is None else bool(keep_result),
+            result,
+            None if error_type is None else Failure(error_type, error_message or "", error_traceback),
+            reason,
+            cancel_reason is not None,
+            unique_key,
+            id_ if effect_key is None else effect_key,
+            {} if metadata is None else parsed(metadata, {}),
+            () if tags is None else tuple(parsed(tags, [])),
+            Scope(app_id, org_id) if app_id or org_id else NO_SCOPE,
+            progress,
+            progress_note,
+            bool(set_aside),
+            None if behind is None else JobID(behind),
+            None if replay_of is None else DLQID(replay_of),
+        )
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise StoreCorrupt(
+            f"the row of {id_} holds what no job can hold ({type(error).__name__}: {error}); find and repair that row"
+        ) from error

@@ -1,0 +1,117 @@
+"""What must not pass to forks, what a stopped neighbour may not hold up, and changes of directory."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from dispatch.errors import StoreBusy
+from dispatch.ids import JobID
+from dispatch.jobs.model import NewJob
+from dispatch.stores.sqlite import SQLiteStore
+from dispatch.stores.sqlite_gate import Gate
+
+_FORKS_INSIDE_THE_GATE = """
+import os, sys, time
+from dispatch.stores.sqlite_gate import Gate
+
+gate = Gate(sys.argv[1], timeout=5)
+gate.acquire()
+child = os.fork()
+if child:
+    print(child, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_fork_does_not_keep_the_gate_of_a_parent_that_was_killed_in_it(tmp_path: Path) -> None:
+    path = str(tmp_path / "jobs.db")
+    parent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(_FORKS_INSIDE_THE_GATE), path], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    orphan = int(parent.stdout.readline())
+    try:
+        parent.kill()
+        parent.wait()
+        gate = Gate(path, timeout=2)
+        gate.acquire()
+        gate.close()
+    finally:
+        os.kill(orphan, signal.SIGKILL)
+        parent.stdout.close()
+
+
+def test_a_beat_behind_a_neighbour_stopped_at_the_beat_file_is_busy_and_not_stuck(tmp_path: Path) -> None:
+    gate = Gate(str(tmp_path / "jobs.db"), timeout=0.05, first=True)
+    gate.open()
+    neighbour = os.open(tmp_path / "jobs.db.gate.beat", os.O_RDWR)
+    fcntl.flock(neighbour, fcntl.LOCK_EX)
+    with pytest.raises(StoreBusy, match="stopped process"):
+        gate.acquire()
+    os.close(neighbour)
+    gate.acquire()
+    gate.close()
+
+
+async def test_a_fork_s_own_store_is_woken_by_its_parent(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "jobs.db")
+    await store.open()
+    waiting = asyncio.create_task(store.wakeups.wait(store.wakeups.version, 30))
+    await asyncio.sleep(0)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        asyncio.events._set_running_loop(None)
+        code = 1
+        try:
+            code = asyncio.run(_woken(tmp_path / "jobs.db", write))
+        finally:
+            os._exit(code)
+    try:
+        assert await asyncio.to_thread(os.read, read, 1) == b"w"
+        deadline = time.monotonic() + 20
+        while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+            assert time.monotonic() < deadline
+            await store.jobs.enqueue([NewJob(JobID.new(), "work", b"{}")])
+        assert os.waitstatus_to_exitcode(ended[1]) == 0
+    finally:
+        await waiting
+        await store.close()
+        os.close(read)
+        os.close(write)
+
+
+async def _woken(path: Path, told: int) -> int:
+    store = SQLiteStore(path)
+    await store.open()
+    seen = store.wakeups.version
+    os.write(told, b"w")
+    return 0 if await store.wakeups.wait(seen, 5) != seen else 1
+
+
+async def test_a_sibling_opens_the_same_file_after_a_change_of_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "one")
+    store = SQLiteStore("jobs.db")
+    await store.open()
+    monkeypatch.chdir(tmp_path / "two")
+    sibling = store.sibling()
+    await sibling.open()
+    await sibling.jobs.enqueue([NewJob(job_id := JobID.new(), "work", b"{}")])
+    assert await store.jobs.get(job_id) is not None
+    await sibling.close()
+    await store.close()
+    assert list((tmp_path / "two").iterdir()) == []
