@@ -92,6 +92,10 @@ class IdempotencyMismatch(Conflict):
     """The idempotency key was used before for another job name or other arguments."""
 
 
+class WorkerStopped(Conflict):
+    """The worker has stopped, so it can be asked for nothing."""
+
+
 class UsageError(DispatchError):
     """The call, the definition or the configuration is wrong; nothing was written."""
 

@@ -71,6 +71,10 @@ class PluginManager:
         """The names of the registered plugins, in the order they came."""
         return [name for name, plugin in self._manager.list_name_plugin() if plugin is not None]
 
+    def hooks_of(self, name: str) -> list[str]:
+        """The hooks that a registered plugin implements, in the order of the specification."""
+        return [hook for hook, found in self._implementations.items() if any(one.plugin == name for one in found)]
+
     def register(self, plugin: object, name: str | None = None) -> str | None:
         """Adds a plugin: a module or an object with `@hookimpl` functions. Returns its name.
 

@@ -13,14 +13,18 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from dispatch.clock import LONGEST, seconds
-from dispatch.ids import DLQID, JobID, TypeID
+from dispatch.ids import DLQID, JobID, TypeID, WorkerID
 from dispatch_cli.failures import CommandError
 
 ID = TypeVar("ID", bound=TypeID)
 _LARGEST_INPUT = 64 * 1024 * 1024
 _OF_ANOTHER_TYPE = "is not of type|is not valid under any of|is not one of|Input should be"
 """What the two ways of validating say of a value whose type does not fit."""
-_KINDS: dict[type[TypeID], tuple[str, str]] = {JobID: ("job", "job"), DLQID: ("dead letter", "dlq")}
+_KINDS: dict[type[TypeID], tuple[str, str]] = {
+    JobID: ("job", "job"),
+    DLQID: ("dead letter", "dlq"),
+    WorkerID: ("worker", "worker"),
+}
 
 
 def one_id(kind: type[ID], text: str) -> ID:

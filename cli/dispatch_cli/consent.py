@@ -64,20 +64,22 @@ def _ask_name(session: Session, what: str, profile: str, confirm: str | None) ->
 
 
 async def leave_record(
-    app: Dispatch, verb: str, ids: Sequence[str], *, reason: str = "", count: int | None = None
+    app: Dispatch, verb: str, ids: Sequence[str], *, reason: str = "", count: int | None = None, detail: str = ""
 ) -> None:
-    """Writes the audit record of a destructive verb: who, when, what, to which ids (the first 500), why."""
+    """Writes the audit record of a verb: who, when, what, to which ids or names (the first 500), why, and how."""
     document = {
-        "who": _who(),
+        "who": who(),
         "verb": verb,
         "ids": list(ids[:_IDS_KEPT]),
         "count": len(ids) if count is None else count,
         "reason": reason,
+        "detail": detail,
     }
     await app.store.records.put(AUDIT, str(EventID.new()), json.dumps(document).encode(), expires_in=_KEPT)
 
 
-def _who() -> str:
+def who() -> str:
+    """The person at this machine, as audit records and pauses name them."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

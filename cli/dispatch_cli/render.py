@@ -92,7 +92,11 @@ class Output:
             case _:
                 self._fields([(name, value) for name, value in fields if value not in (None, "", [], {})])
                 for title, text in blocks:
-                    self.write(f"\n{self._bold(title)}\n{_indented(safe(text))}\n")
+                    self.block(title, text)
+
+    def block(self, title: str, text: str) -> None:
+        """A longer text under its title."""
+        self.write(f"\n{self._bold(title)}\n{_indented(safe(text))}\n")
 
     def must_not_be_ids(self) -> None:
         """Refuses `-o ids` before a command does what has no ids to show."""

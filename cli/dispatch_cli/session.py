@@ -64,6 +64,11 @@ class Session:
         """Says something to the person, on stderr."""
         print(safe(text), file=sys.stderr, flush=True)
 
+    def find_own_modules(self) -> None:
+        """Lets a project's own plugins be imported, as `python -m` does."""
+        if self.config.plugins and "" not in sys.path:
+            sys.path.insert(0, "")
+
     @asynccontextmanager
     async def app(
         self, *, registry: Registry | None = None, plugins: tuple[object, ...] = ()
@@ -73,8 +78,7 @@ class Session:
         from dispatch.registry import Registry
 
         chosen = Registry() if registry is None else registry
-        if self.config.plugins and "" not in sys.path:
-            sys.path.insert(0, "")  # as `python -m` does, so that a project's own plugins are found
+        self.find_own_modules()
         async with Dispatch(config=self.config, registry=chosen, plugins=list(plugins)) as app:
             yield app
 

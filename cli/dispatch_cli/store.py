@@ -37,7 +37,7 @@ def init(ctx: typer.Context, dry_run: DryRun = False) -> None:
             pending = (await store.schema()).pending
             return pending if dry_run else tuple(await store.migrate())
 
-    missing = _missing_file(session)
+    missing = missing_file(session)
     if missing is not None and dry_run:
         pending = _all_migrations(session)
     else:
@@ -182,7 +182,7 @@ def _migrations(session: Session) -> Path:
 
 
 def _must_exist(session: Session) -> None:
-    missing = _missing_file(session)
+    missing = missing_file(session)
     if missing is not None:
         raise CommandError(
             f"there is no store at {missing}",
@@ -192,8 +192,13 @@ def _must_exist(session: Session) -> None:
         )
 
 
-def _missing_file(session: Session) -> Path | None:
+def missing_file(session: Session) -> Path | None:
     """The file of a SQLite store that is not there; asking the store would create it."""
+    path = file_of(session)
+    return path if path is not None and not path.exists() else None
+
+
+def file_of(session: Session) -> Path | None:
+    """The file of a SQLite store; None for other kinds."""
     scheme, _, rest = session.config.store.partition("://")
-    path = Path(unquote(rest.removeprefix("/").partition("?")[0]))
-    return path if scheme == "sqlite" and not path.exists() else None
+    return Path(unquote(rest.removeprefix("/").partition("?")[0])) if scheme == "sqlite" else None

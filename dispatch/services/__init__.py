@@ -7,6 +7,7 @@ from dispatch.services.explain import Explanation, Gate
 from dispatch.services.jobs import JobService, Limits
 from dispatch.services.queues import QueueService
 from dispatch.services.retention import Retention, RetentionService
+from dispatch.services.status import Status, read_status
 
 __all__ = [
     "ClusterService",
@@ -19,4 +20,6 @@ __all__ = [
     "QueueService",
     "Retention",
     "RetentionService",
+    "Status",
+    "read_status",
 ]

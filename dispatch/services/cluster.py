@@ -1,12 +1,12 @@
-"""The verbs on workers and what they announce."""
+"""The verbs on workers, on what they announce, and on who leads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dispatch.cluster.model import Announcement, Worker
+from dispatch.cluster.model import Announcement, Leadership, Worker
 from dispatch.entity import Reply
-from dispatch.errors import WorkerNotFound
+from dispatch.errors import WorkerNotFound, WorkerStopped
 from dispatch.ids import WorkerID
 from dispatch.store import Store
 
@@ -21,7 +21,7 @@ class ClusterService:
         """The worker; WorkerNotFound when there is none."""
         worker = await self._store.cluster.get(worker_id)
         if worker is None:
-            raise WorkerNotFound(f"there is no worker {worker_id}")
+            raise _not_found(worker_id)
         return worker
 
     async def list(self, *, live: bool = False) -> Sequence[Worker]:
@@ -29,10 +29,21 @@ class ClusterService:
         return await self._store.cluster.list(live=live)
 
     async def drain(self, worker_id: WorkerID) -> None:
-        """Asks a worker to finish what it runs and stop. Raises WorkerNotFound."""
-        if await self._store.cluster.drain(worker_id) is Reply.MISSING:
-            raise WorkerNotFound(f"there is no worker {worker_id}")
+        """Asks a worker to finish what it runs and stop. Raises WorkerNotFound; WorkerStopped when it has stopped."""
+        reply = await self._store.cluster.drain(worker_id)
+        if reply is Reply.MISSING:
+            raise _not_found(worker_id)
+        if reply is Reply.CONFLICT:
+            raise WorkerStopped(f"{worker_id} has stopped already; `dispatch worker list` shows who is alive")
+
+    async def leadership(self) -> Leadership | None:
+        """Who leads, or None when nobody's term runs."""
+        return await self._store.cluster.leadership()
 
     async def definitions(self) -> Sequence[Announcement]:
         """What apps have announced, by name."""
         return await self._store.cluster.definitions()
+
+
+def _not_found(worker_id: WorkerID) -> WorkerNotFound:
+    return WorkerNotFound(f"there is no worker {worker_id}; `dispatch worker list --all` shows what there is")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -200,6 +200,30 @@ class JobService:
             await self._store.wakeups.wait(version, left)
             pause = min(pause * 1.5, _SLOWEST_LOOK)
 
+    async def watch(self, job_id: JobID, *, timeout: float | None = None) -> AsyncGenerator[Job, None]:
+        """The job now and after each change of its state, attempt, progress or due time, until it has ended.
+
+        Raises JobNotFound, JobPurged; WaitTimeout after `timeout` seconds (None: never).
+        """
+        deadline = None if timeout is None else boot_seconds() + timeout
+        job = await self.get(job_id)
+        yield job
+        shown = _visible(job)
+        while not job.state.terminal:
+            left = _SLOWEST_LOOK if deadline is None else min(_SLOWEST_LOOK, deadline - boot_seconds())
+            if left <= 0:
+                raise WaitTimeout(f"{job.name} ({job_id}) is still {job.state} after {timeout:g} s; it goes on")
+            version = self._store.wakeups.version
+            found = await self._store.jobs.get(job_id)
+            if found is None:
+                raise JobPurged(f"{job_id} is gone: retention or an operator removed it")
+            job = found
+            if _visible(job) != shown:
+                shown = _visible(job)
+                yield job
+            elif not job.state.terminal:
+                await self._store.wakeups.wait(version, left)
+
     async def explain(self, job_id: JobID, *, scope: Scope | None = None) -> Explanation:
         """Why the job does or does not run: the gates in order, with evidence. Raises JobNotFound."""
         job = await self.get(job_id, scope=scope)
@@ -236,6 +260,14 @@ class JobService:
 def running_not_deletable(job_id: JobID) -> JobNotDeletable:
     """What refuses the deletion of a running job."""
     return JobNotDeletable(f"{job_id} is running; `dispatch job cancel {job_id}` stops it, then it can be deleted")
+
+
+def _visible(job: Job) -> tuple[object, ...]:
+    """What somebody who watches the job wants to hear of."""
+    return (
+        *(job.state, job.attempt, job.run_at, job.worker_id, job.cancel_requested, job.set_aside),
+        *(job.progress, job.progress_note),
+    )
 
 
 def _not_found(job_id: JobID) -> JobNotFound:

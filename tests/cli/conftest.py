@@ -73,6 +73,7 @@ class Seeds:
     odd: str
     letter: str
     other_letter: str
+    worker: str
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,9 @@ async def _seed(store: Store) -> Seeds:
     await store.jobs.enqueue(
         [NewJob(pending, "send_email", b'{"to": "ada"}', queue="mailers"), NewJob(odd, "odd", b"\xff\x1b[2J no json")]
     )
+    await store.queues.pause("slow", by="ada", reason="the disk is full", duration=3600)
     letters = [done.dead_letter for done in ended if done.dead_letter is not None]
-    return Seeds(pending, completed, failed, running, odd, letters[0], letters[1])
+    return Seeds(pending, completed, failed, running, odd, letters[0], letters[1], worker)
 
 
 @pytest.fixture(scope="session")

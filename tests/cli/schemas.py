@@ -155,6 +155,88 @@ OUTCOMES = {
     "required": ["items", "done", "refused"],
     "additionalProperties": False,
 }
+_PAUSE = maybe(exactly(by=TEXT, reason=TEXT, since=TIME, until=MAYBE_TIME))
+_MAYBE_COUNT: Schema = {"type": ["integer", "null"], "minimum": 1}
+_QUEUE: dict[str, Schema] = {
+    "name": TEXT,
+    **dict.fromkeys(("pending", "retrying", "running", "set_aside", "workers"), COUNT),
+    "slots": {"type": "array", "items": TEXT},
+    "oldest_due_at": MAYBE_TIME,
+    "paused": {"type": "boolean"},
+    "pause": _PAUSE,
+    "rate_limit": {"type": ["number", "null"]},
+    **dict.fromkeys(("max_concurrency", "rate_burst", "tenant_concurrency"), _MAYBE_COUNT),
+    "fair": {"type": "boolean"},
+}
+QUEUE = exactly(**_QUEUE)
+QUEUES = items(QUEUE)
+QUEUE_CHANGED = exactly(**_QUEUE, outcome=TEXT, dry_run={"type": "boolean"})
+WORKER = exactly(
+    id={"type": "string", "pattern": r"^wkr_[0-9a-z]{26}$"},
+    hostname=TEXT,
+    pid=COUNT,
+    state={"enum": ["active", "draining", "dead"]},
+    running=COUNT,
+    concurrency=COUNT,
+    queues={"type": "array", "items": TEXT},
+    names={"type": "array", "items": TEXT},
+    drain_requested={"type": "boolean"},
+    started_at=TIME,
+    last_seen_at=TIME,
+    lease_seconds={"type": "number"},
+    version=TEXT,
+    labels={"type": "object", "additionalProperties": TEXT},
+)
+WORKERS = items(WORKER)
+HEALTH = exactly(
+    healthy={"type": "boolean"},
+    store=TEXT,
+    worker=MAYBE_TEXT,
+    live_workers={"type": ["integer", "null"]},
+    reason=TEXT,
+)
+DOCTOR = items(exactly(name=TEXT, status={"enum": ["ok", "warn", "fail"]}, text=TEXT, advice=TEXT))
+LEADER = exactly(leader=MAYBE_TEXT, term={"type": ["integer", "null"]}, until=MAYBE_TIME)
+OVERVIEW = exactly(
+    store=TEXT,
+    at=TIME,
+    jobs=exactly(**dict.fromkeys(("pending", "running", "retrying", "set_aside"), COUNT)),
+    workers=exactly(**dict.fromkeys(("live", "draining", "stopped_last_hour"), COUNT)),
+    dead_letters=COUNT,
+    attention={"type": "array", "items": TEXT},
+    queues={"type": "array", "items": QUEUE},
+    groups={
+        "type": "array",
+        "items": exactly(job_name=TEXT, error_type=TEXT, count=COUNT, oldest_at=TIME, newest_at=TIME, sample=LETTER_ID),
+    },
+)
+WATCHED = items(
+    exactly(
+        **_JOB,
+        error=SHORT_ERROR,
+        updated_at=TIME,
+        worker_id=MAYBE_TEXT,
+        set_aside={"type": "boolean"},
+        progress={"type": ["number", "null"]},
+        progress_note=MAYBE_TEXT,
+        cancel_requested={"type": "boolean"},
+    )
+)
+AUDIT = items(
+    exactly(
+        id=TEXT,
+        created_at=TIME,
+        who=TEXT,
+        verb=TEXT,
+        ids={"type": "array", "items": TEXT},
+        count=COUNT,
+        reason=TEXT,
+        detail=TEXT,
+    )
+)
+PLUGINS = items(
+    exactly(name=TEXT, state={"enum": ["loaded", "disabled"]}, origin=TEXT, hooks={"type": "array", "items": TEXT})
+)
 PURGED = exactly(purged=COUNT, would_purge=COUNT)
 STATUS = exactly(
     store=TEXT,

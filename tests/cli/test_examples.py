@@ -14,6 +14,7 @@ import typer
 from dispatch_cli.dlq.base import EXAMPLE as LETTER
 from dispatch_cli.job.base import EXAMPLE as JOB
 from dispatch_cli.main import Root, app
+from dispatch_cli.worker.base import EXAMPLE as WORKER
 
 from tests.cli.conftest import Seeds, run
 
@@ -56,9 +57,13 @@ def test_every_help_page_has_examples(words: str) -> None:
 def test_every_example_runs(example: str, seeds: Seeds, folder: Path) -> None:
     (folder / "myapp").mkdir()
     (folder / "examples_tasks.py").rename(folder / "myapp" / "tasks.py")
-    fitting = {"result": seeds.completed, "cancel": seeds.pending, "explain": seeds.pending}
+    fitting = {"result": seeds.completed, "watch": seeds.completed, "cancel": seeds.pending, "explain": seeds.pending}
     verb = [*example.split(), ""][2]
-    text = example.replace(JOB, fitting.get(verb, seeds.failed)).replace(LETTER, seeds.letter)
+    text = (
+        example.replace(JOB, fitting.get(verb, seeds.failed))
+        .replace(LETTER, seeds.letter)
+        .replace(WORKER, seeds.worker)
+    )
     if "|" in text:
         done = subprocess.run(["bash", "-c", SHELL + text], capture_output=True, text=True, timeout=30)
         assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ from dispatch import errors
 from tests.cli.conftest import Seeds, run, spawn
 
 UNKNOWN_JOB = "job_01k9ztq3e8f5v8k4y3v9h2m7xa"
+UNKNOWN_WORKER = "wkr_01k9ztq5m1c3p6t9x2b4g7j0ne"
 UNKNOWN_LETTER = "dlq_01k9ztr0c2e6r9v1s8f0q5b4nd"
 
 
@@ -51,6 +52,18 @@ def test_1_the_job_failed(seeds: Seeds) -> None:
         ("dlq replay", "which dead letters?"),
         (f"dlq replay {UNKNOWN_LETTER} --all", "which dead letters?"),
         ("dlq purge", "pass --yes"),
+        ("queue pause a/b", "is no queue name"),
+        ("queue pause mailers --for soon", "--for: 'soon' is not a duration"),
+        ("queue pause mailers --for 0", "would pause nothing"),
+        ("queue limit mailers", "which limit?"),
+        ("queue limit mailers --concurrency 0", "`dispatch queue pause`"),
+        ("queue limit mailers --rate nan", "is no rate"),
+        ("queue limit mailers --burst 3", "but no rate"),
+        ("worker show job_01k9ztq3e8f5v8k4y3v9h2m7xa", "those are for `dispatch job …`"),
+        ("worker drain", "which workers?"),
+        ("worker drain --all", "pass --yes"),
+        ("status -o ids", "has no ids"),
+        ("audit list --limit 0", "limit"),
         ("run", "which module has the jobs?"),
         ("run examples_tasks --fail-on-error", "add --burst"),
         ("run examples_tasks --max-memory lots", "--max-memory"),
@@ -72,6 +85,10 @@ def test_2_usage(words: str, said: str, seeds: Seeds) -> None:
 
 def test_4_not_found(seeds: Seeds) -> None:
     for words in (f"job show {UNKNOWN_JOB}", f"job explain {UNKNOWN_JOB}", f"dlq show {UNKNOWN_LETTER}"):
+        assert run(*words.split()).code == 4
+    for words in (f"job watch {UNKNOWN_JOB}", f"worker show {UNKNOWN_WORKER}", f"worker drain {UNKNOWN_WORKER}"):
+        assert run(*words.split()).code == 4
+    for words in (f"worker drain {UNKNOWN_WORKER} --dry-run", "queue show slo"):
         assert run(*words.split()).code == 4
     ran = run("job", "call", "ad", "--app", "examples_tasks")
     assert ran.code == 4
@@ -145,6 +162,22 @@ def test_130_interrupted(seeds: Seeds) -> None:
     assert (out, err) == ("", "error: interrupted\n")
 
 
+def test_a_watch_ends_as_its_job_does_and_130_when_it_is_interrupted(seeds: Seeds) -> None:
+    assert run("job", "watch", seeds.completed).code == 0
+    failed = run("job", "watch", seeds.failed)
+    assert failed.code == 1
+    assert "failed     attempt 1, ValueError: card \\x1b[31mrefused" in failed.out
+    late = run("job", "watch", seeds.pending, "--timeout", "0.05s")
+    assert late.code == 8
+    assert "pending" in late.out
+    process = spawn("job", "watch", seeds.pending)
+    assert process.stdout is not None
+    assert "pending" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (130, "error: interrupted\n")
+
+
 def test_every_class_of_error_has_a_code_and_a_name() -> None:
     table = {
         errors.StoreUnreachable: 6,
@@ -153,6 +186,7 @@ def test_every_class_of_error_has_a_code_and_a_name() -> None:
         errors.JobNotFound: 4,
         errors.JobPurged: 4,
         errors.JobAlreadyComplete: 5,
+        errors.WorkerStopped: 5,
         errors.ConfigError: 2,
         errors.MissingExtra: 2,
         errors.DiscoveryError: 7,

@@ -19,6 +19,7 @@ from dispatch.errors import (
     InvalidArguments,
     PayloadTooLarge,
     WorkerNotFound,
+    WorkerStopped,
 )
 from dispatch.events.model import ListOptions as EventOptions
 from dispatch.ids import DLQID, EventID, JobID, WorkerID
@@ -183,6 +184,9 @@ async def test_workers_are_listed_and_drained(app: Dispatch) -> None:
     await app.workers.drain(worker.id)
     found = await app.workers.get(worker.id)
     assert (found.drain_requested, found.state) == (True, WorkerState.ACTIVE)
+    await app.store.cluster.retire(worker.id)
+    with pytest.raises(WorkerStopped, match="has stopped already"):
+        await app.workers.drain(worker.id)
     for verb in (app.workers.get, app.workers.drain):
         with pytest.raises(WorkerNotFound, match="there is no worker wkr_"):
             await verb(WorkerID.new())

@@ -12,7 +12,7 @@ from dispatch_cli.shell import noun
 EXAMPLE = "job_01k9ztq3e8f5v8k4y3v9h2m7xa"
 
 app = noun(
-    "Enqueue, look at, explain, retry, cancel and delete jobs.",
+    "Enqueue, look at, watch, explain, retry, cancel and delete jobs.",
     examples=("dispatch job enqueue send_email to=ada@example.com", "dispatch job list --state failed"),
 )
 COLUMNS = (

@@ -104,7 +104,7 @@ def _describe(queue: str | None, now: int) -> Plan[list[QueueInfo]]:
             QueueInfo(
                 QueueConfig(name) if row is None else _config(row),
                 None if row is None else _pause(row, now),
-                pending=by_state.get("pending", 0),
+                pending=by_state.get("waiting", 0) - by_state.get("retrying", 0),
                 retrying=by_state.get("retrying", 0),
                 running=by_state.get("running", 0),
                 set_aside=by_state.get("aside", 0),

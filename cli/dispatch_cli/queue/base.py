@@ -1,0 +1,72 @@
+"""What the verbs of `dispatch queue` share: the noun, its names, and how a queue and a change of one are shown."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dispatch_cli.failures import CommandError
+from dispatch_cli.session import Session
+from dispatch_cli.shell import noun
+
+if TYPE_CHECKING:
+    from dispatch import Dispatch
+    from dispatch.queues import QueueInfo
+
+app = noun(
+    "Look at, pause, resume and limit queues.",
+    examples=("dispatch queue list", "dispatch queue pause mailers --for 1h --reason 'the mail server is down'"),
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The queue's name.")]
+
+
+def queue_name(text: str) -> str:
+    """A name that a queue can have; a usage error says what is wrong with it."""
+    from dispatch.jobs.base import NAME
+
+    if not NAME.fullmatch(text):
+        raise CommandError(f"{text!r} is no queue name: 1 to 128 of letters, digits and _ . : -")
+    return text
+
+
+async def known_queues(session: Session, app: Dispatch) -> set[str]:
+    """Every queue that has settings or jobs, that a live worker serves, or that an announced job or a table names."""
+    names = {info.config.name for info in await app.queues.list()}
+    names |= {queue for worker in await app.workers.list(live=True) for queue in worker.queues}
+    return names | {found.queue for found in await app.workers.definitions()} | set(session.config.queue)
+
+
+async def warn_of_typos(session: Session, app: Dispatch, name: str) -> None:
+    """Says so when nobody has used a queue of this name; it may be one to come."""
+    known = await known_queues(session, app)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        session.tell(f"warning: queue {name!r} has no jobs, settings or workers{hint}")
+
+
+async def document_of(app: Dispatch, info: QueueInfo) -> dict[str, Any]:
+    """The queue's document, with the live workers that serve it counted."""
+    from dispatch_cli.fleet import queue_document
+
+    workers = await app.workers.list(live=True)
+    return queue_document(info, sum(info.config.name in worker.queues for worker in workers))
+
+
+def show_change(session: Session, document: dict[str, Any], outcome: str, *, dry_run: bool) -> None:
+    """Writes what became of a queue, or would have."""
+    from dispatch_cli.fleet import limits_in_words
+
+    document = {**document, "outcome": f"would be {outcome}" if dry_run else outcome, "dry_run": dry_run}
+    pause = document["pause"] or {}
+    fields = [
+        ("queue", document["name"]),
+        ("outcome", document["outcome"]),
+        ("paused until", pause.get("until") or ("resumed" if pause else None)),
+        ("reason", pause.get("reason")),
+        ("limits", limits_in_words(document) or "none"),
+    ]
+    session.out.record(document, fields=fields)

@@ -1,0 +1,69 @@
+"""`dispatch queue list | show`."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from dispatch_cli.failures import NOT_FOUND, CommandError
+from dispatch_cli.queue.base import Name, app, document_of, known_queues, queue_name
+from dispatch_cli.render import Column
+from dispatch_cli.session import session_of
+from dispatch_cli.shell import verb
+
+if TYPE_CHECKING:
+    from dispatch import Dispatch
+
+COLUMNS = (
+    Column("queue", "name"),
+    Column("pending", "pending", right=True),
+    Column("retrying", "retrying", right=True),
+    Column("running", "running", right=True),
+    Column("aside", "set_aside", right=True),
+    Column("oldest", "oldest_due_at"),
+    Column("workers", "workers", right=True),
+    Column("paused", "paused"),
+    Column("limits", "limits"),
+)
+
+
+@verb(app, "list", examples=("dispatch queue list", "dispatch queue list --json", "dispatch queue list -o ids"))
+def list_queues(ctx: typer.Context) -> None:
+    """List the queues with jobs, limits or a pause, and those that live workers serve."""
+    from dispatch.clock import utc_now
+    from dispatch.services import read_status
+    from dispatch_cli.fleet import limits_in_words, queue_document
+
+    session = session_of(ctx)
+    found = session.on_app(lambda app: read_status(app.store, now=utc_now()))
+    documents = [queue_document(info, found.served_by[info.config.name]) for info in found.queues]
+    if session.out.format == "table":
+        documents = [{**document, "limits": limits_in_words(document) or None} for document in documents]
+    session.out.rows(documents, COLUMNS, empty="there are no queues yet: no jobs, no settings, no live workers")
+
+
+@verb(app, "show", examples=("dispatch queue show mailers", "dispatch queue show mailers --json"))
+def show(ctx: typer.Context, name: Name) -> None:
+    """Show a queue: its jobs, its limits, its pause, who serves it."""
+    session = session_of(ctx)
+    wanted = queue_name(name)
+
+    async def look(app: Dispatch) -> dict[str, Any]:
+        known = await known_queues(session, app)
+        if wanted not in known:
+            near = difflib.get_close_matches(wanted, known, 1)
+            raise CommandError(
+                f"there is no queue {wanted!r}: it has no jobs, settings or workers",
+                code="queue_not_found",
+                exit_code=NOT_FOUND,
+                hint=f"did you mean {near[0]!r}?" if near else "`dispatch queue list` shows what there is",
+            )
+        return await document_of(app, await app.queues.get(wanted))
+
+    document = session.on_app(look)
+    pause = document["pause"] or {}
+    fields = [(key, value) for key, value in document.items() if key != "pause" and value is not False]
+    fields += [(f"paused {key}", pause.get(key)) for key in ("by", "reason", "since", "until")]
+    session.out.record(document, fields=fields)

@@ -1,0 +1,88 @@
+"""`dispatch queue pause | resume`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dispatch_cli.choices import duration
+from dispatch_cli.consent import Confirm, DryRun, Reason, ask, leave_record, who
+from dispatch_cli.failures import CONFLICT, CommandError
+from dispatch_cli.queue.base import Name, app, document_of, queue_name, show_change, warn_of_typos
+from dispatch_cli.session import session_of
+from dispatch_cli.shell import verb
+
+if TYPE_CHECKING:
+    from dispatch import Dispatch
+
+
+@verb(
+    app,
+    "pause",
+    examples=(
+        "dispatch queue pause mailers --for 1h --reason 'the mail server is down'",
+        "dispatch queue pause mailers --dry-run",
+    ),
+)
+def pause(
+    ctx: typer.Context,
+    name: Name,
+    for_: Annotated[
+        str | None, typer.Option("--for", metavar="DURATION", help="It resumes by itself after so long (30m, 1h).")
+    ] = None,
+    reason: Reason = "",
+    confirm: Confirm = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Stop claims from a queue, until it is resumed or for a while. What runs goes on; what waits keeps waiting."""
+    from datetime import timedelta
+
+    from dispatch.clock import utc_now
+    from dispatch.queues import Pause
+
+    session = session_of(ctx)
+    wanted, length = queue_name(name), duration("--for", for_)
+    if length == 0:
+        raise CommandError("--for 0 would pause nothing", hint="leave it out to pause until somebody resumes the queue")
+    if not dry_run:
+        ask(session, f"pause queue {wanted!r}", yes=True, confirm=confirm)
+
+    async def act(app: Dispatch) -> dict[str, Any]:
+        await warn_of_typos(session, app, wanted)
+        if dry_run:
+            now = utc_now()
+            until = None if length is None else now + timedelta(seconds=length)
+            info = replace(await app.queues.get(wanted), pause=Pause(who(), reason, until, now))
+            return await document_of(app, info)
+        await app.queues.pause(wanted, by=who(), reason=reason, duration=length)
+        detail = "until resumed" if length is None else f"for {for_}"
+        await leave_record(app, "queue.pause", [wanted], reason=reason, detail=detail)
+        return await document_of(app, await app.queues.get(wanted))
+
+    show_change(session, session.on_app(act), "paused", dry_run=dry_run)
+
+
+@verb(app, "resume", examples=("dispatch queue resume slow --dry-run", "dispatch queue resume slow"))
+def resume(ctx: typer.Context, name: Name, reason: Reason = "", dry_run: DryRun = False) -> None:
+    """End a queue's pause. Exit 5 when it is not paused."""
+    session = session_of(ctx)
+    wanted = queue_name(name)
+
+    async def act(app: Dispatch) -> dict[str, Any]:
+        before = await app.queues.get(wanted)
+        if before.pause is None if dry_run else not await app.queues.resume(wanted):
+            await warn_of_typos(session, app, wanted)
+            raise CommandError(
+                f"queue {wanted!r} is not paused",
+                code="not_paused",
+                exit_code=CONFLICT,
+                hint="`dispatch queue list` shows which queues are",
+            )
+        if dry_run:
+            return await document_of(app, replace(before, pause=None))
+        await leave_record(app, "queue.resume", [wanted], reason=reason)
+        return await document_of(app, await app.queues.get(wanted))
+
+    show_change(session, session.on_app(act), "resumed", dry_run=dry_run)

@@ -1,0 +1,116 @@
+"""`dispatch status`: one screen about everything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from dispatch_cli.render import Column
+from dispatch_cli.session import Session, session_of
+from dispatch_cli.shell import single
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from dispatch.services import Status
+
+_SHOWN = 10
+"""How many groups of dead letters a screen has room for; --json has all."""
+_QUEUES = (
+    Column("queue", "name"),
+    Column("pending", "pending", right=True),
+    Column("retrying", "retrying", right=True),
+    Column("running", "running", right=True),
+    Column("aside", "set_aside", right=True),
+    Column("oldest", "oldest_due_at"),
+    Column("workers", "workers", right=True),
+    Column("paused", "paused"),
+)
+_GROUPS = (
+    Column("dead letters of", "job_name"),
+    Column("error", "error_type"),
+    Column("count", "count", right=True),
+    Column("newest", "newest_at"),
+)
+
+
+@single(examples=("dispatch status", "dispatch status --json"))
+def app(ctx: typer.Context) -> None:
+    """Show the backlog, what runs, dead letters, pauses, workers, and what needs a person, on one screen."""
+    from dispatch.clock import utc_now
+    from dispatch.services import read_status
+
+    session = session_of(ctx)
+    session.out.must_not_be_ids()
+    now = utc_now()
+    found = session.on_app(lambda app: read_status(app.store, now=now))
+    document = _document(session, found, now)
+    if session.out.format == "table":
+        _draw(session, document)
+    else:
+        session.out.record(document, fields=())
+
+
+def _document(session: Session, found: Status, now: datetime) -> dict[str, Any]:
+    from dispatch_cli.documents import group_document
+    from dispatch_cli.fleet import queue_document
+    from dispatch_cli.render import iso
+
+    queues = [queue_document(info, found.served_by[info.config.name]) for info in found.queues]
+    return {
+        "store": session.store_url,
+        "at": iso(now),
+        "jobs": {key: sum(queue[key] for queue in queues) for key in ("pending", "running", "retrying", "set_aside")},
+        "workers": {"live": len(found.live), "draining": found.draining, "stopped_last_hour": found.stopped_lately},
+        "dead_letters": found.dead_letters,
+        "attention": attention(found),
+        "queues": queues,
+        "groups": [group_document(group) for group in found.groups],
+    }
+
+
+def attention(found: Status) -> list[str]:
+    """What needs a person, a sentence each, with the command that helps."""
+    lines = []
+    if not found.live and found.unserved:
+        lines.append("jobs wait and no worker is alive: start one with `dispatch run yourapp.tasks`")
+    else:
+        for info in found.unserved:
+            name = info.config.name
+            lines.append(f"jobs wait on queue {name!r}, which no live worker serves: `dispatch run … -q {name}`")
+    for info in found.queues:
+        name = info.config.name
+        if info.pause is not None:
+            by = f" by {info.pause.by}" if info.pause.by else ""
+            why = f" ({info.pause.reason})" if info.pause.reason else ""
+            lines.append(f"queue {name!r} is paused{by}{why}: `dispatch queue resume {name}`")
+        if info.set_aside:
+            what = "job of queue" if info.set_aside == 1 else "jobs of queue"
+            lines.append(f"{info.set_aside} {what} {name!r} set aside: no live worker has announced the job's name")
+    if found.dead_letters:
+        letters = "dead letter waits" if found.dead_letters == 1 else "dead letters wait"
+        lines.append(f"{found.dead_letters} {letters} for a decision: `dispatch dlq list --group`")
+    return lines
+
+
+def _draw(session: Session, document: dict[str, Any]) -> None:
+    out, jobs, workers = session.out, document["jobs"], document["workers"]
+    fields = [
+        ("store", document["store"]),
+        ("jobs", ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in jobs.items())),
+        ("workers", ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in workers.items())),
+        ("dead letters", f"{document['dead_letters']} open"),
+    ]
+    out.record(document, fields=fields)
+    if document["queues"]:
+        out.write("\n")
+        out.rows(document["queues"], _QUEUES)
+    if document["groups"]:
+        out.write("\n")
+        out.rows(document["groups"][:_SHOWN], _GROUPS)
+        more = len(document["groups"]) - _SHOWN
+        if more > 0:
+            out.write(f"and {more} more: dispatch dlq list --group\n")
+    if document["attention"]:
+        out.block("attention", "\n".join(document["attention"]))
