@@ -138,6 +138,7 @@ def _work(
     from dispatch.discovery import discover
     from dispatch.engine.run import RunOptions, run_worker
     from dispatch_cli import banner, job_log, logs
+    from dispatch_cli.processes import ends_anyway
     from dispatch_cli.unserved import due_but_unknown
 
     colored = session.settings.colored(sys.stderr)
@@ -173,6 +174,8 @@ def _work(
     async def work() -> tuple[RunReport, Unserved | None]:
         async with app:
             report = await run_worker(app, options)
+            if not alone:
+                ends_anyway()
             looked = report.reason == "burst" and served
             return report, await due_but_unknown(app, *served[0]) if looked else None
 
