@@ -34,8 +34,23 @@ class Start:
     modules: Sequence[str]
 
 
-def announce(start: Start, *, as_json: bool, member: int, colored: bool) -> None:
-    """Tells that the worker claims; of several processes only the first tells all of it."""
+def announce_processes(count: int, *, each: int | None, store: str | None, as_json: bool) -> None:
+    """What the parent of several workers says before they speak, as far as it knows.
+
+    each: jobs at once in a process.
+    """
+    concurrency = None if each is None else count * each
+    told = f"{count} processes" + (f", {_jobs(concurrency)} at once" if concurrency else "")
+    told += f", on {store}" if store else ""
+    if as_json:
+        extra = {"event": "processes_started", "processes": count, "concurrency": concurrency, "store": store}
+        _LOG.info("%s", told, extra=extra)
+        return
+    print(safe(told), file=sys.stderr, flush=True)
+
+
+def announce(start: Start, *, as_json: bool, alone: bool, colored: bool) -> None:
+    """Tells that the worker claims, with all that it found if it is the only one here."""
     if as_json:
         extra = {
             "event": "worker_started",
@@ -50,8 +65,9 @@ def announce(start: Start, *, as_json: bool, member: int, colored: bool) -> None
         }
         _LOG.info("worker %s serves %s", start.worker_id, ", ".join(start.queues), extra=extra)
         return
-    if member > 1:
-        print(f"worker {start.worker_id} (pid {start.pid}) works too", file=sys.stderr, flush=True)
+    if not alone:
+        serves = ", ".join(start.queues)
+        print(safe(f"worker {start.worker_id} (pid {start.pid}) serves {serves}"), file=sys.stderr, flush=True)
         return
     head = f"dispatch {start.version}  worker {start.worker_id}  pid {start.pid}"
     lines = [f"\x1b[1m{head}\x1b[0m" if colored else head]
@@ -121,9 +137,14 @@ def warn_of_idleness(registry: Registry, modules: Sequence[str], queues: Collect
         )
 
 
+def warn(text: str) -> None:
+    """A line of its own."""
+    _LOG.warning("%s", text)
+
+
 def warn_of_memory() -> None:
     """A line about a store that no other process sees."""
-    _LOG.warning("%s", IN_MEMORY)
+    warn(IN_MEMORY)
 
 
 def warn_of_undelivered(registry: Registry) -> None:

@@ -34,6 +34,15 @@ def die_with(parent: int) -> None:
         raise KeyboardInterrupt
 
 
+def ends_anyway() -> None:
+    """In a child that has stopped: the parent's death matters no more.
+
+    The kernel tells it once for each thread that the parent had; without the worker's handlers the next one would kill.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 0)
+
+
 def run_processes(count: int, arguments: Sequence[str], *, burst: bool, tell: Callable[[str], None]) -> int:
     """Runs `count` children with this command line until all have ended; answers the exit code."""
     return asyncio.run(_Family(count, arguments, burst=burst, tell=tell).run())

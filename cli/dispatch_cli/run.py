@@ -97,15 +97,26 @@ def app(
     as_json, level = _logging(session, log_format, log_level)
     wanted = processes or (1 if parent else session.config.processes)
     if wanted > 1:
+        from dispatch_cli import banner, logs
         from dispatch_cli.processes import run_processes
 
+        logs.set_up(level=level, as_json=as_json, colored=session.settings.colored(sys.stderr))
+        # An app that a target names has a store and a concurrency of its own, which only the children get to know.
+        own = any(":" in target for target in chosen)
+        banner.announce_processes(
+            wanted,
+            each=concurrency or (None if own else session.config.concurrency),
+            store=None if own else session.store_url,
+            as_json=as_json,
+        )
         arguments = without_processes(session.settings.argv)
-        raise typer.Exit(run_processes(wanted, arguments, burst=burst, tell=session.tell))
+        raise typer.Exit(run_processes(wanted, arguments, burst=burst, tell=banner.warn))
     if parent is not None:
         from dispatch_cli.processes import die_with
 
         die_with(parent)
-    report = _work(session, chosen, given, as_json=as_json, level=level, member=member)
+    alone = parent is None
+    report = _work(session, chosen, given, as_json=as_json, level=level, alone=alone, first=member == 1)
     if fail_on_error and report.failed:
         raise typer.Exit(1)
     if parent is not None and report.reason in ("max_jobs", "max_memory"):
@@ -115,11 +126,19 @@ def app(
 
 
 def _work(
-    session: Session, targets: list[str], given: dict[str, Any], *, as_json: bool, level: str, member: int
+    session: Session,
+    targets: list[str],
+    given: dict[str, Any],
+    *,
+    as_json: bool,
+    level: str,
+    alone: bool,
+    first: bool,
 ) -> RunReport:
     from dispatch.discovery import discover
     from dispatch.engine.run import RunOptions, run_worker
     from dispatch_cli import banner, job_log, logs
+    from dispatch_cli.processes import ends_anyway
     from dispatch_cli.unserved import due_but_unknown
 
     colored = session.settings.colored(sys.stderr)
@@ -128,7 +147,7 @@ def _work(
     logs.take_the_rest(handler)
     app = _app_of(session, found.objects)
     app.plugins.register(job_log.events_for(level, as_json=as_json))
-    if member == 1:
+    if first:
         banner.warn_of_undelivered(app.registry)
         banner.warn_of_idleness(app.registry, found.modules, given["queues"] or ())
         if app.store.url.startswith("memory:"):
@@ -148,13 +167,15 @@ def _work(
             jobs=list(info.names),
             modules=found.modules,
         )
-        banner.announce(start, as_json=as_json, member=member, colored=colored)
+        banner.announce(start, as_json=as_json, alone=alone, colored=colored)
 
     options = RunOptions(**given, targets=tuple(targets), on_ready=ready)
 
     async def work() -> tuple[RunReport, Unserved | None]:
         async with app:
             report = await run_worker(app, options)
+            if not alone:
+                ends_anyway()
             looked = report.reason == "burst" and served
             return report, await due_but_unknown(app, *served[0]) if looked else None
 

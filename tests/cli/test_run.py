@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dispatch_cli.banner import announce_processes
 from dispatch_cli.failures import CommandError
 from dispatch_cli.processes import RECYCLE, after
 from dispatch_cli.run import labels_of, queues_of, without_processes
@@ -336,3 +337,30 @@ def test_a_store_in_memory_is_warned_about_where_it_can_only_be_a_mistake(folder
     assert said in run("run", "examples_tasks", "--burst", "--store", "memory://").err
     assert f"warning: the store {said}" in run("job", "enqueue", "add", "x:=1", "--store", "memory://").err
     assert said not in run("job", "enqueue", "add", "x:=1").err
+
+
+def test_several_processes_are_summed_up_by_their_parent_and_show_no_banner(folder: Path) -> None:
+    process = spawn("run", "examples_tasks", "--burst", "-p", "2", "-c", "3", "--log-format", "text")
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    first, *rest = err.splitlines()
+    assert re.fullmatch(r"2 processes, 6 jobs at once, on sqlite:///\S+", first)
+    assert sum(bool(re.fullmatch(r"worker wkr_\w+ \(pid \d+\) serves default, mailers", line)) for line in rest) == 2
+    assert "in production say so" not in err
+
+
+def test_what_a_parent_says_is_json_too(watch: Callable[..., Watched]) -> None:
+    parent = watch("-p", "2")
+    parent.wait_for(STARTED, 2)
+    assert parent.events("processes_started")[0]["processes"] == 2
+    os.kill(parent.events(STARTED)[0]["pid"], signal.SIGKILL)
+    parent.wait_for(STARTED, 3)
+    parent.process.send_signal(signal.SIGTERM)
+    assert parent.process.wait(PATIENCE) == 0
+    assert all(json.loads(line) for line in parent.log.read_text().splitlines())
+
+
+def test_a_parent_sums_up_only_what_it_knows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    announce_processes(2, each=None, store=None, as_json=False)
+    announce_processes(2, each=5, store="sqlite:///jobs.db", as_json=False)
+    assert capsys.readouterr().err == "2 processes\n2 processes, 10 jobs at once, on sqlite:///jobs.db\n"
