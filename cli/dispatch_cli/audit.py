@@ -25,7 +25,8 @@ app = noun(
 COLUMNS = (
     Column("when", "created_at"),
     Column("who", "who"),
-    Column("what", "what"),
+    Column("verb", "verb"),
+    Column("of", "first"),
     Column("why and how", "why"),
 )
 
@@ -54,13 +55,10 @@ def list_records(
 
 
 def _in_words(document: dict[str, Any]) -> dict[str, str]:
-    more = document["count"] - 1
-    what = " ".join([document["verb"], *document["ids"][:1]])
-    if document["ids"]:
-        what += f" and {more} more" if more > 0 else ""
-    else:
-        what += f" of {document['count']}"
-    return {"what": what, "why": "; ".join(filter(None, (document["reason"], document["detail"])))}
+    count = document["count"]
+    many = f"{count} in all" if count != 1 else ""
+    why = "; ".join(filter(None, (many, document["reason"], document["detail"])))
+    return {"first": next(iter(document["ids"]), "-"), "why": why}
 
 
 def _document(record: Record) -> dict[str, Any]:

@@ -24,19 +24,19 @@ SELECT name, max_concurrency, rate_limit, rate_burst, fair, tenant_concurrency, 
   pause_reason FROM queues WHERE :queue IS NULL OR name = :queue;
 
 -- name: queue_counts
--- Waiting, retrying (a part of waiting), running and set aside jobs by queue. Who waits is in one of four small indexes,
--- three of them in the order of queues: counting there takes a fifth of what sorting the listed rows would. A BLOB is
--- greater than any text, so that without a queue the range is open.
+-- Waiting, retrying (a part of waiting), running and set aside jobs by queue.
+-- Who waits is in one of four indexes, three of them in the order of queues: counting there is much quicker than sorting
+-- the listed rows. Any BLOB, even an empty one, is greater than any text, so that without a queue the range is open.
 SELECT queue, 'waiting', sum(n) FROM (
   SELECT queue, count(*) AS n FROM jobs INDEXED BY jobs_ready
-  WHERE ready = 1 AND queue BETWEEN coalesce(:queue, '') AND coalesce(:queue, X'FF') GROUP BY queue
+  WHERE ready = 1 AND queue BETWEEN coalesce(:queue, '') AND coalesce(:queue, X'') GROUP BY queue
   UNION ALL
   SELECT queue, count(*) FROM jobs INDEXED BY jobs_quarantined
-  WHERE ready = 2 AND queue BETWEEN coalesce(:queue, '') AND coalesce(:queue, X'FF') GROUP BY queue
+  WHERE ready = 2 AND queue BETWEEN coalesce(:queue, '') AND coalesce(:queue, X'') GROUP BY queue
   UNION ALL
   SELECT queue, count(*) FROM jobs INDEXED BY jobs_aside
   WHERE set_aside = 1 AND ready = 0 AND state IN ('pending', 'retrying')
-    AND queue BETWEEN coalesce(:queue, '') AND coalesce(:queue, X'FF') GROUP BY queue
+    AND queue BETWEEN coalesce(:queue, '') AND coalesce(:queue, X'') GROUP BY queue
   UNION ALL
   SELECT queue, count(*) FROM jobs INDEXED BY jobs_behind
   WHERE behind IS NOT NULL AND set_aside = 0 AND ready = 0 AND state IN ('pending', 'retrying')
