@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dispatch.config.masking import mask_value
 from dispatch.dlq.model import DLQEntry, DLQGroup
 from dispatch.jobs.model import Attempt, Failure, Job
+from dispatch.masking import mask_value
 from dispatch.scope import Scope
 from dispatch.services.explain import Explanation
 from dispatch_cli.failures import safe

@@ -2,9 +2,9 @@
 
 from dispatch.config.example import example_toml, write_example
 from dispatch.config.load import LoadedConfig, load
-from dispatch.config.masking import mask_url, masked
 from dispatch.config.model import Config, Limits, Log, QueueTable, Retention, SQLite
 from dispatch.config.units import format_duration, format_size, parse_duration, parse_size
+from dispatch.masking import mask_url, masked
 
 __all__ = [
     "Config",

@@ -21,9 +21,9 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from dispatch.config.masking import mask_value, masked
 from dispatch.config.units import Duration, Interval, MaybeInterval, Size, format_duration
 from dispatch.errors import ConfigError
+from dispatch.masking import mask_value, masked
 from dispatch.queues import QueueConfig
 
 NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)

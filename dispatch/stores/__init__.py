@@ -41,7 +41,7 @@ def _sqlite(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **o
 
 def _shown(scheme: str, rest: str) -> str:
     """The URL without the secrets that it may hold although it should not."""
-    from dispatch.config.masking import mask_url
+    from dispatch.masking import mask_url
 
     return mask_url(f"{scheme}://{rest}")
 
