@@ -28,8 +28,6 @@ from dispatch.store import Store
 
 _LINGER = 0.001
 _SHORTEST_PAUSE = 0.001
-_HELD_PER_SLOT = 2
-"""Claims held for each slot: one that executes, one whose outcome is being written."""
 
 
 class Stopped(StrEnum):
@@ -161,9 +159,9 @@ class Worker(Service):
         return [(running.job.id, running.job.epoch) for running in list(self.held.values())]
 
     def _room(self) -> int:
-        """How many jobs it may claim now."""
-        most_held = _HELD_PER_SLOT * self._settings.concurrency
-        room = min(self._settings.concurrency - self.executing, most_held - len(self.held))
+        """How many jobs it may claim now: a slot is free once its outcome is stored, so that the loss of a worker
+        repeats no more jobs than it has slots."""
+        room = self._settings.concurrency - len(self.held)
         most = self._settings.max_jobs
         return room if most is None else min(room, most - self._report.tally.ended - len(self.held))
 
