@@ -60,6 +60,7 @@ class Report:
             case JobState.FAILED:
                 job.reason = transition.reason
                 job.error = transition.failure
+                job.failures += transition.failure is not None
                 self._failed(job, transition.failure, dead_letter=transition.dead_letter)
             case _ if transition.verdict is Verdict.RETRY:
                 tally.retried += 1

@@ -16,7 +16,8 @@ from dispatch.backoff import Constant
 from dispatch.config import Config
 from dispatch.engine.run import RunOptions, WorkerReady, resident_bytes, run_worker
 from dispatch.errors import StoreBusy
-from dispatch.jobs.model import JobState
+from dispatch.hookspecs import hookimpl
+from dispatch.jobs.model import Job, JobState
 from dispatch.queues import QueueConfig
 from dispatch.registry import Registry
 from dispatch.stores.memory import MemoryStore
@@ -256,3 +257,22 @@ async def test_a_burst_waits_for_jobs_that_a_rate_holds_up(registry: Registry, a
     await slow_lane.enqueue_many([((), {})] * 4)
     report = await bounded(run_worker(app, BURST))
     assert (report.completed, report.reason) == (4, "burst")
+
+
+async def test_hooks_of_a_death_name_the_last_attempt(registry: Registry, app: Dispatch) -> None:
+    told: list[int] = []
+
+    class Hears:
+        @hookimpl
+        def job_failed(self, job: Job) -> None:
+            told.append(job.attempt)
+
+    @registry.job(max_retries=2, backoff=Constant(0))
+    async def hopeless() -> None:
+        raise ValueError("no")
+
+    app.plugins.register(Hears())
+    handle = await app.enqueue(hopeless)
+    await bounded(run_worker(app, BURST))
+    assert told == [3]
+    assert (await app.jobs.get(handle.id)).attempt == 3
