@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from dispatch.clock import Clock
-from dispatch.errors import ConfigError
+from dispatch.errors import ConfigError, MissingExtra
 from dispatch.store import Store
 
 
@@ -39,6 +39,16 @@ def _sqlite(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **o
     return SQLiteStore(path, migrate=migrate, clock=clock, **options)
 
 
+def _postgres(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **options: Any) -> Store:
+    try:
+        from dispatch.stores.postgres import PostgresStore
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise MissingExtra("postgresql:// needs the driver asyncpg: pip install 'dispatch-tasks[postgres]'") from None
+    return PostgresStore(f"postgresql://{rest}", namespace=namespace, migrate=migrate, clock=clock, **options)
+
+
 def _shown(scheme: str, rest: str) -> str:
     """The URL without the secrets that it may hold although it should not."""
     from dispatch.masking import mask_url
@@ -46,7 +56,12 @@ def _shown(scheme: str, rest: str) -> str:
     return mask_url(f"{scheme}://{rest}")
 
 
-_SCHEMES: dict[str, Callable[..., Store]] = {"memory": _memory, "sqlite": _sqlite}
+_SCHEMES: dict[str, Callable[..., Store]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "postgresql": _postgres,
+    "postgres": _postgres,
+}
 
 
 def schemes() -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dispatch.jobs.model import Claimed, Job, JobState
 from dispatch.scope import Scope
 from dispatch.stores.sql import unique
 from dispatch.stores.sql.limits import UNLIMITED, Gate, gates
-from dispatch.stores.sql.plan import Do, Many, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.rows import job_of, names_text, span
 
 _CLAIM = ("worker_id", "epoch_floor", "lease_until", "now", "seq")
@@ -62,6 +62,7 @@ class Claim:
         """The plan of JobStore.claim."""
         if self.limit <= 0 or not self.names:
             return self._answer(None)
+        yield Lock("lock_queues", {"queues": names_text(self.queues)})
         open_gates = yield from self._gates()
         single = alone and (yield from self._take_quarantined(open_gates))
         if not single:

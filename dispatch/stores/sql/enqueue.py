@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from dispatch.errors import DuplicateJob, IdempotencyMismatch
 from dispatch.ids import JobID
 from dispatch.jobs.model import Enqueued, JobState, NewJob, Unique
 from dispatch.stores.sql import unique
-from dispatch.stores.sql.plan import Do, Many, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.rows import later, names_text, to_text
 
 COLUMNS = (
@@ -65,12 +66,20 @@ def enqueue(jobs: Sequence[NewJob], now: int, *, lenient: bool = False) -> Plan[
     if all(job.unique is None and job.idempotency is None for job in jobs):
         return (yield from _enqueue_plain(jobs, by_tenant, now))
     answers: list[Enqueued] = []
+    yield from _lock_keys(jobs)
     yield Do("prune_idempotency", {"now": now})
     yield Do("prune_unique", {"now": now})
     for job in jobs:
         answer = yield from _enqueue_one(job, by_tenant, now, lenient)
         answers.append(answer)
     return answers
+
+
+def _lock_keys(jobs: Sequence[NewJob]) -> Plan[None]:
+    pairs = {(job.scope.tenant, job.idempotency.key) for job in jobs if job.idempotency is not None}
+    if pairs:
+        yield Lock("lock_idempotency", {"pairs": json.dumps(sorted(pairs))})
+    yield from unique.lock(job.unique.key for job in jobs if job.unique is not None)
 
 
 def _queues_by_tenant() -> Plan[set[str]]:
@@ -80,7 +89,7 @@ def _queues_by_tenant() -> Plan[set[str]]:
 
 def _enqueue_plain(jobs: Sequence[NewJob], by_tenant: set[str], now: int) -> Plan[list[Enqueued]]:
     last = yield Rows("last_job_seq", {})
-    if all(map(_is_plain, jobs)):
+    if all(map(is_plain, jobs)):
         added = yield Many("insert_plain_job", PLAIN_COLUMNS, [_plain_row(job, by_tenant, now) for job in jobs])
     else:
         added = yield Many("insert_job", COLUMNS, [_row(job, by_tenant, now) for job in jobs])
@@ -140,6 +149,8 @@ def _insert_unique(job: NewJob, wanted: Unique | None, by_tenant: set[str], now:
         )
     if wanted.on_conflict != "replace":
         return Enqueued(holder.job_id, False)
+    yield Lock("lock_job_at_once", {"id": str(holder.job_id)})
+    yield Lock("lock_successors", {"behind": str(holder.job_id)})
     successor = first((yield Rows("successors", {"behind": str(holder.job_id)})))
     target = JobID(successor[0]) if successor else holder.job_id
     if (yield Do("replace_job", {**_fields(job, now), "id": str(target)})):
@@ -176,7 +187,8 @@ def _lane(job: NewJob, by_tenant: set[str]) -> str:
     return job.scope.tenant if job.queue in by_tenant else ""
 
 
-def _is_plain(job: NewJob) -> bool:
+def is_plain(job: NewJob) -> bool:
+    """Whether a job without keys leaves its options open."""
     return (
         job.expires_in is None
         and job.max_retries is None

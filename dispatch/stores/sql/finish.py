@@ -11,10 +11,10 @@ from dispatch.ids import DLQID, JobID, WorkerID
 from dispatch.jobs.model import QUARANTINE_FROM, TERMINAL, Failure, Finished, JobState, Transition, Verdict
 from dispatch.stores.sql import unique
 from dispatch.stores.sql.enqueue import enqueue
-from dispatch.stores.sql.plan import Do, Each, Plan, Rows, first
-from dispatch.stores.sql.rows import later
+from dispatch.stores.sql.plan import Do, Each, Lock, Plan, Rows, first
+from dispatch.stores.sql.rows import later, names_text
 
-_FAST = ("id", "epoch", "result", "worker_id", "now")
+FAST_COLUMNS = ("id", "epoch", "result", "worker_id", "now")
 
 
 class Held(NamedTuple):
@@ -72,6 +72,10 @@ def mark(worker_id: WorkerID, said: Transition) -> str:
 def finish(worker_id: WorkerID, transitions: Sequence[Transition], now: int) -> Plan[list[Finished]]:
     """The plan of JobStore.finish: plain completions in one batch first, everything else one by one in order."""
     answers: list[Finished | None] = [None] * len(transitions)
+    held = yield Lock("lock_jobs", {"ids": names_text({said.job_id for said in transitions})})
+    keys = [key for (key,) in held if key is not None]
+    follow_ups = [job.unique.key for said in transitions for job in said.then if job.unique is not None]
+    yield from unique.lock(keys + follow_ups)
     if len({said.job_id for said in transitions}) == len(transitions):
         plain = [
             number
@@ -80,7 +84,7 @@ def finish(worker_id: WorkerID, transitions: Sequence[Transition], now: int) -> 
         ]
         worker = str(worker_id)
         rows = [(str((t := transitions[number]).job_id), t.epoch, t.result, worker, now) for number in plain]
-        changed = yield Each("complete_job", _FAST, rows)
+        changed = yield Each("complete_job", FAST_COLUMNS, rows)
         done = Finished(Reply.APPLIED, JobState.COMPLETED)
         for number, count in zip(plain, changed, strict=True):
             if count:
