@@ -16,6 +16,7 @@ from dispatch.stores.sql.jobs import SQLJobs
 from dispatch.stores.sql.queues import SQLQueues
 from dispatch.stores.sql.records import SQLRecords
 from dispatch.stores.sql.stream import SQLStream
+from dispatch.stores.sql.transfer import SQLTransfer
 from dispatch.stores.sqlite_executor import SQLiteExecutor
 from dispatch.stores.sqlite_wakeups import SQLiteWakeups
 
@@ -72,6 +73,7 @@ class SQLiteStore:
         self.cluster = SQLCluster(self._executor)
         self.records = SQLRecords(self._executor)
         self.stream = SQLStream(self._executor)
+        self.transfer = SQLTransfer(self._executor)
 
     @property
     def url(self) -> str:
