@@ -175,7 +175,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     store: Store = (
         MemoryStore(clock=clock) if request.param == "memory" else SQLiteStore(tmp_path / "d.db", clock=clock)
     )
-    async with Dispatch(kinds[request.param], config=Config(), registry=Registry()) as app:
+    async with Dispatch(store, config=Config(), registry=Registry()) as app:
         found = World(app, clock)
         await found.register("send")
         yield found
