@@ -12,6 +12,7 @@ from dispatch.jobs.store import JobStore
 from dispatch.queues import QueueStore
 from dispatch.records import RecordStore
 from dispatch.streams import StreamStore
+from dispatch.transfer import TransferStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class Store(Protocol):
     def records(self) -> RecordStore: ...
     @property
     def stream(self) -> StreamStore: ...
+    @property
+    def transfer(self) -> TransferStore: ...
     @property
     def wakeups(self) -> Wakeups: ...
 

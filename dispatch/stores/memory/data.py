@@ -57,7 +57,9 @@ class Data:
         self.row_order: list[JobID] = []
         self.attempts: dict[JobID, list[Attempt]] = {}
         self.ended: dict[JobState, OrderedDict[JobID, Row]] = {state: OrderedDict() for state in TERMINAL}
-        """Terminal rows, the longest ended first."""
+        """Terminal rows, the longest ended first (but for `ended_anyhow`)."""
+        self.ended_anyhow: set[JobState] = set()
+        """States whose ended rows were loaded, and are to be sorted before somebody counts on their order."""
         self.tallies: dict[tuple[str, str, str, Scope], Tally] = {}
         self.queues: dict[str, QueueState] = {}
         self.running: dict[JobID, Row] = {}
@@ -69,6 +71,8 @@ class Data:
         self.origins: dict[DLQID, Origin] = {}
         self.events: dict[EventID, Event] = {}
         self.event_order: list[EventID] = []
+        self.awaited: dict[JobID, tuple[JobID, ...]] = {}
+        """Successors that were loaded before the job that they wait behind."""
         self.workers: dict[WorkerID, Worker] = {}
         self.announced: dict[tuple[str, str, int], Announcement] = {}
         self.leadership: Leadership | None = None
@@ -93,6 +97,12 @@ class Data:
         queue = self.queue(row.queue)
         if not row.lane_given:
             row.lane = queue.lane_of(row.scope)
+        self.count_in(row)
+        queue.ready.add(row, now)
+
+    def count_in(self, row: Row) -> None:
+        """Adds a new row to the rows and the counts of its state."""
+        queue = self.queue(row.queue)
         key = (row.queue, row.name, row.kind, row.scope)
         tally = self.tallies.get(key)
         if tally is None:
@@ -104,7 +114,6 @@ class Data:
         row.tally = tally
         self.rows[row.id] = row
         insert_sorted(self.row_order, row.id)
-        queue.ready.add(row, now)
 
     def to_state(self, row: Row, state: JobState) -> None:
         """Changes the state and its counts."""
@@ -125,6 +134,12 @@ class Data:
         row.started_at = row.updated_at = now
         row.lease_until = lease_until
         row.last = None
+        self.hand_to(worker_id, row)
+        if row.unique_key is not None and row.unique_until == "start":
+            self.keys.give_up(row, now)
+
+    def hand_to(self, worker_id: WorkerID, row: Row) -> None:
+        """Notes that the worker runs the row."""
         tally = tally_of(row)
         tally.queue.running += 1
         tally.tenant.running += 1
@@ -133,8 +148,6 @@ class Data:
         if held is None:
             held = self.held[worker_id] = {}
         held[row.id] = row
-        if row.unique_key is not None and row.unique_until == "start":
-            self.keys.give_up(row, now)
 
     def stop(self, row: Row) -> None:
         """Takes a running row off its worker's hands; the caller gives it its next state."""
@@ -194,6 +207,13 @@ class Data:
         for job_id in successors:
             self.rows[job_id].behind = front.id
             front.successors += (job_id,)
+
+    def sort_ended(self) -> None:
+        """Brings ended rows that were loaded into the order of their ends."""
+        for state in self.ended_anyhow:
+            rows = sorted(self.ended[state].values(), key=lambda row: (row.finished_at is not None, row.finished_at))
+            self.ended[state] = OrderedDict((row.id, row) for row in rows)
+        self.ended_anyhow.clear()
 
     def forget(self, gone: Collection[Row]) -> None:
         """Removes terminal rows and their attempts."""

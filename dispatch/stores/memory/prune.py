@@ -32,6 +32,7 @@ def delete(data: Data, job_id: JobID, scope: Scope | None, now: datetime) -> Rep
 
 def prune(data: Data, ages: Mapping[JobState, float | None], limit: int, dry_run: bool, now: datetime) -> int:
     """Removes the rows that ended longest ago, each state's by its own age."""
+    data.sort_ended()
     walks = [_ended_before(data, state, now - timedelta(seconds=age)) for state, age in ages.items() if age is not None]
     old = list(islice(merge(*walks, key=_age), max(0, limit)))
     if not dry_run:

@@ -14,6 +14,7 @@ from dispatch.stores.memory.queues import MemoryQueues
 from dispatch.stores.memory.records import MemoryRecords
 from dispatch.stores.memory.signal import MemoryWakeups
 from dispatch.stores.memory.stream import MemoryStream
+from dispatch.stores.memory.transfer import MemoryTransfer
 
 _SCHEMA = 1
 
@@ -42,6 +43,7 @@ class MemoryStore:
         self.cluster = MemoryCluster(session)
         self.records = MemoryRecords(session)
         self.stream = MemoryStream(session)
+        self.transfer = MemoryTransfer(session)
         self.wakeups = MemoryWakeups(session)
 
     @property

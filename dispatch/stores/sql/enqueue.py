@@ -61,7 +61,7 @@ PLAIN_COLUMNS = (
 
 def enqueue(jobs: Sequence[NewJob], now: int, *, lenient: bool = False) -> Plan[list[Enqueued]]:
     """The plan of JobStore.enqueue; with `lenient` (follow-ups) a conflict drops its job instead of raising."""
-    by_tenant = yield from _queues_by_tenant()
+    by_tenant = yield from _queues_by_tenant(jobs)
     if all(job.unique is None and job.idempotency is None for job in jobs):
         return (yield from _enqueue_plain(jobs, by_tenant, now))
     answers: list[Enqueued] = []
@@ -73,20 +73,22 @@ def enqueue(jobs: Sequence[NewJob], now: int, *, lenient: bool = False) -> Plan[
     return answers
 
 
-def _queues_by_tenant() -> Plan[set[str]]:
+def _queues_by_tenant(jobs: Sequence[NewJob]) -> Plan[set[str]]:
+    """Queues whose lanes are tenants; nobody asks for them where no job belongs to a tenant."""
+    if not any(job.scope and job.lane is None for job in jobs):
+        return set()
     settings = yield Rows("queue_settings", {})
     return {row[0] for row in settings if row[4] or row[5] is not None}
 
 
 def _enqueue_plain(jobs: Sequence[NewJob], by_tenant: set[str], now: int) -> Plan[list[Enqueued]]:
-    last = yield Rows("last_job_seq", {})
     if all(map(_is_plain, jobs)):
         added = yield Many("insert_plain_job", PLAIN_COLUMNS, [_plain_row(job, by_tenant, now) for job in jobs])
     else:
         added = yield Many("insert_job", COLUMNS, [_row(job, by_tenant, now) for job in jobs])
     if added == len(jobs):
         return [Enqueued(job.id, True) for job in jobs]
-    known = yield Rows("jobs_before", {"ids": names_text([job.id for job in jobs]), "seq": last[0][0]})
+    known = yield Rows("jobs_before", {"ids": names_text([job.id for job in jobs]), "added": added})
     seen = {id_ for (id_,) in known}
     answers = []
     for job in jobs:

@@ -40,6 +40,7 @@ MODULES = (
     "opening",
     "races",
     "life",
+    "transfer",
 )
 
 Run = Callable[[Env], Awaitable[None]]

@@ -18,13 +18,10 @@ AND (:created_before IS NULL OR created_at < :created_before)
 AND (:tags IS NULL OR NOT EXISTS (
   SELECT 1 FROM json_each(:tags) AS wanted WHERE wanted.value NOT IN (SELECT value FROM json_each(jobs.tags))))
 
--- name: last_job_seq
--- Where the table ends before an enqueue.
-SELECT coalesce(max(seq), 0) FROM jobs;
-
 -- name: jobs_before
--- Which of these ids were there before the enqueue began.
-SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(:ids)) AND seq <= :seq;
+-- Which of these ids were there before this transaction added so many jobs, whose seqs are the last ones.
+SELECT id FROM jobs
+WHERE id IN (SELECT value FROM json_each(:ids)) AND seq <= (SELECT max(seq) FROM jobs) - :added;
 
 -- name: insert_plain_job
 -- Adds a waiting job that leaves its options open; an id that is there already changes nothing.
