@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from dispatch.cluster.model import WorkerState
 from dispatch.crons.model import CronEntry, CronSpec, Due, Fire, Fired, ListOptions, NewTick, Tick
 from dispatch.crons.settle import Announced, Name, may_fire, named, settled, tick_of, winners
 from dispatch.entity import LARGEST_PAGE, Page, Reply
@@ -47,9 +48,8 @@ class MemoryCrons:
             changed = settled(_by_name(data), _winning(data), next_fire_at=next_fire_at, now=data.clock.now())
             for entry in changed:
                 data.crons[entry.id] = entry
-            used = {entry.code_hash for entry in data.crons.values()}.union(*data.cron_announced.values())
-            data.cron_codes = {digest: one for digest, one in data.cron_codes.items() if digest in used}
             if changed:
+                _forget_the_dead(data)
                 data.signal.bump()
             return [replace(entry) for entry in changed]
 
@@ -206,14 +206,25 @@ def _by_name(data: Data) -> dict[Name, CronEntry]:
 
 
 def _winning(data: Data) -> dict[Name, Announced]:
-    """Who wins among what live workers announce; what the dead announced is forgotten."""
+    """Who wins among what live workers announce."""
     now = data.clock.now()
+    live = [
+        digest
+        for worker_id, digests in data.cron_announced.items()
+        if (worker := data.workers.get(worker_id)) is not None and is_live(worker, now)
+        for digest in digests
+    ]
+    return winners(data.cron_codes[digest] for digest in live)
+
+
+def _forget_the_dead(data: Data) -> None:
+    """Forgets what retired workers announced, and code that nobody has and no entry comes from."""
     for worker_id in list(data.cron_announced):
         worker = data.workers.get(worker_id)
-        if worker is None or not is_live(worker, now):
+        if worker is None or worker.state is WorkerState.DEAD:
             del data.cron_announced[worker_id]
-    digests = set[str]().union(*data.cron_announced.values())
-    return winners(data.cron_codes[digest] for digest in digests)
+    used = {entry.code_hash for entry in data.crons.values()}.union(*data.cron_announced.values())
+    data.cron_codes = {digest: one for digest, one in data.cron_codes.items() if digest in used}
 
 
 def _place(entry: CronEntry) -> str:
