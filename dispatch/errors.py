@@ -76,6 +76,10 @@ class JobNotDeletable(Conflict):
     """The job is running; it can be cancelled, and deleted once it has ended."""
 
 
+class RunEnded(Conflict):
+    """The workflow run has ended: nothing can be signalled to it any more."""
+
+
 class DuplicateJob(Conflict):
     """A live job holds the same unique key and on_conflict is "raise"; `.existing` is its id."""
 

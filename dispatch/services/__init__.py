@@ -3,7 +3,8 @@
 from dispatch.services.cluster import ClusterService
 from dispatch.services.dlq import DLQService
 from dispatch.services.events import EventService
-from dispatch.services.explain import Explanation, Gate
+from dispatch.services.explain import Explanation
+from dispatch.services.gates import Gate
 from dispatch.services.jobs import JobService, Limits
 from dispatch.services.queues import QueueService
 from dispatch.services.retention import Retention, RetentionService

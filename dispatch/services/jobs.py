@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dispatch.clock import boot_seconds, utc_now
+from dispatch.clock import boot_seconds
 from dispatch.entity import Page, Reply
 from dispatch.errors import (
     AlreadyReplayed,
@@ -30,7 +30,7 @@ from dispatch.jobs.store import EnqueuesHere
 from dispatch.plugins import PluginManager
 from dispatch.registry import Registry
 from dispatch.scope import Scope, capture
-from dispatch.services.explain import Explanation, explain
+from dispatch.services.explain import Explanation, explained
 from dispatch.services.named import named_job
 from dispatch.store import Store
 from dispatch.telemetry import inject
@@ -241,11 +241,7 @@ class JobService:
 
     async def explain(self, job_id: JobID, *, scope: Scope | None = None) -> Explanation:
         """Why the job does or does not run: the gates in order, with evidence. Raises JobNotFound."""
-        job = await self.get(job_id, scope=scope)
-        queue = await self._store.queues.get(job.queue)
-        workers = await self._store.cluster.list(live=True)
-        ahead = await self._store.jobs.ahead(job_id)
-        return explain(job, queue=queue, workers=workers, ahead=ahead, now=utc_now())
+        return await explained(self._store, await self.get(job_id, scope=scope))
 
     async def _with_plugin_metadata(self, job: NewJob) -> NewJob:
         additions: dict[str, Any] = {}

@@ -96,6 +96,7 @@ EXPLANATION = exactly(
     state=STATE,
     summary=TEXT,
     gates={"type": "array", "items": exactly(name=TEXT, open={"type": "boolean"}, text=TEXT)},
+    ahead=COUNT,
 )
 _LETTER: dict[str, Schema] = {
     "id": LETTER_ID,

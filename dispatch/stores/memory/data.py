@@ -12,10 +12,12 @@ from typing import TypeVar
 
 from dispatch.clock import Clock
 from dispatch.cluster.model import Announcement, Leadership, Worker
+from dispatch.crons.model import CronEntry, Tick
+from dispatch.crons.settle import Announced
 from dispatch.dlq.model import DLQEntry
 from dispatch.errors import StoreUnreachable
 from dispatch.events.model import Event
-from dispatch.ids import DLQID, EventID, JobID, WorkerID
+from dispatch.ids import DLQID, CronID, EventID, JobID, WorkerID
 from dispatch.jobs.model import TERMINAL, Attempt, JobState
 from dispatch.queues import QueueConfig
 from dispatch.records import Record
@@ -78,6 +80,10 @@ class Data:
         self.records: dict[str, dict[str, Record]] = {}
         self.record_order: dict[str, list[str]] = {}
         self.streams = StreamLogs()
+        self.crons: dict[CronID, CronEntry] = {}
+        self.ticks: dict[CronID, dict[datetime, Tick]] = {}
+        self.cron_codes: dict[str, Announced] = {}
+        self.cron_announced: dict[WorkerID, set[str]] = {}
 
     def queue(self, name: str) -> QueueState:
         """The queue's state, made on first use."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from dispatch.dlq.model import DLQEntry, DLQState
 from dispatch.entity import Reply
 from dispatch.ids import DLQID, WorkerID
-from dispatch.jobs.model import Attempt, Failure, Finished, JobState, Stolen, Transition, Verdict
+from dispatch.jobs.model import TERMINAL, Attempt, Failure, Finished, JobState, Stolen, Transition, Verdict
 from dispatch.stores.memory.data import Data, insert_sorted
 from dispatch.stores.memory.enqueue import enqueue_followups, new_row
 from dispatch.stores.memory.rows import (
@@ -56,7 +56,7 @@ def _finish_one(data: Data, worker_id: WorkerID, transition: Transition, now: da
     epoch, verdict = transition.epoch, transition.verdict
     if row.state is not JobState.RUNNING or row.epoch != epoch or row.worker_id != worker_id:
         if row.epoch == epoch and row.last == (worker_id, epoch, verdict):
-            return Finished(Reply.APPLIED, row.state, row.letter)
+            return Finished(Reply.APPLIED, row.state, row.letter, None if row.state in TERMINAL else row.run_at)
         return Finished(Reply.STALE, row.state)
     data.stop(row)
     row.last = (worker_id, epoch, verdict)
@@ -72,7 +72,7 @@ def _finish_one(data: Data, worker_id: WorkerID, transition: Transition, now: da
         enqueue_followups(data, transition.then, now)
     if verdict is Verdict.COMPLETE:
         return _COMPLETED
-    return Finished(Reply.APPLIED, row.state, row.letter)
+    return Finished(Reply.APPLIED, row.state, row.letter, None if row.state in TERMINAL else row.run_at)
 
 
 def _settle(data: Data, row: Row, transition: Transition, now: datetime) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dispatch.clock import Clock, SystemClock
 from dispatch.store import SchemaStatus
 from dispatch.stores.memory.cluster import MemoryCluster
+from dispatch.stores.memory.crons import MemoryCrons
 from dispatch.stores.memory.data import Data, Session
 from dispatch.stores.memory.dlq import MemoryDLQ
 from dispatch.stores.memory.events import MemoryEvents
@@ -38,6 +39,7 @@ class MemoryStore:
         self.queues = MemoryQueues(session)
         self.dlq = MemoryDLQ(session)
         self.events = MemoryEvents(session)
+        self.crons = MemoryCrons(session)
         self.cluster = MemoryCluster(session)
         self.records = MemoryRecords(session)
         self.stream = MemoryStream(session)
