@@ -33,6 +33,7 @@ async def _dump(store: Store, *, limit: int = 500) -> Dump:
             assert len(page.items) <= limit, f"export answered {len(page.items)} of {limit}"
             found[kind] += page.items
             after = page.next_cursor
+            assert (after is None) == (not page.items), "the cursor is None where nothing was left, and only there"
             if after is None:
                 break
         else:
