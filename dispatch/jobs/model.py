@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from dispatch.entity import PAGE_SIZE, Entity, Reply
-from dispatch.ids import DLQID, JobID, WorkerID
+from dispatch.ids import DLQID, JobID, RunID, WorkerID
 from dispatch.scope import NO_SCOPE, Scope
 
 OnConflict = Literal["return", "raise", "skip", "replace"]
@@ -111,6 +111,10 @@ class Job(Entity[JobID]):
     behind: JobID | None = None
     """Waits as the one successor of this running job, which holds the same unique key."""
     replay_of: DLQID | None = None
+    run_id: RunID | None = None
+    """Of a driver: the run that it drives. Of a job that is a workflow's step: the run that waits for it."""
+    step: str | None = None
+    """The name of that step."""
 
     @property
     def attempt(self) -> int:
@@ -173,6 +177,9 @@ class NewJob:
     unique: Unique | None = None
     idempotency: Idempotency | None = None
     replay_of: DLQID | None = None
+    run_id: RunID | None = None
+    """Of a driver: its run. With `step`: the run that waits for this job as one of its children."""
+    step: str | None = None
 
 
 @dataclass(slots=True)
@@ -223,6 +230,8 @@ class Finished:
     reply: Reply
     state: JobState | None = None
     dead_letter: DLQID | None = None
+    run_at: datetime | None = None
+    """APPLIED to a row that waits again: when it is due, by the store's clock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,13 @@ from dispatch.stores.postgres_jobs import PostgresJobs
 from dispatch.stores.postgres_url import place
 from dispatch.stores.postgres_wakeups import PostgresWakeups
 from dispatch.stores.sql.cluster import SQLCluster
+from dispatch.stores.sql.crons import SQLCrons
 from dispatch.stores.sql.dlq import SQLDeadLetters
 from dispatch.stores.sql.events import SQLEvents
 from dispatch.stores.sql.queues import SQLQueues
 from dispatch.stores.sql.records import SQLRecords
 from dispatch.stores.sql.stream import SQLStream
+from dispatch.stores.sql.transfer import SQLTransfer
 
 _MIGRATE = ("auto", "empty", "never")
 
@@ -78,9 +80,11 @@ class PostgresStore:
         self.queues = SQLQueues(self._executor)
         self.dlq = SQLDeadLetters(self._executor)
         self.events = SQLEvents(self._executor)
+        self.crons = SQLCrons(self._executor)
         self.cluster = SQLCluster(self._executor)
         self.records = SQLRecords(self._executor)
         self.stream = SQLStream(self._executor)
+        self.transfer = SQLTransfer(self._executor)
 
     @property
     def url(self) -> str:

@@ -16,6 +16,7 @@ _PART = re.compile(r"\{(\w+)\}")
 TABLES = (
     *("jobs", "attempts", "unique_keys", "idempotency", "dlq", "queues", "slots", "events", "workers", "definitions"),
     *("leadership", "locks", "records", "stream_channels", "stream_listeners", "stream"),
+    *("crons", "cron_codes", "cron_announced", "cron_ticks"),
 )
 """The tables of a store on a server, where a schema of its own holds them."""
 

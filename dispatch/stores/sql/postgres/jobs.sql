@@ -34,14 +34,10 @@ LEFT JOIN {queues} AS q ON q.name = n.queue
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
--- name: last_job_seq
--- Nothing: this table has no such number; see jobs_before.
-SELECT 0::int8;
-
 -- name: jobs_before
--- Which of these ids another transaction wrote (:seq plays no part).
+-- Which of these ids another transaction wrote.
 SELECT id FROM {jobs}
-WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json))) AND :seq::int8 IS NOT NULL
+WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json))) AND :added::int8 IS NOT NULL
   AND xmin::text::int8 <> pg_current_xact_id()::text::int8 % 4294967296;
 
 -- name: insert_plain_job
@@ -53,6 +49,14 @@ SELECT n.id, 1, 'pending', n.queue, n.name, n.kind, n.lane, n.priority, n.run_at
 FROM unnest(:id::text[], :queue::text[], :name::text[], :kind::text[], :lane::text[], :priority::int8[],
   :run_at::int8[], :now::int8[], :app_id::text[], :org_id::text[], :metadata::text[], :payload::bytea[])
   AS n (id, queue, name, kind, lane, priority, run_at, now, app_id, org_id, metadata, payload)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: insert_alike_jobs
+-- Adds waiting jobs that differ in id and payload only, given as a JSON object (id: payload as text); as above.
+INSERT INTO {jobs} (id, ready, state, queue, name, kind, lane, priority, run_at, created_at, updated_at,
+  app_id, org_id, metadata, payload)
+SELECT n.id, 1, 'pending', :queue, :name, :kind, :lane, :priority, :run_at, :now::int8, :now, :app_id, :org_id,
+  :metadata, convert_to(n.payload, 'UTF8') FROM json_each_text(:payloads::json) AS n (id, payload)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: insert_job

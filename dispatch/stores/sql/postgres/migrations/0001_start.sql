@@ -1,4 +1,5 @@
--- The first schema: jobs and what hangs on them, queues, dead letters, events, the fleet, records, the stream.
+-- The first schema: jobs and what hangs on them, queues, dead letters, events, cron, the fleet,
+-- records, the stream.
 -- Run with the store's schema first in the search path. Times are microseconds since 1970; ids and names sort by byte.
 
 CREATE TABLE jobs (
@@ -212,7 +213,9 @@ CREATE TABLE leadership (
 );
 
 -- Rows that stand for what has no row of its own to be locked.
-CREATE TABLE locks (name TEXT COLLATE "C" PRIMARY KEY);
+CREATE TABLE locks (
+  name TEXT COLLATE "C" PRIMARY KEY
+);
 INSERT INTO locks (name) VALUES ('fleet'), ('leadership');
 
 CREATE TABLE records (
@@ -252,3 +255,50 @@ CREATE TABLE stream (
   PRIMARY KEY (channel, position)
 );
 CREATE INDEX stream_age ON stream (at);
+
+CREATE TABLE crons (
+  id TEXT COLLATE "C" PRIMARY KEY,
+  name TEXT COLLATE "C" NOT NULL,
+  tenant TEXT COLLATE "C" NOT NULL,
+  app_id TEXT COLLATE "C" NOT NULL,
+  org_id TEXT COLLATE "C" NOT NULL,
+  spec TEXT NOT NULL,
+  enabled SMALLINT NOT NULL,
+  disabled_until BIGINT,
+  disabled_reason TEXT NOT NULL,
+  disabled_by TEXT NOT NULL,
+  revision BIGINT NOT NULL,
+  code_hash TEXT COLLATE "C",
+  orphaned SMALLINT NOT NULL,
+  anchor BIGINT,
+  last_fired_at BIGINT,
+  next_fire_at BIGINT,
+  created_at BIGINT NOT NULL,
+  updated_at BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX crons_name ON crons (name, tenant);
+CREATE INDEX crons_due ON crons (next_fire_at) WHERE next_fire_at IS NOT NULL;
+
+CREATE TABLE cron_codes (
+  digest TEXT COLLATE "C" PRIMARY KEY,
+  spec TEXT NOT NULL,
+  first_seen BIGINT NOT NULL
+);
+
+CREATE TABLE cron_announced (
+  worker_id TEXT COLLATE "C" NOT NULL,
+  digest TEXT COLLATE "C" NOT NULL,
+  PRIMARY KEY (worker_id, digest)
+);
+
+CREATE TABLE cron_ticks (
+  entry_id TEXT COLLATE "C" NOT NULL,
+  scheduled_at BIGINT NOT NULL,
+  outcome TEXT COLLATE "C" NOT NULL,
+  fired_at BIGINT NOT NULL,
+  job_id TEXT COLLATE "C",
+  run_id TEXT COLLATE "C",
+  note TEXT NOT NULL,
+  PRIMARY KEY (entry_id, scheduled_at)
+);
+CREATE INDEX cron_ticks_age ON cron_ticks (fired_at);
