@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +32,10 @@ _STATEMENTS = Path(__file__).parent / "sql" / "postgres"
 _CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8"
 _MIGRATE_LIMIT = 600.0
 _CLOSE_LIMIT = 5.0
+_FREE = frozenset(
+    ("error_type", "error_message", "error_traceback", "reason", "note", "by", "disabled_reason", "disabled_by")
+)
+"""Parameters that hold what people or programs wrote for people."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 
 
@@ -126,14 +130,15 @@ class PostgresExecutor:
             async with self._connection() as connection:
                 return await postgres_schema.status(connection, self.place)
 
-        return await self._shielded(look(), self._timeout)
+        found = await self._shielded(look(), self._timeout)
+        self._ready = found.current == found.wanted
+        return found
 
     async def check_schema(self) -> None:
         """SchemaMismatch unless the store has this library's schema."""
         found = await self.schema()
         postgres_schema.refuse_newer(found, self.place)
         postgres_schema.refuse_older(found, self.place)
-        self._ready = True
 
     async def migrate(self) -> list[str]:
         """Applies what is pending; answers the names."""
@@ -246,25 +251,22 @@ class PostgresExecutor:
                 step: Step = plan.send(answer)
                 statement = self._statements[step.name]
                 if isinstance(step, Rows | LockStep):
-                    params = step.params
-                    answer = await connection.fetch(statement.text, *[params[name] for name in statement.names])
+                    answer = await connection.fetch(statement.text, *_bound(statement, step.params))
                 elif isinstance(step, Do):
-                    params = step.params
-                    answer = _changed(
-                        await connection.execute(statement.text, *[params[name] for name in statement.names])
-                    )
+                    answer = _changed(await connection.execute(statement.text, *_bound(statement, step.params)))
                 elif not step.rows:
                     answer = [] if isinstance(step, Each) else 0
                 else:
                     # one statement takes all rows, a list for each column
-                    columns = zip(*statement.arrange(step.columns, step.rows), strict=True)
+                    columns = dict(zip(step.columns, zip(*step.rows, strict=True), strict=True))
+                    values = _bound(statement, columns)
                     if isinstance(step, Each):
-                        numbers = await connection.fetch(statement.text, *columns)
+                        numbers = await connection.fetch(statement.text, *values)
                         answer = [0] * len(step.rows)
                         for (number,) in numbers:
                             answer[number - 1] = 1
                     else:
-                        answer = _changed(await connection.execute(statement.text, *columns))
+                        answer = _changed(await connection.execute(statement.text, *values))
         except StopIteration as end:
             result: T = end.value
             return result
@@ -277,6 +279,21 @@ class _Waiting:
     """Whether the caller of a write has stopped waiting for it."""
 
     over: bool = False
+
+
+def _bound(statement: Statement, params: Mapping[str, Any]) -> list[Any]:
+    """The values of a statement's parameters, in order; zero bytes, which no text can hold, are spelled out in prose."""
+    values = [params[name] for name in statement.names]
+    for place, name in enumerate(statement.names):
+        if name in _FREE:
+            values[place] = _without_zero(values[place])
+    return values
+
+
+def _without_zero(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\\x00") if "\0" in value else value
+    return [_without_zero(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _changed(status: str) -> int:

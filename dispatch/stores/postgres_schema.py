@@ -8,11 +8,14 @@ import asyncpg
 
 from dispatch.errors import SchemaMismatch, StoreCorrupt
 from dispatch.store import SchemaStatus
+from dispatch.stores.postgres_errors import store_error
 from dispatch.stores.postgres_pool import Connection
 from dispatch.stores.postgres_url import Place
+from dispatch.stores.postgres_url import place as place_of
 
 _FOLDER = Path(__file__).parent / "sql" / "postgres" / "migrations"
 _VERSIONS = "dispatch_migrations"
+_DROP_LIMIT = 10.0
 
 
 def migrations() -> list[tuple[int, str, str]]:
@@ -71,6 +74,19 @@ async def migrate(connection: Connection, place: Place) -> list[str]:
                     "choose another namespace"
                 ) from error
             applied.append(name)
+
+
+async def drop(url: str, namespace: str) -> None:
+    """Removes a schema with all that is in it; none is no error. Only for what was made to be thrown away."""
+    where = place_of(url, namespace)
+    try:
+        connection = await asyncpg.connect(**where.connect_options(), timeout=_DROP_LIMIT)
+        try:
+            await connection.execute(f"DROP SCHEMA IF EXISTS {where.schema} CASCADE")
+        finally:
+            connection.terminate()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise store_error(error, where.shown) or error from error
 
 
 def script(place: Place, number: int, name: str, text: str) -> str:

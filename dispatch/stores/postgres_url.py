@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -19,7 +19,7 @@ _VERIFIED = ("require", "verify-ca", "verify-full")
 class Place:
     """Where the data is: how to connect, and the quoted schema that holds the tables."""
 
-    dsn: str
+    dsn: str = field(repr=False)
     shown: str
     """The URL with its password masked."""
     namespace: str
