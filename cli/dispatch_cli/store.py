@@ -6,18 +6,18 @@ import asyncio
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import unquote
 
 import typer
 
-from dispatch_cli.consent import Confirm, DryRun, Reason, Yes, ask, leave_record
-from dispatch_cli.failures import CHECK, STORE, CommandError
+from dispatch_cli.consent import Confirm, DryRun, Reason, Yes, ask
+from dispatch_cli.failures import CHECK, CommandError
 from dispatch_cli.progress import progress
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import noun, verb
 
 if TYPE_CHECKING:
     from dispatch import Dispatch
+    from dispatch.store import Store
 
 app = noun(
     "Create, migrate, look at and prune the store.",
@@ -34,10 +34,9 @@ def init(ctx: typer.Context, dry_run: DryRun = False) -> None:
 
     async def act() -> tuple[str, ...]:
         async with session.bare_store() as store:
-            pending = (await store.schema()).pending
-            return pending if dry_run else tuple(await store.migrate())
+            return (await store.schema()).pending if dry_run else await _migrated(store, "store.init")
 
-    missing = missing_file(session)
+    missing = session.missing_file
     if missing is not None and dry_run:
         pending = _all_migrations(session)
     else:
@@ -57,12 +56,11 @@ def migrate(
 ) -> None:
     """Bring an existing store's schema to this version."""
     session = session_of(ctx)
-    _must_exist(session)
+    session.must_exist()
 
     async def act() -> tuple[str, ...]:
         async with session.bare_store() as store:
-            pending = (await store.schema()).pending
-            return pending if dry_run or sql else tuple(await store.migrate())
+            return (await store.schema()).pending if dry_run or sql else await _migrated(store, "store.migrate")
 
     names = asyncio.run(act())
     if sql:
@@ -81,7 +79,7 @@ def migrate(
 def status(ctx: typer.Context) -> None:
     """Show the store, its schema and what it holds. Exit 9 when the schema is not this version's."""
     session = session_of(ctx)
-    _must_exist(session)
+    session.must_exist()
 
     async def look() -> tuple[dict[str, object], bool]:
         from dispatch.dlq.model import ListOptions
@@ -127,7 +125,7 @@ def prune(
 ) -> None:
     """Remove now what [retention] no longer keeps; workers do it by and by. Asks first."""
     session = session_of(ctx)
-    _must_exist(session)
+    session.must_exist()
 
     async def act(app: Dispatch) -> dict[str, int]:
         old = dict(await app.retention.count())
@@ -137,9 +135,7 @@ def prune(
         what = ", ".join(f"{count} {_thing(kind, count)}" for kind, count in old.items() if count)
         ask(session, f"remove {what} for good", yes=yes, confirm=confirm)
         with progress(session, "pruning", total) as advance:
-            removed = dict(await app.retention.prune(tick=advance))
-        await leave_record(app, "store.prune", (), reason=reason, count=sum(removed.values()))
-        return removed
+            return dict(await app.retention.prune(tick=advance, reason=reason))
 
     found = session.on_app(act)
     counts = {kind: found.get(kind, 0) for kind in _KINDS}
@@ -147,6 +143,22 @@ def prune(
     session.out.record(document, fields=list(document.items()))
     if not document["total"]:
         session.tell("nothing is older than [retention] keeps it")
+
+
+async def _migrated(store: Store, verb: str) -> tuple[str, ...]:
+    """Applies what is pending and leaves a record: afterwards where there was no schema that could hold one."""
+    from dispatch.services import AuditService
+
+    schema = await store.schema()
+    if not schema.pending:
+        return ()
+    audit = AuditService(store)
+    if schema.current:
+        async with audit.act(verb, schema.pending):
+            return tuple(await store.migrate())
+    names = tuple(await store.migrate())
+    async with audit.act(verb, names, detail="a new store"):
+        return names
 
 
 def _thing(kind: str, count: int) -> str:
@@ -179,26 +191,3 @@ def _migrations(session: Session) -> Path:
     if not folder.is_dir():
         raise CommandError(f"{session.store_url} keeps no schema, so there are no statements to show")
     return folder
-
-
-def _must_exist(session: Session) -> None:
-    missing = missing_file(session)
-    if missing is not None:
-        raise CommandError(
-            f"there is no store at {missing}",
-            code="store_unreachable",
-            exit_code=STORE,
-            hint="`dispatch store init` creates it; --store or the configuration name another one",
-        )
-
-
-def missing_file(session: Session) -> Path | None:
-    """The file of a SQLite store that is not there; asking the store would create it."""
-    path = file_of(session)
-    return path if path is not None and not path.exists() else None
-
-
-def file_of(session: Session) -> Path | None:
-    """The file of a SQLite store; None for other kinds."""
-    scheme, _, rest = session.config.store.partition("://")
-    return Path(unquote(rest.removeprefix("/").partition("?")[0])) if scheme == "sqlite" else None

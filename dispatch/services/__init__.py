@@ -1,5 +1,6 @@
 """Every verb once: what the CLI, the app and later doors call."""
 
+from dispatch.services.audit import Act, AuditRecord, AuditService
 from dispatch.services.cluster import ClusterService
 from dispatch.services.dlq import DLQService
 from dispatch.services.events import EventService
@@ -11,6 +12,9 @@ from dispatch.services.retention import Retention, RetentionService
 from dispatch.services.status import Status, read_status
 
 __all__ = [
+    "Act",
+    "AuditRecord",
+    "AuditService",
     "ClusterService",
     "DLQService",
     "EventService",

@@ -181,6 +181,7 @@ def test_the_status_of_jobs_set_aside(seeds: Seeds, folder: Path) -> None:
 
 
 def test_the_status_of_an_empty_store_is_quiet(folder: Path) -> None:
+    assert run("store", "init").code == 0
     ran = run("status")
     assert ran.code == 0
     assert "attention" not in ran.out
