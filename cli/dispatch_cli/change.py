@@ -117,7 +117,8 @@ def carry_out(
 
     session.on_app(run)
     none = "no ids were given" if isinstance(chosen, Named) else f"no {change.thing}s match"
-    finish(session, outcomes, empty=nothing or f"{none}, so nothing was done", columns=change.columns, brief=not isinstance(chosen, Named))
+    empty = nothing or f"{none}, so nothing was done"
+    finish(session, outcomes, empty=empty, columns=change.columns, brief=not isinstance(chosen, Named))
 
 
 def _many(count: int, thing: str) -> str:

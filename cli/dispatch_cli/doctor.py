@@ -47,7 +47,7 @@ def app(ctx: typer.Context) -> None:
 def _examine(session: Session) -> list[Check]:
     from dispatch.errors import StoreError
 
-    missing = session.missing_file
+    missing = session.missing_file()
     if missing is not None:
         advice = "`dispatch store init` creates it; --store or the configuration name another one"
         return [*_sqlite(session), Check("store", "fail", f"there is no store at {missing}", advice)]
@@ -70,7 +70,7 @@ def _sqlite(session: Session) -> list[Check]:
 def _file(session: Session) -> list[Check]:
     from dispatch.stores.sqlite_facts import file_facts
 
-    path = session.store_file
+    path = session.store_file()
     return [] if path is None else of_file(file_facts(path))
 
 

@@ -31,7 +31,7 @@ def app(
         "live_workers": None,
         "reason": "",
     }
-    missing = session.missing_file
+    missing = session.missing_file()
     try:
         if missing is not None:
             document["reason"] = f"there is no store at {missing}"

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
 import typer
@@ -62,22 +62,20 @@ class Session:
 
         return mask_url(self.config.store)
 
-    @property
-    def store_file(self) -> Path | None:
-        """The file of a SQLite store; None for other kinds, and for a URL that no store takes."""
-        prefix, slashes, rest = self.config.store.partition(":///")
-        is_file = prefix == "sqlite" and slashes and rest and rest != ":memory:" and "?" not in rest
+    def store_file(self, url: str | None = None) -> Path | None:
+        """The file of the configured SQLite store, or of the one at `url`; None for other kinds and refused URLs."""
+        prefix, _, rest = (self.config.store if url is None else url).partition(":///")
+        is_file = prefix == "sqlite" and rest and rest != ":memory:" and "?" not in rest
         return Path(unquote(rest)) if is_file else None
 
-    @property
-    def missing_file(self) -> Path | None:
+    def missing_file(self, url: str | None = None) -> Path | None:
         """The file of a SQLite store that is not there; opening the store would create it."""
-        path = self.store_file
+        path = self.store_file(url)
         return path if path is not None and not path.exists() else None
 
-    def must_exist(self) -> None:
+    def must_exist(self, url: str | None = None) -> None:
         """Ends the command with 6 when there is no store yet: what only looks must not make one."""
-        missing = self.missing_file
+        missing = self.missing_file(url)
         if missing is not None:
             raise CommandError(
                 f"there is no store at {missing}",
@@ -136,14 +134,11 @@ class Session:
                 run_sync(portal.loop, app.close)
 
     @asynccontextmanager
-    async def bare_store(self, *, migrate: str = "never") -> AsyncIterator[Store]:
-        """The store alone, opened whatever its schema is."""
-        from dispatch.stores import open_store
+    async def bare_store(self, url: str | None = None, *, migrate: str = "never") -> AsyncIterator[Store]:
+        """The configured store, or the one at `url`, alone, opened whatever its schema is."""
+        from dispatch.app.stores import store_of
 
-        options: dict[str, Any] = {}
-        if self.config.store.startswith("sqlite"):
-            options["busy_timeout"] = self.config.sqlite.busy_timeout.total_seconds()
-        store = open_store(self.config.store, migrate=migrate, **options)
+        store = store_of(self.config, self.config.store if url is None else url, migrate=migrate)
         await store.open()
         try:
             yield store

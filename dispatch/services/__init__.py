@@ -10,12 +10,14 @@ from dispatch.services.jobs import JobService, Limits
 from dispatch.services.queues import QueueService
 from dispatch.services.retention import Retention, RetentionService
 from dispatch.services.status import Status, read_status
+from dispatch.services.transfer import Copied, StoreCopy
 
 __all__ = [
     "Act",
     "AuditRecord",
     "AuditService",
     "ClusterService",
+    "Copied",
     "DLQService",
     "EventService",
     "Explanation",
@@ -26,5 +28,6 @@ __all__ = [
     "Retention",
     "RetentionService",
     "Status",
+    "StoreCopy",
     "read_status",
 ]

@@ -138,6 +138,14 @@ class AuditService:
             except StoreError as error:
                 self._logger.warning("the audit record of %s by %s was not completed: %s", verb, held.who, error)
 
+    async def note(
+        self, verb: str, ids: Sequence[str], *, count: int | None = None, reason: str = "", detail: str = ""
+    ) -> None:
+        """Records what was done already, where a record before it was not possible."""
+        held = Act(verb, whoami(), list(ids[:IDS_KEPT]), len(ids) if count is None else count, reason, detail)
+        held.outcome = Outcome.DONE
+        await self._put(str(EventID.new()), held)
+
     async def list(self, *, limit: int = 50) -> Sequence[AuditRecord]:
         """The newest records, newest first."""
         newest: deque[Record] = deque(maxlen=limit)

@@ -288,6 +288,8 @@ class FinishRun:
     failure: Failure | None = None
     reason: str | None = None
     compensation_failed: bool = False
+    dead_letter: bool = True
+    """False: a failure that was to be expected (`Fail(dead_letter=False)`) makes no dead letter."""
     then: tuple[NewJob, ...] = ()
     """Follow-ups, as those of a job's Transition."""
 

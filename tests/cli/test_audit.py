@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dispatch.stores import sqlite_schema
 from tests.cli.conftest import Seeds, run, spawn
 from tests.cli.test_examples import commands
 
@@ -26,12 +28,26 @@ MUTATING = {
     "worker drain": "{worker}",
     "store init": "--store sqlite:///other.db",
     "store migrate": "",
+    "store copy": "sqlite:///dispatch.db sqlite:///other.db --force",
     "store prune": "--yes",
 }
+ELSEWHERE = ("store init", "store copy")
+"""These leave it in another store than the configured one."""
 OTHERS = {
     *("job list", "job count", "job show", "job explain", "job result", "job watch"),
     *("dlq list", "dlq count", "dlq show", "queue list", "queue show", "worker list", "worker show", "leader show"),
-    *("audit list", "plugin list", "store status", "config show", "status", "health", "doctor", "inspect", "version"),
+    *(
+        "audit list",
+        "plugin list",
+        "store status",
+        "store verify",
+        "config show",
+        "status",
+        "health",
+        "doctor",
+        "inspect",
+        "version",
+    ),
     "run",  # a worker: what it does to jobs, the jobs tell
     "demo",  # on a store of its own
     "job call",  # runs a function here and now; what that enqueues is the program's own act
@@ -55,21 +71,23 @@ def test_a_command_that_changes_the_store_leaves_one_record(words: str, seeds: S
     if words == "store migrate":
         make_older(folder)
     if words == "store prune":
-        (folder / "dispatch.toml").write_text('[retention]\ncompleted = "0s"\n')
+        (folder / "dispatch.toml").write_text('[retention]\ncompleted = "0.001s"\n')
     argv = [*words.split(), *MUTATING[words].format(**vars(seeds)).split()]
     reason = [] if words in ("job enqueue", "store init", "store migrate") else ["--reason", "because"]
     ran = run(*argv, *reason)
     assert ran.code == 0, ran.err
-    found = records(*(("--store", "sqlite:///other.db") if words == "store init" else ()))
+    found = records(*(("--store", "sqlite:///other.db") if words in ELSEWHERE else ()))
     newest = found[0]
-    assert len(found) == before + 1 if words != "store init" else len(found) == 1
+    assert len(found) == before + 1 if words not in ELSEWHERE else len(found) == 1
     assert (newest["verb"], newest["outcome"]) == (words.replace(" ", "."), "done")
     assert newest["who"]
     assert newest["count"] >= 1
     assert newest["reason"] == ("because" if reason else "")
 
 
-@pytest.mark.parametrize(("stop", "outcome", "code"), [(signal.SIGKILL, "started", -9), (signal.SIGINT, "interrupted", 130)])
+@pytest.mark.parametrize(
+    ("stop", "outcome", "code"), [(signal.SIGKILL, "started", -9), (signal.SIGINT, "interrupted", 130)]
+)
 def test_a_command_that_is_stopped_in_the_middle_leaves_its_record(
     stop: signal.Signals, outcome: str, code: int, seeds: Seeds
 ) -> None:
@@ -96,9 +114,11 @@ def test_a_refused_command_leaves_a_record_of_the_attempt(seeds: Seeds) -> None:
 
 
 def make_older(folder: Path) -> None:
-    """Takes the newest migration back, as far as the schema's number goes."""
-    import sqlite3
-
+    """A store as the first version made it."""
+    (folder / "dispatch.db").unlink()
+    (_, _, text), *_ = sqlite_schema.migrations()
     connection = sqlite3.connect(folder / "dispatch.db")
-    connection.executescript("DROP INDEX jobs_ended; PRAGMA user_version = 1;")
+    connection.executescript(
+        f"{text}; PRAGMA application_id = {sqlite_schema.APPLICATION_ID}; PRAGMA user_version = 1;"
+    )
     connection.close()

@@ -72,16 +72,7 @@ def retry(
 
     asks = "" if isinstance(chosen, Named) else "retry {}"
     change = Change("job.retry", "job", "retrying", act, rehearse, asks)
-    carry_out(
-        session_of(ctx),
-        change,
-        chosen,
-        nothing=_nothing(chosen),
-        reason=reason,
-        yes=yes,
-        confirm=confirm,
-        dry_run=dry_run,
-    )
+    carry_out(session_of(ctx), change, chosen, reason=reason, yes=yes, confirm=confirm, dry_run=dry_run)
 
 
 @verb(
@@ -117,16 +108,7 @@ def cancel(
         _tell_cancelled(outcomes, job_id, await _could_cancel(app, job_id), "would be ")
 
     change = Change("job.cancel", "job", "cancelling", act, rehearse, "cancel {}", asks_for_one=False)
-    carry_out(
-        session_of(ctx),
-        change,
-        chosen,
-        nothing=_nothing(chosen),
-        reason=reason,
-        yes=yes,
-        confirm=confirm,
-        dry_run=dry_run,
-    )
+    carry_out(session_of(ctx), change, chosen, reason=reason, yes=yes, confirm=confirm, dry_run=dry_run)
 
 
 @verb(
@@ -165,16 +147,7 @@ def delete(
         outcomes.add(job_id, "would be deleted")
 
     change = Change("job.delete", "job", "deleting", act, rehearse, "delete {} for good")
-    carry_out(
-        session_of(ctx),
-        change,
-        chosen,
-        nothing=_nothing(chosen),
-        reason=reason,
-        yes=yes,
-        confirm=confirm,
-        dry_run=dry_run,
-    )
+    carry_out(session_of(ctx), change, chosen, reason=reason, yes=yes, confirm=confirm, dry_run=dry_run)
 
 
 def _chosen(

@@ -1,4 +1,4 @@
-"""`dispatch store init | migrate | status | prune`."""
+"""`dispatch store init | migrate | status`."""
 
 from __future__ import annotations
 
@@ -9,22 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dispatch_cli.consent import Confirm, DryRun, Reason, Yes, ask
+from dispatch_cli.consent import DryRun
 from dispatch_cli.failures import CHECK, CommandError
-from dispatch_cli.progress import progress
 from dispatch_cli.session import Session, session_of
-from dispatch_cli.shell import noun, verb
+from dispatch_cli.shell import verb
+from dispatch_cli.store.base import app
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.store import Store
-
-app = noun(
-    "Create, migrate, look at and prune the store.",
-    examples=("dispatch store status", "dispatch store migrate --dry-run"),
-)
-
-_KINDS = ("completed", "failed", "cancelled", "workers", "events", "records")
 
 
 @verb(app, "init", examples=("dispatch store init --dry-run", "dispatch store init --store sqlite:///jobs.db"))
@@ -36,7 +28,7 @@ def init(ctx: typer.Context, dry_run: DryRun = False) -> None:
         async with session.bare_store() as store:
             return (await store.schema()).pending if dry_run else await _migrated(store, "store.init")
 
-    missing = session.missing_file
+    missing = session.missing_file()
     if missing is not None and dry_run:
         pending = _all_migrations(session)
     else:
@@ -115,55 +107,14 @@ def status(ctx: typer.Context) -> None:
         raise typer.Exit(CHECK)
 
 
-@verb(app, "prune", examples=("dispatch store prune --dry-run", "dispatch store prune --yes --json"))
-def prune(
-    ctx: typer.Context,
-    reason: Reason = "",
-    yes: Yes = False,
-    confirm: Confirm = None,
-    dry_run: DryRun = False,
-) -> None:
-    """Remove now what [retention] no longer keeps; workers do it by and by. Asks first."""
-    session = session_of(ctx)
-    session.must_exist()
-
-    async def act(app: Dispatch) -> dict[str, int]:
-        old = dict(await app.retention.count())
-        total = sum(old.values())
-        if dry_run or not total:
-            return old
-        what = ", ".join(f"{count} {_thing(kind, count)}" for kind, count in old.items() if count)
-        ask(session, f"remove {what} for good", yes=yes, confirm=confirm)
-        with progress(session, "pruning", total) as advance:
-            return dict(await app.retention.prune(tick=advance, reason=reason))
-
-    found = session.on_app(act)
-    counts = {kind: found.get(kind, 0) for kind in _KINDS}
-    document = {"store": session.store_url, **counts, "total": sum(counts.values()), "dry_run": dry_run}
-    session.out.record(document, fields=list(document.items()))
-    if not document["total"]:
-        session.tell("nothing is older than [retention] keeps it")
-
-
 async def _migrated(store: Store, verb: str) -> tuple[str, ...]:
-    """Applies what is pending and leaves a record: afterwards where there was no schema that could hold one."""
+    """Applies what is pending; the record comes after it, for an older schema takes no writes."""
     from dispatch.services import AuditService
 
-    schema = await store.schema()
-    if not schema.pending:
-        return ()
-    audit = AuditService(store)
-    if schema.current:
-        async with audit.act(verb, schema.pending):
-            return tuple(await store.migrate())
     names = tuple(await store.migrate())
-    async with audit.act(verb, names, detail="a new store"):
-        return names
-
-
-def _thing(kind: str, count: int) -> str:
-    name = {"workers": "dead worker", "events": "event", "records": "expired record"}.get(kind, f"{kind} job")
-    return name if count == 1 else f"{name}s"
+    if names:
+        await AuditService(store).note(verb, names)
+    return names
 
 
 def _tell_applied(session: Session, names: tuple[str, ...], *, dry_run: bool) -> None:
