@@ -1,6 +1,7 @@
 """Every verb once: what the CLI, the app and later doors call."""
 
 from dispatch.services.cluster import ClusterService
+from dispatch.services.crons import CronService
 from dispatch.services.dlq import DLQService
 from dispatch.services.events import EventService
 from dispatch.services.explain import Explanation
@@ -12,6 +13,7 @@ from dispatch.services.status import Status, read_status
 
 __all__ = [
     "ClusterService",
+    "CronService",
     "DLQService",
     "EventService",
     "Explanation",
