@@ -16,7 +16,9 @@ from dispatch.app.stores import limits_of, retention_of, store_of
 from dispatch.app.sync import SyncApp
 from dispatch.backoff import Strategy
 from dispatch.clock import Duration, seconds
+from dispatch.cluster.elector import LeaderElector
 from dispatch.config import Config, load
+from dispatch.crons.definition import CronDefinition
 from dispatch.errors import ConfigError, NoOpenApp, NoStore
 from dispatch.ids import JobID
 from dispatch.jobs.definition import Call, JobDefinition
@@ -28,7 +30,16 @@ from dispatch.plugins import PluginManager
 from dispatch.portal import bridge, portal, refuse_in_loop, run_sync
 from dispatch.queues import QueueConfig
 from dispatch.registry import Registry, default_registry
-from dispatch.services import ClusterService, DLQService, EventService, JobService, QueueService, RetentionService
+from dispatch.services import (
+    ClusterService,
+    CronService,
+    DLQService,
+    EventService,
+    JobService,
+    QueueService,
+    RetentionService,
+)
+from dispatch.services.crons import specs_of
 from dispatch.store import Store
 from dispatch.telemetry import global_meter_provider, global_tracer_provider
 
@@ -54,6 +65,7 @@ class Dispatch:
         concurrency: jobs at once in a worker. queues: the queues a worker serves (default: all that are known).
         middleware: put around every job, inside Dispatch's own. plugins: objects or modules with `@hookimpl` functions.
         backoff: the strategy for jobs without their own. queue_config: limits stored when the app opens.
+        leader_elector: decides which worker fires cron entries (default: the store's own election).
         logger: the parent of what the engine logs (default: `dispatch`).
         meter_provider, tracer_provider: OpenTelemetry providers (default: the process's own, if it set any).
 
@@ -76,6 +88,7 @@ class Dispatch:
         plugins: Sequence[object] = (),
         backoff: Strategy | None = None,
         queue_config: Sequence[QueueConfig] = (),
+        leader_elector: LeaderElector | None = None,
         logger: logging.Logger | None = None,
         meter_provider: MeterProvider | None = None,
         tracer_provider: TracerProvider | None = None,
@@ -96,6 +109,7 @@ class Dispatch:
         self._middleware = tuple(middleware)
         self._backoff = backoff
         self._queue_config = tuple(queue_config)
+        self._leader_elector = leader_elector
         self._logger = logger or logging.getLogger("dispatch")
         self._meter_provider = meter_provider
         self._tracer_provider = tracer_provider
@@ -116,6 +130,7 @@ class Dispatch:
         self.dlq = DLQService(self.store)
         self.queues = QueueService(self.store)
         self.workers = ClusterService(self.store)
+        self.crons = CronService(self.store)
         self.events = EventService(self.store, plugins=self.plugins, largest=limits.payload)
         self.retention = RetentionService(self.store, retention_of(self.config))
         self.engine: Engine | None = None
@@ -242,6 +257,14 @@ class Dispatch:
         """Adds a definition to this app's registry. Raises DuplicateName."""
         return self.registry.add(definition)
 
+    def register_cron(
+        self, name: str, schedule: str, definition: JobDefinition[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> CronDefinition:
+        """Adds a timetable for one call of `definition` to this app's registry, as `@cron` does; workers started after
+        that announce it. Raises InvalidDefinition, InvalidArguments, DuplicateName."""
+        call = definition.call(*args, **kwargs)
+        return self.registry.add(CronDefinition(schedule, definition, name=name, call=lambda: call))
+
     async def job(self, job_id: JobID) -> Job:
         """The job; JobNotFound when there is none."""
         return await self.jobs.get(job_id)
@@ -332,6 +355,8 @@ class Dispatch:
             middleware=self._all_middleware(),
             settings=settings,
             targets=targets,
+            crons=specs_of(self.registry.crons.values()),
+            leader_elector=self._leader_elector,
             child_environment=self._child_environment(),
             on_drain=on_drain,
             on_death=on_death,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import get_args
+from typing import Any, get_args
 
 from dispatch.clock import LONGEST, Duration, seconds
 from dispatch.crons.model import Misfire, Overlap
@@ -29,7 +29,7 @@ class CronDefinition:
         misfire: Misfire = "once",
         misfire_window: Duration | None = None,
         jitter: Duration = 0,
-        call: Callable[[], Call[object]] | None = None,
+        call: Callable[[], Call[Any]] | None = None,
     ) -> None:
         self.name = name or target.name
         check_options(self.name, schedule, timezone, overlap, misfire)
@@ -65,7 +65,7 @@ class CronDefinition:
 
 
 def check_options(name: str, schedule: str, timezone: str, overlap: Overlap, misfire: Misfire) -> None:
-    """Raises InvalidDefinition unless the schedule means something in the zone and the options are among their words."""
+    """Raises InvalidDefinition unless the schedule means something in the zone and the options are known words."""
     if not NAME.fullmatch(name):
         raise InvalidDefinition(f"{name!r} cannot be a cron entry's name: 1 to 128 of letters, digits and _ . : -")
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from dispatch.crons.definition import CronDefinition, check_options
 from dispatch.crons.model import CronEntry, CronSpec, Fired, ListOptions, Misfire, NewTick, Overlap, Tick
@@ -15,7 +15,7 @@ from dispatch.crons.schedule import ticks
 from dispatch.entity import LARGEST_PAGE, Page, Reply
 from dispatch.errors import Conflict, CronNotFound, DuplicateName
 from dispatch.ids import CronID
-from dispatch.jobs.definition import Call
+from dispatch.jobs.definition import Call, JobDefinition
 from dispatch.scope import NO_SCOPE, Scope
 from dispatch.store import Store
 
@@ -154,11 +154,11 @@ class CronService:
             cursor = page.next_cursor
             if cursor is None:
                 break
-        gone = []
-        for entry in orphans:
-            if await self._store.crons.delete(entry.name, scope=entry.spec.scope) is Reply.APPLIED:
-                gone.append(entry.name)
-        return gone
+        return [
+            entry.name
+            for entry in orphans
+            if await self._store.crons.delete(entry.name, scope=entry.spec.scope) is Reply.APPLIED
+        ]
 
     async def _now(self) -> datetime:
         """The store's clock."""
@@ -174,7 +174,8 @@ def specs_of(definitions: Iterable[CronDefinition]) -> dict[str, CronSpec]:
     """What code says of its cron entries, by hash; each call is made now."""
     found = {}
     for definition in definitions:
-        call = definition.make_call() if definition.make_call is not None else definition.target.call()
+        target = cast("JobDefinition[..., Any]", definition.target)
+        call = definition.make_call() if definition.make_call is not None else target.call()
         made = call.new_job(scope=call.options.scope or NO_SCOPE, idempotency_ttl=1.0)
         spec = CronSpec(
             name=definition.name,
