@@ -259,6 +259,26 @@ PRUNED = exactly(
     total=COUNT,
     dry_run={"type": "boolean"},
 )
+_KINDS = ("definitions", "queues", "jobs", "unique_keys", "idempotency", "dlq", "events", "records")
+COPIED = exactly(
+    source=TEXT,
+    destination=TEXT,
+    dry_run={"type": "boolean"},
+    resumed={"type": "boolean"},
+    written=COUNT,
+    counts=exactly(**dict.fromkeys(_KINDS, COUNT)),
+    equal={"type": ["boolean", "null"]},
+    differences={"type": "array", "items": exactly(kind={"enum": [*_KINDS]}, key=TEXT, text=TEXT)},
+)
+VERIFIED = items(
+    exactly(name=TEXT, invariants={"type": "array", "items": TEXT}, passed={"type": "boolean"}, error=TEXT),
+    store=TEXT,
+    kept=COUNT,
+    broken=COUNT,
+)
+EXAMINED = items(
+    exactly(kind={"enum": [*_KINDS]}, key=TEXT, text=TEXT, advice=TEXT), store=TEXT, seen=COUNT, damages=COUNT
+)
 MIGRATED = exactly(
     store=TEXT,
     applied={"type": "array", "items": TEXT},

@@ -48,6 +48,12 @@ def never(error: BaseException) -> None:
     raise AssertionError(error)
 
 
+def new_worker() -> NewWorker:
+    return NewWorker(
+        id=WorkerID.new(), hostname="h", pid=1, queues=("default",), names=("work",), concurrency=1, lease=30
+    )
+
+
 def campaign(elector: Any, clock: Callable[[], float], changes: list[int | None] | None = None) -> Campaign:
     return Campaign(
         elector,
@@ -148,9 +154,7 @@ async def test_leadership_lost_between_the_look_and_the_fire_fires_nothing(store
 
 async def test_code_is_brought_in_line_and_a_changed_schedule_replaces_the_old_one(store: Any) -> None:
     spec = CronSpec(name="a", schedule="@every 10s", target="work")
-    worker = NewWorker(
-        id=WorkerID.new(), hostname="h", pid=1, queues=("default",), names=("work",), concurrency=1, lease=30
-    )
+    worker = new_worker()
     await Introduction(worker, {spec.digest: spec}).make(store)
     seconds = Seconds()
     rounds = scheduler(store, clock=seconds)
@@ -170,9 +174,7 @@ async def test_code_is_brought_in_line_and_a_changed_schedule_replaces_the_old_o
 async def test_a_long_period_ticks_although_its_announcer_restarts_all_the_time(store: Any) -> None:
     spec = CronSpec(name="a", schedule="@every 1h", target="work")
     for _ in range(7):
-        worker = NewWorker(
-            id=WorkerID.new(), hostname="h", pid=1, queues=("default",), names=("work",), concurrency=1, lease=30
-        )
+        worker = new_worker()
         await Introduction(worker, {spec.digest: spec}).make(store)
         rounds = scheduler(store)
         while await rounds.run_once() == 0.0:
@@ -204,8 +206,9 @@ async def test_a_worker_fires_a_function_on_its_timetable_and_tells_plugins(regi
         ticks.append(current_job().scheduled_at)
 
     class Plugin:
-        fired: list[tuple[str, str]] = []
-        terms: list[int | None] = []
+        def __init__(self) -> None:
+            self.fired: list[tuple[str, str]] = []
+            self.terms: list[int | None] = []
 
         @hookimpl
         def cron_fired(self, entry: Any, job_id: Any) -> None:
@@ -215,16 +218,17 @@ async def test_a_worker_fires_a_function_on_its_timetable_and_tells_plugins(regi
         def leader_changed(self, worker_id: Any, term: Any) -> None:
             self.terms.append(term)
 
-    app = await start(app={"plugins": [Plugin()]}, poll_interval=0.2, heartbeat_interval=5)
+    plugin = Plugin()
+    app = await start(app={"plugins": [plugin]}, poll_interval=0.2, heartbeat_interval=5)
     await eventually(lambda: len(ticks) >= 2, within=8)
     entry = await app.crons.get("beat")
     assert entry.code_hash is not None
     assert ticks[0] is not None
     assert ticks[0].tzinfo is UTC
-    assert [name for name, _ in Plugin.fired][:2] == ["beat", "beat"]
-    assert Plugin.terms == [1]
+    assert [name for name, _ in plugin.fired][:2] == ["beat", "beat"]
+    assert plugin.terms == [1]
     await app.stop(0)
-    await eventually(lambda: Plugin.terms == [1, None])
+    await eventually(lambda: plugin.terms == [1, None])
 
 
 async def test_two_workers_fire_each_tick_once_and_the_second_takes_over(registry: Registry, start: Start) -> None:
