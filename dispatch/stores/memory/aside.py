@@ -24,7 +24,7 @@ def quarantined(data: Data, queues: Collection[str], names: Collection[str], due
     """Whether such a quarantined job has been due for that long and could be claimed now."""
     due_by = now - timedelta(seconds=due_for)
     return any(
-        row.run_at <= due_by and row.name in names and not tenant_full(queue, row)
+        row.run_at <= due_by and row.name in names and not tenant_full(queue, row) and not data.concurrency.full(row)
         for name in queues
         if (queue := data.queues.get(name)) is not None and queue.ready.quarantined and queue.room(1, now)
         for row in queue.ready.quarantined.values()
@@ -42,6 +42,7 @@ def set_aside(data: Data, due_for: float, limit: int, now: datetime) -> int:
         for name in worker.names
     }
     count = 0
+    keys: set[str | None] = set()
     for name in sorted(data.queues):
         ready = data.queues[name].ready
         unserved = [job_name for job_name in {**ready.due, **ready.scheduled} if (name, job_name) not in served]
@@ -54,7 +55,10 @@ def set_aside(data: Data, due_for: float, limit: int, now: datetime) -> int:
             row.set_aside = True
             row.updated_at = now
             ready.add(row, now)
+            keys.add(row.concurrency_key)
             count += 1
+    for key in keys:
+        data.unblock(key, now)
     if count:
         data.signal.bump()
     return count

@@ -45,7 +45,11 @@ def retry(data: Data, job_id: JobID, scope: Scope | None, now: datetime) -> Chan
         ready = tally_of(row).queue.ready
         ready.remove(row)
         row.run_at = row.updated_at = now
-        ready.add(row, now)
+        if row.blocked:
+            data.concurrency.block(row)
+        else:
+            ready.add(row, now)
+        data.unblock(row.concurrency_key, now)
     elif (replayed := _replayed_as(data, row)) is not None:
         return Changed(Reply.CONFLICT, row.state, replayed)
     elif row.state in (JobState.FAILED, JobState.CANCELLED) and _live_twin(data, row.unique_key) is None:
@@ -96,6 +100,7 @@ def _start_over(data: Data, row: Row, now: datetime) -> None:
     row.cancel_requested = False
     row.cancel_reason = None
     data.keys.take(row)
+    data.concurrency.join(row)
     data.wait(row, now, now)
 
 
@@ -125,6 +130,8 @@ def _row_of_letter(data: Data, entry: DLQEntry, new_id: JobID, now: datetime) ->
         replay_of=entry.id,
         lane_given=True,
         unique_until=origin.unique_until,
+        concurrency_key=entry.concurrency_key,
+        concurrency_max=entry.concurrency_max,
     )
 
 

@@ -20,6 +20,7 @@ from dispatch.jobs.model import TERMINAL, Attempt, JobState
 from dispatch.queues import QueueConfig
 from dispatch.records import Record
 from dispatch.scope import Scope
+from dispatch.stores.memory.concurrency import Concurrency
 from dispatch.stores.memory.keys import Keys
 from dispatch.stores.memory.queue import QueueState
 from dispatch.stores.memory.rows import Origin, Row, Tally, TenantCount
@@ -62,6 +63,7 @@ class Data:
         self.held: dict[WorkerID, dict[JobID, Row]] = {}
         self.cancelling: dict[JobID, Row] = {}
         self.keys = Keys()
+        self.concurrency = Concurrency()
         self.letters: dict[DLQID, DLQEntry] = {}
         self.letter_order: list[DLQID] = []
         self.origins: dict[DLQID, Origin] = {}
@@ -82,8 +84,8 @@ class Data:
             state = self.queues[name] = QueueState(name, QueueConfig(name))
         return state
 
-    def insert(self, row: Row, now: datetime) -> None:
-        """Adds a new row in its state `pending`."""
+    def insert(self, row: Row, now: datetime, *, block: bool = False) -> None:
+        """Adds a new row in its state `pending`; with `block` it waits until `unblock` finds room for it."""
         queue = self.queue(row.queue)
         if not row.lane_given:
             row.lane = queue.lane_of(row.scope)
@@ -98,7 +100,18 @@ class Data:
         row.tally = tally
         self.rows[row.id] = row
         insert_sorted(self.row_order, row.id)
-        queue.ready.add(row, now)
+        self.concurrency.join(row)
+        if block:
+            self.concurrency.block(row)
+        else:
+            queue.ready.add(row, now)
+
+    def unblock(self, key: str | None, now: datetime) -> int:
+        """Makes blocked rows of a concurrency key claimable again that there is room for; answers how many."""
+        rows = self.concurrency.bring_back(key, now) if key is not None else []
+        for row in rows:
+            tally_of(row).queue.ready.add(row, now)
+        return len(rows)
 
     def to_state(self, row: Row, state: JobState) -> None:
         """Changes the state and its counts."""
@@ -123,6 +136,7 @@ class Data:
         tally.queue.running += 1
         tally.tenant.running += 1
         self.running[row.id] = row
+        self.concurrency.start(row)
         held = self.held.get(worker_id)
         if held is None:
             held = self.held[worker_id] = {}
@@ -136,6 +150,7 @@ class Data:
         tally.queue.running -= 1
         tally.tenant.running -= 1
         del self.running[row.id]
+        self.concurrency.stop(row)
         if row.worker_id is not None:
             held = self.held[row.worker_id]
             del held[row.id]
@@ -151,6 +166,7 @@ class Data:
         row.run_at = run_at
         row.updated_at = now
         tally_of(row).queue.ready.add(row, now)
+        self.unblock(row.concurrency_key, now)
 
     def withdraw(self, row: Row) -> None:
         """Takes a waiting row out of the ready index, or from behind the job it waits for."""
@@ -161,6 +177,7 @@ class Data:
             row.behind = None
         else:
             tally_of(row).queue.ready.remove(row)
+            row.blocked = False
 
     def end(self, row: Row, state: JobState, reason: str | None, now: datetime) -> None:
         """Gives a stopped or withdrawn row its terminal state, frees its key, sets its successor free."""
@@ -172,6 +189,9 @@ class Data:
             self.keys.give_up(row, now)
             if row.successors:
                 self._hand_over(row, row.unique_key, now)
+        if row.concurrency_key is not None:
+            self.concurrency.part(row.concurrency_key)
+            self.unblock(row.concurrency_key, now)
 
     def _hand_over(self, row: Row, key: str, now: datetime) -> None:
         """Gives the key of an ended row to its successor, or lines its successors up behind who has it by now."""
