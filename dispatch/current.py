@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dispatch.errors import NoOpenApp
-from dispatch.portal import bridge, portal, refuse_in_loop, run_on, run_sync
+from dispatch.portal import bridge, portal, refuse_in_loop, run_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,7 @@ class AppPort(Protocol):
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...
     async def enqueue_calls(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]: ...
+    def enqueue_blocking(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]: ...
     async def job(self, job_id: Any) -> Job: ...
     async def wait_job(self, job_id: Any, timeout: float | None) -> Job: ...
     async def cancel_job(self, job_id: Any) -> JobState: ...
@@ -112,11 +113,10 @@ async def on_app(act: Callable[[AppPort], Awaitable[T]]) -> T:
     return await bridge(found.loop, lambda: act(found))
 
 
-def on_app_sync(act: Callable[[AppPort], Awaitable[T]]) -> T:
-    """As `on_app`, for code that runs on no loop; SyncInAsync elsewhere."""
+def app_for_blocking() -> AppPort:
+    """The app that is meant by code that runs on no loop; SyncInAsync elsewhere."""
     refuse_in_loop()
-    app = open_app() or _open_implicit()
-    return run_sync(app.loop, lambda: act(app))
+    return open_app() or _open_implicit()
 
 
 def _after_fork() -> None:

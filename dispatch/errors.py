@@ -4,7 +4,7 @@ DispatchError
 ├── NotFound (LookupError)  JobNotFound DLQNotFound WorkerNotFound RunNotFound WorkflowNotFound CronNotFound
 │                           EventNotFound
 ├── Conflict                JobAlreadyComplete JobNotCancellable JobNotRetryable DuplicateJob AlreadyReplayed
-│                           IdempotencyMismatch
+│                           IdempotencyMismatch CopyRefused
 ├── UsageError              InvalidArguments PayloadTooLarge InvalidDefinition DuplicateName NoOpenApp SyncInAsync
 │                           NoStore ConfigError DiscoveryError InvalidPlugin MissingExtra WaitRefused
 ├── StoreError              StoreUnreachable StoreBusy StoreTimeout StoreReadOnly StoreFull StoreCorrupt
@@ -76,6 +76,10 @@ class JobNotDeletable(Conflict):
     """The job is running; it can be cancelled, and deleted once it has ended."""
 
 
+class RunEnded(Conflict):
+    """The workflow run has ended: nothing can be signalled to it any more."""
+
+
 class DuplicateJob(Conflict):
     """A live job holds the same unique key and on_conflict is "raise"; `.existing` is its id."""
 
@@ -86,6 +90,10 @@ class DuplicateJob(Conflict):
 
 class AlreadyReplayed(Conflict):
     """The dead letter was replayed, retried or discarded before; what it holds runs again at most once."""
+
+
+class CopyRefused(Conflict):
+    """A store is not copied: the destination holds something else, or workers are alive. Nothing was written."""
 
 
 class IdempotencyMismatch(Conflict):

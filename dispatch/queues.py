@@ -53,6 +53,10 @@ class QueueInfo:
     """run_at of the job that has been claimable longest."""
     slots: list[str] = field(default_factory=list)
     """Holders of leased slots."""
+    tokens: float | None = None
+    """Starts that the rate allows at once now; None: the queue has no rate."""
+    at: datetime | None = None
+    """The store's clock when this was read."""
 
 
 class QueueStore(Protocol):

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dispatch.cluster.store import ClusterStore
+from dispatch.crons.store import CronStore
 from dispatch.dlq.store import DLQStore
 from dispatch.events.store import EventStore
 from dispatch.jobs.store import JobStore
 from dispatch.queues import QueueStore
 from dispatch.records import RecordStore
 from dispatch.streams import StreamStore
+from dispatch.transfer import TransferStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,15 @@ class Store(Protocol):
     @property
     def events(self) -> EventStore: ...
     @property
+    def crons(self) -> CronStore: ...
+    @property
     def cluster(self) -> ClusterStore: ...
     @property
     def records(self) -> RecordStore: ...
     @property
     def stream(self) -> StreamStore: ...
+    @property
+    def transfer(self) -> TransferStore: ...
     @property
     def wakeups(self) -> Wakeups: ...
 

@@ -141,6 +141,7 @@ def explanation_document(explanation: Explanation) -> Document:
         "state": str(explanation.state),
         "summary": explanation.summary,
         "gates": [{"name": gate.name, "open": gate.open, "text": gate.text} for gate in explanation.gates],
+        "ahead": explanation.ahead,
     }
 
 

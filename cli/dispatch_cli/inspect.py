@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
 
@@ -111,16 +110,14 @@ def _place(function: Callable[..., Any]) -> str:
 
 def next_times(schedule: str, timezone: str, now: datetime, count: int = _NEXT) -> list[datetime]:
     """The next times of a schedule in UTC; "@every" counts from now, as it would for an entry that is made now."""
-    from croniter import croniter
+    from dispatch.crons.schedule import parse
 
-    from dispatch.clock import EPOCH, seconds
-
-    zone = EPOCH.tzinfo
-    if schedule.startswith("@every "):
-        period = timedelta(seconds=seconds(schedule.removeprefix("@every ")))
-        return [now + period * (number + 1) for number in range(count)]
-    ticks = croniter(schedule, now.astimezone(ZoneInfo(timezone)))
-    return [ticks.get_next(datetime).astimezone(zone) for _ in range(count)]
+    rule, moments = parse(schedule, timezone, anchor=now), list[datetime]()
+    tick = rule.after(now)
+    while tick is not None and len(moments) < count:
+        moments.append(tick)
+        tick = rule.after(tick)
+    return moments
 
 
 def _options(definition: JobDefinition[..., Any]) -> dict[str, Any]:

@@ -22,10 +22,10 @@ from dispatch.ids import JobID
 from dispatch.jobs.definition import Call, JobDefinition
 from dispatch.jobs.handle import JobHandle
 from dispatch.jobs.handler import Middleware
-from dispatch.jobs.model import Job, JobState
+from dispatch.jobs.model import Enqueued, Job, JobState
 from dispatch.middleware import standard
 from dispatch.plugins import PluginManager
-from dispatch.portal import bridge, portal, run_sync
+from dispatch.portal import bridge, portal, refuse_in_loop, run_sync
 from dispatch.queues import QueueConfig
 from dispatch.registry import Registry, default_registry
 from dispatch.services import ClusterService, DLQService, EventService, JobService, QueueService, RetentionService
@@ -221,9 +221,21 @@ class Dispatch:
 
     async def enqueue_calls(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]:
         """Queues validated calls in one transaction, all or none, and answers a handle for each, in order."""
+        return self._handles(calls, await self.jobs.enqueue(calls))
+
+    def enqueue_blocking(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]:
+        """As `enqueue_calls`, for a thread that runs no event loop; SyncInAsync where one runs."""
+        refuse_in_loop()
+        loop = self.loop
+        answers = self.jobs.enqueue_here(calls)
+        if answers is None:
+            return run_sync(loop, lambda: self.enqueue_calls(calls))
+        return self._handles(calls, answers)
+
+    def _handles(self, calls: Sequence[Call[Any]], answers: Sequence[Enqueued]) -> list[JobHandle[Any]]:
         return [
             JobHandle(answer.id, app=self, created=answer.created, load=call.definition.signature.load_result)
-            for call, answer in zip(calls, await self.jobs.enqueue(calls), strict=True)
+            for call, answer in zip(calls, answers, strict=True)
         ]
 
     def register(self, definition: JobDefinition[P, R]) -> JobDefinition[P, R]:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from dispatch.jobs.definition import JobDefinition
-from dispatch.jobs.handle import SyncJobHandle, sync_handle
+from dispatch.jobs.handle import JobHandle, SyncJobHandle, sync_handle
 from dispatch.portal import run_sync
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ class SyncApp:
 
     def enqueue(self, definition: JobDefinition[P, R], /, *args: P.args, **kwargs: P.kwargs) -> SyncJobHandle[R]:
         """As Dispatch.enqueue, blocking."""
-        return sync_handle(run_sync(self._app.loop, lambda: self._app.enqueue(definition, *args, **kwargs)))
+        handle: JobHandle[R] = self._app.enqueue_blocking([definition.call(*args, **kwargs)])[0]
+        return sync_handle(handle)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._app, name)

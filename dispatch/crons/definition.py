@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dispatch.clock import Duration, seconds
 from dispatch.crons.model import Misfire, Overlap
+from dispatch.crons.schedule import InvalidSchedule, parse
 from dispatch.errors import InvalidDefinition
 from dispatch.jobs.base import NAME, Definition
 from dispatch.jobs.definition import Call
-
-_EVERY = "@every "
 
 
 class CronDefinition:
@@ -73,25 +70,11 @@ class CronDefinition:
 
 
 def check_schedule(name: str, schedule: str, timezone: str) -> None:
-    """Raises InvalidDefinition unless `schedule` is a cron expression of 5 or 6 fields, "@daily" or "@every 30s"."""
+    """Raises InvalidDefinition unless `schedule` means something on the wall clock of `timezone`."""
     try:
-        ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise InvalidDefinition(f"{name}: {timezone!r} is no IANA time zone, such as UTC or Europe/Berlin") from None
-    if schedule.startswith(_EVERY):
-        try:
-            period = seconds(schedule.removeprefix(_EVERY))
-        except ValueError as error:
-            raise InvalidDefinition(f"{name}: {schedule!r}: {error}") from None
-        if period <= 0:
-            raise InvalidDefinition(f"{name}: {schedule!r}: the period must be positive")
-        return
-    from croniter import CroniterError, croniter  # here: most programs import no @cron, and it takes 30 ms
-
-    try:
-        croniter(schedule, datetime(2026, 1, 1, tzinfo=ZoneInfo(timezone))).get_next()
-    except (CroniterError, ValueError) as error:
-        raise InvalidDefinition(f"{name}: {schedule!r} is no schedule: {error}") from None
+        parse(schedule, timezone)
+    except InvalidSchedule as error:
+        raise InvalidDefinition(f"{name}: {error}") from None
 
 
 def _jitter(name: str, value: Duration) -> float:

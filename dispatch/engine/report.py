@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import timedelta
 
-from dispatch.clock import utc_now
 from dispatch.jobs.model import Failure, Job, JobState, Stolen, Transition, Verdict
 from dispatch.plugins import PluginManager
 
@@ -45,7 +43,7 @@ class Report:
             self._plugins.background("job_started", job=job)
 
     def ended(self, job: Job, transition: Transition, *, elapsed: float) -> None:
-        """An outcome is stored; `job.state` is what the store says."""
+        """An outcome is stored; `job.state` and `job.run_at` are what the store says."""
         tally = self.tally
         match job.state:
             case JobState.COMPLETED:
@@ -67,8 +65,7 @@ class Report:
                 job.error = transition.failure
                 job.failures += 1
                 if self._plugins.has("job_retrying"):
-                    due = utc_now() + timedelta(seconds=transition.delay)
-                    self._plugins.background("job_retrying", job=job, attempt=job.failures, next_run_at=due)
+                    self._plugins.background("job_retrying", job=job, attempt=job.failures, next_run_at=job.run_at)
             case _ if transition.verdict is Verdict.SNOOZE:
                 tally.snoozed += 1
             case _:

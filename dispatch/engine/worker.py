@@ -285,6 +285,7 @@ class Worker(Service):
             self._report.stale(job)
             return
         job.state = finished.state or job.state
+        job.run_at = finished.run_at or job.run_at
         elapsed = time.perf_counter() - running.began if running.began else 0.0
         self._report.ended(job, transition, elapsed=elapsed)
 

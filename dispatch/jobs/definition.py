@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, NoReturn, ParamSpec, TypeVar, cast, ge
 
 from typing_extensions import Unpack
 
-from dispatch.current import on_app, on_app_sync
+from dispatch.current import app_for_blocking, on_app
 from dispatch.errors import InvalidArguments, InvalidDefinition
 from dispatch.ids import JobID
 from dispatch.jobs.base import Definition
@@ -135,14 +135,14 @@ class SyncDoor(Generic[P, R]):
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> SyncJobHandle[R]:
         """As JobDefinition.enqueue, blocking."""
         call = self._bound.call(*args, **kwargs)
-        return sync_handle(cast("JobHandle[R]", on_app_sync(lambda app: app.enqueue_calls([call]))[0]))
+        return sync_handle(cast("JobHandle[R]", app_for_blocking().enqueue_blocking([call])[0]))
 
     def enqueue_many(
         self, calls: Iterable[Call[R] | tuple[Sequence[Any], Mapping[str, Any]]]
     ) -> list[SyncJobHandle[R]]:
         """As JobDefinition.enqueue_many, blocking."""
         batch = self._bound._calls(calls)
-        handles = _without_skipped(batch, on_app_sync(lambda app: app.enqueue_calls(batch)))
+        handles = _without_skipped(batch, app_for_blocking().enqueue_blocking(batch))
         return [sync_handle(handle) for handle in handles]
 
 

@@ -240,6 +240,8 @@ class Finished:
     reply: Reply
     state: JobState | None = None
     dead_letter: DLQID | None = None
+    run_at: datetime | None = None
+    """APPLIED to a row that waits again: when it is due, by the store's clock."""
 
 
 @dataclass(frozen=True, slots=True)

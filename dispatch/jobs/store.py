@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from dispatch.entity import Page, Reply
 from dispatch.ids import DLQID, JobID, WorkerID
@@ -24,6 +24,16 @@ from dispatch.jobs.model import (
     Transition,
 )
 from dispatch.scope import Scope
+
+
+@runtime_checkable
+class EnqueuesHere(Protocol):
+    """What the jobs part of a store offers beside JobStore where a short transaction needs no event loop."""
+
+    def enqueue_here(self, jobs: Sequence[NewJob]) -> list[Enqueued] | None:
+        """As JobStore.enqueue, in the calling thread, which runs no loop; None, with nothing done, where it has to be
+        `enqueue` this time. Safe to call from any number of threads."""
+        ...
 
 
 class JobStore(Protocol):

@@ -3,14 +3,17 @@
 from dispatch.services.cluster import ClusterService
 from dispatch.services.dlq import DLQService
 from dispatch.services.events import EventService
-from dispatch.services.explain import Explanation, Gate
+from dispatch.services.explain import Explanation
+from dispatch.services.gates import Gate
 from dispatch.services.jobs import JobService, Limits
 from dispatch.services.queues import QueueService
 from dispatch.services.retention import Retention, RetentionService
 from dispatch.services.status import Status, read_status
+from dispatch.services.transfer import Copied, StoreCopy
 
 __all__ = [
     "ClusterService",
+    "Copied",
     "DLQService",
     "EventService",
     "Explanation",
@@ -21,5 +24,6 @@ __all__ = [
     "Retention",
     "RetentionService",
     "Status",
+    "StoreCopy",
     "read_status",
 ]

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from dispatch.cluster.model import Worker
+from dispatch.clock import utc_now
 from dispatch.ids import JobID
-from dispatch.jobs.model import QUARANTINE_FROM, Job, JobState
+from dispatch.jobs.model import WAITING, Job, JobKind, JobState, ListOptions
 from dispatch.queues import QueueInfo
+from dispatch.services.gates import GATES, Facts, Gate, span
+from dispatch.store import Store
 
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """One condition of the claim."""
-
-    name: str
-    open: bool
-    text: str
+_HOLDERS = 10
+_PAGE = 500
+_EVERY_KIND: tuple[JobKind, ...] = ("job", "workflow", "delivery")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +25,32 @@ class Explanation:
     state: JobState
     summary: str
     gates: tuple[Gate, ...]
+    ahead: int = 0
+    """How many claimable jobs stand before a waiting one in its lane."""
 
 
-def explain(job: Job, *, queue: QueueInfo, workers: Sequence[Worker], ahead: int, now: datetime) -> Explanation:
-    """The explanation of a job from what the store says; `now` is only used to say how long."""
-    if job.state not in (JobState.PENDING, JobState.RETRYING):
-        return Explanation(job.id, job.state, _settled(job, now), ())
-    gates = tuple(_gates(job, queue, workers, now))
+async def explained(store: Store, job: Job) -> Explanation:
+    """The explanation of a job from what the store says of its surroundings, by the store's clock."""
+    queue = await store.queues.get(job.queue)
+    now = queue.at or utc_now()
+    if job.state not in WAITING:
+        return Explanation(job.id, job.state, settled(job, now), ())
+    workers = await store.cluster.list(live=True)
+    facts = Facts(
+        job,
+        queue,
+        workers,
+        now,
+        holders=await _holders(store, queue),
+        tenant_running=await _tenant_running(store, job, queue),
+    )
+    return explain(facts, ahead=await store.jobs.ahead(job.id))
+
+
+def explain(facts: Facts, *, ahead: int) -> Explanation:
+    """What the gates make of these facts about a waiting job with so many others before it."""
+    job = facts.job
+    gates = tuple(gate(facts) for gate in GATES)
     closed = next((gate for gate in gates if not gate.open), None)
     if closed is not None:
         summary = closed.text
@@ -43,101 +58,39 @@ def explain(job: Job, *, queue: QueueInfo, workers: Sequence[Worker], ahead: int
         summary = f"ready; {ahead} {'job stands' if ahead == 1 else 'jobs stand'} before it in queue {job.queue!r}"
     else:
         summary = f"ready; next in queue {job.queue!r}"
-    return Explanation(job.id, job.state, summary, gates)
+    return Explanation(job.id, job.state, summary, gates, ahead)
 
 
-def _settled(job: Job, now: datetime) -> str:
+def settled(job: Job, now: datetime) -> str:
+    """Where a job stands that does not wait."""
     if job.state is JobState.RUNNING:
-        since = f" for {_span(now - job.started_at)}" if job.started_at else ""
+        since = f" for {span(now - job.started_at)}" if job.started_at else ""
         asked = "; its cancellation was requested" if job.cancel_requested else ""
         if job.lease_until and job.lease_until < now:
-            asked += f"; its lease lapsed {_span(now - job.lease_until)} ago and the next idle worker takes it over"
+            asked += f"; its lease lapsed {span(now - job.lease_until)} ago and the next idle worker takes it over"
         return f"runs{since} on {job.worker_id}, attempt {job.attempt}{asked}"
-    when = f" {_span(now - job.finished_at)} ago" if job.finished_at else ""
+    when = f" {span(now - job.finished_at)} ago" if job.finished_at else ""
     why = f": {job.error.type}: {job.error.message}" if job.error else f" ({job.reason})" if job.reason else ""
     return f"{job.state}{when}{why if job.state is not JobState.COMPLETED else ''}"
 
 
-def _gates(job: Job, queue: QueueInfo, workers: Sequence[Worker], now: datetime) -> list[Gate]:
-    return [
-        _successor(job),
-        _expiry(job, now),
-        _due(job, now),
-        _paused(queue, now),
-        _served(job, workers),
-        _quarantine(job),
-        _limit(queue),
-    ]
+async def _holders(store: Store, queue: QueueInfo) -> list[Job]:
+    if queue.config.max_concurrency is None:
+        return []
+    options = ListOptions(states=(JobState.RUNNING,), queues=(queue.config.name,), kinds=_EVERY_KIND, limit=_HOLDERS)
+    return (await store.jobs.list(options)).items
 
 
-def _successor(job: Job) -> Gate:
-    if job.behind:
-        return Gate("unique", False, f"waits behind {job.behind}, which runs and holds the same unique key")
-    return Gate("unique", True, "no other job holds its unique key")
-
-
-def _expiry(job: Job, now: datetime) -> Gate:
-    if job.expires_at is None or job.started_at is not None:
-        return Gate("expiry", True, "does not expire")
-    if job.expires_at < now:
-        ago = _span(now - job.expires_at)
-        return Gate("expiry", False, f"expired {ago} ago without a start: the worker that finds it due cancels it")
-    return Gate("expiry", True, f"expires in {_span(job.expires_at - now)} unless it has started")
-
-
-def _due(job: Job, now: datetime) -> Gate:
-    if job.run_at > now:
-        why = f"retry after failure {job.failures}" if job.failures else "scheduled"
-        return Gate("due", False, f"not due: {why}, due in {_span(job.run_at - now)} ({job.run_at.isoformat()})")
-    return Gate("due", True, f"due for {_span(now - job.run_at)}")
-
-
-def _paused(queue: QueueInfo, now: datetime) -> Gate:
-    pause = queue.pause
-    if pause is None or (pause.until is not None and pause.until <= now):
-        return Gate("pause", True, f"queue {queue.config.name!r} is not paused")
-    text = f"queue {queue.config.name!r} is paused"
-    text += f" by {pause.by}" if pause.by else ""
-    text += f" ({pause.reason})" if pause.reason else ""
-    text += f" for another {_span(pause.until - now)}" if pause.until else " until resumed"
-    return Gate("pause", False, text)
-
-
-def _served(job: Job, workers: Sequence[Worker]) -> Gate:
-    serving = [w for w in workers if job.queue in w.queues and job.name in w.names]
-    if serving:
-        return Gate(
-            "served", True, f"{len(serving)} live {'worker serves' if len(serving) == 1 else 'workers serve'} it"
-        )
-    if not workers:
-        text = "no worker is alive: start one with `dispatch run yourapp.tasks`"
-    elif any(job.name in w.names for w in workers):
-        text = f"no live worker that knows {job.name!r} serves queue {job.queue!r}: start one with -q {job.queue}"
-    else:
-        text = f"no live worker announces {job.name!r}: start one whose module defines it"
-    if job.set_aside:
-        text += " (set aside until then)"
-    return Gate("served", False, text)
-
-
-def _quarantine(job: Job) -> Gate:
-    if job.crashes >= QUARANTINE_FROM:
-        text = f"lost {job.crashes} workers, so it runs alone: it waits for a worker with nothing else in flight"
-        return Gate("quarantine", False, text)
-    return Gate("quarantine", True, "has not lost workers repeatedly")
-
-
-def _limit(queue: QueueInfo) -> Gate:
-    limit = queue.config.max_concurrency
-    taken = queue.running + len(queue.slots)
-    if limit is not None and taken >= limit:
-        return Gate("limit", False, f"limit {taken}/{limit} of queue {queue.config.name!r} is held by running jobs")
-    return Gate("limit", True, f"{taken}/{limit} slots of the queue are taken" if limit else "the queue has no limit")
-
-
-def _span(delta: timedelta) -> str:
-    seconds = max(delta.total_seconds(), 0.0)
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"
+async def _tenant_running(store: Store, job: Job, queue: QueueInfo) -> int:
+    most = queue.config.tenant_concurrency
+    if most is None or not job.scope:
+        return 0
+    options = ListOptions(
+        states=(JobState.RUNNING,), queues=(job.queue,), kinds=_EVERY_KIND, scope=job.scope, limit=_PAGE
+    )
+    page = await store.jobs.list(options)
+    running = len(page.items)
+    while page.next_cursor is not None and running < most:
+        page = await store.jobs.list(replace(options, cursor=page.next_cursor))
+        running += len(page.items)
+    return running

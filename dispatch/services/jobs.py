@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dispatch.clock import boot_seconds, utc_now
+from dispatch.clock import boot_seconds
 from dispatch.entity import Page, Reply
 from dispatch.errors import (
     AlreadyReplayed,
@@ -26,10 +26,11 @@ from dispatch.ids import JobID
 from dispatch.jobs.definition import Call
 from dispatch.jobs.model import Attempt, CountOptions, Enqueued, Job, JobState, ListOptions, NewJob
 from dispatch.jobs.options import EnqueueOptions
+from dispatch.jobs.store import EnqueuesHere
 from dispatch.plugins import PluginManager
 from dispatch.registry import Registry
 from dispatch.scope import Scope, capture
-from dispatch.services.explain import Explanation, explain
+from dispatch.services.explain import Explanation, explained
 from dispatch.services.named import named_job
 from dispatch.store import Store
 from dispatch.telemetry import inject
@@ -59,17 +60,31 @@ class JobService:
         self._plugins = plugins
         self._limits = limits
         self._idempotency_ttl = idempotency_ttl
+        self._here = store.jobs if isinstance(store.jobs, EnqueuesHere) else None
 
     async def enqueue(self, calls: Sequence[Call[Any]]) -> list[Enqueued]:
         """Queues calls in one transaction, all or none, and answers one Enqueued each, in order.
 
         Raises PayloadTooLarge, InvalidArguments, DuplicateJob, IdempotencyMismatch, StoreError.
         """
+        return await self.insert(self._rows(calls))
+
+    def enqueue_here(self, calls: Sequence[Call[Any]]) -> list[Enqueued] | None:
+        """As `enqueue`, in the calling thread, which runs no event loop; None, with nothing done, where the store or a
+        plugin needs one."""
+        if self._here is None or self._plugins.has("job_enqueuing") or self._plugins.has("job_enqueued"):
+            return None
+        jobs = self._rows(calls)
+        for job in jobs:
+            self._check_size(job)
+        return self._here.enqueue_here(jobs)
+
+    def _rows(self, calls: Sequence[Call[Any]]) -> list[NewJob]:
         scope = capture()
         metadata: dict[str, Any] = {}
         inject(metadata)
         ttl = self._idempotency_ttl
-        return await self.insert([c.new_job(scope=scope, idempotency_ttl=ttl, metadata=metadata) for c in calls])
+        return [call.new_job(scope=scope, idempotency_ttl=ttl, metadata=metadata) for call in calls]
 
     async def enqueue_named(self, name: str, arguments: Any = None, options: EnqueueOptions | None = None) -> Enqueued:
         """Queues a job by name, without the user's module: queue and argument schema are those that its app announced.
@@ -226,11 +241,7 @@ class JobService:
 
     async def explain(self, job_id: JobID, *, scope: Scope | None = None) -> Explanation:
         """Why the job does or does not run: the gates in order, with evidence. Raises JobNotFound."""
-        job = await self.get(job_id, scope=scope)
-        queue = await self._store.queues.get(job.queue)
-        workers = await self._store.cluster.list(live=True)
-        ahead = await self._store.jobs.ahead(job_id)
-        return explain(job, queue=queue, workers=workers, ahead=ahead, now=utc_now())
+        return await explained(self._store, await self.get(job_id, scope=scope))
 
     async def _with_plugin_metadata(self, job: NewJob) -> NewJob:
         additions: dict[str, Any] = {}

@@ -10,13 +10,15 @@ from dispatch.errors import ConfigError
 from dispatch.store import SchemaStatus
 from dispatch.stores import sqlite_schema
 from dispatch.stores.sql.cluster import SQLCluster
+from dispatch.stores.sql.crons import SQLCrons
 from dispatch.stores.sql.dlq import SQLDeadLetters
 from dispatch.stores.sql.events import SQLEvents
-from dispatch.stores.sql.jobs import SQLJobs
 from dispatch.stores.sql.queues import SQLQueues
 from dispatch.stores.sql.records import SQLRecords
 from dispatch.stores.sql.stream import SQLStream
+from dispatch.stores.sql.transfer import SQLTransfer
 from dispatch.stores.sqlite_executor import SQLiteExecutor
+from dispatch.stores.sqlite_jobs import SQLiteJobs
 from dispatch.stores.sqlite_wakeups import SQLiteWakeups
 
 _MIGRATE = ("auto", "never")
@@ -65,13 +67,15 @@ class SQLiteStore:
             beats=_beats,
             wakeups=self.wakeups,
         )
-        self.jobs = SQLJobs(self._executor)
+        self.jobs = SQLiteJobs(self._executor)
         self.queues = SQLQueues(self._executor)
         self.dlq = SQLDeadLetters(self._executor)
         self.events = SQLEvents(self._executor)
+        self.crons = SQLCrons(self._executor)
         self.cluster = SQLCluster(self._executor)
         self.records = SQLRecords(self._executor)
         self.stream = SQLStream(self._executor)
+        self.transfer = SQLTransfer(self._executor)
 
     @property
     def url(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,12 @@ T = TypeVar("T")
 CHECKPOINT_PAGES = 1000
 
 
+class Occupied(Exception):
+    """Others are before the caller, or nothing is open: the caller has to queue up on the connection's thread."""
+
+
 class Connection:
-    """Opens itself when it is first used, and again after it was thrown away."""
+    """Opens itself when it is first used, and again after it was thrown away. One function at a time runs on it."""
 
     def __init__(self, path: str, *, readonly: bool, busy_timeout: float, checkpoints: bool, synchronous: str) -> None:
         self._path = path
@@ -28,18 +33,47 @@ class Connection:
         self._checkpoints = checkpoints
         self._synchronous = synchronous
         self._aio: aiosqlite.Connection | None = None
+        self._alone = threading.Lock()
+        self._queued = 0
+        """Functions on their way to the connection's thread, or on it."""
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Runs the function on the connection's thread. Cancelled or not, the function runs to its end there."""
         if self._aio is None:
             raise StoreUnreachable(f"{self._path}: the store is closed; open it (`async with`) before use")
-        return await on_thread(self._aio, function)
+        self._queued += 1
+        try:
+            return await on_thread(self._aio, partial(self._run_alone, function))
+        finally:
+            self._queued -= 1
+
+    def run_here(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs the function in the calling thread, which spares two changes of thread; Occupied where it must not.
+
+        It does not overtake what is queued: a caller in a tight loop would starve the connection's own thread.
+        """
+        if self._queued or self._alone.locked():
+            raise Occupied
+        with self._alone:
+            if self._aio is None:
+                raise Occupied
+            return function(self._aio._conn)
+
+    def _run_alone(self, function: Callable[[sqlite3.Connection], T], raw: sqlite3.Connection) -> T:
+        with self._alone:
+            return function(raw)
 
     async def open(self) -> None:
         """Connects and sets the connection up; what SQLite complains about is raised as it is."""
         if self._aio is not None:
             return
-        aio = aiosqlite.connect(self._path, isolation_level=None, cached_statements=256, timeout=self._busy_timeout)
+        aio = aiosqlite.connect(
+            self._path,
+            isolation_level=None,
+            cached_statements=256,
+            timeout=self._busy_timeout,
+            check_same_thread=False,  # `_alone` keeps `run_here` and the connection's thread apart
+        )
         # A program that forgets to close its store may still end: SQLite survives the loss of this thread.
         aio._thread.daemon = True
         await aio
@@ -54,6 +88,7 @@ class Connection:
         """Disconnects; idempotent."""
         aio, self._aio = self._aio, None
         if aio is not None:
+            await on_thread(aio, partial(self._run_alone, lambda _: None))  # whoever is in `run_here` gets to its end
             await aio.close()
 
     def _set_up(self, connection: sqlite3.Connection) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from dispatch.store import SchemaStatus
 from dispatch.stores import sqlite_schema
 from dispatch.stores.sql.plan import Do, Each, Plan, Rows, Step
 from dispatch.stores.sql.statements import Statement, load
-from dispatch.stores.sqlite_connection import Connection, create_file
+from dispatch.stores.sqlite_connection import Connection, Occupied, create_file
 from dispatch.stores.sqlite_errors import is_busy, store_error
 from dispatch.stores.sqlite_gate import Gate
 from dispatch.stores.sqlite_wakeups import SQLiteWakeups
@@ -25,6 +24,8 @@ from dispatch.stores.sqlite_wakeups import SQLiteWakeups
 T = TypeVar("T")
 
 _STATEMENTS = Path(__file__).parent / "sql" / "sqlite"
+DATA_VERSION = Statement("data_version", "PRAGMA data_version")
+"""Differs from what it was when any other connection has committed since."""
 _BEHIND_GATE = 0.1
 """Seconds that SQLite itself may wait for a lock held by a program that does not know the gate."""
 
@@ -35,6 +36,15 @@ class _Broken(Exception):
     def __init__(self, reason: BaseException) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class _Caller:
+    """Who asked for a write."""
+
+    __slots__ = ("gave_up",)
+
+    def __init__(self) -> None:
+        self.gave_up = False
 
 
 class SQLiteExecutor:
@@ -56,7 +66,7 @@ class SQLiteExecutor:
         self._timeout = busy_timeout
         self._gate = Gate(path, timeout=busy_timeout, first=beats)
         self._wakeups = wakeups
-        self._statements: dict[str, Statement] = load(_STATEMENTS)
+        self._statements: dict[str, Statement] = {**load(_STATEMENTS), DATA_VERSION.name: DATA_VERSION}
         self._writer = Connection(
             path, readonly=False, busy_timeout=_BEHIND_GATE, checkpoints=not beats, synchronous=synchronous
         )
@@ -65,9 +75,13 @@ class SQLiteExecutor:
         )
         self._synchronous = synchronous
         self._ready = False
+        self._broken = False
+        """The writer could not roll back, on a thread that cannot open it anew."""
         self._named = Path(path)
         self._file: tuple[int, int] | None = None
         """Which file was opened."""
+        self.openings = 0
+        """How often: `data_version` belongs to a connection."""
 
     def now(self) -> int:
         return micros(self._clock.now())
@@ -82,6 +96,7 @@ class SQLiteExecutor:
                 await self._writer.run(self._turn_on_wal)
                 await self._reader.open()
                 self._file = _identity(self._named)
+                self.openings += 1
         except BaseException:
             await self.close()
             raise
@@ -111,21 +126,41 @@ class SQLiteExecutor:
                 await self.check_schema()
             if not write:
                 return await self._reader.run(lambda raw: self._read(raw, plan))
-            given_up = threading.Event()
+            if self._broken:
+                await self._open_writer_anew()
+            caller = _Caller()
             try:
-                answer = await self._writer.run(lambda raw: self._write(raw, plan, durable, given_up))
+                answer = await self._writer.run(lambda raw: self._write(raw, plan, durable, caller))
             except asyncio.CancelledError:
-                if not late:
-                    given_up.set()
+                caller.gave_up = not late
                 raise
             except _Broken as broken:
-                await self._writer.close()
-                await self._writer.open()
-                self._synchronous = self._full
+                await self._open_writer_anew()
                 raise broken.reason from None
         if wake:
             self._wakeups.bump()
         return answer
+
+    def run_here(self, plan: Callable[[], Plan[T]]) -> T:
+        """As `run` of a durable write, in the calling thread; Occupied, with nothing done, where only `run` can.
+
+        Unlike the writer's own thread, the caller's may be interrupted by a signal's exception at any line.
+        """
+        if not self._ready or self._broken:
+            raise Occupied
+        with self._told():
+            try:
+                answer = self._writer.run_here(lambda raw: self._write(raw, plan, True, _Caller()))
+            except _Broken as broken:
+                self._broken = True
+                raise broken.reason from None
+        self._wakeups.bump()
+        return answer
+
+    async def _open_writer_anew(self) -> None:
+        await self._writer.close()
+        await self._writer.open()
+        self._synchronous, self._broken = self._full, False
 
     async def schema(self) -> SchemaStatus:
         """What the file's schema is."""
@@ -151,7 +186,7 @@ class SQLiteExecutor:
         """Turns what SQLite and the file system complain about into store errors."""
         try:
             yield
-        except DispatchError:
+        except (DispatchError, Occupied):
             raise
         except Exception as error:
             told = store_error(error, self.path)
@@ -176,8 +211,8 @@ class SQLiteExecutor:
         """Runs the act behind the gate, again while a program that does not know the gate is in the way."""
         deadline = time.monotonic() + self._timeout
         while True:
-            self._gate.acquire(deadline)
             try:
+                self._gate.acquire(deadline)
                 return act()
             except sqlite3.OperationalError as error:
                 if not is_busy(error) or time.monotonic() >= deadline:
@@ -193,17 +228,15 @@ class SQLiteExecutor:
         finally:
             self._roll_back(raw)
 
-    def _write(
-        self, raw: sqlite3.Connection, plan: Callable[[], Plan[T]], durable: bool, given_up: threading.Event
-    ) -> T:
+    def _write(self, raw: sqlite3.Connection, plan: Callable[[], Plan[T]], durable: bool, caller: _Caller) -> T:
         def transaction() -> T:
             wanted = self._full if durable or self._full == "NORMAL" else "NORMAL"
             if wanted != self._synchronous:
                 raw.execute(f"PRAGMA synchronous = {wanted}")
                 self._synchronous = wanted
-            raw.execute("BEGIN IMMEDIATE")
             try:
-                if given_up.is_set():
+                raw.execute("BEGIN IMMEDIATE")
+                if caller.gave_up:
                     raise StoreTimeout(
                         f"{self.path}: the caller stopped waiting before the write began; nothing was written"
                     )

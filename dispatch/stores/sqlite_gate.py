@@ -50,14 +50,16 @@ class Gate:
         gate, turn, beat = self._files
         until = time.monotonic() + self._timeout if deadline is None else deadline
         if self._first:
-            self._poll(lambda: _try(beat, fcntl.LOCK_SH), until)
             try:
+                self._poll(lambda: _try(beat, fcntl.LOCK_SH), until)
                 self._poll(lambda: _try(gate), until)
             finally:
                 fcntl.flock(beat, fcntl.LOCK_UN)
             return
-        self._poll(lambda: _free(beat) and _try(turn), until)
+        # Everything that was taken is given back even where a signal interrupts the calling thread between two lines:
+        # giving back what was not taken does no harm.
         try:
+            self._poll(lambda: _try(turn), until)
             self._poll(lambda: _free(beat) and _try(gate), until)
         finally:
             fcntl.flock(turn, fcntl.LOCK_UN)

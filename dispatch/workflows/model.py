@@ -47,6 +47,24 @@ def driver_name(name: str, version: int) -> str:
     return f"{name}@{version}"
 
 
+def driver_id(run_id: RunID) -> JobID:
+    """The id of a run's driver: the run's own with the prefix of a job, so that either is known from the other.
+
+    >>> driver_id(RunID("run_00000000000000000000000001"))
+    'job_00000000000000000000000001'
+    """
+    return JobID(JobID.prefix + run_id.removeprefix(RunID.prefix))
+
+
+def driven_by(driver: JobID) -> RunID:
+    """The run that a driver drives.
+
+    >>> driven_by(JobID("job_00000000000000000000000001"))
+    'run_00000000000000000000000001'
+    """
+    return RunID(RunID.prefix + driver.removeprefix(JobID.prefix))
+
+
 @dataclass(slots=True)
 class Run(Entity[RunID]):
     """One run of a workflow; its driver is a job of kind "workflow", which also holds queue, priority, tags, metadata
@@ -138,8 +156,8 @@ class NewRun:
     name: str
     version: int
     driver: NewJob
-    """Kind "workflow", name `driver_name(name, version)`, payload the input, run_id this run. Its unique key (if any)
-    is the run's."""
+    """Kind "workflow", id `driver_id(id)`, name `driver_name(name, version)`, payload the input, run_id this run. Its
+    unique key (if any) is the run's. Its lane left open is its name."""
     parent: RunID | None = None
     step: str | None = None
     awaited: bool = True
@@ -163,8 +181,11 @@ class NewCheckpoint:
     name: str
     kind: CheckpointKind
     data: bytes = b"null"
+    attempt: int = 1
+    """Which attempt of the step it was that is recorded."""
     started_at: datetime | None = None
     event_id: EventID | None = None
+    """Consumed by this visit, unless another of the run has consumed it: then nothing is recorded under this name."""
     jobs: tuple[NewJob, ...] = ()
     """Inserted in the same transaction if, and only if, the checkpoint is. One with `run_id` and `step` is a child: its
     end is written as a ChildResult. A unique conflict drops it (an awaited child is never unique)."""
@@ -189,7 +210,8 @@ class Recorded:
     reply: Reply
     """APPLIED or STALE."""
     checkpoints: list[Checkpoint] = field(default_factory=list)
-    """What stands under each name now: the one given, or an earlier one that won. In the order given."""
+    """What stands under each name now: the one given, or an earlier one that won. In the order given; left out is one
+    whose event another visit of the run has consumed: wait again."""
 
 
 @dataclass(slots=True)
@@ -250,8 +272,8 @@ class Parked:
     """The answer to a Park."""
 
     reply: Reply
-    """APPLIED: parked, slot given back. CONFLICT: something woke the run since `seen_seq`; it is still claimed, load
-    it again. STALE: the driver is not this worker's any more."""
+    """APPLIED: parked, slot given back. CONFLICT: something (event, child, cancel) woke the run since `seen_seq`;
+    it is still claimed, load it again. STALE: the driver is not this worker's any more."""
 
 
 @dataclass(slots=True)
@@ -266,6 +288,8 @@ class FinishRun:
     failure: Failure | None = None
     reason: str | None = None
     compensation_failed: bool = False
+    dead_letter: bool = True
+    """False: a failure that was to be expected (`Fail(dead_letter=False)`) makes no dead letter."""
     then: tuple[NewJob, ...] = ()
     """Follow-ups, as those of a job's Transition."""
 

@@ -36,8 +36,11 @@ class WorkflowStore(Protocol):
 
     A run's driver is a row of `jobs`, claimed, renewed, stolen, released and retried like any job, with these
     differences: the claim never expires it; `steal` past max_crashes, `cancel` and an expiry never end it, they make
-    the run COMPENSATING and the driver due; only `finish` ends it. `jobs.finish` takes RETRY, RELEASE and SNOOZE for a
-    driver, nothing that ends it; `jobs.delete`, `jobs.cancel`, `jobs.retry` and `dlq.replay` of a driver answer
+    the run COMPENSATING and the driver due (an expiry in the claim itself); only `finish` ends it, and `steal` one that
+    crashed too often while it compensated: FAILED, compensation_failed. `jobs.finish` takes RETRY, RELEASE and SNOOZE
+    for a driver, nothing that ends it: CONFLICT; with a cancellation requested they make the run COMPENSATING and due.
+    A claim makes the run RUNNING, or COMPENSATING once that has begun. `jobs.set_aside` makes it BLOCKED, as no live
+    worker has its version. `jobs.delete`, `jobs.cancel`, `jobs.retry` and `dlq.replay` of a driver answer
     CONFLICT: the verbs here are meant. Wherever a job or run with `run_id` and `step` of a parent ends (finish, steal,
     cancel, expiry, delete …), its ChildResult is written in that transaction, once; the parent's wake_seq rises, and
     the parent is woken if the Group that it parked on is then satisfied. Every fenced write locks the driver's row and
@@ -97,9 +100,10 @@ class WorkflowStore(Protocol):
     async def finish(self, worker_id: WorkerID, ends: Sequence[FinishRun]) -> list[RunFinished]:
         """Ends runs and their drivers in one durable transaction; the same end repeated answers APPLIED again.
 
-        Frees the unique key, makes the dead letter of a failed run (kind workflow, payload the input), closes its
-        waits and mailbox, writes the parent's ChildResult, and asks the cancellation of its unfinished children that
-        are awaited and not `abandon` (all but `abandon` ones when the run ends cancelled or failed).
+        With a cancellation requested "failed" becomes "cancelled". Frees the unique key, makes the dead letter of a
+        failed run (kind workflow, payload the input), closes its waits and mailbox, writes the parent's ChildResult,
+        and asks the cancellation of its unfinished children that are awaited and not `abandon` (all but `abandon` ones
+        when the run ends cancelled or failed).
 
         Raises DataRejected; nothing was written.
         """

@@ -96,6 +96,7 @@ EXPLANATION = exactly(
     state=STATE,
     summary=TEXT,
     gates={"type": "array", "items": exactly(name=TEXT, open={"type": "boolean"}, text=TEXT)},
+    ahead=COUNT,
 )
 _LETTER: dict[str, Schema] = {
     "id": LETTER_ID,
@@ -257,6 +258,26 @@ PRUNED = exactly(
     records=COUNT,
     total=COUNT,
     dry_run={"type": "boolean"},
+)
+_KINDS = ("definitions", "queues", "jobs", "unique_keys", "idempotency", "dlq", "events", "records")
+COPIED = exactly(
+    source=TEXT,
+    destination=TEXT,
+    dry_run={"type": "boolean"},
+    resumed={"type": "boolean"},
+    written=COUNT,
+    counts=exactly(**dict.fromkeys(_KINDS, COUNT)),
+    equal={"type": ["boolean", "null"]},
+    differences={"type": "array", "items": exactly(kind={"enum": [*_KINDS]}, key=TEXT, text=TEXT)},
+)
+VERIFIED = items(
+    exactly(name=TEXT, invariants={"type": "array", "items": TEXT}, passed={"type": "boolean"}, error=TEXT),
+    store=TEXT,
+    kept=COUNT,
+    broken=COUNT,
+)
+EXAMINED = items(
+    exactly(kind={"enum": [*_KINDS]}, key=TEXT, text=TEXT, advice=TEXT), store=TEXT, seen=COUNT, damages=COUNT
 )
 MIGRATED = exactly(
     store=TEXT,

@@ -11,7 +11,8 @@ from dispatch.cluster.model import Worker, WorkerState
 from dispatch.ids import JobID, WorkerID
 from dispatch.jobs.model import Failure, Job, JobState
 from dispatch.queues import Pause, QueueConfig, QueueInfo
-from dispatch.services.explain import explain
+from dispatch.services.explain import explain, settled
+from dispatch.services.gates import Facts
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOLDER = JobID("job_01h455vb4pex5vsknk084sn02q")
@@ -41,7 +42,7 @@ def queue(*, running: int = 0, slots: int = 0, pause: Pause | None = None, **lim
 
 def summary(row: Job, *, info: QueueInfo | None = None, workers: Any = None, ahead: int = 0) -> str:
     chosen = [worker()] if workers is None else workers
-    return explain(row, queue=info or queue(), workers=chosen, ahead=ahead, now=NOW).summary
+    return explain(Facts(row, info or queue(), chosen, NOW), ahead=ahead).summary
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def summary(row: Job, *, info: QueueInfo | None = None, workers: Any = None, ahe
         (
             {},
             {"info": queue(pause=Pause("ops", "migration", NOW + timedelta(hours=2)))},
-            "queue 'mails' is paused by ops (migration) for another 2.0 h",
+            "queue 'mails' is paused by ops (migration) for another 2.0 h (until 2026-01-01T14:00:00+00:00)",
         ),
         ({}, {"info": queue(pause=Pause(until=NOW - timedelta(seconds=1)))}, "ready; next in queue 'mails'"),
         ({}, {"workers": []}, "no worker is alive: start one with `dispatch run yourapp.tasks`"),
@@ -83,7 +84,7 @@ def summary(row: Job, *, info: QueueInfo | None = None, workers: Any = None, ahe
         (
             {},
             {"info": queue(running=4, slots=1, max_concurrency=5)},
-            "limit 5/5 of queue 'mails' is held by running jobs",
+            "limit 5/5 of queue 'mails' is held by slot of s0 and 4 more",
         ),
     ],
 )
@@ -92,9 +93,8 @@ def test_a_waiting_job_says_what_it_waits_for(facts: Any, surroundings: Any, exp
 
 
 def test_the_first_closed_gate_is_the_reason_and_all_are_listed() -> None:
-    explanation = explain(
-        job(run_at=NOW + timedelta(hours=1)), queue=queue(pause=Pause()), workers=[], ahead=0, now=NOW
-    )
+    late = job(run_at=NOW + timedelta(hours=1))
+    explanation = explain(Facts(late, queue(pause=Pause()), [], NOW), ahead=0)
     assert [(gate.name, gate.open) for gate in explanation.gates] == [
         ("unique", True),
         ("expiry", True),
@@ -103,13 +103,15 @@ def test_the_first_closed_gate_is_the_reason_and_all_are_listed() -> None:
         ("served", False),
         ("quarantine", True),
         ("limit", True),
+        ("tenant", True),
+        ("rate", True),
     ]
     assert explanation.summary.startswith("not due")
 
 
 def test_a_job_past_its_expiry_says_so_before_anything_else() -> None:
     late = job(run_at=NOW + timedelta(hours=1), expires_at=NOW - timedelta(seconds=5))
-    explanation = explain(late, queue=queue(), workers=[], ahead=0, now=NOW)
+    explanation = explain(Facts(late, queue(), [], NOW), ahead=0)
     assert explanation.summary == "expired 5.0 s ago without a start: the worker that finds it due cancels it"
 
 
@@ -141,5 +143,4 @@ def test_a_job_past_its_expiry_says_so_before_anything_else() -> None:
     ],
 )
 def test_a_job_that_does_not_wait_says_where_it_is(facts: Any, expected: str) -> None:
-    explanation = explain(job(**facts), queue=queue(), workers=[], ahead=0, now=NOW)
-    assert (explanation.summary, explanation.gates) == (expected, ())
+    assert settled(job(**facts), NOW) == expected

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dispatch import testing
+from dispatch import hookimpl, testing
 from dispatch.backoff import Exponential
 from dispatch.errors import JobExpired, Retry, Snooze, UsageError
 from dispatch.jobs.context import current_job
+from dispatch.jobs.model import Job
 from dispatch.queues import QueueConfig
 from dispatch.registry import Registry
 from dispatch.testing import WorkDone
@@ -148,3 +149,23 @@ async def test_time_does_not_run_backwards(registry: Registry) -> None:
 
 async def test_the_clock_begins_now_unless_told_otherwise(registry: Registry) -> None:
     assert abs(testing.app(registry).now() - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+async def test_a_hook_hears_of_the_next_attempt_by_the_clock_of_the_test(registry: Registry) -> None:
+    told: list[tuple[datetime, datetime]] = []
+
+    class Plugin:
+        @hookimpl
+        def job_retrying(self, job: Job, next_run_at: datetime) -> None:
+            told.append((next_run_at, job.run_at))
+
+    @registry.job(max_retries=1, backoff=Exponential(base=60))
+    async def flaky() -> None:
+        raise ValueError("again")
+
+    async with testing.app(registry, start=START, plugins=[Plugin()]) as app:
+        handle = await flaky.enqueue()
+        await app.run_until_idle()
+        due = START + timedelta(minutes=1)
+        assert told == [(due, due)]
+        assert "due in 1.0 min" in (await app.jobs.explain(handle.id)).summary

@@ -12,18 +12,23 @@ from typing import TypeVar
 
 from dispatch.clock import Clock
 from dispatch.cluster.model import Announcement, Leadership, Worker
+from dispatch.crons.model import CronEntry, Tick
+from dispatch.crons.settle import Announced
 from dispatch.dlq.model import DLQEntry
 from dispatch.errors import StoreUnreachable
 from dispatch.events.model import Event
-from dispatch.ids import DLQID, EventID, JobID, WorkerID
+from dispatch.ids import DLQID, CronID, EventID, JobID, WorkerID
 from dispatch.jobs.model import TERMINAL, Attempt, JobState
 from dispatch.queues import QueueConfig
 from dispatch.records import Record
 from dispatch.scope import Scope
+from dispatch.stores.memory import wakes
+from dispatch.stores.memory.channels import Channels
 from dispatch.stores.memory.concurrency import Concurrency
 from dispatch.stores.memory.keys import Keys
 from dispatch.stores.memory.queue import QueueState
 from dispatch.stores.memory.rows import Origin, Row, Tally, TenantCount
+from dispatch.stores.memory.runs import Runs
 from dispatch.stores.memory.signal import Signal
 from dispatch.stores.memory.stream_log import StreamLogs
 
@@ -56,7 +61,9 @@ class Data:
         self.row_order: list[JobID] = []
         self.attempts: dict[JobID, list[Attempt]] = {}
         self.ended: dict[JobState, OrderedDict[JobID, Row]] = {state: OrderedDict() for state in TERMINAL}
-        """Terminal rows, the longest ended first."""
+        """Terminal rows, the longest ended first (but for `ended_anyhow`)."""
+        self.ended_anyhow: set[JobState] = set()
+        """States whose ended rows were loaded, and are to be sorted before somebody counts on their order."""
         self.tallies: dict[tuple[str, str, str, Scope], Tally] = {}
         self.queues: dict[str, QueueState] = {}
         self.running: dict[JobID, Row] = {}
@@ -69,6 +76,10 @@ class Data:
         self.origins: dict[DLQID, Origin] = {}
         self.events: dict[EventID, Event] = {}
         self.event_order: list[EventID] = []
+        self.channels = Channels()
+        self.runs = Runs()
+        self.awaited: dict[JobID, tuple[JobID, ...]] = {}
+        """Successors that were loaded before the job that they wait behind."""
         self.workers: dict[WorkerID, Worker] = {}
         self.announced: dict[tuple[str, str, int], Announcement] = {}
         self.leadership: Leadership | None = None
@@ -76,6 +87,10 @@ class Data:
         self.records: dict[str, dict[str, Record]] = {}
         self.record_order: dict[str, list[str]] = {}
         self.streams = StreamLogs()
+        self.crons: dict[CronID, CronEntry] = {}
+        self.ticks: dict[CronID, dict[datetime, Tick]] = {}
+        self.cron_codes: dict[str, Announced] = {}
+        self.cron_announced: dict[WorkerID, set[str]] = {}
 
     def queue(self, name: str) -> QueueState:
         """The queue's state, made on first use."""
@@ -89,6 +104,25 @@ class Data:
         queue = self.queue(row.queue)
         if not row.lane_given:
             row.lane = queue.lane_of(row.scope)
+        self.count_in(row)
+        if block:
+            self.concurrency.block(row)
+        else:
+            queue.ready.add(row, now)
+
+    def count_in(self, row: Row) -> None:
+        """Adds a new row to the rows and the counts of its state."""
+        self.tally(row)
+        self.rows[row.id] = row
+        insert_sorted(self.row_order, row.id)
+        if row.state not in TERMINAL:
+            self.concurrency.join(row)
+        if row.step is not None and row.run_id in self.runs.rows:
+            self.runs.rows[row.run_id].child_jobs.add(row.id)
+
+    def tally(self, row: Row) -> None:
+        """Counts the row among those of its queue, name, kind and scope."""
+        queue = self.queue(row.queue)
         key = (row.queue, row.name, row.kind, row.scope)
         tally = self.tallies.get(key)
         if tally is None:
@@ -98,13 +132,6 @@ class Data:
             tally = self.tallies[key] = Tally(queue, row.name, row.kind, row.scope, tenant)
         tally.counts[row.state] += 1
         row.tally = tally
-        self.rows[row.id] = row
-        insert_sorted(self.row_order, row.id)
-        self.concurrency.join(row)
-        if block:
-            self.concurrency.block(row)
-        else:
-            queue.ready.add(row, now)
 
     def unblock(self, key: str | None, now: datetime) -> int:
         """Makes blocked rows of a concurrency key claimable again that there is room for; answers how many."""
@@ -120,18 +147,27 @@ class Data:
         counts[state] += 1
         if row.state in TERMINAL:
             self.ended[row.state].pop(row.id, None)
-        if state in TERMINAL:
+        if state in TERMINAL and self.runs.driven_by(row) is None:
             self.ended[state][row.id] = row
         row.state = state
 
     def start(self, row: Row, worker_id: WorkerID, lease_until: datetime, now: datetime, now_ms: int) -> None:
         """Makes a row, already out of the ready index, run in the worker's name."""
+        run = self.runs.driven_by(row)
+        if run is not None:
+            wakes.claimed(self, row, run, now)
         self.to_state(row, JobState.RUNNING)
         row.worker_id = worker_id
         row.epoch = max(row.epoch + 1, now_ms)
         row.started_at = row.updated_at = now
         row.lease_until = lease_until
         row.last = None
+        self.hand_to(worker_id, row)
+        if row.unique_key is not None and row.unique_until == "start":
+            self.keys.give_up(row, now)
+
+    def hand_to(self, worker_id: WorkerID, row: Row) -> None:
+        """Notes that the worker runs the row."""
         tally = tally_of(row)
         tally.queue.running += 1
         tally.tenant.running += 1
@@ -141,8 +177,6 @@ class Data:
         if held is None:
             held = self.held[worker_id] = {}
         held[row.id] = row
-        if row.unique_key is not None and row.unique_until == "start":
-            self.keys.give_up(row, now)
 
     def stop(self, row: Row) -> None:
         """Takes a running row off its worker's hands; the caller gives it its next state."""
@@ -166,6 +200,25 @@ class Data:
         row.run_at = run_at
         row.updated_at = now
         tally_of(row).queue.ready.add(row, now)
+        self.unblock(row.concurrency_key, now)
+
+    def rename(self, row: Row, name: str) -> None:
+        """Gives a row that is in no index another name; a lane that followed the name goes with it."""
+        tally_of(row).counts[row.state] -= 1
+        if row.lane == row.name:
+            row.lane = name
+        row.name = name
+        self.tally(row)
+
+    def hurry(self, row: Row, now: datetime) -> None:
+        """Makes a waiting row due now."""
+        ready = tally_of(row).queue.ready
+        ready.remove(row)
+        row.run_at = row.updated_at = now
+        if row.blocked:
+            self.concurrency.block(row)
+        else:
+            ready.add(row, now)
         self.unblock(row.concurrency_key, now)
 
     def withdraw(self, row: Row) -> None:
@@ -192,6 +245,8 @@ class Data:
         if row.concurrency_key is not None:
             self.concurrency.part(row.concurrency_key)
             self.unblock(row.concurrency_key, now)
+        if row.step is not None:
+            wakes.child_job_ended(self, row, now)
 
     def _hand_over(self, row: Row, key: str, now: datetime) -> None:
         """Gives the key of an ended row to its successor, or lines its successors up behind who has it by now."""
@@ -209,6 +264,13 @@ class Data:
             self.rows[job_id].behind = front.id
             front.successors += (job_id,)
 
+    def sort_ended(self) -> None:
+        """Brings ended rows that were loaded into the order of their ends."""
+        for state in self.ended_anyhow:
+            rows = sorted(self.ended[state].values(), key=lambda row: (row.finished_at is not None, row.finished_at))
+            self.ended[state] = OrderedDict((row.id, row) for row in rows)
+        self.ended_anyhow.clear()
+
     def forget(self, gone: Collection[Row]) -> None:
         """Removes terminal rows and their attempts."""
         for row in gone:
@@ -216,6 +278,8 @@ class Data:
             self.ended[row.state].pop(row.id, None)
             self.attempts.pop(row.id, None)
             del self.rows[row.id]
+            if row.run_id in self.runs.rows:
+                self.runs.rows[row.run_id].child_jobs.discard(row.id)
         remove_sorted(self.row_order, {row.id for row in gone})
 
     def bring_back(self, queues: Sequence[str] | None, names: Sequence[str], now: datetime) -> int:
@@ -227,6 +291,9 @@ class Data:
                     row.set_aside = False
                     row.updated_at = now
                     queue.ready.add(row, now)
+                    run = self.runs.driven_by(row)
+                    if run is not None:
+                        self.runs.to_state(run, run.standing, now)
                     count += 1
         return count
 

@@ -59,6 +59,15 @@ class Keys:
         if until is not None:
             heappush(self._holds_ending, (until, row.unique_key))
 
+    def restore(self, key: str, hold: Hold) -> bool:
+        """Puts a unique key into somebody's hands as it was elsewhere; False when it has a row here."""
+        if key in self.unique:
+            return False
+        self.unique[key] = hold
+        if hold.until is not None:
+            heappush(self._holds_ending, (hold.until, key))
+        return True
+
     def give_up(self, row: Row, now: datetime) -> None:
         """Frees the row's unique key, unless its hold time still runs or somebody else has it by now."""
         if row.unique_key is None:

@@ -51,8 +51,8 @@ class MemoryQueues:
 
     async def get(self, queue: str) -> QueueInfo:
         with self._session as data:
-            state = data.queues.get(queue)
-            return QueueInfo(QueueConfig(queue)) if state is None else _info(data, state, data.clock.now())
+            state, now = data.queues.get(queue), data.clock.now()
+            return QueueInfo(QueueConfig(queue), at=now) if state is None else _info(data, state, now)
 
     async def take_slot(self, queue: str, holder: str, *, lease: float, limit: int | None = None) -> Reply:
         with self._session as data:
@@ -118,4 +118,6 @@ def _info(data: Data, queue: QueueState, now: datetime) -> QueueInfo:
         set_aside=sum(len(rows) for rows in ready.aside.values()),
         oldest_due_at=min((row.run_at for heap in heaps for row in heap.rows() if row.run_at <= now), default=None),
         slots=sorted(holder for holder, slot in queue.slots.items() if slot.until > now),
+        tokens=queue.tokens(now),
+        at=now,
     )

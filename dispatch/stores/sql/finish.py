@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from dispatch.clock import from_micros
 from dispatch.entity import Reply
 from dispatch.ids import DLQID, JobID, WorkerID
-from dispatch.jobs.model import QUARANTINE_FROM, TERMINAL, Failure, Finished, JobState, Transition, Verdict
+from dispatch.jobs.model import QUARANTINE_FROM, TERMINAL, WAITING, Failure, Finished, JobState, Transition, Verdict
 from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.plan import Do, Each, Plan, Rows, first
@@ -105,7 +106,8 @@ def _finish_one(worker_id: WorkerID, said: Transition, now: int, keys: set[str])
         entry = None
         if reply is Reply.APPLIED and held.state == JobState.FAILED:
             entry = first((yield Rows("latest_dead_letter", {"job_id": str(said.job_id)})))
-        return Finished(reply, JobState(held.state), DLQID(entry[0]) if entry else None)
+        again = from_micros(held.run_at) if reply is Reply.APPLIED and held.state in WAITING else None
+        return Finished(reply, JobState(held.state), DLQID(entry[0]) if entry else None, again)
     outcome = decide(held, said, now)
     terminal = outcome.state in TERMINAL
     changed = yield Do(
@@ -140,7 +142,7 @@ def _finish_one(worker_id: WorkerID, said: Transition, now: int, keys: set[str])
         yield from unique.end(held.unique_key, said.job_id, now)
     if said.then:
         yield from enqueue(said.then, now, lenient=True)
-    return Finished(Reply.APPLIED, outcome.state, entry_id)
+    return Finished(Reply.APPLIED, outcome.state, entry_id, None if terminal else from_micros(outcome.run_at))
 
 
 def ready(crashes: int) -> int:

@@ -42,8 +42,9 @@ class SQLQueues:
         await self._executor.run(lambda: _configure(config, self._executor.now()))
 
     async def get(self, queue: str) -> QueueInfo:
-        found = await self._executor.run(lambda: _describe(queue, self._executor.now()), write=False)
-        return found[0] if found else QueueInfo(QueueConfig(queue))
+        now = self._executor.now()
+        found = await self._executor.run(lambda: _describe(queue, now), write=False)
+        return found[0] if found else QueueInfo(QueueConfig(queue), at=from_micros(now))
 
     async def list(self) -> List[QueueInfo]:
         return await self._executor.run(lambda: _describe(None, self._executor.now()), write=False)
@@ -90,6 +91,7 @@ def _configure(config: QueueConfig, now: int) -> Plan[None]:
 
 def _describe(queue: str | None, now: int) -> Plan[list[QueueInfo]]:
     stored = {row[0]: row for row in (yield Rows("queue_rows", {"queue": queue}))}
+    settings = {row[0]: Settings(*row) for row in (yield Rows("queue_settings", {}))}
     counts: dict[str, dict[str, int]] = {}
     for name, state, count in (yield Rows("queue_counts", {"queue": queue})):
         counts.setdefault(name, {})[state] = count
@@ -100,6 +102,7 @@ def _describe(queue: str | None, now: int) -> Plan[list[QueueInfo]]:
     for name in sorted(stored.keys() | counts.keys() | holders.keys()):
         row, by_state = stored.get(name), counts.get(name, {})
         oldest = yield from _oldest_due(name, now)
+        limits = settings.get(name)
         found.append(
             QueueInfo(
                 QueueConfig(name) if row is None else _config(row),
@@ -111,6 +114,8 @@ def _describe(queue: str | None, now: int) -> Plan[list[QueueInfo]]:
                 blocked=by_state.get("blocked", 0),
                 oldest_due_at=moment(oldest),
                 slots=holders.get(name, []),
+                tokens=None if limits is None or limits.rate_limit is None else refilled(limits, now),
+                at=from_micros(now),
             )
         )
     return found

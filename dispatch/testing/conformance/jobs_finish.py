@@ -41,7 +41,7 @@ async def retry_counts_a_failure_keeps_it_and_waits_for_its_delay(env: Env) -> N
     job = await env.start()
     env.clock.advance(1)
     answer = await env.finish(job, Verdict.RETRY, failure=BOOM, delay=30)
-    assert (answer.reply, answer.state) == (Reply.APPLIED, JobState.RETRYING)
+    assert (answer.reply, answer.state, answer.run_at) == (Reply.APPLIED, JobState.RETRYING, env.after(30))
     row = await env.job(job.id)
     assert (row.state, row.failures, row.attempt, row.run_at) == (JobState.RETRYING, 1, 2, env.after(30))
     assert (row.error, row.finished_at, row.result) == (BOOM, None, None)

@@ -75,6 +75,22 @@ async def counts_and_the_oldest_due_job_are_shown(env: Env) -> None:
 
 
 @case()
+async def the_starts_that_a_rate_still_allows_are_shown_with_the_stores_time(env: Env) -> None:
+    await env.enqueue(*(new() for _ in range(5)))
+    assert (await env.store.queues.get("default")).tokens is None
+    await env.store.queues.configure(QueueConfig("default", rate_limit=0.5, rate_burst=2))
+    info = await env.store.queues.get("default")
+    assert (info.tokens, info.at) == (2.0, env.clock.now())
+    assert len(await env.claim(5)) == 2
+    assert (await env.store.queues.get("default")).tokens == 0.0
+    env.clock.advance(1)
+    (info,) = await env.store.queues.list()
+    assert info.tokens is not None
+    assert abs(info.tokens - 0.5) < 1e-6
+    assert info.at == (await env.store.queues.get("nowhere")).at == env.clock.now()
+
+
+@case()
 async def the_list_has_every_queue_with_settings_or_live_jobs_by_name(env: Env) -> None:
     await env.store.queues.configure(QueueConfig("z", max_concurrency=1))
     await env.store.queues.pause("y")

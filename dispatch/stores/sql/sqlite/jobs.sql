@@ -19,13 +19,10 @@ AND (:created_before IS NULL OR created_at < :created_before)
 AND (:tags IS NULL OR NOT EXISTS (
   SELECT 1 FROM json_each(:tags) AS wanted WHERE wanted.value NOT IN (SELECT value FROM json_each(jobs.tags))))
 
--- name: last_job_seq
--- Where the table ends before an enqueue.
-SELECT coalesce(max(seq), 0) FROM jobs;
-
 -- name: jobs_before
--- Which of these ids were there before the enqueue began.
-SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(:ids)) AND seq <= :seq;
+-- Which of these ids were there before this transaction added so many jobs, whose seqs are the last ones.
+SELECT id FROM jobs
+WHERE id IN (SELECT value FROM json_each(:ids)) AND seq <= (SELECT max(seq) FROM jobs) - :added;
 
 -- name: insert_plain_job
 -- Adds a waiting job that leaves its options open; an id that is there already changes nothing.
@@ -33,6 +30,14 @@ INSERT INTO jobs (id, ready, state, queue, name, kind, lane, priority, run_at, c
   app_id, org_id, metadata, payload)
 VALUES (:id, 1, 'pending', :queue, :name, :kind, :lane, :priority, :run_at, :now, :now, :app_id, :org_id,
   :metadata, :payload)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: insert_alike_jobs
+-- Adds waiting jobs that differ in id and payload only, given as a JSON object (id: payload as text); as above.
+INSERT INTO jobs (id, ready, state, queue, name, kind, lane, priority, run_at, created_at, updated_at,
+  app_id, org_id, metadata, payload)
+SELECT key, 1, 'pending', :queue, :name, :kind, :lane, :priority, :run_at, :now, :now, :app_id, :org_id,
+  :metadata, CAST(value AS BLOB) FROM json_each(:payloads) WHERE true
 ON CONFLICT (id) DO NOTHING;
 
 -- name: insert_job

@@ -1,0 +1,230 @@
+"""The transfer part of the memory store: everything out as documents, documents in as rows in their indexes."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from heapq import nsmallest
+from typing import Any, TypeVar
+
+from dispatch.dlq.model import DLQState
+from dispatch.entity import LARGEST_PAGE, Page
+from dispatch.errors import DataRejected
+from dispatch.jobs.model import WAITING, JobState
+from dispatch.stores.memory import documents as as_
+from dispatch.stores.memory.data import Data, Session, insert_sorted
+from dispatch.stores.memory.rows import Row
+from dispatch.transfer import KINDS, Document, TransferKind, checked
+
+K = TypeVar("K", bound=str)
+
+
+class MemoryTransfer:
+    """The verbs of TransferStore."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def count(self) -> dict[TransferKind, int]:
+        with self._session as data:
+            found: dict[TransferKind, int] = {
+                "definitions": len(data.announced),
+                "queues": sum(queue.has_settings for queue in data.queues.values()),
+                "jobs": len(data.rows),
+                "unique_keys": len(data.keys.unique),
+                "idempotency": len(data.keys.idempotency),
+                "dlq": len(data.letters),
+                "events": len(data.events),
+                "records": sum(len(records) for records in data.records.values()),
+            }
+            return {kind: found[kind] for kind in KINDS}
+
+    async def export(self, kind: TransferKind, *, after: str | None = None, limit: int = 500) -> Page[Document]:
+        limit = max(1, min(limit, LARGEST_PAGE))
+        with self._session as data:
+            return _EXPORTS[kind](data, after, limit)
+
+    async def load(self, kind: TransferKind, documents: Sequence[Document]) -> int:
+        if not checked(kind, documents):
+            return 0
+        parse, add = _LOADS[kind]
+        try:
+            parsed = [parse(document) for document in documents]
+        except (AttributeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise DataRejected(f"a document of {kind} cannot be stored ({error!r}); nothing was written") from error
+        with self._session as data:
+            added = sum(add(data, document, thing) for document, thing in zip(documents, parsed, strict=True))
+            data.signal.bump()
+            return added
+
+
+def _ordered(order: list[K], document: Callable[[K], Document], after: str | None, limit: int) -> Page[Document]:
+    """A page of what has a sorted list of its ids."""
+    start = 0 if after is None else bisect_right(order, after)
+    ids = order[start : start + limit]
+    return Page([document(id_) for id_ in ids], str(ids[-1]) if ids else None)
+
+
+def _sorted(keys: Iterable[Any], document: Callable[[Any], Document], after: str | None, limit: int) -> Page[Document]:
+    """A page of what has none; a key of several parts makes a cursor of them all."""
+    place = None if after is None else json.loads(after)
+    least: Any = tuple(place) if isinstance(place, list) else place
+    found = nsmallest(limit, (key for key in keys if least is None or key > least))
+    return Page([document(key) for key in found], json.dumps(found[-1]) if found else None)
+
+
+def _jobs(data: Data, after: str | None, limit: int) -> Page[Document]:
+    return _ordered(
+        data.row_order, lambda id_: as_.job_document(data.rows[id_], data.attempts.get(id_, [])), after, limit
+    )
+
+
+def _letters(data: Data, after: str | None, limit: int) -> Page[Document]:
+    return _ordered(
+        data.letter_order, lambda id_: as_.letter_document(data.letters[id_], data.origins[id_]), after, limit
+    )
+
+
+def _events(data: Data, after: str | None, limit: int) -> Page[Document]:
+    return _ordered(data.event_order, lambda id_: as_.event_document(data.events[id_]), after, limit)
+
+
+def _definitions(data: Data, after: str | None, limit: int) -> Page[Document]:
+    by_key = {(name, kind, version): found for (name, kind, version), found in data.announced.items()}
+    return _sorted(by_key, lambda key: as_.definition_document(by_key[key]), after, limit)
+
+
+def _queues(data: Data, after: str | None, limit: int) -> Page[Document]:
+    names = (name for name, queue in data.queues.items() if queue.has_settings)
+    return _sorted(names, lambda name: as_.queue_document(data.queues[name]), after, limit)
+
+
+def _holds(data: Data, after: str | None, limit: int) -> Page[Document]:
+    held = data.keys.unique
+    return _sorted(held, lambda key: as_.hold_document(key, held[key]), after, limit)
+
+
+def _remembered(data: Data, after: str | None, limit: int) -> Page[Document]:
+    made = data.keys.idempotency
+    return _sorted(made, lambda key: as_.remembered_document(key[0], key[1], made[key]), after, limit)
+
+
+def _records(data: Data, after: str | None, limit: int) -> Page[Document]:
+    keys = ((namespace, key) for namespace, records in data.records.items() for key in records)
+    return _sorted(keys, lambda key: as_.record_document(data.records[key[0]][key[1]]), after, limit)
+
+
+def _add_definition(data: Data, document: Document, found: Any) -> bool:
+    return data.announced.setdefault((found.name, found.kind, found.version), found) is found
+
+
+def _add_queue(data: Data, document: Document, found: Any) -> bool:
+    config, pause = found
+    queue = data.queue(config.name)
+    if queue.has_settings:
+        return False
+    queue.config, queue.paused, queue.has_settings = config, pause, True
+    return True
+
+
+def _add_job(data: Data, document: Document, row: Row) -> bool:
+    if row.id in data.rows:
+        return False
+    data.count_in(row)
+    attempts = as_.attempts_of(document)
+    if attempts:
+        data.attempts[row.id] = attempts
+    row.successors = data.awaited.pop(row.id, ())
+    if row.behind is not None:
+        holder = data.rows.get(row.behind)
+        if holder is None:
+            data.awaited[row.behind] = (*data.awaited.get(row.behind, ()), row.id)
+        else:
+            holder.successors += (row.id,)
+    if row.concurrency_key is not None and not row.state.terminal:
+        data.concurrency.set_maximum(row.concurrency_key, row.concurrency_max or 1)
+    if row.state in WAITING:
+        data.queue(row.queue).ready.add(row, data.clock.now())
+    elif row.state is JobState.RUNNING:
+        assert row.worker_id is not None
+        data.hand_to(row.worker_id, row)
+        if row.cancel_requested:
+            data.cancelling[row.id] = row
+    else:
+        data.ended[row.state][row.id] = row
+        data.ended_anyhow.add(row.state)
+    return True
+
+
+def _job_of(document: Document) -> Row:
+    row = as_.row_of(document)
+    if row.state is JobState.RUNNING and (row.worker_id is None or row.lease_until is None):
+        raise ValueError(f"{row.id} is running without a worker or a lease")
+    if row.state.terminal and row.finished_at is None:
+        raise ValueError(f"{row.id} is {row.state}, but has no end")
+    return row
+
+
+def _add_hold(data: Data, document: Document, hold: Any) -> bool:
+    return data.keys.restore(document["key"], hold)
+
+
+def _add_remembered(data: Data, document: Document, made: Any) -> bool:
+    key = (document["tenant"], document["key"])
+    if key in data.keys.idempotency:
+        return False
+    data.keys.remember(key, made)
+    return True
+
+
+def _add_letter(data: Data, document: Document, found: Any) -> bool:
+    entry, origin = found
+    if entry.id in data.letters:
+        return False
+    data.letters[entry.id], data.origins[entry.id] = entry, origin
+    insert_sorted(data.letter_order, entry.id)
+    row = data.rows.get(entry.job_id)
+    if row is not None and row.state is JobState.FAILED and entry.state is not DLQState.RETRIED:
+        row.letter = entry.id if row.letter is None else max(row.letter, entry.id)
+    return True
+
+
+def _add_event(data: Data, document: Document, event: Any) -> bool:
+    if event.id in data.events:
+        return False
+    data.events[event.id] = event
+    data.channels.add(event)
+    insert_sorted(data.event_order, event.id)
+    return True
+
+
+def _add_record(data: Data, document: Document, record: Any) -> bool:
+    records = data.records.setdefault(record.namespace, {})
+    if record.key in records:
+        return False
+    records[record.key] = record
+    insert_sorted(data.record_order.setdefault(record.namespace, []), record.key)
+    return True
+
+
+_EXPORTS: dict[TransferKind, Callable[[Data, str | None, int], Page[Document]]] = {
+    "definitions": _definitions,
+    "queues": _queues,
+    "jobs": _jobs,
+    "unique_keys": _holds,
+    "idempotency": _remembered,
+    "dlq": _letters,
+    "events": _events,
+    "records": _records,
+}
+_LOADS: dict[TransferKind, tuple[Callable[[Document], Any], Callable[[Data, Document, Any], bool]]] = {
+    "definitions": (as_.definition_of, _add_definition),
+    "queues": (as_.queue_of, _add_queue),
+    "jobs": (_job_of, _add_job),
+    "unique_keys": (as_.hold_of, _add_hold),
+    "idempotency": (as_.remembered_of, _add_remembered),
+    "dlq": (as_.letter_of, _add_letter),
+    "events": (as_.event_of, _add_event),
+    "records": (as_.record_of, _add_record),
+}

@@ -1,0 +1,138 @@
+-- name: transfer_counts
+-- How many rows of each kind there are.
+SELECT 'definitions', count(*) FROM definitions UNION ALL SELECT 'queues', count(*) FROM queues
+UNION ALL SELECT 'jobs', count(*) FROM jobs UNION ALL SELECT 'unique_keys', count(*) FROM unique_keys
+UNION ALL SELECT 'idempotency', count(*) FROM idempotency UNION ALL SELECT 'dlq', count(*) FROM dlq
+UNION ALL SELECT 'events', count(*) FROM events UNION ALL SELECT 'records', count(*) FROM records;
+
+-- name: export_definitions
+-- Definitions behind a place, by name, kind and version.
+SELECT name, kind, version, queue, schema, options FROM definitions
+WHERE (name, kind, version) > (:name, :kind, :version) ORDER BY name, kind, version LIMIT :limit;
+
+-- name: export_queues
+-- Settings and pauses of the queues behind a name.
+SELECT name, max_concurrency, rate_limit, rate_burst, fair, tenant_concurrency, paused_at, paused_until, paused_by,
+  pause_reason FROM queues WHERE name > :after ORDER BY name LIMIT :limit;
+
+-- name: export_jobs
+-- Jobs behind an id, no more bytes at once than there is room for, but one job at least.
+SELECT id, created_at, updated_at, name, queue, state, CAST(payload AS BLOB), run_at, kind, lane, failures, crashes,
+  epoch, worker_id, lease_until, started_at, finished_at, scheduled_at, expires_at, priority, max_retries, timeout,
+  backoff, keep_result, CAST(result AS BLOB), error_type, error_message, error_traceback, reason, cancel_reason,
+  unique_key, unique_until, unique_hold_until, coalesce(effect_key, id), metadata, tags, app_id, org_id, progress,
+  progress_note, set_aside, behind, replay_of, concurrency_key, concurrency_max, left_as
+FROM jobs WHERE id > :after AND id <= (
+  SELECT max(id) FROM (
+    SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
+      SELECT id, coalesce(length(payload), 0) + coalesce(length(result), 0) AS size
+      FROM jobs WHERE id > :after ORDER BY id LIMIT :limit))
+  WHERE before < :room)
+ORDER BY id;
+
+-- name: export_attempts
+-- The attempts of some jobs, each job's oldest first.
+SELECT job_id, number, kind, error_type, error_message, error_traceback, worker_id, epoch, started_at, ended_at
+FROM attempts WHERE job_id IN (SELECT value FROM json_each(:ids)) ORDER BY job_id, seq;
+
+-- name: export_unique_keys
+-- Unique keys behind a key, with their holders.
+SELECT key, job_id, live, hold_until FROM unique_keys WHERE key > :after ORDER BY key LIMIT :limit;
+
+-- name: export_idempotency
+-- Idempotency keys behind a place.
+SELECT tenant, key, job_id, fingerprint, expires_at FROM idempotency
+WHERE (tenant, key) > (:tenant, :key) ORDER BY tenant, key LIMIT :limit;
+
+-- name: export_dlq
+-- Dead letters behind an id, no more bytes at once than there is room for, but one at least.
+SELECT id, created_at, updated_at, job_id, job_name, queue, kind, lane, state, reason, error_type, error_message,
+  error_traceback, CAST(payload AS BLOB), failures, crashes, priority, max_retries, timeout, backoff, keep_result,
+  unique_key, unique_until, effect_key, metadata, tags, app_id, org_id, replayed_as,
+  concurrency_key, concurrency_max
+FROM dlq WHERE id > :after AND id <= (
+  SELECT max(id) FROM (
+    SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
+      SELECT id, coalesce(length(payload), 0) AS size FROM dlq WHERE id > :after ORDER BY id LIMIT :limit))
+  WHERE before < :room)
+ORDER BY id;
+
+-- name: export_events
+-- Events behind an id, no more bytes at once than there is room for, but one at least.
+SELECT id, created_at, name, key, run_id, app_id, org_id, CAST(payload AS BLOB)
+FROM events WHERE id > :after AND id <= (
+  SELECT max(id) FROM (
+    SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
+      SELECT id, coalesce(length(payload), 0) AS size FROM events WHERE id > :after ORDER BY id LIMIT :limit))
+  WHERE before < :room)
+ORDER BY id;
+
+-- name: export_records
+-- Records behind a place, expired ones too.
+SELECT namespace, key, CAST(value AS BLOB), version, created_at, updated_at, expires_at FROM records
+WHERE (namespace, key) > (:namespace, :key) ORDER BY namespace, key LIMIT :limit;
+
+-- name: load_definition
+-- Adds a definition that is not there.
+INSERT INTO definitions (name, kind, version, queue, schema, options)
+VALUES (:name, :kind, :version, :queue, :schema, :options) ON CONFLICT DO NOTHING;
+
+-- name: load_queue
+-- Adds the settings of a queue that has none.
+INSERT INTO queues (name, max_concurrency, rate_limit, rate_burst, fair, tenant_concurrency, tokens, refilled_at,
+  paused_at, paused_until, paused_by, pause_reason)
+VALUES (:name, :max_concurrency, :rate_limit, :rate_burst, :fair, :tenant_concurrency, :tokens, :now, :paused_at,
+  :paused_until, :paused_by, :pause_reason) ON CONFLICT DO NOTHING;
+
+-- name: load_job
+-- Adds a job in whatever state it is; an id that is there already changes nothing.
+INSERT INTO jobs (id, ready, created_at, updated_at, name, queue, state, payload, run_at, kind, lane, failures, crashes,
+  epoch, worker_id, lease_until, started_at, finished_at, scheduled_at, expires_at, priority, max_retries, timeout,
+  backoff, keep_result, result, error_type, error_message, error_traceback, reason, cancel_reason, unique_key,
+  unique_until, unique_hold_until, effect_key, metadata, tags, app_id, org_id, progress, progress_note, set_aside,
+  behind, replay_of, concurrency_key, concurrency_max, left_as)
+VALUES (:id, :ready, :created_at, :updated_at, :name, :queue, :state, :payload, :run_at, :kind, :lane, :failures,
+  :crashes, :epoch, :worker_id, :lease_until, :started_at, :finished_at, :scheduled_at, :expires_at, :priority,
+  :max_retries, :timeout, :backoff, :keep_result, :result, :error_type, :error_message, :error_traceback, :reason,
+  :cancel_reason, :unique_key, :unique_until, :hold_until, :effect_key, :metadata, :tags, :app_id, :org_id, :progress,
+  :progress_note, :set_aside, :behind, :replay_of, :concurrency_key, :concurrency_max,
+  :left_as) ON CONFLICT (id) DO NOTHING;
+
+-- name: load_attempt
+-- Adds an attempt of a job that was just added.
+INSERT INTO attempts (job_id, number, kind, error_type, error_message, error_traceback, worker_id, epoch, started_at,
+  ended_at)
+VALUES (:job_id, :number, :kind, :error_type, :error_message, :error_traceback, :worker_id, :epoch, :started_at,
+  :ended_at);
+
+-- name: load_unique_key
+-- Adds a unique key that nobody holds.
+INSERT INTO unique_keys (key, job_id, live, hold_until) VALUES (:key, :job_id, :live, :hold_until)
+ON CONFLICT DO NOTHING;
+
+-- name: load_idempotency
+-- Adds an idempotency key that is not there.
+INSERT INTO idempotency (tenant, key, job_id, fingerprint, expires_at)
+VALUES (:tenant, :key, :job_id, :fingerprint, :expires_at) ON CONFLICT DO NOTHING;
+
+-- name: load_entry
+-- Adds a dead letter; an id that is there already changes nothing.
+INSERT INTO dlq (id, created_at, updated_at, job_id, job_name, queue, kind, lane, state, reason, error_type,
+  error_message, error_traceback, payload, failures, crashes, priority, max_retries, timeout, backoff, keep_result,
+  unique_key, unique_until, effect_key, metadata, tags, app_id, org_id, replayed_as,
+  concurrency_key, concurrency_max)
+VALUES (:id, :created_at, :updated_at, :job_id, :job_name, :queue, :kind, :lane, :state, :reason, :error_type,
+  :error_message, :error_traceback, :payload, :failures, :crashes, :priority, :max_retries, :timeout, :backoff,
+  :keep_result, :unique_key, :unique_until, :effect_key, :metadata, :tags, :app_id, :org_id, :replayed_as,
+  :concurrency_key, :concurrency_max)
+ON CONFLICT DO NOTHING;
+
+-- name: load_event
+-- Adds an event; an id that is there already changes nothing.
+INSERT INTO events (id, created_at, name, key, run_id, app_id, org_id, payload)
+VALUES (:id, :created_at, :name, :key, :run_id, :app_id, :org_id, :payload) ON CONFLICT DO NOTHING;
+
+-- name: load_record
+-- Adds a record that is not there.
+INSERT INTO records (namespace, key, value, version, created_at, updated_at, expires_at)
+VALUES (:namespace, :key, :value, :version, :created_at, :updated_at, :expires_at) ON CONFLICT DO NOTHING;

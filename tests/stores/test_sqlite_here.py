@@ -1,0 +1,187 @@
+"""An enqueue from synchronous code runs in the caller's own thread, and never at anybody else's cost."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dispatch import Dispatch, hookimpl
+from dispatch.errors import DuplicateJob, StoreUnreachable, SyncInAsync
+from dispatch.ids import JobID
+from dispatch.jobs.definition import AsyncJobDefinition
+from dispatch.jobs.model import CountOptions, JobState, NewJob
+from dispatch.registry import Registry
+from dispatch.stores.sql.plan import Do, Plan
+from dispatch.stores.sqlite import SQLiteStore
+from dispatch.stores.sqlite_connection import Occupied
+
+DEADLINE = 10.0
+
+
+def new(**fields: Any) -> NewJob:
+    return NewJob(**{"id": JobID.new(), "name": "note", "payload": b'{"text":"a"}', **fields})
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
+    made = SQLiteStore(tmp_path / "jobs.db")
+    await made.open()
+    await made.jobs.enqueue([new()])
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def note(registry: Registry) -> AsyncJobDefinition[[str], str]:
+    @registry.job
+    async def note(text: str) -> str:
+        return text
+
+    return note
+
+
+async def pending(store: SQLiteStore) -> int:
+    return (await store.jobs.count(CountOptions()))[JobState.PENDING]
+
+
+def pause() -> Plan[None]:
+    yield Do("pause_queue", {"queue": "q", "now": 1, "until": None, "by": "", "reason": ""})
+
+
+async def test_it_needs_no_event_loop(store: SQLiteStore, note: AsyncJobDefinition[[str], str]) -> None:
+    async with Dispatch(store, registry=Registry()) as app:
+
+        def on_a_thread() -> None:
+            made.append(app.sync.enqueue(note, "while the loop does nothing"))
+            enqueued.set()
+
+        made: list[Any] = []
+        enqueued = threading.Event()
+        thread = threading.Thread(target=on_a_thread)
+        thread.start()
+        assert enqueued.wait(DEADLINE)  # while this very thread, and the loop with it, does nothing else
+        thread.join()
+        assert made[0].created
+        assert (await app.job(made[0].id)).payload == b'{"text":"while the loop does nothing"}'
+        assert await pending(store) == 2
+
+
+async def test_it_wakes_who_waits(store: SQLiteStore) -> None:
+    seen = store.wakeups.version
+    waiting = asyncio.create_task(store.wakeups.wait(seen, DEADLINE))
+    await asyncio.to_thread(store.jobs.enqueue_here, [new()])
+    assert await waiting > seen
+
+
+async def test_it_goes_behind_those_that_are_queued(store: SQLiteStore) -> None:
+    begun, end = threading.Event(), threading.Event()
+
+    def long() -> Plan[None]:
+        yield from pause()
+        begun.set()
+        end.wait(DEADLINE)
+
+    writing = asyncio.create_task(store._executor.run(long))
+    assert await asyncio.to_thread(begun.wait, DEADLINE)
+    assert store.jobs.enqueue_here([new()]) is None
+    end.set()
+    await writing
+    assert await pending(store) == 1
+    answers = store.jobs.enqueue_here([new()])
+    assert answers is not None
+    assert answers[0].created
+
+
+async def test_threads_take_turns(store: SQLiteStore, note: AsyncJobDefinition[[str], str]) -> None:
+    async with Dispatch(store, registry=Registry()) as app:
+
+        def on_a_thread() -> None:
+            for number in range(10):
+                app.sync.enqueue(note, str(number))
+
+        await asyncio.gather(*(asyncio.to_thread(on_a_thread) for _ in range(4)), app.enqueue(note, "among them"))
+        assert await pending(store) == 42
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+async def test_a_signal_in_the_middle_leaves_neither_a_lock_nor_a_row(
+    store: SQLiteStore, error: type[BaseException]
+) -> None:
+    def interrupted() -> Plan[None]:
+        yield from pause()
+        raise error
+
+    with pytest.raises(error):
+        store._executor.run_here(interrupted)
+    assert (await store.queues.get("q")).pause is None
+    other = SQLiteStore(store._path, busy_timeout=0.2)
+    await other.open()
+    assert (await other.jobs.enqueue([new()]))[0].created
+    await other.close()
+    assert store.jobs.enqueue_here([new()]) is not None
+
+
+async def test_a_connection_that_cannot_roll_back_is_opened_anew_by_the_next_write(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = store._executor._writer._aio
+
+    def failing() -> Plan[None]:
+        yield from pause()
+        raise LookupError("oh")
+
+    def cannot(raw: sqlite3.Connection) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(store._executor, "_roll_back", cannot)
+    with pytest.raises(LookupError, match="oh"):
+        store._executor.run_here(failing)
+    monkeypatch.undo()
+    with pytest.raises(Occupied):
+        store._executor.run_here(pause)
+    assert (await store.jobs.enqueue([new()]))[0].created
+    assert store._executor._writer._aio is not first
+    assert (await store.queues.get("q")).pause is None
+    assert store.jobs.enqueue_here([new()]) is not None
+
+
+async def test_a_closed_store_says_so(store: SQLiteStore) -> None:
+    await store.close()
+    assert store.jobs.enqueue_here([new()]) is None
+    with pytest.raises(StoreUnreachable, match="closed"):
+        await store.jobs.enqueue([new()])
+
+
+async def test_plugins_hear_of_it(store: SQLiteStore, note: AsyncJobDefinition[[str], str]) -> None:
+    heard: list[JobID] = []
+
+    class Plugin:
+        @hookimpl
+        async def job_enqueued(self, job: NewJob) -> None:
+            heard.append(job.id)
+
+        @hookimpl
+        async def job_enqueuing(self, job: NewJob) -> dict[str, Any]:
+            return {"from": "plugin"}
+
+    async with Dispatch(store, registry=Registry(), plugins=[Plugin()]) as app:
+        handle = await asyncio.to_thread(app.sync.enqueue, note, "a")
+        assert (await app.job(handle.id)).metadata == {"from": "plugin"}
+    assert heard == [handle.id]
+
+
+async def test_a_conflict_is_raised_to_the_caller(store: SQLiteStore, note: AsyncJobDefinition[[str], str]) -> None:
+    once = note.options(unique="one", on_conflict="raise")
+    async with Dispatch(store, registry=Registry()):
+        await asyncio.to_thread(once.sync.enqueue, "a")
+        with pytest.raises(DuplicateJob):
+            await asyncio.to_thread(once.sync.enqueue, "b")
+        with pytest.raises(SyncInAsync):
+            once.sync.enqueue("c")
+        assert await pending(store) == 2
