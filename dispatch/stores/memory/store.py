@@ -15,6 +15,7 @@ from dispatch.stores.memory.records import MemoryRecords
 from dispatch.stores.memory.signal import MemoryWakeups
 from dispatch.stores.memory.stream import MemoryStream
 from dispatch.stores.memory.transfer import MemoryTransfer
+from dispatch.stores.memory.workflows import MemoryWorkflows
 
 _SCHEMA = 1
 
@@ -44,6 +45,7 @@ class MemoryStore:
         self.records = MemoryRecords(session)
         self.stream = MemoryStream(session)
         self.transfer = MemoryTransfer(session)
+        self.workflows = MemoryWorkflows(session)
         self.wakeups = MemoryWakeups(session)
 
     @property
