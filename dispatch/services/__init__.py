@@ -2,6 +2,7 @@
 
 from dispatch.services.audit import Act, AuditRecord, AuditService
 from dispatch.services.cluster import ClusterService
+from dispatch.services.crons import CronService
 from dispatch.services.dlq import DLQService
 from dispatch.services.events import EventService
 from dispatch.services.explain import Explanation
@@ -18,6 +19,7 @@ __all__ = [
     "AuditService",
     "ClusterService",
     "Copied",
+    "CronService",
     "DLQService",
     "EventService",
     "Explanation",
