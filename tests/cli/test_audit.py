@@ -49,7 +49,9 @@ OTHERS = {
         "version",
     ),
     "run",  # a worker: what it does to jobs, the jobs tell
-    "demo",  # on a store of its own
+    "check",
+    "bench",  # these two on a store of their own
+    "demo",
     "job call",  # runs a function here and now; what that enqueues is the program's own act
     "config init",  # writes a file, not to the store
 }
