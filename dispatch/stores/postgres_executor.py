@@ -147,7 +147,9 @@ class PostgresExecutor:
             async with self._connection() as connection:
                 return await postgres_schema.migrate(connection, self.place)
 
-        return await self._shielded(act(), _MIGRATE_LIMIT)
+        applied = await self._shielded(act(), _MIGRATE_LIMIT)
+        self._ready = True
+        return applied
 
     async def notify(self) -> None:
         """Tells everybody who listens that something may have changed."""
@@ -282,7 +284,7 @@ class _Waiting:
 
 
 def _bound(statement: Statement, params: Mapping[str, Any]) -> list[Any]:
-    """The values of a statement's parameters, in order; zero bytes, which no text can hold, are spelled out in prose."""
+    """The values of a statement's parameters; zero bytes, which no text can hold, are spelled out in prose."""
     values = [params[name] for name in statement.names]
     for place, name in enumerate(statement.names):
         if name in _FREE:

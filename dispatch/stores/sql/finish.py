@@ -10,7 +10,7 @@ from dispatch.clock import from_micros
 from dispatch.entity import Reply
 from dispatch.ids import DLQID, JobID, WorkerID
 from dispatch.jobs.model import QUARANTINE_FROM, TERMINAL, WAITING, Failure, Finished, JobState, Transition, Verdict
-from dispatch.stores.sql import unique
+from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.plan import Do, Each, Lock, Plan, Rows, first
 from dispatch.stores.sql.rows import later, names_text
@@ -31,6 +31,7 @@ class Held(NamedTuple):
     left_as: str | None
     started_at: int | None
     run_at: int
+    concurrency_key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,9 @@ def finish(worker_id: WorkerID, transitions: Sequence[Transition], now: int) -> 
     """The plan of JobStore.finish: plain completions in one batch first, everything else one by one in order."""
     answers: list[Finished | None] = [None] * len(transitions)
     held = yield Lock("lock_jobs", {"ids": names_text({said.job_id for said in transitions})})
-    keys = [key for (key,) in held if key is not None]
-    follow_ups = [job.unique.key for said in transitions for job in said.then if job.unique is not None]
-    yield from unique.lock(keys + follow_ups)
+    unique_keys = [key for (key,) in held]
+    unique_keys += [job.unique.key for said in transitions for job in said.then if job.unique is not None]
+    yield from unique.lock(unique_keys)
     if len({said.job_id for said in transitions}) == len(transitions):
         plain = [
             number
@@ -91,12 +92,15 @@ def finish(worker_id: WorkerID, transitions: Sequence[Transition], now: int) -> 
             if count:
                 answers[number] = done
     finished = []
+    keys: set[str] = set()
     for said, answer in zip(transitions, answers, strict=True):
-        finished.append(answer or (yield from _finish_one(worker_id, said, now)))
+        finished.append(answer or (yield from _finish_one(worker_id, said, now, keys)))
+    yield from concurrency.leave(keys, now)
     return finished
 
 
-def _finish_one(worker_id: WorkerID, said: Transition, now: int) -> Plan[Finished]:
+def _finish_one(worker_id: WorkerID, said: Transition, now: int, keys: set[str]) -> Plan[Finished]:
+    """Applies one transition; adds the concurrency key that it left, if it did, to `keys`."""
     row = first((yield Rows("job_held", {"id": str(said.job_id)})))
     if row is None:
         return Finished(Reply.MISSING)
@@ -131,6 +135,8 @@ def _finish_one(worker_id: WorkerID, said: Transition, now: int) -> Plan[Finishe
     )
     if not changed:
         return Finished(Reply.STALE, JobState(held.state))
+    if held.concurrency_key is not None:
+        keys.add(held.concurrency_key)
     if said.failure is not None:
         yield Do("add_attempt", attempt(said.job_id, held, "failed", said.failure, now))
     entry_id = None

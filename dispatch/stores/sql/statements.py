@@ -14,7 +14,8 @@ _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 _PART = re.compile(r"\{(\w+)\}")
 
 TABLES = (
-    *("jobs", "attempts", "unique_keys", "idempotency", "dlq", "queues", "slots", "events", "workers", "definitions"),
+    *("jobs", "attempts", "unique_keys", "concurrency_keys", "idempotency", "dlq"),
+    *("queues", "slots", "events", "workers", "definitions"),
     *("leadership", "locks", "records", "stream_channels", "stream_listeners", "stream"),
     *("crons", "cron_codes", "cron_announced", "cron_ticks"),
 )

@@ -2,7 +2,7 @@
 -- A whole claim from queues without limits, pauses and lanes, in one statement: walks the priorities of each queue,
 -- locks due rows in claim order (never waiting for a row that somebody else has), makes them running, gives up the keys
 -- that were held until the start. The commit need not wait for the disk. The first column: a queue of these (or an expired
--- job in the way) wants the long way, nothing was taken. MATERIALIZED and ARRAY keep the pick from being made twice.
+-- job or one with a concurrency key in the way) wants the long way, nothing was taken. MATERIALIZED and ARRAY keep the pick from being made twice.
 WITH RECURSIVE asked AS MATERIALIZED (
   SELECT a.queue, a.share, a.n FROM unnest(:queues::text[], :shares::int8[]) WITH ORDINALITY AS a (queue, share, n)
 ), heads AS (
@@ -17,7 +17,7 @@ WITH RECURSIVE asked AS MATERIALIZED (
   ) AS next
 ), walk AS MATERIALIZED (
   SELECT queue, share, n, lane, priority FROM heads
-), odd AS MATERIALIZED (
+), gates AS MATERIALIZED (
   SELECT EXISTS (
     SELECT 1 FROM {queues} WHERE name = ANY (:queues) AND (paused_at IS NOT NULL OR fair = 1
       OR coalesce(max_concurrency, tenant_concurrency) IS NOT NULL OR rate_limit IS NOT NULL)
@@ -28,18 +28,19 @@ WITH RECURSIVE asked AS MATERIALIZED (
     SELECT 1 FROM {jobs} WHERE ready = 2 AND queue = ANY (:queues)
   )) AS special
 ), picked AS MATERIALIZED (
-  SELECT p.id, p.stale FROM asked CROSS JOIN LATERAL (
-    SELECT due.id, due.stale FROM walk CROSS JOIN LATERAL (
-      SELECT id, coalesce(expires_at < :now AND started_at IS NULL, false) AS stale FROM {jobs}
+  SELECT p.id, p.odd FROM asked CROSS JOIN LATERAL (
+    SELECT due.id, due.odd FROM walk CROSS JOIN LATERAL (
+      SELECT id, concurrency_key IS NOT NULL OR coalesce(expires_at < :now AND started_at IS NULL, false) AS odd
+      FROM {jobs}
       WHERE ready = 1 AND queue = walk.queue AND lane = walk.lane AND priority = walk.priority AND run_at <= :now::int8
         AND name = ANY (:names::text[])
       ORDER BY run_at, id LIMIT asked.share FOR UPDATE SKIP LOCKED
     ) AS due WHERE walk.n = asked.n ORDER BY walk.priority DESC LIMIT asked.share
-  ) AS p WHERE NOT (SELECT special FROM odd) LIMIT :limit
+  ) AS p WHERE NOT (SELECT special FROM gates) LIMIT :limit
 ), claimed AS (
   UPDATE {jobs} SET state = 'running', ready = 0, worker_id = :worker_id,
     epoch = greatest(epoch + 1, :epoch_floor::int8), lease_until = :lease_until, started_at = :now, updated_at = :now
-  WHERE id = ANY (ARRAY(SELECT id FROM picked)) AND NOT EXISTS (SELECT 1 FROM picked WHERE stale)
+  WHERE id = ANY (ARRAY(SELECT id FROM picked)) AND NOT EXISTS (SELECT 1 FROM picked WHERE odd)
     AND set_config('synchronous_commit', 'off', true) = 'off'
   RETURNING {job_columns}, unique_until
 ), held AS (
@@ -50,7 +51,7 @@ WITH RECURSIVE asked AS MATERIALIZED (
   WHERE claimed.unique_until = 'start' AND k.key = claimed.unique_key AND k.job_id = claimed.id
     AND k.live = 1 AND coalesce(k.hold_until <= :now, true)
 )
-SELECT odd.special OR EXISTS (SELECT 1 FROM picked WHERE stale), (
+SELECT gates.special OR EXISTS (SELECT 1 FROM picked WHERE odd), (
     SELECT json_object_agg(waiting.queue, waiting.run_at)::text FROM (
       SELECT walk.queue, min(later.run_at) AS run_at FROM walk CROSS JOIN LATERAL (
         SELECT run_at FROM {jobs}
@@ -60,7 +61,7 @@ SELECT odd.special OR EXISTS (SELECT 1 FROM picked WHERE stale), (
       ) AS later GROUP BY walk.queue
     ) AS waiting
   ), claimed.*
-FROM odd LEFT JOIN claimed ON true;
+FROM gates LEFT JOIN claimed ON true;
 
 -- name: lock_queues
 -- Locks the rows of queues with limits, in order: who counts against a limit holds its row.
@@ -97,11 +98,27 @@ WHERE ready = 1 AND queue = :queue AND lane = :lane AND priority = :priority AND
 ORDER BY run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED;
 
 -- name: next_run_at
--- When the first job of a lane and priority after a time is due.
-SELECT run_at FROM {jobs}
-WHERE ready = 1 AND queue = :queue AND lane = :lane AND priority = :priority AND run_at > :after
-  AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::json)))
-ORDER BY run_at LIMIT 1;
+-- When the first job of a queue after a time is due, by jumping from lane to lane and from priority to priority.
+WITH RECURSIVE walk AS (
+  (SELECT lane, priority FROM {jobs} WHERE ready = 1 AND queue = :queue ORDER BY lane, priority DESC LIMIT 1)
+  UNION ALL
+  SELECT next.lane, next.priority FROM walk CROSS JOIN LATERAL (
+    (SELECT j.lane, j.priority FROM {jobs} AS j
+      WHERE ready = 1 AND queue = :queue AND j.lane = walk.lane AND j.priority < walk.priority
+      ORDER BY j.priority DESC LIMIT 1)
+    UNION ALL
+    (SELECT j.lane, j.priority FROM {jobs} AS j
+      WHERE ready = 1 AND queue = :queue AND j.lane > walk.lane ORDER BY j.lane, j.priority DESC LIMIT 1)
+    LIMIT 1
+  ) AS next
+)
+SELECT min(later.run_at) FROM walk CROSS JOIN LATERAL (
+  SELECT run_at FROM {jobs}
+  WHERE ready = 1 AND queue = :queue AND lane = walk.lane AND priority = walk.priority AND run_at > :after
+    AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::json)))
+  ORDER BY run_at LIMIT 1
+) AS later
+WHERE walk.lane <> ALL (ARRAY(SELECT json_array_elements_text(:full::json)));
 
 -- name: quarantined_due
 -- Jobs that crashed workers and are due, and that nobody else is taking.
@@ -111,10 +128,10 @@ WHERE ready = 2 AND queue = :queue AND run_at <= :now
 ORDER BY priority DESC, run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED;
 
 -- name: quarantined_next
--- When each tenant's first job that crashed workers is due.
-SELECT min(run_at), app_id, org_id FROM {jobs}
+-- When the first job that crashed workers is due, of each tenant and concurrency key.
+SELECT min(run_at), app_id, org_id, concurrency_key FROM {jobs}
 WHERE ready = 2 AND queue = :queue AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::json)))
-GROUP BY app_id, org_id;
+GROUP BY app_id, org_id, concurrency_key;
 
 -- name: claim_job
 -- Makes picked rows running.
@@ -161,8 +178,8 @@ SELECT 1 FROM {locks} WHERE name = 'fleet' FOR UPDATE;
 SELECT queues, names FROM {workers} WHERE state <> 'dead' AND last_seen + lease >= :now;
 
 -- name: due_names
--- Names and places of the first due rows of a lane and priority.
-SELECT id, name FROM {jobs}
+-- Names, keys and places of the first due rows of a lane and priority.
+SELECT id, name, concurrency_key FROM {jobs}
 WHERE ready = 1 AND queue = :queue AND lane = :lane AND priority = :priority AND run_at <= :due
 ORDER BY run_at, id LIMIT :limit;
 
@@ -197,7 +214,7 @@ WHERE id = ANY (ARRAY(SELECT id FROM locked)) AND set_aside = 1;
 
 -- name: long_aside
 -- Jobs that nobody has served for long.
-SELECT id, unique_key FROM {jobs} WHERE set_aside = 1 AND run_at <= :due ORDER BY run_at, id
+SELECT id, unique_key, concurrency_key FROM {jobs} WHERE set_aside = 1 AND run_at <= :due ORDER BY run_at, id
 LIMIT :limit FOR UPDATE SKIP LOCKED;
 
 -- name: fail_unserved

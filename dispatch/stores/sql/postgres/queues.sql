@@ -24,7 +24,7 @@ SELECT name, max_concurrency, rate_limit, rate_burst, fair, tenant_concurrency, 
   pause_reason FROM {queues} WHERE :queue::text IS NULL OR name = :queue;
 
 -- name: queue_counts
--- Waiting, retrying (a part of waiting), running and set aside jobs by queue.
+-- Waiting, retrying and blocked (parts of waiting), running and set aside jobs by queue.
 SELECT queue, 'waiting', sum(n)::int8 FROM (
   SELECT queue, count(*) AS n FROM {jobs} WHERE ready = 1 AND (:queue::text IS NULL OR queue = :queue) GROUP BY queue
   UNION ALL
@@ -38,6 +38,8 @@ SELECT queue, 'waiting', sum(n)::int8 FROM (
   WHERE behind IS NOT NULL AND set_aside = 0 AND ready = 0 AND state IN ('pending', 'retrying')
     AND (:queue IS NULL OR queue = :queue)
   GROUP BY queue
+  UNION ALL
+  SELECT queue, count(*) FROM {jobs} WHERE blocked = 1 AND (:queue IS NULL OR queue = :queue) GROUP BY queue
 ) AS waiting GROUP BY queue
 UNION ALL
 SELECT queue, 'retrying', count(*) FROM {jobs}
@@ -47,7 +49,10 @@ SELECT queue, 'running', count(*) FROM {jobs}
 WHERE state = 'running' AND (:queue IS NULL OR queue = :queue) GROUP BY queue
 UNION ALL
 SELECT queue, 'aside', count(*) FROM {jobs}
-WHERE set_aside = 1 AND (:queue IS NULL OR queue = :queue) GROUP BY queue;
+WHERE set_aside = 1 AND (:queue IS NULL OR queue = :queue) GROUP BY queue
+UNION ALL
+SELECT queue, 'blocked', count(*) FROM {jobs}
+WHERE blocked = 1 AND (:queue IS NULL OR queue = :queue) GROUP BY queue;
 
 -- name: oldest_run_at
 -- When the first job of a lane and priority was due.

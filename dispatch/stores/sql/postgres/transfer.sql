@@ -22,7 +22,7 @@ SELECT id, created_at, updated_at, name, queue, state, payload, run_at, kind, la
   epoch, worker_id, lease_until, started_at, finished_at, scheduled_at, expires_at, priority, max_retries, timeout,
   backoff, keep_result, result, error_type, error_message, error_traceback, reason, cancel_reason,
   unique_key, unique_until, unique_hold_until, coalesce(effect_key, id), metadata, tags, app_id, org_id, progress,
-  progress_note, set_aside, behind, replay_of, left_as
+  progress_note, set_aside, behind, replay_of, concurrency_key, concurrency_max, left_as
 FROM {jobs} WHERE id > :after AND id <= (
   SELECT max(id) FROM (
     SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
@@ -50,7 +50,8 @@ WHERE (tenant, key) > (:tenant::text, :key::text) AND job_id <> '' ORDER BY tena
 -- Dead letters behind an id, no more bytes at once than there is room for, but one at least.
 SELECT id, created_at, updated_at, job_id, job_name, queue, kind, lane, state, reason, error_type, error_message,
   error_traceback, payload, failures, crashes, priority, max_retries, timeout, backoff, keep_result,
-  unique_key, unique_until, effect_key, metadata, tags, app_id, org_id, replayed_as
+  unique_key, unique_until, effect_key, metadata, tags, app_id, org_id, replayed_as,
+  concurrency_key, concurrency_max
 FROM {dlq} WHERE id > :after AND id <= (
   SELECT max(id) FROM (
     SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
@@ -113,22 +114,24 @@ WITH n AS MATERIALIZED (
     :error_type::text[], :error_message::text[], :error_traceback::text[], :reason::text[], :cancel_reason::text[],
     :unique_key::text[], :unique_until::text[], :hold_until::int8[], :effect_key::text[], :metadata::text[],
     :tags::text[], :app_id::text[], :org_id::text[], :progress::float8[], :progress_note::text[], :set_aside::int2[],
-    :behind::text[], :replay_of::text[], :left_as::text[]) WITH ORDINALITY AS n (id, ready, created_at, updated_at,
-    name, queue, state, payload, run_at, kind, lane, failures, crashes, epoch, worker_id, lease_until, started_at,
-    finished_at, scheduled_at, expires_at, priority, max_retries, timeout, backoff, keep_result, result, error_type,
-    error_message, error_traceback, reason, cancel_reason, unique_key, unique_until, unique_hold_until, effect_key,
-    metadata, tags, app_id, org_id, progress, progress_note, set_aside, behind, replay_of, left_as, number)
+    :behind::text[], :replay_of::text[], :concurrency_key::text[], :concurrency_max::int8[], :left_as::text[]) WITH
+    ORDINALITY AS n (id, ready, created_at, updated_at, name, queue, state, payload, run_at, kind, lane, failures,
+    crashes, epoch, worker_id, lease_until, started_at, finished_at, scheduled_at, expires_at, priority, max_retries,
+    timeout, backoff, keep_result, result, error_type, error_message, error_traceback, reason, cancel_reason,
+    unique_key, unique_until, unique_hold_until, effect_key, metadata, tags, app_id, org_id, progress, progress_note,
+    set_aside, behind, replay_of, concurrency_key, concurrency_max, left_as, number)
 ), added AS (
   INSERT INTO {jobs} (id, ready, created_at, updated_at, name, queue, state, payload, run_at, kind, lane, failures,
     crashes, epoch, worker_id, lease_until, started_at, finished_at, scheduled_at, expires_at, priority, max_retries,
     timeout, backoff, keep_result, result, error_type, error_message, error_traceback, reason, cancel_reason,
     unique_key, unique_until, unique_hold_until, effect_key, metadata, tags, app_id, org_id, progress, progress_note,
-    set_aside, behind, replay_of, left_as) SELECT n.id, n.ready, n.created_at, n.updated_at, n.name, n.queue, n.state,
-    n.payload, n.run_at, n.kind, n.lane, n.failures, n.crashes, n.epoch, n.worker_id, n.lease_until, n.started_at,
-    n.finished_at, n.scheduled_at, n.expires_at, n.priority, n.max_retries, n.timeout, n.backoff, n.keep_result,
-    n.result, n.error_type, n.error_message, n.error_traceback, n.reason, n.cancel_reason, n.unique_key,
-    n.unique_until, n.unique_hold_until, n.effect_key, n.metadata, n.tags, n.app_id, n.org_id, n.progress,
-    n.progress_note, n.set_aside, n.behind, n.replay_of, n.left_as FROM n ON CONFLICT DO NOTHING RETURNING id
+    set_aside, behind, replay_of, concurrency_key, concurrency_max, left_as) SELECT n.id, n.ready, n.created_at,
+    n.updated_at, n.name, n.queue, n.state, n.payload, n.run_at, n.kind, n.lane, n.failures, n.crashes, n.epoch,
+    n.worker_id, n.lease_until, n.started_at, n.finished_at, n.scheduled_at, n.expires_at, n.priority, n.max_retries,
+    n.timeout, n.backoff, n.keep_result, n.result, n.error_type, n.error_message, n.error_traceback, n.reason,
+    n.cancel_reason, n.unique_key, n.unique_until, n.unique_hold_until, n.effect_key, n.metadata, n.tags, n.app_id,
+    n.org_id, n.progress, n.progress_note, n.set_aside, n.behind, n.replay_of, n.concurrency_key, n.concurrency_max,
+    n.left_as FROM n ON CONFLICT DO NOTHING RETURNING id
 )
 SELECT min(n.number) FROM added JOIN n ON n.id = added.id GROUP BY n.id;
 
@@ -171,18 +174,20 @@ WITH n AS MATERIALIZED (
     :error_message::text[], :error_traceback::text[], :payload::bytea[], :failures::int8[], :crashes::int8[],
     :priority::int8[], :max_retries::int8[], :timeout::float8[], :backoff::text[], :keep_result::int2[],
     :unique_key::text[], :unique_until::text[], :effect_key::text[], :metadata::text[], :tags::text[],
-    :app_id::text[], :org_id::text[], :replayed_as::text[]) WITH ORDINALITY AS n (id, created_at, updated_at, job_id,
-    job_name, queue, kind, lane, state, reason, error_type, error_message, error_traceback, payload, failures,
-    crashes, priority, max_retries, timeout, backoff, keep_result, unique_key, unique_until, effect_key, metadata,
-    tags, app_id, org_id, replayed_as, number)
+    :app_id::text[], :org_id::text[], :replayed_as::text[], :concurrency_key::text[], :concurrency_max::int8[]) WITH
+    ORDINALITY AS n (id, created_at, updated_at, job_id, job_name, queue, kind, lane, state, reason, error_type,
+    error_message, error_traceback, payload, failures, crashes, priority, max_retries, timeout, backoff, keep_result,
+    unique_key, unique_until, effect_key, metadata, tags, app_id, org_id, replayed_as, concurrency_key,
+    concurrency_max, number)
 ), added AS (
   INSERT INTO {dlq} (id, created_at, updated_at, job_id, job_name, queue, kind, lane, state, reason, error_type,
     error_message, error_traceback, payload, failures, crashes, priority, max_retries, timeout, backoff, keep_result,
-    unique_key, unique_until, effect_key, metadata, tags, app_id, org_id, replayed_as) SELECT n.id, n.created_at,
-    n.updated_at, n.job_id, n.job_name, n.queue, n.kind, n.lane, n.state, n.reason, n.error_type, n.error_message,
-    n.error_traceback, n.payload, n.failures, n.crashes, n.priority, n.max_retries, n.timeout, n.backoff,
-    n.keep_result, n.unique_key, n.unique_until, n.effect_key, n.metadata, n.tags, n.app_id, n.org_id, n.replayed_as
-    FROM n ON CONFLICT DO NOTHING RETURNING id
+    unique_key, unique_until, effect_key, metadata, tags, app_id, org_id, replayed_as, concurrency_key,
+    concurrency_max) SELECT n.id, n.created_at, n.updated_at, n.job_id, n.job_name, n.queue, n.kind, n.lane, n.state,
+    n.reason, n.error_type, n.error_message, n.error_traceback, n.payload, n.failures, n.crashes, n.priority,
+    n.max_retries, n.timeout, n.backoff, n.keep_result, n.unique_key, n.unique_until, n.effect_key, n.metadata,
+    n.tags, n.app_id, n.org_id, n.replayed_as, n.concurrency_key, n.concurrency_max FROM n ON CONFLICT DO NOTHING
+    RETURNING id
 )
 SELECT min(n.number) FROM added JOIN n ON n.id = added.id GROUP BY n.id;
 

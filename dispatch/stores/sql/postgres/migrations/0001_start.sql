@@ -51,6 +51,10 @@ CREATE TABLE jobs (
   -- "worker:epoch:verdict" of the last report that ended a claim, so that its repetition is recognised
   -- (a plain completion leaves it out: state, worker and epoch say the same)
   left_as TEXT COLLATE "C",
+  concurrency_key TEXT COLLATE "C",
+  concurrency_max BIGINT,
+  -- 1: due, but its concurrency key is full
+  blocked SMALLINT NOT NULL DEFAULT 0,
   payload BYTEA,
   result BYTEA
 ) WITH (
@@ -70,6 +74,15 @@ CREATE INDEX jobs_aside ON jobs (queue, name) WHERE set_aside = 1;
 CREATE INDEX jobs_behind ON jobs (behind) WHERE behind IS NOT NULL;
 CREATE INDEX jobs_listed ON jobs (state, kind, id) WHERE state <> 'running';
 CREATE INDEX jobs_ended ON jobs (state, finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX jobs_keyed ON jobs (concurrency_key, state, ready, queue, lane, name, run_at)
+  WHERE concurrency_key IS NOT NULL AND finished_at IS NULL;
+CREATE INDEX jobs_blocked ON jobs (queue, concurrency_key, lane, name, priority DESC, run_at, id) WHERE blocked = 1;
+
+-- the maximum that the latest enqueue of a key brought (NULL: a row made to be locked)
+CREATE TABLE concurrency_keys (
+  key TEXT COLLATE "C" PRIMARY KEY,
+  most BIGINT
+) WITH (fillfactor = 70);
 
 CREATE TABLE attempts (
   seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -134,7 +147,9 @@ CREATE TABLE dlq (
   org_id TEXT COLLATE "C" NOT NULL,
   replayed_as TEXT COLLATE "C",
   created_at BIGINT NOT NULL,
-  updated_at BIGINT NOT NULL
+  updated_at BIGINT NOT NULL,
+  concurrency_key TEXT COLLATE "C",
+  concurrency_max BIGINT
 );
 CREATE INDEX dlq_job ON dlq (job_id);
 CREATE INDEX dlq_listed ON dlq (state, id);
