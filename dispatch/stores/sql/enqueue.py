@@ -39,6 +39,8 @@ COLUMNS = (
     "tags",
     "behind",
     "replay_of",
+    "run_id",
+    "step",
     "payload",
 )
 
@@ -201,6 +203,8 @@ def _fields(job: NewJob, now: int) -> dict[str, Any]:
 def _lane(job: NewJob, by_tenant: set[str]) -> str:
     if job.lane is not None:
         return job.lane
+    if job.kind == "workflow":
+        return job.name
     return job.scope.tenant if job.queue in by_tenant else ""
 
 
@@ -214,6 +218,7 @@ def _is_plain(job: NewJob) -> bool:
         and job.effect_key is None
         and job.scheduled_at is None
         and job.replay_of is None
+        and job.run_id is None
         and not job.tags
     )
 
@@ -266,5 +271,7 @@ def _row(job: NewJob, by_tenant: set[str], now: int, behind: JobID | None = None
         to_text(job.tags),
         None if behind is None else str(behind),
         None if job.replay_of is None else str(job.replay_of),
+        None if job.run_id is None else str(job.run_id),
+        job.step,
         job.payload,
     )
