@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dispatch_cli import complete
 from dispatch_cli.choices import one_id, page_cursor, words_among
 from dispatch_cli.job.base import COLUMNS, EXAMPLE, STATES, WAITING, OneID, app
 from dispatch_cli.render import Column
@@ -17,8 +18,14 @@ from dispatch_cli.shell import verb
 if TYPE_CHECKING:
     from dispatch import Dispatch
 
-Queues = Annotated[list[str] | None, typer.Option("--queue", "-q", metavar="NAME", help="Of these queues.")]
-Names = Annotated[list[str] | None, typer.Option("--name", "-n", metavar="NAME", help="Jobs of these names.")]
+Queues = Annotated[
+    list[str] | None,
+    typer.Option("--queue", "-q", metavar="NAME", help="Of these queues.", autocompletion=complete.queues),
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Option("--name", "-n", metavar="NAME", help="Jobs of these names.", autocompletion=complete.names),
+]
 
 
 @verb(
@@ -33,7 +40,14 @@ Names = Annotated[list[str] | None, typer.Option("--name", "-n", metavar="NAME",
 def list_jobs(
     ctx: typer.Context,
     state: Annotated[
-        list[str] | None, typer.Option("--state", "-s", metavar="STATE", help=f"In these states: {', '.join(STATES)}.")
+        list[str] | None,
+        typer.Option(
+            "--state",
+            "-s",
+            metavar="STATE",
+            help=f"In these states: {', '.join(STATES)}.",
+            autocompletion=complete.words_of(STATES),
+        ),
     ] = None,
     queue: Queues = None,
     name: Names = None,

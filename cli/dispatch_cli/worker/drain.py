@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dispatch_cli import complete
 from dispatch_cli.bulk import Outcomes, each, finish
 from dispatch_cli.choices import many_ids
 from dispatch_cli.consent import Confirm, DryRun, Reason, Yes, ask, leave_record
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 def drain(
     ctx: typer.Context,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID…", help="The workers' ids; - reads them from standard input.")
+        list[str] | None,
+        typer.Argument(
+            metavar="ID…", help="The workers' ids; - reads them from standard input.", autocompletion=complete.workers
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All that are alive; asks first.")] = False,
     reason: Reason = "",
