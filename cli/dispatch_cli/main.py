@@ -29,7 +29,7 @@ class Root(LazyGroup):
         "status": ("status", "Show backlog, workers, dead letters and pauses on one screen."),
         "job": ("job", "Enqueue, look at, watch, explain, retry and cancel jobs."),
         "dlq": ("dlq", "Look at, replay, discard and purge dead letters."),
-        "queue": ("queue", "Look at, pause, resume and limit queues."),
+        "queue": ("queue", "Look at, pause, resume, limit and empty queues."),
         "worker": ("worker", "Look at worker processes, and ask them to finish and stop."),
         "leader": ("leader", "See which worker leads the fleet."),
         "health": ("health", "Check that the store answers and a worker is alive: exit 0, else 9."),

@@ -234,8 +234,10 @@ AUDIT = items(
     exactly(
         id=TEXT,
         created_at=TIME,
+        ended_at=MAYBE_TIME,
         who=TEXT,
         verb=TEXT,
+        outcome={"enum": ["started", "done", "partly", "refused", "interrupted", "unknown"]},
         ids={"type": "array", "items": TEXT},
         count=COUNT,
         reason=TEXT,
@@ -245,6 +247,7 @@ AUDIT = items(
 PLUGINS = items(
     exactly(name=TEXT, state={"enum": ["loaded", "disabled"]}, origin=TEXT, hooks={"type": "array", "items": TEXT})
 )
+QUEUE_PURGED = exactly(name=TEXT, purged=COUNT, would_purge=COUNT)
 PURGED = exactly(purged=COUNT, would_purge=COUNT)
 STATUS = exactly(
     store=TEXT,

@@ -78,6 +78,8 @@ def on_a_terminal(*argv: str, columns: int = 80, **env: str) -> str:
         ("queue show slow", schemas.QUEUE),
         ("queue pause mailers --for 1h --reason x", schemas.QUEUE_CHANGED),
         ("queue resume slow", schemas.QUEUE_CHANGED),
+        ("queue purge mailers --dry-run", schemas.QUEUE_PURGED),
+        ("queue purge mailers --yes", schemas.QUEUE_PURGED),
         ("queue limit mailers --rate 0.5 --burst 2 --dry-run", schemas.QUEUE_CHANGED),
         ("worker list --all", schemas.WORKERS),
         ("worker show {worker}", schemas.WORKER),

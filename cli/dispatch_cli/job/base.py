@@ -28,4 +28,3 @@ STATES = ("pending", "running", "retrying", "completed", "failed", "cancelled")
 WAITING = ("pending", "retrying")
 
 OneID = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
-ManyIDs = Annotated[list[str], typer.Argument(metavar="ID…", help="The jobs' ids; - reads them from standard input.")]

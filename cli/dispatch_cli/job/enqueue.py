@@ -97,7 +97,9 @@ def enqueue(
         if dry_run:
             await _rehearse(session, app, name, arguments, options)
             return None
-        answer = await app.jobs.enqueue_named(name, arguments, options)
+        async with app.audit.act("job.enqueue", detail=name) as held:
+            answer = await app.jobs.enqueue_named(name, arguments, options)
+            held.settle([answer.id], count=int(answer.created or answer.replaced))
         job = await app.jobs.get(answer.id)
         await _warn_unless_served(session, app, job.queue)
         if not wait:
@@ -107,7 +109,7 @@ def enqueue(
         return await app.jobs.wait(job.id, timeout=limit)
 
     with hint_at_json(pairs or ()):
-        ended = session.on_app(act)
+        ended = session.on_app(act, create=not dry_run)
     if ended is not None:
         print_result(session, ended)
 

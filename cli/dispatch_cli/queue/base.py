@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dispatch.queues import QueueInfo
 
 app = noun(
-    "Look at, pause, resume and limit queues.",
+    "Look at, pause, resume, limit and empty queues.",
     examples=("dispatch queue list", "dispatch queue pause mailers --for 1h --reason 'the mail server is down'"),
 )
 
