@@ -11,6 +11,8 @@ from typing import ClassVar
 
 import typer
 
+from dispatch_cli.completing import ASKED
+from dispatch_cli.completing import answer as answer_shell
 from dispatch_cli.settings import Settings, wants_json
 from dispatch_cli.shell import LazyGroup, noun
 
@@ -29,16 +31,19 @@ class Root(LazyGroup):
         "status": ("status", "Show backlog, workers, dead letters and pauses on one screen."),
         "job": ("job", "Enqueue, look at, watch, explain, retry and cancel jobs."),
         "dlq": ("dlq", "Look at, replay, discard and purge dead letters."),
-        "queue": ("queue", "Look at, pause, resume and limit queues."),
+        "queue": ("queue", "Look at, pause, resume, limit and empty queues."),
         "worker": ("worker", "Look at worker processes, and ask them to finish and stop."),
         "leader": ("leader", "See which worker leads the fleet."),
         "health": ("health", "Check that the store answers and a worker is alive: exit 0, else 9."),
         "doctor": ("doctor", "Look for what is wrong or soon will be, with advice."),
         "audit": ("audit", "See who paused, drained, cancelled, replayed or purged what."),
         "plugin": ("plugin", "See which plugins are loaded, and which hooks they take."),
-        "store": ("store", "Create, migrate and look at the store."),
+        "check": ("check", "Before a deploy: would this code serve what waits in the store? Exit 9 if not."),
+        "store": ("store", "Create, migrate, look at, verify, copy and prune the store."),
+        "bench": ("bench", "Measure how fast this kind of store is, here."),
         "config": ("config", "Show the configuration, or write a file to start from."),
         "inspect": ("inspect", "Show what a module defines: jobs, workflows, crons."),
+        "completion": ("completion", "Print the script that makes bash, zsh or fish complete live values."),
         "version": ("version", "Show the versions of Dispatch and what it runs on."),
     }
 
@@ -62,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _prepare_streams()
     try:
         command = typer.main.get_command(app)
+        if ASKED in os.environ:
+            return answer_shell(command)
         settings = Settings(argv=tuple(arguments))
         answer = command.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=settings)
         sys.stdout.flush()

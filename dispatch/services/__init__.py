@@ -1,6 +1,8 @@
 """Every verb once: what the CLI, the app and later doors call."""
 
+from dispatch.services.audit import Act, AuditRecord, AuditService
 from dispatch.services.cluster import ClusterService
+from dispatch.services.crons import CronService
 from dispatch.services.dlq import DLQService
 from dispatch.services.events import EventService
 from dispatch.services.explain import Explanation
@@ -12,8 +14,12 @@ from dispatch.services.status import Status, read_status
 from dispatch.services.transfer import Copied, StoreCopy
 
 __all__ = [
+    "Act",
+    "AuditRecord",
+    "AuditService",
     "ClusterService",
     "Copied",
+    "CronService",
     "DLQService",
     "EventService",
     "Explanation",

@@ -8,6 +8,7 @@ Schema = dict[str, Any]
 
 TEXT: Schema = {"type": "string"}
 MAYBE_TEXT: Schema = {"type": ["string", "null"]}
+POSITIVE: Schema = {"type": "number", "exclusiveMinimum": 0}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 TIME: Schema = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"}
 MAYBE_TIME: Schema = {"anyOf": [TIME, {"type": "null"}]}
@@ -75,6 +76,9 @@ JOB = exactly(
     backoff={"type": ["object", "null"]},
     cancel_requested={"type": "boolean"},
     set_aside={"type": "boolean"},
+    blocked={"type": "boolean"},
+    concurrency_key=MAYBE_TEXT,
+    concurrency_max={"type": ["integer", "null"], "minimum": 1},
     progress={"type": ["number", "null"]},
     progress_note=MAYBE_TEXT,
     worker_id=MAYBE_TEXT,
@@ -119,6 +123,8 @@ LETTER = exactly(
     updated_at=TIME,
     payload={},
     payload_text=MAYBE_TEXT,
+    concurrency_key=MAYBE_TEXT,
+    concurrency_max={"type": ["integer", "null"], "minimum": 1},
     priority={"type": "integer"},
     max_retries={"type": ["integer", "null"]},
     timeout_seconds={"type": ["number", "null"]},
@@ -160,7 +166,7 @@ _PAUSE = maybe(exactly(by=TEXT, reason=TEXT, since=TIME, until=MAYBE_TIME))
 _MAYBE_COUNT: Schema = {"type": ["integer", "null"], "minimum": 1}
 _QUEUE: dict[str, Schema] = {
     "name": TEXT,
-    **dict.fromkeys(("pending", "retrying", "running", "set_aside", "workers"), COUNT),
+    **dict.fromkeys(("pending", "retrying", "running", "set_aside", "blocked", "workers"), COUNT),
     "slots": {"type": "array", "items": TEXT},
     "oldest_due_at": MAYBE_TIME,
     "paused": {"type": "boolean"},
@@ -218,6 +224,7 @@ WATCHED = items(
         updated_at=TIME,
         worker_id=MAYBE_TEXT,
         set_aside={"type": "boolean"},
+        blocked={"type": "boolean"},
         progress={"type": ["number", "null"]},
         progress_note=MAYBE_TEXT,
         cancel_requested={"type": "boolean"},
@@ -227,8 +234,10 @@ AUDIT = items(
     exactly(
         id=TEXT,
         created_at=TIME,
+        ended_at=MAYBE_TIME,
         who=TEXT,
         verb=TEXT,
+        outcome={"enum": ["started", "done", "partly", "refused", "interrupted", "unknown"]},
         ids={"type": "array", "items": TEXT},
         count=COUNT,
         reason=TEXT,
@@ -238,6 +247,7 @@ AUDIT = items(
 PLUGINS = items(
     exactly(name=TEXT, state={"enum": ["loaded", "disabled"]}, origin=TEXT, hooks={"type": "array", "items": TEXT})
 )
+QUEUE_PURGED = exactly(name=TEXT, purged=COUNT, would_purge=COUNT)
 PURGED = exactly(purged=COUNT, would_purge=COUNT)
 STATUS = exactly(
     store=TEXT,
@@ -278,6 +288,32 @@ VERIFIED = items(
 )
 EXAMINED = items(
     exactly(kind={"enum": [*_KINDS]}, key=TEXT, text=TEXT, advice=TEXT), store=TEXT, seen=COUNT, damages=COUNT
+)
+CHECKED = items(
+    exactly(
+        problem={"enum": ["removed", "invalid", "unserved"]},
+        danger={"type": "boolean"},
+        name=TEXT,
+        queue=TEXT,
+        waiting=COUNT,
+        running=COUNT,
+        sample={"type": "array", "items": JOB_ID},
+        text=TEXT,
+        advice=TEXT,
+    ),
+    seen=COUNT,
+    dangers=COUNT,
+)
+BENCH = exactly(
+    store=TEXT,
+    jobs=COUNT,
+    concurrency=COUNT,
+    one_per_second=POSITIVE,
+    bulk_per_second=POSITIVE,
+    drain_per_second=POSITIVE,
+    latency_p50_seconds=POSITIVE,
+    latency_p95_seconds=POSITIVE,
+    latency_p99_seconds=POSITIVE,
 )
 MIGRATED = exactly(
     store=TEXT,

@@ -203,6 +203,8 @@ def test_text_where_a_number_or_list_belongs_is_told_how_to_write_json(folder: P
         "error: slow: seconds: '1' is not of type 'number'",
         "hint: seconds=… is text; write seconds:=1 for a number, a list, true, false or null",
     ]
+    hint = run("job", "enqueue", "slow", "seconds=abc").err.splitlines()[-1]
+    assert hint == "hint: 'abc' is text and nothing else; a number is written seconds:=3, a list seconds:='[1, 2]'"
     called = run("job", "call", "slow", "seconds=1", "items=3", "--app", "examples_typed", "--json")
     document = json.loads(called.err)["error"]
     assert (called.code, document["code"]) == (2, "invalid_arguments")

@@ -30,7 +30,7 @@ def delete(job_id: JobID, scope: Scope | None, now: int) -> Plan[Reply]:
     if job.state is JobState.RUNNING or (job.kind == "workflow" and job.run_id is not None):
         return Reply.CONFLICT
     if job.state in WAITING:
-        yield from cancel_waiting(job_id, job.unique_key, job.run_id, job.step, "deleted", now)
+        yield from cancel_waiting(job, "deleted", now)
     yield Do("delete_attempts", {"id": str(job_id)})
     yield Do("delete_job", {"id": str(job_id)})
     return Reply.APPLIED

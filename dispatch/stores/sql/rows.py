@@ -130,6 +130,9 @@ def job_of(row: tuple[Any, ...]) -> Job:
         set_aside,
         behind,
         replay_of,
+        concurrency_key,
+        concurrency_max,
+        blocked,
         run_id,
         step,
         *_,
@@ -176,6 +179,9 @@ def job_of(row: tuple[Any, ...]) -> Job:
             None if replay_of is None else DLQID(replay_of),
             None if run_id is None else RunID(run_id),
             step,
+            concurrency_key=concurrency_key,
+            concurrency_max=concurrency_max,
+            blocked=bool(blocked),
         )
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise StoreCorrupt(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dispatch.ids import JobID
-from dispatch.jobs.model import Failure, JobState
-from dispatch.stores.sql import unique
+from dispatch.jobs.model import Failure, Job, JobState
+from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.plan import Do, Plan, Rows
-from dispatch.stores.sql.rows import failure_of, failure_params
+from dispatch.stores.sql.rows import failure_of, failure_params, job_of
 from dispatch.stores.sql.workflow_rows import LockedRun
 from dispatch.stores.sql.workflow_wakes import cancel_run, child_ended, job_ended
 from dispatch.workflows.model import RunState
@@ -54,20 +54,21 @@ def close_all(run_id: str) -> Plan[None]:
 
 
 def _end_children(run_id: str, *, completed: bool, now: int) -> Plan[None]:
-    for id_, state, unique_key, step in (yield Rows("open_child_jobs", {"run_id": run_id})):
-        if state == JobState.RUNNING:
-            yield Do("request_cancel", {"id": id_, "reason": _PARENT_ENDED, "now": now})
+    for row in (yield Rows("open_child_jobs", {"run_id": run_id})):
+        job = job_of(row)
+        if job.state is JobState.RUNNING:
+            yield Do("request_cancel", {"id": str(job.id), "reason": _PARENT_ENDED, "now": now})
         else:
-            yield from cancel_waiting(id_, unique_key, run_id, step, _PARENT_ENDED, now)
+            yield from cancel_waiting(job, _PARENT_ENDED, now)
     for id_, driver, state in (yield Rows("open_child_runs", {"run_id": run_id, "all": not completed})):
         yield from cancel_run(id_, state, driver, _PARENT_ENDED, now)
 
 
-def cancel_waiting(
-    job_id: str, unique_key: str | None, run_id: str | None, step: str | None, reason: str, now: int
-) -> Plan[None]:
+def cancel_waiting(job: Job, reason: str, now: int) -> Plan[None]:
     """Ends a job that nobody has claimed."""
-    yield Do("cancel_waiting", {"id": job_id, "reason": reason, "now": now})
-    if unique_key is not None:
-        yield from unique.end(unique_key, JobID(job_id), now)
-    yield from job_ended(job_id, run_id, step, now)
+    yield Do("cancel_waiting", {"id": str(job.id), "reason": reason, "now": now})
+    if job.unique_key is not None:
+        yield from unique.end(job.unique_key, job.id, now)
+    if job.concurrency_key is not None:
+        yield from concurrency.leave({job.concurrency_key}, now)
+    yield from job_ended(job.id, job.run_id, job.step, now)

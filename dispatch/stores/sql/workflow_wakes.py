@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dispatch.ids import JobID, RunID
 from dispatch.jobs.model import Failure, JobState
 from dispatch.stores.sql.plan import Do, Plan, Rows, first
 from dispatch.stores.sql.rows import failure_of, names_text
@@ -33,12 +34,12 @@ def cancel_run(run_id: str, driver_state: str, driver: str, reason: str, now: in
         yield from compensates(run_id, driver, reason, now)
 
 
-def job_ended(job_id: str, run_id: str | None, step: str | None, now: int) -> Plan[None]:
+def job_ended(job_id: JobID, run_id: RunID | str | None, step: str | None, now: int) -> Plan[None]:
     """A job has its terminal state; the run that waits for it as a step hears of it."""
     if run_id is None or step is None:
         return
-    state, result, *error = (yield Rows("child_outcome", {"id": job_id}))[0]
-    yield from child_ended(run_id, step, job_id, state, result, failure_of(*error), now)
+    state, result, *error = (yield Rows("child_outcome", {"id": str(job_id)}))[0]
+    yield from child_ended(str(run_id), step, str(job_id), state, result, failure_of(*error), now)
 
 
 def child_ended(

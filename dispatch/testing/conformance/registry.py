@@ -34,6 +34,8 @@ MODULES = (
     "jobs_enqueue",
     "jobs_claim",
     "jobs_gates",
+    "concurrency",
+    "concurrency_ways",
     "jobs_lease",
     "jobs_finish",
     "jobs_fence",
@@ -65,6 +67,7 @@ MODULES = (
     "life",
     "transfer",
     "crons",
+    "crons_code",
 )
 
 Run = Callable[[Env], Awaitable[None]]

@@ -27,11 +27,28 @@ WHERE ready = 1 AND queue = :queue AND lane = :lane AND priority = :priority AND
 ORDER BY run_at, id LIMIT :limit;
 
 -- name: next_run_at
--- When the first job of a lane and priority after a time is due.
-SELECT run_at FROM jobs INDEXED BY jobs_ready
-WHERE ready = 1 AND queue = :queue AND lane = :lane AND priority = :priority AND run_at > :after
-  AND name IN (SELECT value FROM json_each(:names))
-ORDER BY run_at LIMIT 1;
+-- When the first job of a queue after a time is due, by jumping from lane to lane and from priority to priority.
+WITH RECURSIVE walk (lane) AS (
+  SELECT min(lane) FROM jobs WHERE ready = 1 AND queue = :queue
+  UNION ALL
+  SELECT (SELECT min(jobs.lane) FROM jobs WHERE ready = 1 AND queue = :queue AND jobs.lane > walk.lane)
+  FROM walk WHERE walk.lane IS NOT NULL
+)
+SELECT min((
+  WITH RECURSIVE level (priority) AS (
+    SELECT max(priority) FROM jobs WHERE ready = 1 AND queue = :queue AND lane = walk.lane
+    UNION ALL
+    SELECT (SELECT max(jobs.priority) FROM jobs
+      WHERE ready = 1 AND queue = :queue AND jobs.lane = walk.lane AND jobs.priority < level.priority)
+    FROM level WHERE level.priority IS NOT NULL
+  )
+  SELECT min((
+    SELECT run_at FROM jobs INDEXED BY jobs_ready
+    WHERE ready = 1 AND queue = :queue AND lane = walk.lane AND priority = level.priority AND run_at > :after
+      AND name IN (SELECT value FROM json_each(:names))
+    ORDER BY run_at LIMIT 1
+  )) FROM level WHERE level.priority IS NOT NULL
+)) FROM walk WHERE lane IS NOT NULL AND lane NOT IN (SELECT value FROM json_each(:full));
 
 -- name: quarantined_due
 -- Jobs that crashed workers and are due.
@@ -40,10 +57,10 @@ WHERE ready = 2 AND queue = :queue AND run_at <= :now AND name IN (SELECT value 
 ORDER BY priority DESC, run_at, id LIMIT :limit;
 
 -- name: quarantined_next
--- When each tenant's first job that crashed workers is due.
-SELECT min(run_at), app_id, org_id FROM jobs INDEXED BY jobs_quarantined
+-- When the first job that crashed workers is due, of each tenant and concurrency key.
+SELECT min(run_at), app_id, org_id, concurrency_key FROM jobs INDEXED BY jobs_quarantined
 WHERE ready = 2 AND queue = :queue AND name IN (SELECT value FROM json_each(:names))
-GROUP BY app_id, org_id;
+GROUP BY app_id, org_id, concurrency_key;
 
 -- name: claim_job
 -- Makes a picked row running.
@@ -83,8 +100,8 @@ UPDATE queues SET tokens = :tokens, refilled_at = :now WHERE name = :queue;
 SELECT queues, names FROM workers WHERE state <> 'dead' AND last_seen + lease >= :now;
 
 -- name: due_names
--- Names and places of the first due rows of a lane and priority.
-SELECT seq, name FROM jobs INDEXED BY jobs_ready
+-- Names, keys and places of the first due rows of a lane and priority.
+SELECT seq, name, concurrency_key FROM jobs INDEXED BY jobs_ready
 WHERE ready = 1 AND queue = :queue AND lane = :lane AND priority = :priority AND run_at <= :due
 ORDER BY run_at, id LIMIT :limit;
 
@@ -111,7 +128,7 @@ WHERE set_aside = 1 AND (:queues IS NULL OR queue IN (SELECT value FROM json_eac
 
 -- name: long_aside
 -- Jobs, but no drivers, that nobody has served for long.
-SELECT id, unique_key, run_id, step FROM jobs INDEXED BY jobs_aside
+SELECT id, unique_key, concurrency_key, run_id, step FROM jobs INDEXED BY jobs_aside
 WHERE set_aside = 1 AND run_at <= :due AND kind <> 'workflow' ORDER BY run_at, id LIMIT :limit;
 
 -- name: fail_unserved

@@ -142,11 +142,11 @@ SELECT run_id, name, events, key, since, deadline FROM waits WHERE run_id IN (SE
 ORDER BY run_id, name;
 
 -- name: lock_channels
--- Nobody publishes on these channels until this transaction ends. (One writer at a time: nothing to be done.)
+-- Nobody publishes on these channels until this transaction ends: SQLite has one writer anyhow.
 SELECT 1 WHERE 0;
 
 -- name: share_channel
--- Nobody registers a wait on this channel until this transaction ends. (As above.)
+-- Nobody registers a wait on this channel until this transaction ends: SQLite has one writer anyhow.
 SELECT 1 WHERE 0;
 
 -- name: add_wait
@@ -318,7 +318,7 @@ WHERE id = :id;
 
 -- name: open_child_jobs
 -- The jobs that a run waits for and that have not ended.
-SELECT id, state, unique_key, step FROM jobs INDEXED BY jobs_steps
+SELECT {job_columns} FROM jobs INDEXED BY jobs_steps
 WHERE run_id = :run_id AND step IS NOT NULL AND state IN ('pending', 'running', 'retrying') ORDER BY id;
 
 -- name: open_child_runs
