@@ -241,6 +241,26 @@ AUDIT = items(
 PLUGINS = items(
     exactly(name=TEXT, state={"enum": ["loaded", "disabled"]}, origin=TEXT, hooks={"type": "array", "items": TEXT})
 )
+_SECONDS: Schema = {"type": ["number", "null"]}
+_SPREAD = exactly(p50=_SECONDS, p95=_SECONDS, p99=_SECONDS)
+STATS = items(
+    exactly(
+        name=TEXT,
+        count=COUNT,
+        completed=COUNT,
+        failed=COUNT,
+        cancelled=COUNT,
+        failure_rate={"type": ["number", "null"]},
+        per_minute={"type": ["number", "null"]},
+        wait_seconds=_SPREAD,
+        run_seconds=_SPREAD,
+    ),
+    sampled=COUNT,
+    limit=COUNT,
+    complete={"type": "boolean"},
+    oldest_at=MAYBE_TIME,
+    newest_at=MAYBE_TIME,
+)
 QUEUE_PURGED = exactly(name=TEXT, purged=COUNT, would_purge=COUNT)
 PURGED = exactly(purged=COUNT, would_purge=COUNT)
 STATUS = exactly(
