@@ -300,7 +300,7 @@ def running_not_deletable(job_id: JobID) -> JobNotDeletable:
 def _visible(job: Job) -> tuple[object, ...]:
     """What somebody who watches the job wants to hear of."""
     return (
-        *(job.state, job.attempt, job.run_at, job.worker_id, job.cancel_requested, job.set_aside),
+        *(job.state, job.attempt, job.run_at, job.worker_id, job.cancel_requested, job.set_aside, job.blocked),
         *(job.progress, job.progress_note),
     )
 
