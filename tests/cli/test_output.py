@@ -64,6 +64,8 @@ def on_a_terminal(*argv: str, columns: int = 80, **env: str) -> str:
         ("job enqueue send_email to=ada", schemas.ENQUEUED),
         ("job retry {failed}", schemas.OUTCOMES),
         ("job cancel {pending} {running} --yes", schemas.OUTCOMES),
+        ("job stats", schemas.STATS),
+        ("job stats add --since 1h", schemas.STATS),
         ("dlq list", schemas.LETTERS),
         ("dlq list --group", schemas.GROUPS),
         ("dlq show {letter}", schemas.LETTER),
