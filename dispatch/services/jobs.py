@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from dispatch.clock import boot_seconds
@@ -33,6 +34,7 @@ from dispatch.scope import Scope, capture
 from dispatch.services.audit import AuditService
 from dispatch.services.explain import Explanation, explained
 from dispatch.services.named import named_job
+from dispatch.services.stats import SAMPLE, JobStats, read_stats
 from dispatch.store import Store
 from dispatch.telemetry import inject
 
@@ -260,6 +262,10 @@ class JobService:
     async def explain(self, job_id: JobID, *, scope: Scope | None = None) -> Explanation:
         """Why the job does or does not run: the gates in order, with evidence. Raises JobNotFound."""
         return await explained(self._store, await self.get(job_id, scope=scope))
+
+    async def stats(self, *, names: Sequence[str] = (), since: datetime | None = None, limit: int = SAMPLE) -> JobStats:
+        """How long jobs waited and ran, by name, from the `limit` newest that have ended (after `since`)."""
+        return await read_stats(self._store, names=names, since=since, limit=limit)
 
     async def _with_plugin_metadata(self, job: NewJob) -> NewJob:
         additions: dict[str, Any] = {}

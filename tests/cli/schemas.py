@@ -247,6 +247,26 @@ AUDIT = items(
 PLUGINS = items(
     exactly(name=TEXT, state={"enum": ["loaded", "disabled"]}, origin=TEXT, hooks={"type": "array", "items": TEXT})
 )
+_SECONDS: Schema = {"type": ["number", "null"]}
+_SPREAD = exactly(p50=_SECONDS, p95=_SECONDS, p99=_SECONDS)
+STATS = items(
+    exactly(
+        name=TEXT,
+        count=COUNT,
+        completed=COUNT,
+        failed=COUNT,
+        cancelled=COUNT,
+        failure_rate={"type": ["number", "null"]},
+        per_minute={"type": ["number", "null"]},
+        wait_seconds=_SPREAD,
+        run_seconds=_SPREAD,
+    ),
+    sampled=COUNT,
+    limit=COUNT,
+    complete={"type": "boolean"},
+    oldest_at=MAYBE_TIME,
+    newest_at=MAYBE_TIME,
+)
 QUEUE_PURGED = exactly(name=TEXT, purged=COUNT, would_purge=COUNT)
 PURGED = exactly(purged=COUNT, would_purge=COUNT)
 STATUS = exactly(
@@ -269,7 +289,19 @@ PRUNED = exactly(
     total=COUNT,
     dry_run={"type": "boolean"},
 )
-_KINDS = ("definitions", "queues", "jobs", "unique_keys", "idempotency", "dlq", "events", "records")
+_KINDS = (
+    "definitions",
+    "queues",
+    "jobs",
+    "unique_keys",
+    "idempotency",
+    "dlq",
+    "events",
+    "records",
+    "cron_codes",
+    "crons",
+    "cron_ticks",
+)
 COPIED = exactly(
     source=TEXT,
     destination=TEXT,
