@@ -11,6 +11,8 @@ from typing import ClassVar
 
 import typer
 
+from dispatch_cli.completing import ASKED
+from dispatch_cli.completing import answer as answer_shell
 from dispatch_cli.settings import Settings, wants_json
 from dispatch_cli.shell import LazyGroup, noun
 
@@ -41,6 +43,7 @@ class Root(LazyGroup):
         "bench": ("bench", "Measure how fast this kind of store is, here."),
         "config": ("config", "Show the configuration, or write a file to start from."),
         "inspect": ("inspect", "Show what a module defines: jobs, workflows, crons."),
+        "completion": ("completion", "Print the script that makes bash, zsh or fish complete live values."),
         "version": ("version", "Show the versions of Dispatch and what it runs on."),
     }
 
@@ -64,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _prepare_streams()
     try:
         command = typer.main.get_command(app)
+        if ASKED in os.environ:
+            return answer_shell(command)
         settings = Settings(argv=tuple(arguments))
         answer = command.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=settings)
         sys.stdout.flush()

@@ -10,6 +10,7 @@ from dispatch.services.gates import Gate
 from dispatch.services.jobs import JobService, Limits
 from dispatch.services.queues import QueueService
 from dispatch.services.retention import Retention, RetentionService
+from dispatch.services.stats import JobStats, NameStats
 from dispatch.services.status import Status, read_status
 from dispatch.services.transfer import Copied, StoreCopy
 
@@ -25,7 +26,9 @@ __all__ = [
     "Explanation",
     "Gate",
     "JobService",
+    "JobStats",
     "Limits",
+    "NameStats",
     "QueueService",
     "Retention",
     "RetentionService",

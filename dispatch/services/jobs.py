@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from dispatch.clock import boot_seconds
@@ -33,6 +34,7 @@ from dispatch.scope import Scope, capture
 from dispatch.services.audit import AuditService
 from dispatch.services.explain import Explanation, explained
 from dispatch.services.named import named_job
+from dispatch.services.stats import SAMPLE, JobStats, read_stats
 from dispatch.store import Store
 from dispatch.telemetry import inject
 
@@ -261,6 +263,10 @@ class JobService:
         """Why the job does or does not run: the gates in order, with evidence. Raises JobNotFound."""
         return await explained(self._store, await self.get(job_id, scope=scope))
 
+    async def stats(self, *, names: Sequence[str] = (), since: datetime | None = None, limit: int = SAMPLE) -> JobStats:
+        """How long jobs waited and ran, by name, from the `limit` newest that have ended (after `since`)."""
+        return await read_stats(self._store, names=names, since=since, limit=limit)
+
     async def _with_plugin_metadata(self, job: NewJob) -> NewJob:
         additions: dict[str, Any] = {}
         for answer in await self._plugins.collect("job_enqueuing", job=job):
@@ -294,7 +300,7 @@ def running_not_deletable(job_id: JobID) -> JobNotDeletable:
 def _visible(job: Job) -> tuple[object, ...]:
     """What somebody who watches the job wants to hear of."""
     return (
-        *(job.state, job.attempt, job.run_at, job.worker_id, job.cancel_requested, job.set_aside),
+        *(job.state, job.attempt, job.run_at, job.worker_id, job.cancel_requested, job.set_aside, job.blocked),
         *(job.progress, job.progress_note),
     )
 

@@ -20,6 +20,7 @@ from dispatch.stores.sql.queues import SQLQueues
 from dispatch.stores.sql.records import SQLRecords
 from dispatch.stores.sql.stream import SQLStream
 from dispatch.stores.sql.transfer import SQLTransfer
+from dispatch.stores.sql.workflows import SQLWorkflows
 
 _MIGRATE = ("auto", "empty", "never")
 
@@ -81,6 +82,7 @@ class PostgresStore:
         self.dlq = SQLDeadLetters(self._executor)
         self.events = SQLEvents(self._executor)
         self.crons = SQLCrons(self._executor)
+        self.workflows = SQLWorkflows(self._executor)
         self.cluster = SQLCluster(self._executor)
         self.records = SQLRecords(self._executor)
         self.stream = SQLStream(self._executor)

@@ -34,7 +34,7 @@ MUTATING = {
 ELSEWHERE = ("store init", "store copy")
 """These leave it in another store than the configured one."""
 OTHERS = {
-    *("job list", "job count", "job show", "job explain", "job result", "job watch"),
+    *("job list", "job count", "job show", "job explain", "job result", "job watch", "job stats"),
     *("dlq list", "dlq count", "dlq show", "queue list", "queue show", "worker list", "worker show", "leader show"),
     *(
         "audit list",

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dispatch_cli import complete
 from dispatch_cli.bulk import COLUMNS, Outcomes
 from dispatch_cli.change import Change, Chosen, Named, carry_out
 from dispatch_cli.choices import duration, in_words, interval_of, many_ids
 from dispatch_cli.consent import Confirm, DryRun, Reason, Yes, ask
-from dispatch_cli.dlq.base import EXAMPLE, Errors, Names, Queues, app, states_of
+from dispatch_cli.dlq.base import EXAMPLE, STATES, Errors, Names, Queues, app, states_of
 from dispatch_cli.failures import CommandError
 from dispatch_cli.progress import progress
 from dispatch_cli.render import Column
@@ -28,7 +29,10 @@ _REPLAYED = (*COLUMNS[:2], Column("job", "job_id"), Column("detail", "detail"))
 _PURGE_AT_ONCE = 1000
 
 SomeIDs = Annotated[
-    list[str] | None, typer.Argument(metavar="ID…", help="The dead letters' ids; - reads them from standard input.")
+    list[str] | None,
+    typer.Argument(
+        metavar="ID…", help="The dead letters' ids; - reads them from standard input.", autocompletion=complete.letters
+    ),
 ]
 
 
@@ -126,7 +130,12 @@ def replay(
 def discard(
     ctx: typer.Context,
     ids: Annotated[
-        list[str], typer.Argument(metavar="ID…", help="The dead letters' ids; - reads them from standard input.")
+        list[str],
+        typer.Argument(
+            metavar="ID…",
+            help="The dead letters' ids; - reads them from standard input.",
+            autocompletion=complete.letters,
+        ),
     ],
     reason: Reason = "",
     yes: Yes = False,
@@ -164,7 +173,14 @@ def purge(
         str, typer.Option("--older-than", metavar="DURATION", help="Only those that died longer ago: 30d, 12h.")
     ] = "0s",
     state: Annotated[
-        list[str] | None, typer.Option("--state", "-s", metavar="STATE", help="Only in these states; default: all.")
+        list[str] | None,
+        typer.Option(
+            "--state",
+            "-s",
+            metavar="STATE",
+            help="Only in these states; default: all.",
+            autocompletion=complete.words_of(STATES),
+        ),
     ] = None,
     reason: Reason = "",
     yes: Yes = False,

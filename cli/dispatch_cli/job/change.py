@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dispatch_cli import complete
 from dispatch_cli.bulk import Outcomes
 from dispatch_cli.change import Change, Chosen, Named, carry_out
 from dispatch_cli.choices import in_words, many_ids
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
     from dispatch.ids import JobID
 
 SomeIDs = Annotated[
-    list[str] | None, typer.Argument(metavar="ID…", help="The jobs' ids; - reads them from standard input.")
+    list[str] | None,
+    typer.Argument(
+        metavar="ID…", help="The jobs' ids; - reads them from standard input.", autocompletion=complete.jobs
+    ),
 ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dispatch_cli import complete
 from dispatch_cli.choices import since_when, words_among
 from dispatch_cli.failures import CommandError
 from dispatch_cli.job.base import STATES
@@ -20,10 +21,23 @@ if TYPE_CHECKING:
 _PAGE = 500
 
 States = Annotated[
-    list[str] | None, typer.Option("--state", "-s", metavar="STATE", help=f"In these states: {', '.join(STATES)}.")
+    list[str] | None,
+    typer.Option(
+        "--state",
+        "-s",
+        metavar="STATE",
+        help=f"In these states: {', '.join(STATES)}.",
+        autocompletion=complete.words_of(STATES),
+    ),
 ]
-Queues = Annotated[list[str] | None, typer.Option("--queue", "-q", metavar="NAME", help="Of these queues.")]
-Names = Annotated[list[str] | None, typer.Option("--name", "-n", metavar="NAME", help="Jobs of these names.")]
+Queues = Annotated[
+    list[str] | None,
+    typer.Option("--queue", "-q", metavar="NAME", help="Of these queues.", autocompletion=complete.queues),
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Option("--name", "-n", metavar="NAME", help="Jobs of these names.", autocompletion=complete.names),
+]
 Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="With all of these tags.")]
 Since = Annotated[
     str | None, typer.Option("--since", metavar="WHEN", help="Enqueued within that time (2h), or since then.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dispatch_cli import complete
 from dispatch_cli.bulk import Outcomes
 from dispatch_cli.change import Change, Chosen, Named, carry_out
 from dispatch_cli.choices import many_ids
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 def drain(
     ctx: typer.Context,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID…", help="The workers' ids; - reads them from standard input.")
+        list[str] | None,
+        typer.Argument(
+            metavar="ID…", help="The workers' ids; - reads them from standard input.", autocompletion=complete.workers
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All that are alive; asks first.")] = False,
     reason: Reason = "",

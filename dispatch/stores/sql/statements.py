@@ -18,6 +18,7 @@ TABLES = (
     *("queues", "slots", "events", "workers", "definitions"),
     *("leadership", "locks", "records", "stream_channels", "stream_listeners", "stream"),
     *("crons", "cron_codes", "cron_announced", "cron_ticks"),
+    *("runs", "checkpoints", "child_results", "park_groups", "park_steps", "waits", "waits_events"),
 )
 """The tables of a store on a server, where a schema of its own holds them."""
 

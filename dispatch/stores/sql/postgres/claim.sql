@@ -2,7 +2,7 @@
 -- A whole claim from queues without limits, pauses and lanes, in one statement: walks the priorities of each queue,
 -- locks due rows in claim order (never waiting for a row that somebody else has), makes them running, gives up the keys
 -- that were held until the start. The commit need not wait for the disk. The first column: a queue of these (or an expired
--- job or one with a concurrency key in the way) wants the long way, nothing was taken. MATERIALIZED and ARRAY keep the pick from being made twice.
+-- job, one with a concurrency key or one of a run in the way) wants the long way, nothing was taken. MATERIALIZED and ARRAY keep the pick from being made twice.
 WITH RECURSIVE asked AS MATERIALIZED (
   SELECT a.queue, a.share, a.n FROM unnest(:queues::text[], :shares::int8[]) WITH ORDINALITY AS a (queue, share, n)
 ), heads AS (
@@ -30,7 +30,8 @@ WITH RECURSIVE asked AS MATERIALIZED (
 ), picked AS MATERIALIZED (
   SELECT p.id, p.odd FROM asked CROSS JOIN LATERAL (
     SELECT due.id, due.odd FROM walk CROSS JOIN LATERAL (
-      SELECT id, concurrency_key IS NOT NULL OR coalesce(expires_at < :now AND started_at IS NULL, false) AS odd
+      SELECT id, concurrency_key IS NOT NULL OR run_id IS NOT NULL
+          OR coalesce(expires_at < :now AND started_at IS NULL, false) AS odd
       FROM {jobs}
       WHERE ready = 1 AND queue = walk.queue AND lane = walk.lane AND priority = walk.priority AND run_at <= :now::int8
         AND name = ANY (:names::text[])
@@ -213,9 +214,9 @@ UPDATE {jobs} SET set_aside = 0, ready = CASE WHEN crashes < :quarantine THEN 1 
 WHERE id = ANY (ARRAY(SELECT id FROM locked)) AND set_aside = 1;
 
 -- name: long_aside
--- Jobs that nobody has served for long.
-SELECT id, unique_key, concurrency_key FROM {jobs} WHERE set_aside = 1 AND run_at <= :due ORDER BY run_at, id
-LIMIT :limit FOR UPDATE SKIP LOCKED;
+-- Jobs, but no drivers, that nobody has served for long.
+SELECT id, unique_key, concurrency_key, run_id, step FROM {jobs}
+WHERE set_aside = 1 AND run_at <= :due AND kind <> 'workflow' ORDER BY run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED;
 
 -- name: fail_unserved
 -- Ends a job that nobody serves.

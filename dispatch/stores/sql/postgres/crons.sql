@@ -10,10 +10,14 @@ orphaned = 0 AND (enabled = 1 OR disabled_until <= :now)
 
 -- name: keep_cron_code
 -- Keeps the specs of hashes, and when they were first seen.
-INSERT INTO {cron_codes} (digest, spec, first_seen)
-SELECT n.digest, n.spec, n.first_seen
-FROM unnest(:digest::text[], :spec::text[], :first_seen::int8[]) AS n (digest, spec, first_seen)
-ON CONFLICT (digest) DO NOTHING;
+WITH n AS MATERIALIZED (
+  SELECT * FROM unnest(:digest::text[], :spec::text[], :first_seen::int8[]) WITH ORDINALITY
+    AS n (digest, spec, first_seen, number)
+), added AS (
+  INSERT INTO {cron_codes} (digest, spec, first_seen) SELECT n.digest, n.spec, n.first_seen FROM n
+  ON CONFLICT DO NOTHING RETURNING digest
+)
+SELECT min(n.number) FROM added JOIN n ON n.digest = added.digest GROUP BY n.digest;
 
 -- name: forget_cron_announcer
 -- Takes back what a worker announced.

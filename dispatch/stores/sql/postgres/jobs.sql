@@ -3,7 +3,7 @@ id, created_at, updated_at, name, queue, state, payload, run_at, kind, lane, pri
 epoch, worker_id, lease_until, started_at, finished_at, scheduled_at, expires_at, max_retries, timeout, backoff,
 keep_result, result, error_type, error_message, error_traceback, reason, cancel_reason, unique_key,
 effect_key, metadata, tags, app_id, org_id, progress, progress_note, set_aside, behind, replay_of,
-concurrency_key, concurrency_max, blocked
+concurrency_key, concurrency_max, blocked, run_id, step
 
 -- part: in_scope
 (:app_id::text IS NULL OR (app_id = :app_id AND org_id = :org_id::text))
@@ -64,20 +64,21 @@ ON CONFLICT (id) DO NOTHING;
 -- Adds waiting jobs; an id that is there already changes nothing.
 INSERT INTO {jobs} (id, ready, state, queue, name, kind, lane, priority, run_at, unique_key, unique_until,
   unique_hold_until, created_at, updated_at, scheduled_at, expires_at, max_retries, timeout, backoff, keep_result,
-  app_id, org_id, effect_key, metadata, tags, behind, replay_of, concurrency_key, concurrency_max, blocked, payload)
+  app_id, org_id, effect_key, metadata, tags, behind, replay_of, concurrency_key, concurrency_max, blocked, run_id,
+  step, payload)
 SELECT n.id, n.ready, 'pending', n.queue, n.name, n.kind, n.lane, n.priority, n.run_at, n.unique_key, n.unique_until,
   n.unique_hold_until, n.now, n.now, n.scheduled_at, n.expires_at, n.max_retries, n.timeout, n.backoff, n.keep_result,
   n.app_id, n.org_id, n.effect_key, n.metadata, n.tags, n.behind, n.replay_of, n.concurrency_key, n.concurrency_max,
-  n.blocked, n.payload
+  n.blocked, n.run_id, n.step, n.payload
 FROM unnest(:id::text[], :ready::int2[], :queue::text[], :name::text[], :kind::text[], :lane::text[],
   :priority::int8[], :run_at::int8[], :unique_key::text[], :unique_until::text[], :unique_hold_until::int8[],
   :now::int8[], :scheduled_at::int8[], :expires_at::int8[], :max_retries::int8[], :timeout::float8[], :backoff::text[],
   :keep_result::int2[], :app_id::text[], :org_id::text[], :effect_key::text[], :metadata::text[], :tags::text[],
   :behind::text[], :replay_of::text[], :concurrency_key::text[], :concurrency_max::int8[], :blocked::int2[],
-  :payload::bytea[])
+  :run_id::text[], :step::text[], :payload::bytea[])
   AS n (id, ready, queue, name, kind, lane, priority, run_at, unique_key, unique_until, unique_hold_until,
     now, scheduled_at, expires_at, max_retries, timeout, backoff, keep_result, app_id, org_id, effect_key, metadata,
-    tags, behind, replay_of, concurrency_key, concurrency_max, blocked, payload)
+    tags, behind, replay_of, concurrency_key, concurrency_max, blocked, run_id, step, payload)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: replace_job
@@ -182,7 +183,7 @@ DELETE FROM {idempotency} WHERE ctid = ANY (ARRAY(
   SELECT ctid FROM {idempotency} WHERE expires_at <= :now LIMIT 20 FOR UPDATE SKIP LOCKED));
 
 -- name: complete_job
--- The short way to completed, for jobs without keys; answers the numbers of those that were.
+-- The short way to completed, for jobs without keys that are no part of a run; answers the numbers of those that were.
 WITH locked AS MATERIALIZED (SELECT id FROM {jobs} WHERE id = ANY (:id::text[]) ORDER BY id FOR UPDATE)
 UPDATE {jobs} AS j SET state = 'completed', result = n.result, finished_at = n.now, updated_at = n.now,
   lease_until = NULL
@@ -190,12 +191,13 @@ FROM unnest(:id::text[], :epoch::int8[], :result::bytea[], :worker_id::text[], :
   AS n (id, epoch, result, worker_id, now, number)
 WHERE j.id = ANY (ARRAY(SELECT id FROM locked)) AND j.id = n.id AND j.state = 'running'
   AND j.worker_id = n.worker_id AND j.epoch = n.epoch AND j.unique_key IS NULL AND j.concurrency_key IS NULL
+  AND j.run_id IS NULL
 RETURNING n.number;
 
 -- name: job_held
 -- What a transition needs to know of its job.
 SELECT state, worker_id, epoch, failures, crashes, cancel_reason, unique_key, left_as, started_at, run_at,
-  concurrency_key
+  concurrency_key, kind, run_id, step
 FROM {jobs} WHERE id = :id;
 
 -- name: leave_running

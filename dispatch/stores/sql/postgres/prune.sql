@@ -1,13 +1,17 @@
+-- part: prunable_job
+finished_at IS NOT NULL AND state = :state AND kind <> 'workflow' AND finished_at < :before AND (
+  run_id IS NULL OR NOT EXISTS (SELECT 1 FROM {runs} AS r WHERE r.id = j.run_id AND r.finished_at IS NULL))
+
 -- name: ended_jobs
 -- Some jobs of one outcome that ended before a time, longest ended first, and how large they are.
-SELECT finished_at, id, (coalesce(length(payload), 0) + coalesce(length(result), 0))::int8 FROM {jobs}
-WHERE finished_at IS NOT NULL AND state = :state AND finished_at < :before
+SELECT finished_at, id, (coalesce(length(payload), 0) + coalesce(length(result), 0))::int8 FROM {jobs} AS j
+WHERE {prunable_job}
 ORDER BY finished_at, id LIMIT :limit FOR UPDATE SKIP LOCKED;
 
 -- name: count_ended_jobs
 -- How many jobs of one outcome ended before a time.
 SELECT count(*) FROM (
-  SELECT 1 FROM {jobs} WHERE finished_at IS NOT NULL AND state = :state AND finished_at < :before LIMIT :limit) AS ended;
+  SELECT 1 FROM {jobs} AS j WHERE {prunable_job} LIMIT :limit) AS ended;
 
 -- name: forget_attempts
 -- Removes the attempts of some jobs.
@@ -39,7 +43,7 @@ DELETE FROM {workers} WHERE id = ANY (ARRAY(
 
 -- name: count_old_events
 -- How many events are older than a time.
-SELECT count(*) FROM (SELECT 1 FROM {events} WHERE created_at < :before LIMIT :limit) AS old;
+SELECT count(*) FROM (SELECT 1 FROM {events} AS e WHERE {prunable_event} LIMIT :limit) AS old;
 
 -- name: count_old_records
 -- How many records have expired.

@@ -4,7 +4,9 @@ SELECT 'definitions', count(*) FROM {definitions} UNION ALL SELECT 'queues', cou
 UNION ALL SELECT 'jobs', count(*) FROM {jobs} UNION ALL SELECT 'unique_keys', count(*) FROM {unique_keys}
   WHERE live = 1 OR hold_until IS NOT NULL
 UNION ALL SELECT 'idempotency', count(*) FROM {idempotency} WHERE job_id <> '' UNION ALL SELECT 'dlq', count(*) FROM {dlq}
-UNION ALL SELECT 'events', count(*) FROM {events} UNION ALL SELECT 'records', count(*) FROM {records};
+UNION ALL SELECT 'events', count(*) FROM {events} UNION ALL SELECT 'records', count(*) FROM {records}
+UNION ALL SELECT 'cron_codes', count(*) FROM {cron_codes} UNION ALL SELECT 'crons', count(*) FROM {crons}
+UNION ALL SELECT 'cron_ticks', count(*) FROM {cron_ticks};
 
 -- name: export_definitions
 -- Definitions behind a place, by name, kind and version.
@@ -76,6 +78,33 @@ ORDER BY id;
 SELECT namespace, key, value, version, created_at, updated_at, expires_at FROM {records}
 WHERE (namespace, key) > (:namespace::text, :key::text) ORDER BY namespace, key LIMIT :limit;
 
+-- name: export_cron_codes
+-- Entries as code has them, behind a hash.
+SELECT digest, spec, first_seen FROM {cron_codes} WHERE digest > :after ORDER BY digest LIMIT :limit;
+
+-- name: export_crons
+-- Cron entries behind an id.
+SELECT {cron_columns} FROM {crons} WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: export_cron_ticks
+-- Ticks behind a place.
+SELECT {tick_columns} FROM {cron_ticks}
+WHERE (entry_id, scheduled_at) > (:entry_id::text, :scheduled_at::int8) ORDER BY entry_id, scheduled_at LIMIT :limit;
+
+-- name: load_cron_tick
+-- Adds a tick that is not there.
+WITH n AS MATERIALIZED (
+  SELECT * FROM unnest(:entry_id::text[], :scheduled_at::int8[], :outcome::text[], :fired_at::int8[], :job_id::text[],
+    :run_id::text[], :note::text[]) WITH ORDINALITY AS n (entry_id, scheduled_at, outcome, fired_at, job_id, run_id,
+    note, number)
+), added AS (
+  INSERT INTO {cron_ticks} (entry_id, scheduled_at, outcome, fired_at, job_id, run_id, note) SELECT n.entry_id,
+    n.scheduled_at, n.outcome, n.fired_at, n.job_id, n.run_id, n.note FROM n ON CONFLICT DO NOTHING RETURNING
+    entry_id, scheduled_at
+)
+SELECT min(n.number) FROM added JOIN n ON n.entry_id = added.entry_id AND n.scheduled_at = added.scheduled_at
+GROUP BY n.entry_id, n.scheduled_at;
+
 -- name: load_definition
 -- Adds a definition that is not there.
 WITH n AS MATERIALIZED (
@@ -85,7 +114,8 @@ WITH n AS MATERIALIZED (
   INSERT INTO {definitions} (name, kind, version, queue, schema, options) SELECT n.name, n.kind, n.version, n.queue,
     n.schema, n.options FROM n ON CONFLICT DO NOTHING RETURNING name, kind, version
 )
-SELECT min(n.number) FROM added JOIN n ON n.name = added.name AND n.kind = added.kind AND n.version = added.version GROUP BY n.name, n.kind, n.version;
+SELECT min(n.number) FROM added JOIN n ON n.name = added.name AND n.kind = added.kind AND n.version = added.version
+GROUP BY n.name, n.kind, n.version;
 
 -- name: load_queue
 -- Adds the settings of a queue that has none.
@@ -214,5 +244,22 @@ WITH n AS MATERIALIZED (
     n.key, n.value, n.version, n.created_at, n.updated_at, n.expires_at FROM n ON CONFLICT DO NOTHING RETURNING
     namespace, key
 )
-SELECT min(n.number) FROM added JOIN n ON n.namespace = added.namespace AND n.key = added.key
-GROUP BY n.namespace, n.key;
+SELECT min(n.number) FROM added JOIN n ON n.namespace = added.namespace AND n.key = added.key GROUP BY n.namespace, n.key;
+
+-- name: load_cron
+-- Adds an entry of another store; nothing when its id or its name is taken.
+WITH n AS MATERIALIZED (
+  SELECT * FROM unnest(:id::text[], :name::text[], :tenant::text[], :app_id::text[], :org_id::text[], :spec::text[],
+    :enabled::int2[], :disabled_until::int8[], :disabled_reason::text[], :disabled_by::text[], :revision::int8[],
+    :code_hash::text[], :orphaned::int2[], :anchor::int8[], :last_fired_at::int8[], :next_fire_at::int8[],
+    :created_at::int8[], :updated_at::int8[]) WITH ORDINALITY AS n (id, name, tenant, app_id, org_id, spec, enabled,
+    disabled_until, disabled_reason, disabled_by, revision, code_hash, orphaned, anchor, last_fired_at, next_fire_at,
+    created_at, updated_at, number)
+), added AS (
+  INSERT INTO {crons} (id, name, tenant, app_id, org_id, spec, enabled, disabled_until, disabled_reason, disabled_by,
+    revision, code_hash, orphaned, anchor, last_fired_at, next_fire_at, created_at, updated_at) SELECT n.id, n.name,
+    n.tenant, n.app_id, n.org_id, n.spec, n.enabled, n.disabled_until, n.disabled_reason, n.disabled_by, n.revision,
+    n.code_hash, n.orphaned, n.anchor, n.last_fired_at, n.next_fire_at, n.created_at, n.updated_at FROM n ON CONFLICT
+    DO NOTHING RETURNING id
+)
+SELECT min(n.number) FROM added JOIN n ON n.id = added.id GROUP BY n.id;

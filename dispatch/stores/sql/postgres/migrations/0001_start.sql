@@ -1,5 +1,5 @@
--- The first schema: jobs and what hangs on them, queues, dead letters, events, cron, the fleet,
--- records, the stream.
+-- The first schema: jobs and what hangs on them, queues, dead letters, events, cron, the
+-- fleet, records, the stream, runs.
 -- Run with the store's schema first in the search path. Times are microseconds since 1970; ids and names sort by byte.
 
 CREATE TABLE jobs (
@@ -55,6 +55,9 @@ CREATE TABLE jobs (
   concurrency_max BIGINT,
   -- 1: due, but its concurrency key is full
   blocked SMALLINT NOT NULL DEFAULT 0,
+  -- of a driver: its run; with a step: the run that waits for this job as one of its children
+  run_id TEXT COLLATE "C",
+  step TEXT COLLATE "C",
   payload BYTEA,
   result BYTEA
 ) WITH (
@@ -73,7 +76,8 @@ CREATE INDEX jobs_cancel ON jobs (worker_id) WHERE state = 'running' AND cancel_
 CREATE INDEX jobs_aside ON jobs (queue, name) WHERE set_aside = 1;
 CREATE INDEX jobs_behind ON jobs (behind) WHERE behind IS NOT NULL;
 CREATE INDEX jobs_listed ON jobs (state, kind, id) WHERE state <> 'running';
-CREATE INDEX jobs_ended ON jobs (state, finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX jobs_ended ON jobs (state, finished_at) WHERE finished_at IS NOT NULL AND kind <> 'workflow';
+CREATE INDEX jobs_steps ON jobs (run_id, step) WHERE step IS NOT NULL;
 CREATE INDEX jobs_keyed ON jobs (concurrency_key, state, ready, queue, lane, name, run_at)
   WHERE concurrency_key IS NOT NULL AND finished_at IS NULL;
 CREATE INDEX jobs_blocked ON jobs (queue, concurrency_key, lane, name, priority DESC, run_at, id) WHERE blocked = 1;
@@ -187,8 +191,12 @@ CREATE TABLE events (
   app_id TEXT COLLATE "C" NOT NULL,
   org_id TEXT COLLATE "C" NOT NULL,
   created_at BIGINT NOT NULL,
+  -- 1: a signal that its run has consumed
+  consumed SMALLINT NOT NULL DEFAULT 0,
   payload BYTEA
 );
+CREATE INDEX events_mail ON events (run_id, consumed, created_at, id) WHERE run_id IS NOT NULL;
+CREATE INDEX events_channel ON events (name, coalesce(key, ''), app_id, org_id, created_at, id) WHERE run_id IS NULL;
 CREATE INDEX events_name ON events (name, id);
 CREATE INDEX events_age ON events (created_at);
 
@@ -317,3 +325,108 @@ CREATE TABLE cron_ticks (
   PRIMARY KEY (entry_id, scheduled_at)
 );
 CREATE INDEX cron_ticks_age ON cron_ticks (fired_at);
+
+-- queue, tags, metadata and input are its driver's
+CREATE TABLE runs (
+  id TEXT COLLATE "C" PRIMARY KEY,
+  name TEXT COLLATE "C" NOT NULL,
+  version BIGINT NOT NULL,
+  state TEXT COLLATE "C" NOT NULL,
+  driver TEXT COLLATE "C" NOT NULL,
+  reason TEXT,
+  -- why it is blocked, while it is; `reason` keeps what it was before
+  blocked TEXT,
+  -- 1: it has begun to compensate, and goes on with that whenever its driver is claimed
+  compensating SMALLINT NOT NULL DEFAULT 0,
+  compensated SMALLINT NOT NULL DEFAULT 0,
+  compensation_failed SMALLINT NOT NULL DEFAULT 0,
+  parked SMALLINT NOT NULL DEFAULT 0,
+  wake_seq BIGINT NOT NULL DEFAULT 0,
+  parent TEXT COLLATE "C",
+  step TEXT COLLATE "C",
+  awaited SMALLINT NOT NULL,
+  abandon SMALLINT NOT NULL,
+  forked_from TEXT COLLATE "C",
+  app_id TEXT COLLATE "C" NOT NULL,
+  org_id TEXT COLLATE "C" NOT NULL,
+  created_at BIGINT NOT NULL,
+  updated_at BIGINT NOT NULL,
+  started_at BIGINT,
+  finished_at BIGINT,
+  wakes_at BIGINT,
+  error_type TEXT COLLATE "C",
+  error_message TEXT,
+  error_traceback TEXT,
+  result BYTEA
+);
+CREATE INDEX runs_listed ON runs (state, id);
+CREATE INDEX runs_children ON runs (parent, id) WHERE parent IS NOT NULL;
+CREATE INDEX runs_ended ON runs (state, finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE checkpoints (
+  run_id TEXT COLLATE "C" NOT NULL,
+  position BIGINT NOT NULL,
+  id TEXT COLLATE "C" NOT NULL,
+  name TEXT COLLATE "C" NOT NULL,
+  kind TEXT COLLATE "C" NOT NULL,
+  attempt BIGINT NOT NULL,
+  worker_id TEXT COLLATE "C",
+  event_id TEXT COLLATE "C",
+  inherited SMALLINT NOT NULL DEFAULT 0,
+  started_at BIGINT,
+  created_at BIGINT NOT NULL,
+  updated_at BIGINT NOT NULL,
+  data BYTEA,
+  PRIMARY KEY (run_id, position)
+);
+CREATE UNIQUE INDEX checkpoints_name ON checkpoints (run_id, name);
+CREATE UNIQUE INDEX checkpoints_event ON checkpoints (run_id, event_id) WHERE event_id IS NOT NULL;
+
+CREATE TABLE child_results (
+  run_id TEXT COLLATE "C" NOT NULL,
+  step TEXT COLLATE "C" NOT NULL,
+  child TEXT COLLATE "C" NOT NULL,
+  state TEXT COLLATE "C" NOT NULL,
+  error_type TEXT COLLATE "C",
+  error_message TEXT,
+  error_traceback TEXT,
+  result BYTEA,
+  PRIMARY KEY (run_id, step)
+);
+
+-- what a parked run waits for: it wakes when `remaining` of a group is 0
+CREATE TABLE park_groups (
+  run_id TEXT COLLATE "C" NOT NULL,
+  number BIGINT NOT NULL,
+  mode TEXT COLLATE "C" NOT NULL,
+  remaining BIGINT NOT NULL,
+  PRIMARY KEY (run_id, number)
+);
+CREATE TABLE park_steps (
+  run_id TEXT COLLATE "C" NOT NULL,
+  step TEXT COLLATE "C" NOT NULL,
+  number BIGINT NOT NULL,
+  PRIMARY KEY (run_id, step, number)
+);
+
+-- one open wait; its events, one row each, in `waits_events`
+CREATE TABLE waits (
+  run_id TEXT COLLATE "C" NOT NULL,
+  name TEXT COLLATE "C" NOT NULL,
+  events TEXT NOT NULL,
+  key TEXT COLLATE "C",
+  since BIGINT,
+  deadline BIGINT,
+  PRIMARY KEY (run_id, name)
+);
+CREATE TABLE waits_events (
+  run_id TEXT COLLATE "C" NOT NULL,
+  name TEXT COLLATE "C" NOT NULL,
+  event TEXT COLLATE "C" NOT NULL,
+  key TEXT COLLATE "C",
+  app_id TEXT COLLATE "C" NOT NULL,
+  org_id TEXT COLLATE "C" NOT NULL,
+  since BIGINT
+);
+CREATE INDEX waits_events_wait ON waits_events (run_id, name);
+CREATE INDEX waits_events_match ON waits_events (event, coalesce(key, ''), app_id, org_id);
