@@ -65,7 +65,7 @@ def test_a_frame_fits_its_screen(size: tuple[int, int], much: int) -> None:
     assert len(lines) <= size[1]
     assert max(line.cell_len for line in lines) <= size[0]
     assert "\x1b" not in "".join(line.plain for line in lines)
-    assert lines[0].plain.startswith("dispatch top")
+    assert lines[0].plain.startswith("dispatch to")
 
 
 def test_what_does_not_fit_is_counted_and_every_section_keeps_its_head() -> None:
