@@ -16,6 +16,7 @@ _APART = 0.01
 """Seconds between two notifications of one process: whoever waits needs no more."""
 _PROBE_EVERY = 5.0
 _PROBE_WITHIN = 3.0
+_TRIES = 3
 _TROUBLE = (OSError, PostgresError, InterfaceError, StoreError)
 
 
@@ -100,12 +101,17 @@ class PostgresWakeups:
     async def _notify_all(self) -> None:
         """Sends one notification for all that was written since the last one, at most one every few milliseconds."""
         try:
+            failures = 0
             while self._owed and self._notify is not None:
                 self._owed = False
                 try:
                     await self._notify()
+                    failures = 0
                 except _TROUBLE:
-                    break  # a hint: whoever waits looks by itself after its poll interval
+                    failures += 1
+                    if failures == _TRIES:
+                        break  # a hint: whoever waits looks by itself after its poll interval
+                    self._owed = True
                 if self._connect is None:
                     break
                 await asyncio.sleep(_APART)
