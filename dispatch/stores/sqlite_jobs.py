@@ -10,11 +10,11 @@ from dispatch.clock import from_micros
 from dispatch.ids import WorkerID
 from dispatch.jobs.model import Claimed, Enqueued, NewJob, Stolen
 from dispatch.stores.sql.claim import Claim
+from dispatch.stores.sql.damaged import around, bury_waiting, mend_running
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.jobs import SQLJobs
 from dispatch.stores.sql.plan import Plan, Rows
 from dispatch.stores.sqlite_connection import Occupied
-from dispatch.stores.sqlite_damaged import around, bury_waiting, mend_running
 from dispatch.stores.sqlite_executor import DATA_VERSION, SQLiteExecutor
 from dispatch.stores.together import Together
 
