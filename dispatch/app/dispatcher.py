@@ -343,8 +343,7 @@ class Dispatch:
         chosen = self._queues if self._queues is not None else self.config.queues
         if chosen:
             return list(dict.fromkeys(chosen))
-        named = (d.settings.queue for d in self.registry.jobs.values() if d.settings.queue)
-        return list(dict.fromkeys(["default", *named, *self.config.queue]))
+        return list(dict.fromkeys(["default", *self.registry.queues, *self.config.queue]))
 
     async def announce(self) -> None:
         """Publishes the registry's jobs into the store, so that others can enqueue them by name."""

@@ -36,7 +36,7 @@ class CronDefinition:
                 f"{self.name!r} cannot be a cron entry's name: 1 to 128 of letters, digits and _ . : -"
             )
         check_schedule(self.name, schedule, timezone)
-        needed = target.signature.required[1 if target.kind == "workflow" else 0 :]
+        needed = target.signature.required
         if call is None and needed:
             raise InvalidDefinition(
                 f"{self.name}: {target.name} needs arguments ({', '.join(needed)}); "

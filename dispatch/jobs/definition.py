@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Generic, Literal, NoReturn, ParamSpec, TypeVar, cast, get_args
 
@@ -11,11 +10,11 @@ from typing_extensions import Unpack
 from dispatch.current import app_for_blocking, on_app
 from dispatch.errors import InvalidArguments, InvalidDefinition
 from dispatch.ids import JobID
-from dispatch.jobs.base import Definition
 from dispatch.jobs.handle import JobHandle, SyncJobHandle, sync_handle
 from dispatch.jobs.handler import Middleware
 from dispatch.jobs.model import NewJob
 from dispatch.jobs.options import NOTHING, EnqueueOptions, OptionsDict, build_job
+from dispatch.jobs.unique import Keyed
 from dispatch.scope import Scope
 
 P = ParamSpec("P")
@@ -154,7 +153,7 @@ def _without_skipped(calls: Sequence[Call[R]], handles: Sequence[JobHandle[Any]]
     ]
 
 
-class JobDefinition(Definition, _Door[P, R]):
+class JobDefinition(Keyed, _Door[P, R]):
     """A function that is a job: called, it runs here and now; `enqueue` queues it."""
 
     kind = "job"
@@ -188,7 +187,6 @@ class JobDefinition(Definition, _Door[P, R]):
         self.middleware = tuple(middleware)
         self._definition = self
         self._chosen = NOTHING
-        self._unique_names: list[str] | None = None
         if callable(settings.unique):
             self._unique_names = self._match_unique(settings.unique)
 
@@ -198,27 +196,6 @@ class JobDefinition(Definition, _Door[P, R]):
         >>> await send_email.options(queue="critical", delay=600).enqueue(Email(...))  # doctest: +SKIP
         """
         return BoundJob(self, EnqueueOptions.of(options))
-
-    def unique_value(self, options: EnqueueOptions, arguments: Mapping[str, Any]) -> object:
-        """What the unique rule makes of these arguments; None when it is no function."""
-        rule = options.unique
-        if not callable(rule):
-            return None
-        names = self._unique_names if rule is self.settings.unique else self._match_unique(rule)
-        assert names is not None
-        defaults = self.signature.defaults
-        value = rule(*(arguments[name] if name in arguments else defaults.get(name) for name in names))
-        if value is None:
-            raise InvalidArguments(f"{self.name}: the unique rule returned None for these arguments; return a value")
-        return value
-
-    def _match_unique(self, rule: Callable[..., object]) -> list[str]:
-        wanted = list(inspect.signature(rule).parameters)
-        if all(name in self.signature.names for name in wanted):
-            return wanted
-        if len(wanted) <= len(self.signature.names):
-            return self.signature.names[: len(wanted)]
-        raise InvalidDefinition(f"{self.name}: the unique rule takes {len(wanted)} arguments, the job fewer")
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in _OTHER_LIBRARIES:
