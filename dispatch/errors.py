@@ -4,7 +4,7 @@ DispatchError
 ├── NotFound (LookupError)  JobNotFound DLQNotFound WorkerNotFound RunNotFound WorkflowNotFound CronNotFound
 │                           EventNotFound
 ├── Conflict                JobAlreadyComplete JobNotCancellable JobNotRetryable DuplicateJob AlreadyReplayed
-│                           IdempotencyMismatch RunEnded RunNotRetryable
+│                           IdempotencyMismatch CopyRefused RunEnded RunNotRetryable
 ├── UsageError              InvalidArguments PayloadTooLarge InvalidDefinition DuplicateName NoOpenApp SyncInAsync
 │                           NoStore ConfigError DiscoveryError InvalidPlugin MissingExtra WaitRefused
 ├── StoreError              StoreUnreachable StoreBusy StoreTimeout StoreReadOnly StoreFull StoreCorrupt
@@ -96,6 +96,10 @@ class DuplicateJob(Conflict):
 
 class AlreadyReplayed(Conflict):
     """The dead letter was replayed, retried or discarded before; what it holds runs again at most once."""
+
+
+class CopyRefused(Conflict):
+    """A store is not copied: the destination holds something else, or workers are alive. Nothing was written."""
 
 
 class IdempotencyMismatch(Conflict):

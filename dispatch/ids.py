@@ -12,25 +12,20 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 _VALUES = {c: i for i, c in enumerate(_ALPHABET)}
 _SUFFIX_LENGTH = 26
+_BITS = (1 << 30) - 1
 
 
 def encode_suffix(value: int) -> str:
     """The 26 base32 characters of a 128-bit integer."""
     p = _PAIRS
+    # integers of 30 bits are the small ones that Python calculates with quickest
+    first, second, third, fourth = value >> 100, value >> 70 & _BITS, value >> 40 & _BITS, value >> 10 & _BITS
     return (
-        p[value >> 120]
-        + p[value >> 110 & 1023]
-        + p[value >> 100 & 1023]
-        + p[value >> 90 & 1023]
-        + p[value >> 80 & 1023]
-        + p[value >> 70 & 1023]
-        + p[value >> 60 & 1023]
-        + p[value >> 50 & 1023]
-        + p[value >> 40 & 1023]
-        + p[value >> 30 & 1023]
-        + p[value >> 20 & 1023]
-        + p[value >> 10 & 1023]
-        + p[value & 1023]
+        f"{p[first >> 20]}{p[first >> 10 & 1023]}{p[first & 1023]}"
+        f"{p[second >> 20]}{p[second >> 10 & 1023]}{p[second & 1023]}"
+        f"{p[third >> 20]}{p[third >> 10 & 1023]}{p[third & 1023]}"
+        f"{p[fourth >> 20]}{p[fourth >> 10 & 1023]}{p[fourth & 1023]}"
+        f"{p[value & 1023]}"
     )
 
 

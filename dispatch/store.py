@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dispatch.cluster.store import ClusterStore
+from dispatch.crons.store import CronStore
 from dispatch.dlq.store import DLQStore
 from dispatch.events.store import EventStore
 from dispatch.jobs.store import JobStore
@@ -55,6 +56,8 @@ class Store(Protocol):
     def dlq(self) -> DLQStore: ...
     @property
     def events(self) -> EventStore: ...
+    @property
+    def crons(self) -> CronStore: ...
     @property
     def cluster(self) -> ClusterStore: ...
     @property

@@ -48,6 +48,18 @@ FIELDS: Mapping[TransferKind, tuple[str, ...]] = {
 `cancel_reason` is set when cancellation was requested; `left_as` is "worker:epoch:verdict" of the transition that ended
 the latest claim; `attempts` are documents with ATTEMPT_FIELDS, oldest first."""
 
+KEYS: Mapping[TransferKind, tuple[str, ...]] = {
+    "definitions": ("name", "kind", "version"),
+    "queues": ("name",),
+    "jobs": ("id",),
+    "unique_keys": ("key",),
+    "idempotency": ("tenant", "key"),
+    "dlq": ("id",),
+    "events": ("id",),
+    "records": ("namespace", "key"),
+}
+"""The fields that make a document's key; exports are in their order, texts compared by code point."""
+
 ATTEMPT_FIELDS = ("number", "kind", *_ERROR, "worker_id", "epoch", "started_at", "ended_at")
 
 
@@ -63,7 +75,8 @@ class TransferStore(Protocol):
 
         The order is that of ids or names and does not depend on when a row was written or changed, so that a walk
         meets every row that is there all the while exactly once. A page may hold fewer than `limit` when rows are
-        large, but at least one; `next_cursor` is None when nothing was left. Nobody else's work is held up.
+        large, but at least one; `next_cursor` is None only on a page without documents: nothing was left. Nobody
+        else's work is held up.
         """
         ...
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
@@ -109,14 +109,11 @@ class Session:
                 run_sync(portal.loop, app.close)
 
     @asynccontextmanager
-    async def bare_store(self, *, migrate: str = "never") -> AsyncIterator[Store]:
-        """The store alone, opened whatever its schema is."""
-        from dispatch.stores import open_store
+    async def bare_store(self, url: str | None = None, *, migrate: str = "never") -> AsyncIterator[Store]:
+        """The configured store, or the one at `url`, alone, opened whatever its schema is."""
+        from dispatch.app.stores import store_of
 
-        options: dict[str, Any] = {}
-        if self.config.store.startswith("sqlite"):
-            options["busy_timeout"] = self.config.sqlite.busy_timeout.total_seconds()
-        store = open_store(self.config.store, migrate=migrate, **options)
+        store = store_of(self.config, self.config.store if url is None else url, migrate=migrate)
         await store.open()
         try:
             yield store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -9,14 +10,23 @@ from dispatch.config import Config
 from dispatch.services import Limits, Retention
 from dispatch.store import Store
 from dispatch.stores import open_store
+from dispatch.stores.scratch import MakeScratch, scratch
 
 
-def store_of(config: Config, url: str) -> Store:
-    """The store at `url`, not yet opened."""
-    options: dict[str, Any] = {}
+def store_of(config: Config, url: str, *, migrate: str | None = None) -> Store:
+    """The store at `url`, not yet opened; `migrate` instead of what the configuration says."""
+    return open_store(url, migrate=migrate or config.migrate, **_options(config, url))
+
+
+def scratch_of(config: Config, url: str) -> AbstractAsyncContextManager[MakeScratch]:
+    """A maker of empty stores beside the one at `url`."""
+    return scratch(url, **_options(config, url))
+
+
+def _options(config: Config, url: str) -> dict[str, Any]:
     if url.startswith("sqlite:"):
-        options = {"synchronous": config.sqlite.synchronous, "busy_timeout": config.sqlite.busy_timeout.total_seconds()}
-    return open_store(url, migrate=config.migrate, **options)
+        return {"synchronous": config.sqlite.synchronous, "busy_timeout": config.sqlite.busy_timeout.total_seconds()}
+    return {}
 
 
 def limits_of(config: Config) -> Limits:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -22,7 +24,7 @@ Outcome = Literal["fired", "skipped", "missed", "manual"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CronSpec:
-    """What an entry says: when, and which call. Equal specs have equal hashes (`crons.definition.digest`)."""
+    """What an entry says: when, and which call."""
 
     name: str
     schedule: str
@@ -41,6 +43,22 @@ class CronSpec:
     options: dict[str, Any] = field(default_factory=dict)
     """Columns of the NewJob that the definition or the caller fixed: queue, priority, tags …"""
     scope: Scope = NO_SCOPE
+
+    def document(self) -> dict[str, Any]:
+        """The spec as a JSON document; `spec_of` reads it back."""
+        return {**asdict(self), "payload": self.payload.decode(), "scope": list(self.scope)}
+
+    @property
+    def digest(self) -> str:
+        """Equal specs have equal digests."""
+        text = json.dumps(self.document(), sort_keys=True, separators=(",", ":"), default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def spec_of(document: Mapping[str, Any]) -> CronSpec:
+    """The spec in what `CronSpec.document` gave."""
+    scope = Scope(*document["scope"])
+    return CronSpec(**{**document, "payload": document["payload"].encode(), "scope": scope})
 
 
 @dataclass(slots=True)

@@ -9,9 +9,11 @@ from dispatch.services.jobs import JobService, Limits
 from dispatch.services.queues import QueueService
 from dispatch.services.retention import Retention, RetentionService
 from dispatch.services.status import Status, read_status
+from dispatch.services.transfer import Copied, StoreCopy
 
 __all__ = [
     "ClusterService",
+    "Copied",
     "DLQService",
     "EventService",
     "Explanation",
@@ -22,5 +24,6 @@ __all__ = [
     "Retention",
     "RetentionService",
     "Status",
+    "StoreCopy",
     "read_status",
 ]

@@ -10,6 +10,7 @@ from dispatch.errors import ConfigError
 from dispatch.store import SchemaStatus
 from dispatch.stores import sqlite_schema
 from dispatch.stores.sql.cluster import SQLCluster
+from dispatch.stores.sql.crons import SQLCrons
 from dispatch.stores.sql.dlq import SQLDeadLetters
 from dispatch.stores.sql.events import SQLEvents
 from dispatch.stores.sql.queues import SQLQueues
@@ -70,6 +71,7 @@ class SQLiteStore:
         self.queues = SQLQueues(self._executor)
         self.dlq = SQLDeadLetters(self._executor)
         self.events = SQLEvents(self._executor)
+        self.crons = SQLCrons(self._executor)
         self.cluster = SQLCluster(self._executor)
         self.records = SQLRecords(self._executor)
         self.stream = SQLStream(self._executor)

@@ -24,6 +24,8 @@ from dispatch.stores.sqlite_wakeups import SQLiteWakeups
 T = TypeVar("T")
 
 _STATEMENTS = Path(__file__).parent / "sql" / "sqlite"
+DATA_VERSION = Statement("data_version", "PRAGMA data_version")
+"""Differs from what it was when any other connection has committed since."""
 _BEHIND_GATE = 0.1
 """Seconds that SQLite itself may wait for a lock held by a program that does not know the gate."""
 
@@ -64,7 +66,7 @@ class SQLiteExecutor:
         self._timeout = busy_timeout
         self._gate = Gate(path, timeout=busy_timeout, first=beats)
         self._wakeups = wakeups
-        self._statements: dict[str, Statement] = load(_STATEMENTS)
+        self._statements: dict[str, Statement] = {**load(_STATEMENTS), DATA_VERSION.name: DATA_VERSION}
         self._writer = Connection(
             path, readonly=False, busy_timeout=_BEHIND_GATE, checkpoints=not beats, synchronous=synchronous
         )
@@ -78,6 +80,8 @@ class SQLiteExecutor:
         self._named = Path(path)
         self._file: tuple[int, int] | None = None
         """Which file was opened."""
+        self.openings = 0
+        """How often: `data_version` belongs to a connection."""
 
     def now(self) -> int:
         return micros(self._clock.now())
@@ -92,6 +96,7 @@ class SQLiteExecutor:
                 await self._writer.run(self._turn_on_wal)
                 await self._reader.open()
                 self._file = _identity(self._named)
+                self.openings += 1
         except BaseException:
             await self.close()
             raise

@@ -1,14 +1,43 @@
-"""The jobs part of the SQLite store: the SQL one, with a door for callers that run no event loop."""
+"""The jobs part of the SQLite store: the SQL one, with a door for callers that run no event loop and a memory for
+claims that found nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from dispatch.jobs.model import Enqueued, NewJob
+from dispatch.clock import from_micros
+from dispatch.jobs.model import Claimed, Enqueued, NewJob
+from dispatch.stores.sql.claim import Claim
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.jobs import SQLJobs
+from dispatch.stores.sql.plan import Plan, Rows
 from dispatch.stores.sqlite_connection import Occupied
-from dispatch.stores.sqlite_executor import SQLiteExecutor
+from dispatch.stores.sqlite_executor import DATA_VERSION, SQLiteExecutor
+
+
+@dataclass(frozen=True, slots=True)
+class _Nothing:
+    """A look that found nothing to claim; it holds until somebody commits or the next job is due."""
+
+    version: tuple[int, int]
+    queues: Mapping[str, int]
+    names: str
+    alone: bool
+    looked_at: int
+    claimed: Claimed
+
+    def holds(self, version: tuple[int, int], claim: Claim, alone: bool) -> bool:
+        """Whether the same look would find nothing now."""
+        due = self.claimed.next_due
+        return (
+            self.version == version
+            and self.queues == claim.queues
+            and self.names == claim.names_json
+            and self.alone == alone
+            and self.looked_at <= claim.now
+            and (due is None or from_micros(claim.now) < due)
+        )
 
 
 class SQLiteJobs(SQLJobs):
@@ -17,6 +46,7 @@ class SQLiteJobs(SQLJobs):
     def __init__(self, executor: SQLiteExecutor) -> None:
         super().__init__(executor)
         self._here = executor
+        self._nothing: _Nothing | None = None
 
     def enqueue_here(self, jobs: Sequence[NewJob]) -> list[Enqueued] | None:
         """As `enqueue`, in the calling thread; None, with nothing done, where that is not possible now."""
@@ -26,3 +56,16 @@ class SQLiteJobs(SQLJobs):
             return self._here.run_here(lambda: enqueue(jobs, self._here.now()))
         except Occupied:
             return None
+
+    def _look(self, claim: Claim, alone: bool) -> Plan[Claimed | None]:
+        """An idle worker with thousands of lanes walks through them once for each change of the file, not each poll."""
+        version = (self._here.openings, (yield Rows(DATA_VERSION.name, {}))[0][0])
+        known = self._nothing
+        if known is not None and claim.limit > 0 and known.holds(version, claim, alone):
+            return replace(known.claimed, now=from_micros(claim.now))
+        found = yield from claim.peek(alone)
+        if found is None or not claim.unhindered:
+            self._nothing = None
+        else:
+            self._nothing = _Nothing(version, dict(claim.queues), claim.names_json, alone, claim.now, found)
+        return found

@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
-_BUSY_PAUSE = 0.002
-_IDLE_PAUSE = 0.02
-_BUSY_FOR = 1.0
+_SHORTEST_PAUSE = 0.002
+_LONGEST_PAUSE = 0.025
+_PATIENCE = 1 / 8
+"""Share of the time since the last change that goes by before the next look: changes come in bunches."""
 _LINGER = 1.0
 
 _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
@@ -105,7 +106,7 @@ class Channel:
                 if alone_since is not None and (self._users == 0 or now - alone_since > _LINGER):
                     self._polling = False
                     break
-                pause = _BUSY_PAUSE if now - self._last_change < _BUSY_FOR else _IDLE_PAUSE
+                pause = min(max(_SHORTEST_PAUSE, (now - self._last_change) * _PATIENCE), _LONGEST_PAUSE)
             time.sleep(pause)
         if self._users == 0:
             self._disconnect()

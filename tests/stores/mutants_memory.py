@@ -133,7 +133,7 @@ MEMORY = (
         "retry leaves the dead letter",
         "I11",
         ("jobs_retry",),
-        plant=_around(changes, "_start_over", _open_letter_retry),
+        plant=_around(changes, "start_over", _open_letter_retry),
     ),
     Fault("tenants never full", "I28", ("jobs_gates",), plant=_around(claim, "tenant_full", _constant(False))),
     Fault("keys never freed", "I1", ("unique",), plant=_around(keys.Keys, "give_up", _constant(None))),

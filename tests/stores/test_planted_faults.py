@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from mutants import ANYWHERE, Fault, Sabotaged
+from mutants_crons import CRONS, CRONS_MEMORY, CRONS_SQLITE
 from mutants_memory import MEMORY
 from mutants_more import FAULTS
 from mutants_retention import RETENTION, RETENTION_MEMORY, RETENTION_SQLITE
@@ -19,9 +20,9 @@ from dispatch.clock import ManualClock
 from dispatch.errors import Conflict
 from dispatch.testing.conformance import cases, run_case
 
-PLANTED = [(kind, fault) for kind in KINDS for fault in ANYWHERE + FAULTS + RETENTION + TRANSFER]
-PLANTED += [("memory", fault) for fault in MEMORY + RETENTION_MEMORY + TRANSFER_MEMORY]
-PLANTED += [("sqlite", fault) for fault in SQLITE + RETENTION_SQLITE + TRANSFER_SQLITE]
+PLANTED = [(kind, fault) for kind in KINDS for fault in ANYWHERE + FAULTS + RETENTION + TRANSFER + CRONS]
+PLANTED += [("memory", fault) for fault in MEMORY + RETENTION_MEMORY + TRANSFER_MEMORY + CRONS_MEMORY]
+PLANTED += [("sqlite", fault) for fault in SQLITE + RETENTION_SQLITE + TRANSFER_SQLITE + CRONS_SQLITE]
 
 RED = (AssertionError, ValueError, Conflict)
 """How a case goes red: an assert, an unpacking, a refusal. A store that errs (StoreError) does not count."""

@@ -11,6 +11,7 @@ from dispatch.jobs.model import JobState
 from dispatch.stores.memory.claim import tenant_full
 from dispatch.stores.memory.data import Data
 from dispatch.stores.memory.finish import bury
+from dispatch.workflows.model import RunState
 
 _NO_HANDLER = "no_handler"
 
@@ -54,6 +55,10 @@ def set_aside(data: Data, due_for: float, limit: int, now: datetime) -> int:
             row.set_aside = True
             row.updated_at = now
             ready.add(row, now)
+            run = data.runs.driven_by(row)
+            if run is not None:
+                run.blocked = f"no live worker serves {row.name}"
+                data.runs.to_state(run, RunState.BLOCKED, now)
             count += 1
     if count:
         data.signal.bump()
@@ -68,7 +73,7 @@ def bury_unserved(data: Data, due_for: float, limit: int, now: datetime) -> list
         for queue in data.queues.values()
         for by_id in queue.ready.aside.values()
         for row in by_id.values()
-        if row.run_at <= due_by
+        if row.run_at <= due_by and data.runs.driven_by(row) is None
     ]
     rows.sort(key=lambda row: (row.run_at, row.id))
     entries = []

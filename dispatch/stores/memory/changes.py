@@ -7,9 +7,10 @@ from datetime import datetime
 from dispatch.dlq.model import DLQEntry, DLQState, Replayed
 from dispatch.entity import Reply
 from dispatch.ids import DLQID, JobID
-from dispatch.jobs.model import WAITING, Changed, JobState
+from dispatch.jobs.model import Changed, JobState
 from dispatch.scope import Scope
-from dispatch.stores.memory.data import Data, tally_of
+from dispatch.stores.memory.data import Data
+from dispatch.stores.memory.finish import cancel_job
 from dispatch.stores.memory.rows import Row, checked_text, copy_json, in_scope
 
 _MISSING = Changed(Reply.MISSING)
@@ -21,17 +22,11 @@ def cancel(data: Data, job_id: JobID, scope: Scope | None, reason: str, now: dat
     row = data.rows.get(job_id)
     if row is None or not in_scope(row.scope, scope):
         return _MISSING
-    if row.state in WAITING:
-        data.withdraw(row)
-        data.end(row, JobState.CANCELLED, reason, now)
-    elif row.state is JobState.RUNNING:
-        if not row.cancel_requested:
-            row.cancel_requested = True
-            row.cancel_reason = reason
-            data.cancelling[row.id] = row
-        row.updated_at = now
-    else:
+    if data.runs.driven_by(row) is not None:
         return Changed(Reply.CONFLICT, row.state)
+    if row.state.terminal:
+        return Changed(Reply.CONFLICT, row.state)
+    cancel_job(data, row, reason, now)
     data.signal.bump()
     return Changed(Reply.APPLIED, row.state)
 
@@ -41,15 +36,14 @@ def retry(data: Data, job_id: JobID, scope: Scope | None, now: datetime) -> Chan
     row = data.rows.get(job_id)
     if row is None or not in_scope(row.scope, scope):
         return _MISSING
+    if data.runs.driven_by(row) is not None:
+        return Changed(Reply.CONFLICT, row.state)
     if row.state is JobState.RETRYING:
-        ready = tally_of(row).queue.ready
-        ready.remove(row)
-        row.run_at = row.updated_at = now
-        ready.add(row, now)
+        data.hurry(row, now)
     elif (replayed := _replayed_as(data, row)) is not None:
         return Changed(Reply.CONFLICT, row.state, replayed)
-    elif row.state in (JobState.FAILED, JobState.CANCELLED) and _live_twin(data, row.unique_key) is None:
-        _start_over(data, row, now)
+    elif row.state in (JobState.FAILED, JobState.CANCELLED) and live_twin(data, row.unique_key) is None:
+        start_over(data, row, now)
     else:
         return Changed(Reply.CONFLICT, row.state)
     data.signal.bump()
@@ -64,7 +58,9 @@ def replay(data: Data, entry_id: DLQID, new_id: JobID, scope: Scope | None, now:
     if entry.state is not DLQState.OPEN:
         reply = Reply.APPLIED if entry.replayed_as == new_id else Reply.CONFLICT
         return Replayed(reply, entry.replayed_as, entry.state)
-    twin = new_id if new_id in data.rows else _live_twin(data, entry.unique_key)
+    if data.origins[entry_id].kind == "workflow":
+        return Replayed(Reply.CONFLICT, None, entry.state)
+    twin = new_id if new_id in data.rows else live_twin(data, entry.unique_key)
     if twin is not None:
         return Replayed(Reply.CONFLICT, twin, entry.state)
     row = _row_of_letter(data, entry, new_id, now)
@@ -83,7 +79,7 @@ def _replayed_as(data: Data, row: Row) -> JobID | None:
     return entry.replayed_as if entry is not None and row.state is JobState.FAILED else None
 
 
-def _start_over(data: Data, row: Row, now: datetime) -> None:
+def start_over(data: Data, row: Row, now: datetime) -> None:
     entry = data.letters.get(row.letter) if row.letter is not None else None
     if entry is not None and entry.state is DLQState.OPEN:
         entry.state = DLQState.RETRIED
@@ -128,6 +124,6 @@ def _row_of_letter(data: Data, entry: DLQEntry, new_id: JobID, now: datetime) ->
     )
 
 
-def _live_twin(data: Data, key: str | None) -> JobID | None:
+def live_twin(data: Data, key: str | None) -> JobID | None:
     hold = data.keys.unique.get(key) if key is not None else None
     return hold.job_id if hold is not None and hold.live else None

@@ -156,7 +156,7 @@ class LaneCursor:
         while taken < wanted and self._heads and claim.may_expire:
             entry, heap = self._heads[0]
             row = entry[4]
-            if row.expires_at is not None and row.expires_at < now and row.started_at is None:
+            if row.expires_at is not None and row.expires_at < now and row.started_at is None and not is_driver(row):
                 heap.pop()
                 claim.expire(row)
             elif row.run_at > now:  # the clock was set back after the row had become due
@@ -179,6 +179,11 @@ class LaneCursor:
         for row in blocked:
             queue.ready.add(row, now)
         return taken
+
+
+def is_driver(row: Row) -> bool:
+    """Whether the row drives a run, which no claim ends."""
+    return row.kind == "workflow" and row.run_id is not None
 
 
 def full_lanes(queue: QueueState) -> set[str]:

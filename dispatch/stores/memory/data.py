@@ -12,17 +12,22 @@ from typing import TypeVar
 
 from dispatch.clock import Clock
 from dispatch.cluster.model import Announcement, Leadership, Worker
+from dispatch.crons.model import CronEntry, Tick
+from dispatch.crons.settle import Announced
 from dispatch.dlq.model import DLQEntry
 from dispatch.errors import StoreUnreachable
 from dispatch.events.model import Event
-from dispatch.ids import DLQID, EventID, JobID, WorkerID
+from dispatch.ids import DLQID, CronID, EventID, JobID, WorkerID
 from dispatch.jobs.model import TERMINAL, Attempt, JobState
 from dispatch.queues import QueueConfig
 from dispatch.records import Record
 from dispatch.scope import Scope
+from dispatch.stores.memory import wakes
+from dispatch.stores.memory.channels import Channels
 from dispatch.stores.memory.keys import Keys
 from dispatch.stores.memory.queue import QueueState
 from dispatch.stores.memory.rows import Origin, Row, Tally, TenantCount
+from dispatch.stores.memory.runs import Runs
 from dispatch.stores.memory.signal import Signal
 from dispatch.stores.memory.stream_log import StreamLogs
 
@@ -69,6 +74,8 @@ class Data:
         self.origins: dict[DLQID, Origin] = {}
         self.events: dict[EventID, Event] = {}
         self.event_order: list[EventID] = []
+        self.channels = Channels()
+        self.runs = Runs()
         self.awaited: dict[JobID, tuple[JobID, ...]] = {}
         """Successors that were loaded before the job that they wait behind."""
         self.workers: dict[WorkerID, Worker] = {}
@@ -78,6 +85,10 @@ class Data:
         self.records: dict[str, dict[str, Record]] = {}
         self.record_order: dict[str, list[str]] = {}
         self.streams = StreamLogs()
+        self.crons: dict[CronID, CronEntry] = {}
+        self.ticks: dict[CronID, dict[datetime, Tick]] = {}
+        self.cron_codes: dict[str, Announced] = {}
+        self.cron_announced: dict[WorkerID, set[str]] = {}
 
     def queue(self, name: str) -> QueueState:
         """The queue's state, made on first use."""
@@ -96,6 +107,14 @@ class Data:
 
     def count_in(self, row: Row) -> None:
         """Adds a new row to the rows and the counts of its state."""
+        self.tally(row)
+        self.rows[row.id] = row
+        insert_sorted(self.row_order, row.id)
+        if row.step is not None and row.run_id in self.runs.rows:
+            self.runs.rows[row.run_id].child_jobs.add(row.id)
+
+    def tally(self, row: Row) -> None:
+        """Counts the row among those of its queue, name, kind and scope."""
         queue = self.queue(row.queue)
         key = (row.queue, row.name, row.kind, row.scope)
         tally = self.tallies.get(key)
@@ -106,8 +125,6 @@ class Data:
             tally = self.tallies[key] = Tally(queue, row.name, row.kind, row.scope, tenant)
         tally.counts[row.state] += 1
         row.tally = tally
-        self.rows[row.id] = row
-        insert_sorted(self.row_order, row.id)
 
     def to_state(self, row: Row, state: JobState) -> None:
         """Changes the state and its counts."""
@@ -116,12 +133,15 @@ class Data:
         counts[state] += 1
         if row.state in TERMINAL:
             self.ended[row.state].pop(row.id, None)
-        if state in TERMINAL:
+        if state in TERMINAL and self.runs.driven_by(row) is None:
             self.ended[state][row.id] = row
         row.state = state
 
     def start(self, row: Row, worker_id: WorkerID, lease_until: datetime, now: datetime, now_ms: int) -> None:
         """Makes a row, already out of the ready index, run in the worker's name."""
+        run = self.runs.driven_by(row)
+        if run is not None:
+            wakes.claimed(self, row, run, now)
         self.to_state(row, JobState.RUNNING)
         row.worker_id = worker_id
         row.epoch = max(row.epoch + 1, now_ms)
@@ -165,6 +185,21 @@ class Data:
         row.updated_at = now
         tally_of(row).queue.ready.add(row, now)
 
+    def rename(self, row: Row, name: str) -> None:
+        """Gives a row that is in no index another name; a lane that followed the name goes with it."""
+        tally_of(row).counts[row.state] -= 1
+        if row.lane == row.name:
+            row.lane = name
+        row.name = name
+        self.tally(row)
+
+    def hurry(self, row: Row, now: datetime) -> None:
+        """Makes a waiting row due now."""
+        ready = tally_of(row).queue.ready
+        ready.remove(row)
+        row.run_at = row.updated_at = now
+        ready.add(row, now)
+
     def withdraw(self, row: Row) -> None:
         """Takes a waiting row out of the ready index, or from behind the job it waits for."""
         if row.behind is not None:
@@ -185,6 +220,8 @@ class Data:
             self.keys.give_up(row, now)
             if row.successors:
                 self._hand_over(row, row.unique_key, now)
+        if row.step is not None:
+            wakes.child_job_ended(self, row, now)
 
     def _hand_over(self, row: Row, key: str, now: datetime) -> None:
         """Gives the key of an ended row to its successor, or lines its successors up behind who has it by now."""
@@ -216,6 +253,8 @@ class Data:
             self.ended[row.state].pop(row.id, None)
             self.attempts.pop(row.id, None)
             del self.rows[row.id]
+            if row.run_id in self.runs.rows:
+                self.runs.rows[row.run_id].child_jobs.discard(row.id)
         remove_sorted(self.row_order, {row.id for row in gone})
 
     def bring_back(self, queues: Sequence[str] | None, names: Sequence[str], now: datetime) -> int:
@@ -227,6 +266,9 @@ class Data:
                     row.set_aside = False
                     row.updated_at = now
                     queue.ready.add(row, now)
+                    run = self.runs.driven_by(row)
+                    if run is not None:
+                        self.runs.to_state(run, run.standing, now)
                     count += 1
         return count
 

@@ -10,7 +10,7 @@ from dispatch.cluster.model import Announcement
 from dispatch.dlq.model import DLQEntry, DLQState
 from dispatch.events.model import Event
 from dispatch.ids import DLQID, EventID, JobID, RunID, WorkerID
-from dispatch.jobs.model import Attempt, Failure, JobState, Verdict
+from dispatch.jobs.model import Attempt, Failure, JobState
 from dispatch.queues import Pause, QueueConfig
 from dispatch.records import Record
 from dispatch.scope import Scope
@@ -56,7 +56,7 @@ def job_document(row: Row, attempts: list[Attempt]) -> Document:
         "set_aside": row.set_aside,
         "behind": _text(row.behind),
         "replay_of": _text(row.replay_of),
-        "left_as": None if row.last is None else f"{row.last[0]}:{row.last[1]}:{row.last[2].value}",
+        "left_as": None if row.last is None else f"{row.last[0]}:{row.last[1]}:{row.last[2]}",
         "attempts": [_attempt_document(attempt) for attempt in attempts],
     }
 
@@ -335,11 +335,11 @@ def _failure(document: Document) -> Failure | None:
     return None if kind is None else Failure(kind, document["error_message"] or "", document["error_traceback"])
 
 
-def _last(left_as: str | None) -> tuple[WorkerID, int, Verdict] | None:
+def _last(left_as: str | None) -> tuple[WorkerID, int, str] | None:
     if left_as is None:
         return None
     worker, epoch, verdict = left_as.rsplit(":", 2)
-    return WorkerID(worker), int(epoch), Verdict(verdict)
+    return WorkerID(worker), int(epoch), verdict
 
 
 def _text(id_: str | None) -> str | None:

@@ -144,7 +144,7 @@ def new_row(new: NewJob, now: datetime) -> Row:
     """The row of a NewJob; DataRejected when a part of it cannot be stored."""
     what = f"job {new.id}"
     checked_bytes(new.payload, f"the payload of {what}")
-    for text in (new.name, new.queue, new.lane, new.effect_key, *new.tags, *new.scope):
+    for text in (new.name, new.queue, new.lane, new.effect_key, new.step, *new.tags, *new.scope):
         checked_text(text, what)
     unique, key = new.unique, new.idempotency
     if unique is not None:
@@ -168,7 +168,7 @@ def new_row(new: NewJob, now: datetime) -> Row:
         payload=new.payload,
         run_at=run_at,
         kind=new.kind,
-        lane=new.lane or "",
+        lane=new.lane or (new.name if new.kind == "workflow" else ""),
         priority=new.priority,
         scheduled_at=None if new.scheduled_at is None else utc(new.scheduled_at, f"the scheduled_at of {what}"),
         expires_at=None if new.expires_in is None else later(now, new.expires_in, f"the expires_in of {what}"),
@@ -182,7 +182,9 @@ def new_row(new: NewJob, now: datetime) -> Row:
         tags=tuple(new.tags),
         scope=new.scope,
         replay_of=new.replay_of,
-        lane_given=new.lane is not None,
+        run_id=new.run_id,
+        step=new.step,
+        lane_given=new.lane is not None or new.kind == "workflow",
         unique_until="finish" if unique is None else unique.until,
         hold_until=None
         if unique is None or unique.hold_for is None

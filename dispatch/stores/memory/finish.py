@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from dispatch.dlq.model import DLQEntry, DLQState
 from dispatch.entity import Reply
 from dispatch.ids import DLQID, WorkerID
-from dispatch.jobs.model import TERMINAL, Attempt, Failure, Finished, JobState, Stolen, Transition, Verdict
+from dispatch.jobs.model import TERMINAL, WAITING, Attempt, Failure, Finished, JobState, Stolen, Transition, Verdict
+from dispatch.stores.memory import wakes
 from dispatch.stores.memory.data import Data, insert_sorted
 from dispatch.stores.memory.enqueue import enqueue_followups, new_row
 from dispatch.stores.memory.rows import (
@@ -21,10 +22,14 @@ from dispatch.stores.memory.rows import (
     copy_json,
     later,
 )
+from dispatch.stores.memory.runs import RunRow
+from dispatch.workflows.model import RunState
 
 _MISSING = Finished(Reply.MISSING)
 _COMPLETED = Finished(Reply.APPLIED, JobState.COMPLETED)
 _WORKER_LOST = "worker_lost"
+_PARENT_ENDED = "parent_ended"
+_ENDS = (Verdict.COMPLETE, Verdict.FAIL, Verdict.CANCEL)
 
 
 def finish(data: Data, worker_id: WorkerID, transitions: Sequence[Transition], now: datetime) -> list[Finished]:
@@ -58,9 +63,14 @@ def _finish_one(data: Data, worker_id: WorkerID, transition: Transition, now: da
         if row.epoch == epoch and row.last == (worker_id, epoch, verdict):
             return Finished(Reply.APPLIED, row.state, row.letter, None if row.state in TERMINAL else row.run_at)
         return Finished(Reply.STALE, row.state)
+    run = data.runs.driven_by(row)
+    if run is not None and verdict in _ENDS:
+        return Finished(Reply.CONFLICT, row.state)
     data.stop(row)
     row.last = (worker_id, epoch, verdict)
     row.letter = None
+    if run is not None and transition.failure is not None:
+        run.error = transition.failure
     if verdict is Verdict.COMPLETE:
         row.result = transition.result
         if transition.failure is not None:
@@ -83,7 +93,11 @@ def _settle(data: Data, row: Row, transition: Transition, now: datetime) -> None
     if verdict is Verdict.RETRY or (verdict is Verdict.FAIL and failure is not None):
         row.failures += 1
     if row.cancel_requested:
-        data.end(row, JobState.CANCELLED, row.cancel_reason, now)
+        run = data.runs.driven_by(row)
+        if run is not None:
+            wakes.compensates(data, row, run, row.cancel_reason or "cancelled", now)
+        else:
+            data.end(row, JobState.CANCELLED, row.cancel_reason, now)
         return
     match verdict:
         case Verdict.FAIL:
@@ -114,7 +128,12 @@ def steal(data: Data, limit: int, max_crashes: int, delays: Sequence[float], now
         row.worker_id = None
         row.letter = None
         row.crashes += 1
-        if row.cancel_requested:
+        run = data.runs.driven_by(row)
+        if run is not None:
+            run.error = failure
+        if run is not None and (row.cancel_requested or row.crashes > max_crashes):
+            lose_driver(data, row, run, now)
+        elif row.cancel_requested:
             data.end(row, JobState.CANCELLED, row.cancel_reason, now)
         elif row.crashes > max_crashes:
             data.end(row, JobState.FAILED, _WORKER_LOST, now)
@@ -125,6 +144,63 @@ def steal(data: Data, limit: int, max_crashes: int, delays: Sequence[float], now
     if stolen:
         data.signal.bump()
     return stolen
+
+
+def lose_driver(data: Data, row: Row, run: RunRow, now: datetime) -> None:
+    """A driver whose cancellation was requested, or that was lost too often: its run compensates. One that was lost too
+    often while it compensated has failed."""
+    if row.cancel_requested:
+        wakes.compensates(data, row, run, row.cancel_reason or "cancelled", now)
+        return
+    if not run.compensating:
+        wakes.compensates(data, row, run, _WORKER_LOST, now)
+        return
+    run.compensation_failed = True
+    end_run(data, row, run, RunState.FAILED, None, _WORKER_LOST, now)
+
+
+def end_run(
+    data: Data,
+    row: Row,
+    run: RunRow,
+    state: RunState,
+    result: bytes | None,
+    reason: str | None,
+    now: datetime,
+    *,
+    dead_letter: bool = True,
+) -> None:
+    """Ends the run and its stopped driver: key, dead letter, waits, the parent's ChildResult, the children's ends."""
+    run.result = result
+    run.reason = reason
+    run.finished_at = now
+    run.unpark()
+    data.runs.close_all(run)
+    data.runs.to_state(run, state, now)
+    data.end(row, JobState(state.value), reason, now)
+    if state is RunState.FAILED:
+        row.error = run.error
+        if dead_letter:
+            bury(data, row, reason or "failed", now)
+    if run.parent is not None and run.step is not None and run.awaited:
+        wakes.child_ended(data, run.parent, run.step, run.id, wakes.OUTCOMES[row.state], result, run.error, now)
+    for job_id in sorted(run.child_jobs):
+        child = data.rows[job_id]
+        if not child.state.terminal:
+            cancel_job(data, child, _PARENT_ENDED, now)
+    for run_id in sorted(run.child_runs):
+        child_run = data.runs.rows[run_id]
+        if not child_run.abandon and (child_run.awaited or state is not RunState.COMPLETED):
+            wakes.cancel_run(data, child_run, _PARENT_ENDED, now)
+
+
+def cancel_job(data: Data, row: Row, reason: str, now: datetime) -> None:
+    """Ends a waiting job, or asks for the end of a running one."""
+    if row.state in WAITING:
+        data.withdraw(row)
+        data.end(row, JobState.CANCELLED, reason, now)
+        return
+    wakes.request_cancel(data, row, reason, now)
 
 
 def record_attempt(data: Data, row: Row, kind: str, failure: Failure, now: datetime) -> None:

@@ -20,7 +20,7 @@ def delete(data: Data, job_id: JobID, scope: Scope | None, now: datetime) -> Rep
     row = data.rows.get(job_id)
     if row is None or not in_scope(row.scope, scope):
         return Reply.MISSING
-    if row.state is JobState.RUNNING:
+    if row.state is JobState.RUNNING or data.runs.driven_by(row) is not None:
         return Reply.CONFLICT
     if row.state in WAITING:
         data.withdraw(row)
@@ -41,7 +41,14 @@ def prune(data: Data, ages: Mapping[JobState, float | None], limit: int, dry_run
 
 
 def _ended_before(data: Data, state: JobState, moment: datetime) -> Iterator[Row]:
-    return takewhile(lambda row: _age(row) < moment, data.ended[state].values())
+    old = takewhile(lambda row: _age(row) < moment, data.ended[state].values())
+    return (row for row in old if not _awaited(data, row))
+
+
+def _awaited(data: Data, row: Row) -> bool:
+    """Whether the job is a step of a run that has not ended."""
+    run = data.runs.rows.get(row.run_id) if row.run_id is not None else None
+    return run is not None and not run.state.terminal
 
 
 def _age(row: Row) -> datetime:

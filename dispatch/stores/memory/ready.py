@@ -9,11 +9,11 @@ from datetime import datetime
 from dispatch.ids import JobID
 from dispatch.jobs.model import QUARANTINE_FROM
 from dispatch.stores.memory.heap import LazyHeap
-from dispatch.stores.memory.rows import Row
+from dispatch.stores.memory.rows import NEVER, Row
 
 
 class Ready:
-    """Every waiting row of a queue is in exactly one place here, unless it waits behind a running job."""
+    """Every waiting row of a queue is in exactly one place here, unless it waits behind a job or for no time at all."""
 
     __slots__ = ("aside", "due", "lanes", "last_lane", "quarantined", "scheduled")
 
@@ -29,7 +29,7 @@ class Ready:
 
     def add(self, row: Row, now: datetime) -> None:
         """Puts a waiting row where it belongs."""
-        if row.behind is not None:
+        if row.behind is not None or row.run_at >= NEVER:
             return
         if row.set_aside:
             self.aside.setdefault(row.name, {})[row.id] = row

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from dispatch.errors import DataRejected
 from dispatch.ids import DLQID, JobID, WorkerID
-from dispatch.jobs.model import Failure, Job, JobKind, JobState, UniqueUntil, Verdict
+from dispatch.jobs.model import Failure, Job, JobKind, JobState, UniqueUntil
 from dispatch.scope import Scope
 
 if TYPE_CHECKING:
     from dispatch.stores.memory.heap import LazyHeap
     from dispatch.stores.memory.queue import QueueState
+
+
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+"""The run_at of a driver that only an event, a child or a person can wake."""
 
 
 class TenantCount:
@@ -50,8 +54,8 @@ class Row(Job):
     successors: tuple[JobID, ...] = ()
     """Jobs that wait behind this one, first come first; nearly always one at most."""
     cancel_reason: str | None = None
-    last: tuple[WorkerID, int, Verdict] | None = None
-    """The transition that ended the latest claim, so that its repetition is recognised."""
+    last: tuple[WorkerID, int, str] | None = None
+    """The verdict that ended the latest claim, so that its repetition is recognised."""
     letter: DLQID | None = None
     tally: Tally | None = None
     home: LazyHeap | None = None

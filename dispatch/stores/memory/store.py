@@ -5,6 +5,7 @@ from __future__ import annotations
 from dispatch.clock import Clock, SystemClock
 from dispatch.store import SchemaStatus
 from dispatch.stores.memory.cluster import MemoryCluster
+from dispatch.stores.memory.crons import MemoryCrons
 from dispatch.stores.memory.data import Data, Session
 from dispatch.stores.memory.dlq import MemoryDLQ
 from dispatch.stores.memory.events import MemoryEvents
@@ -14,6 +15,7 @@ from dispatch.stores.memory.records import MemoryRecords
 from dispatch.stores.memory.signal import MemoryWakeups
 from dispatch.stores.memory.stream import MemoryStream
 from dispatch.stores.memory.transfer import MemoryTransfer
+from dispatch.stores.memory.workflows import MemoryWorkflows
 
 _SCHEMA = 1
 
@@ -38,10 +40,12 @@ class MemoryStore:
         self.queues = MemoryQueues(session)
         self.dlq = MemoryDLQ(session)
         self.events = MemoryEvents(session)
+        self.crons = MemoryCrons(session)
         self.cluster = MemoryCluster(session)
         self.records = MemoryRecords(session)
         self.stream = MemoryStream(session)
         self.transfer = MemoryTransfer(session)
+        self.workflows = MemoryWorkflows(session)
         self.wakeups = MemoryWakeups(session)
 
     @property

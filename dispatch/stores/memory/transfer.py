@@ -192,6 +192,7 @@ def _add_event(data: Data, document: Document, event: Any) -> bool:
     if event.id in data.events:
         return False
     data.events[event.id] = event
+    data.channels.add(event)
     insert_sorted(data.event_order, event.id)
     return True
 

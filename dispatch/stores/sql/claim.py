@@ -12,7 +12,7 @@ from dispatch.jobs.model import Claimed, Job, JobState
 from dispatch.scope import Scope
 from dispatch.stores.sql import unique
 from dispatch.stores.sql.limits import UNLIMITED, Gate, gates
-from dispatch.stores.sql.plan import Do, Many, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Many, Plan, Rows
 from dispatch.stores.sql.rows import job_of, names_text, span
 
 _CLAIM = ("worker_id", "epoch_floor", "lease_until", "now", "seq")
@@ -42,6 +42,8 @@ class Claim:
     names_json: str = ""
     running: dict[str, dict[tuple[str, str], int]] = field(default_factory=dict)
     """Running jobs by tenant, of tenant-limited queues."""
+    unhindered: bool = False
+    """Whether every queue that was asked for has room, so that only a change of the store or the time brings jobs."""
 
     def __post_init__(self) -> None:
         self.names_json = names_text(self.names)
@@ -55,6 +57,7 @@ class Claim:
         if self.limit <= 0 or not self.names:
             return self._answer(None)
         open_gates = yield from self._gates()
+        self.unhindered = all(gate.room > 0 for gate in open_gates.values())
         next_due = yield from self._next_due(open_gates, alone, 0)
         return None if next_due is not None and next_due <= self.now else self._answer(next_due)
 
@@ -132,14 +135,11 @@ class Claim:
 
     def _next_run_at(self, gate: Gate, after: int) -> Plan[int | None]:
         full = yield from self._full_tenants(gate)
-        earliest: int | None = None
-        for (lane,) in (yield Rows("lanes", {"queue": gate.queue, "from_lane": "", "limit": UNLIMITED})):
-            if lane in full:
-                continue
-            for (priority,) in (yield Rows("priorities", {"queue": gate.queue, "lane": lane})):
-                place = {"queue": gate.queue, "lane": lane, "priority": priority}
-                row = first((yield Rows("next_run_at", {**place, "after": after, "names": self.names_json})))
-                earliest = earlier(earliest, row[0] if row else None)
+        rows = yield Rows(
+            "next_run_at",
+            {"queue": gate.queue, "full": names_text(full), "after": after, "names": self.names_json},
+        )
+        earliest: int | None = rows[0][0]
         return earliest
 
     def _full_tenants(self, gate: Gate) -> Plan[set[str]]:

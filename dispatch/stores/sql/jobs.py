@@ -68,12 +68,16 @@ class SQLJobs:
 
         if not self._flowing:
             # an idle worker only reads: it neither takes the write lock nor wakes anybody
-            nothing = await self._executor.run(lambda: begin().peek(alone), write=False)
+            nothing = await self._executor.run(lambda: self._look(begin(), alone), write=False)
             if nothing is not None:
                 return nothing
         claimed = await self._executor.run(lambda: begin().run(alone), durable=False, wake=False, late=False)
         self._flowing = bool(claimed.jobs)
         return claimed
+
+    def _look(self, claim: Claim, alone: bool) -> Plan[Claimed | None]:
+        """Whether there is something to claim: None, or else the answer of an empty claim."""
+        return claim.peek(alone)
 
     async def renew(self, worker_id: WorkerID, held: Sequence[tuple[JobID, int]], *, lease: float) -> Renewed:
         return await self._executor.run(

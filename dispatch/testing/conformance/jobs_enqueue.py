@@ -64,6 +64,19 @@ async def a_delay_counts_from_the_stores_now_and_wins_over_run_at(env: Env) -> N
 
 
 @case("I2")
+async def of_an_id_that_comes_twice_in_a_large_batch_the_first_counts(env: Env) -> None:
+    jobs = [new(payload=b"1") for _ in range(30)]
+    again = new(id=jobs[3].id, payload=b"2")
+    answers = await env.enqueue(*jobs, again)
+    assert [answer.created for answer in answers] == [True] * 30 + [False]
+    assert (await env.job(again.id)).payload == b"1"
+    later = [*(new(payload=b"3") for _ in range(30)), new(id=jobs[5].id, payload=b"4")]
+    answers = await env.enqueue(*later)
+    assert [answer.created for answer in answers] == [True] * 30 + [False]
+    assert (await env.job(jobs[5].id)).payload == b"1"
+
+
+@case("I2")
 async def an_enqueue_repeated_after_a_lost_reply_makes_one_job(env: Env) -> None:
     given = new(payload=b"1")
     await env.enqueue(given)

@@ -34,6 +34,27 @@ async def payloads_survive_enqueue_claim_and_list(env: Env) -> None:
 
 
 @case("I11")
+async def payloads_of_many_jobs_that_are_alike_survive(env: Env) -> None:
+    texts = [
+        rb'{"a":"\ud800 \u0000 \\ \" \n"}',
+        b'"\x7f \xe2\x80\xa8"',
+        "ключ 🗝".encode(),
+        b"",
+        b"null",
+        b"[1, 2]",
+        b'{"a":{"b":0}}',
+    ]
+    for odd in (texts, *([*texts, payload] for payload in ODD.values())):
+        given = [new(payload=payload) for payload in [*odd, *texts]]
+        answers = await env.enqueue(*given)
+        assert [(answer.id, answer.created) for answer in answers] == [(job.id, True) for job in given]
+        for job in given:
+            assert (await env.job(job.id)).payload == job.payload
+    claimed = await env.claim(2)
+    assert [job.payload for job in claimed] == texts[:2]
+
+
+@case("I11")
 async def results_survive(env: Env) -> None:
     for name, result in ODD.items():
         job = await env.start()

@@ -8,7 +8,26 @@ from importlib import import_module
 
 from dispatch.testing.conformance.env import Env
 
-STORE_INVARIANTS = ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I10", "I11", "I12", "I26", "I28", "I29", "I31"]
+STORE_INVARIANTS = [
+    "I1",
+    "I2",
+    "I3",
+    "I4",
+    "I5",
+    "I6",
+    "I7",
+    "I8",
+    "I10",
+    "I11",
+    "I12",
+    "I14",
+    "I15",
+    "I16",
+    "I26",
+    "I28",
+    "I29",
+    "I31",
+]
 """The invariants that a store by itself can keep or break; each has at least one case."""
 
 MODULES = (
@@ -41,6 +60,7 @@ MODULES = (
     "races",
     "life",
     "transfer",
+    "crons",
 )
 
 Run = Callable[[Env], Awaitable[None]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dispatch.clock import ManualClock
@@ -41,8 +41,14 @@ async def run_case(case: Case, make_store: MakeStore) -> None:
             await opened.close()
 
 
-async def verify(make_store: MakeStore, only: Sequence[Case] | None = None) -> list[CaseResult]:
-    """Runs all cases (or `only` some) and answers one result each; a failing case does not stop the others.
+async def verify(
+    make_store: MakeStore,
+    only: Sequence[Case] | None = None,
+    *,
+    tick: Callable[[CaseResult], None] | None = None,
+) -> list[CaseResult]:
+    """Runs all cases (or `only` some), tells `tick` of each and answers one result each; a failing case does not stop
+    the others.
 
     Raises:
         UsageError: Python runs with -O, which removes the checks.
@@ -57,6 +63,8 @@ async def verify(make_store: MakeStore, only: Sequence[Case] | None = None) -> l
             results.append(CaseResult(case.name, case.invariants, False, _explain(error)))
         else:
             results.append(CaseResult(case.name, case.invariants, True))
+        if tick is not None:
+            tick(results[-1])
     return results
 
 

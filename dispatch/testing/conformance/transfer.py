@@ -9,7 +9,7 @@ from dispatch.dlq import DLQState
 from dispatch.entity import Reply
 from dispatch.errors import DataRejected
 from dispatch.events import Event
-from dispatch.ids import JobID, RunID
+from dispatch.ids import JobID
 from dispatch.jobs.model import CountOptions, Enqueued, Idempotency, JobState, Unique, Verdict
 from dispatch.queues import QueueConfig
 from dispatch.scope import Scope
@@ -33,6 +33,7 @@ async def _dump(store: Store, *, limit: int = 500) -> Dump:
             assert len(page.items) <= limit, f"export answered {len(page.items)} of {limit}"
             found[kind] += page.items
             after = page.next_cursor
+            assert (after is None) == (not page.items), "the cursor is None where nothing was left, and only there"
             if after is None:
                 break
         else:
@@ -93,7 +94,7 @@ async def _populate(env: Env) -> None:
     env.clock.advance(1)
     await env.register(queues=["default", "q", "tight"], names=["work", "once"])
     assert await store.jobs.set_aside(due_for=0.5, limit=100) > 0
-    await store.events.publish(Event("paid", b"{}", key="7", scope=scope, run_id=RunID.new()))
+    await store.events.publish(Event("paid", b"{}", key="7", scope=scope))
     await store.events.publish(Event("sent"))
     await store.records.put("ns", "a", b"\x00\x01")
     await store.records.put("ns", "a", b"2", expires_in=100)

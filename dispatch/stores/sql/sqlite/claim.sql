@@ -27,11 +27,28 @@ WHERE ready = 1 AND queue = :queue AND lane = :lane AND priority = :priority AND
 ORDER BY run_at, id LIMIT :limit;
 
 -- name: next_run_at
--- When the first job of a lane and priority after a time is due.
-SELECT run_at FROM jobs INDEXED BY jobs_ready
-WHERE ready = 1 AND queue = :queue AND lane = :lane AND priority = :priority AND run_at > :after
-  AND name IN (SELECT value FROM json_each(:names))
-ORDER BY run_at LIMIT 1;
+-- When the first job of a queue after a time is due, by jumping from lane to lane and from priority to priority.
+WITH RECURSIVE walk (lane) AS (
+  SELECT min(lane) FROM jobs WHERE ready = 1 AND queue = :queue
+  UNION ALL
+  SELECT (SELECT min(jobs.lane) FROM jobs WHERE ready = 1 AND queue = :queue AND jobs.lane > walk.lane)
+  FROM walk WHERE walk.lane IS NOT NULL
+)
+SELECT min((
+  WITH RECURSIVE level (priority) AS (
+    SELECT max(priority) FROM jobs WHERE ready = 1 AND queue = :queue AND lane = walk.lane
+    UNION ALL
+    SELECT (SELECT max(jobs.priority) FROM jobs
+      WHERE ready = 1 AND queue = :queue AND jobs.lane = walk.lane AND jobs.priority < level.priority)
+    FROM level WHERE level.priority IS NOT NULL
+  )
+  SELECT min((
+    SELECT run_at FROM jobs INDEXED BY jobs_ready
+    WHERE ready = 1 AND queue = :queue AND lane = walk.lane AND priority = level.priority AND run_at > :after
+      AND name IN (SELECT value FROM json_each(:names))
+    ORDER BY run_at LIMIT 1
+  )) FROM level WHERE level.priority IS NOT NULL
+)) FROM walk WHERE lane IS NOT NULL AND lane NOT IN (SELECT value FROM json_each(:full));
 
 -- name: quarantined_due
 -- Jobs that crashed workers and are due.

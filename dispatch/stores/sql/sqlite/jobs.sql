@@ -31,6 +31,14 @@ VALUES (:id, 1, 'pending', :queue, :name, :kind, :lane, :priority, :run_at, :now
   :metadata, :payload)
 ON CONFLICT (id) DO NOTHING;
 
+-- name: insert_alike_jobs
+-- Adds waiting jobs that differ in id and payload only, given as a JSON object (id: payload as text); as above.
+INSERT INTO jobs (id, ready, state, queue, name, kind, lane, priority, run_at, created_at, updated_at,
+  app_id, org_id, metadata, payload)
+SELECT key, 1, 'pending', :queue, :name, :kind, :lane, :priority, :run_at, :now, :now, :app_id, :org_id,
+  :metadata, CAST(value AS BLOB) FROM json_each(:payloads) WHERE true
+ON CONFLICT (id) DO NOTHING;
+
 -- name: insert_job
 -- Adds a waiting job; an id that is there already changes nothing.
 INSERT INTO jobs (id, ready, state, queue, name, kind, lane, priority, run_at, unique_key, unique_until,

@@ -1,30 +1,19 @@
-"""`dispatch store init | migrate | status | prune`."""
+"""`dispatch store init | migrate | status`."""
 
 from __future__ import annotations
 
 import asyncio
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-from urllib.parse import unquote
+from typing import Annotated
 
 import typer
 
-from dispatch_cli.consent import Confirm, DryRun, Reason, Yes, ask, leave_record
-from dispatch_cli.failures import CHECK, STORE, CommandError
-from dispatch_cli.progress import progress
+from dispatch_cli.consent import DryRun
+from dispatch_cli.failures import CHECK, CommandError
 from dispatch_cli.session import Session, session_of
-from dispatch_cli.shell import noun, verb
-
-if TYPE_CHECKING:
-    from dispatch import Dispatch
-
-app = noun(
-    "Create, migrate, look at and prune the store.",
-    examples=("dispatch store status", "dispatch store migrate --dry-run"),
-)
-
-_KINDS = ("completed", "failed", "cancelled", "workers", "events", "records")
+from dispatch_cli.shell import verb
+from dispatch_cli.store.base import app, missing_file, must_exist
 
 
 @verb(app, "init", examples=("dispatch store init --dry-run", "dispatch store init --store sqlite:///jobs.db"))
@@ -57,7 +46,7 @@ def migrate(
 ) -> None:
     """Bring an existing store's schema to this version."""
     session = session_of(ctx)
-    _must_exist(session)
+    must_exist(session)
 
     async def act() -> tuple[str, ...]:
         async with session.bare_store() as store:
@@ -81,7 +70,7 @@ def migrate(
 def status(ctx: typer.Context) -> None:
     """Show the store, its schema and what it holds. Exit 9 when the schema is not this version's."""
     session = session_of(ctx)
-    _must_exist(session)
+    must_exist(session)
 
     async def look() -> tuple[dict[str, object], bool]:
         from dispatch.dlq.model import ListOptions
@@ -117,43 +106,6 @@ def status(ctx: typer.Context) -> None:
         raise typer.Exit(CHECK)
 
 
-@verb(app, "prune", examples=("dispatch store prune --dry-run", "dispatch store prune --yes --json"))
-def prune(
-    ctx: typer.Context,
-    reason: Reason = "",
-    yes: Yes = False,
-    confirm: Confirm = None,
-    dry_run: DryRun = False,
-) -> None:
-    """Remove now what [retention] no longer keeps; workers do it by and by. Asks first."""
-    session = session_of(ctx)
-    _must_exist(session)
-
-    async def act(app: Dispatch) -> dict[str, int]:
-        old = dict(await app.retention.count())
-        total = sum(old.values())
-        if dry_run or not total:
-            return old
-        what = ", ".join(f"{count} {_thing(kind, count)}" for kind, count in old.items() if count)
-        ask(session, f"remove {what} for good", yes=yes, confirm=confirm)
-        with progress(session, "pruning", total) as advance:
-            removed = dict(await app.retention.prune(tick=advance))
-        await leave_record(app, "store.prune", (), reason=reason, count=sum(removed.values()))
-        return removed
-
-    found = session.on_app(act)
-    counts = {kind: found.get(kind, 0) for kind in _KINDS}
-    document = {"store": session.store_url, **counts, "total": sum(counts.values()), "dry_run": dry_run}
-    session.out.record(document, fields=list(document.items()))
-    if not document["total"]:
-        session.tell("nothing is older than [retention] keeps it")
-
-
-def _thing(kind: str, count: int) -> str:
-    name = {"workers": "dead worker", "events": "event", "records": "expired record"}.get(kind, f"{kind} job")
-    return name if count == 1 else f"{name}s"
-
-
 def _tell_applied(session: Session, names: tuple[str, ...], *, dry_run: bool) -> None:
     document = {"store": session.store_url, "applied": [] if dry_run else list(names), "dry_run": dry_run}
     document["pending"] = list(names) if dry_run else []
@@ -179,26 +131,3 @@ def _migrations(session: Session) -> Path:
     if not folder.is_dir():
         raise CommandError(f"{session.store_url} keeps no schema, so there are no statements to show")
     return folder
-
-
-def _must_exist(session: Session) -> None:
-    missing = missing_file(session)
-    if missing is not None:
-        raise CommandError(
-            f"there is no store at {missing}",
-            code="store_unreachable",
-            exit_code=STORE,
-            hint="`dispatch store init` creates it; --store or the configuration name another one",
-        )
-
-
-def missing_file(session: Session) -> Path | None:
-    """The file of a SQLite store that is not there; asking the store would create it."""
-    path = file_of(session)
-    return path if path is not None and not path.exists() else None
-
-
-def file_of(session: Session) -> Path | None:
-    """The file of a SQLite store; None for other kinds."""
-    scheme, _, rest = session.config.store.partition("://")
-    return Path(unquote(rest.removeprefix("/").partition("?")[0])) if scheme == "sqlite" else None
