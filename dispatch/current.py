@@ -16,9 +16,9 @@ from dispatch.portal import bridge, portal, refuse_in_loop, run_on
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dispatch.events.model import Event
     from dispatch.jobs.definition import Call
     from dispatch.jobs.handle import JobHandle
-    from dispatch.events.model import Event
     from dispatch.jobs.model import Job, JobState
     from dispatch.workflows.definition import WorkflowCall
     from dispatch.workflows.handle import RunHandle

@@ -14,6 +14,7 @@ from dispatch.queues import QueueStore
 from dispatch.records import RecordStore
 from dispatch.streams import StreamStore
 from dispatch.transfer import TransferStore
+from dispatch.workflows.store import WorkflowStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Store(Protocol):
 
     @property
     def jobs(self) -> JobStore: ...
+    @property
+    def workflows(self) -> WorkflowStore: ...
     @property
     def queues(self) -> QueueStore: ...
     @property

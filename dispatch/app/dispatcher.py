@@ -11,24 +11,32 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from dispatch import current
-from dispatch.app.announce import announcement
+from dispatch.app.announce import announcements
 from dispatch.app.stores import limits_of, retention_of, store_of
 from dispatch.app.sync import SyncApp
+from dispatch.app.verbs import Verbs
 from dispatch.backoff import Strategy
 from dispatch.clock import Duration, seconds
 from dispatch.config import Config, load
 from dispatch.errors import ConfigError, NoOpenApp, NoStore
-from dispatch.ids import JobID
 from dispatch.jobs.definition import Call, JobDefinition
 from dispatch.jobs.handle import JobHandle
 from dispatch.jobs.handler import Middleware
-from dispatch.jobs.model import Enqueued, Job, JobState
+from dispatch.jobs.model import Enqueued
 from dispatch.middleware import standard
 from dispatch.plugins import PluginManager
 from dispatch.portal import bridge, portal, refuse_in_loop, run_sync
 from dispatch.queues import QueueConfig
 from dispatch.registry import Registry, default_registry
-from dispatch.services import ClusterService, DLQService, EventService, JobService, QueueService, RetentionService
+from dispatch.services import (
+    ClusterService,
+    DLQService,
+    EventService,
+    JobService,
+    QueueService,
+    RetentionService,
+    WorkflowService,
+)
 from dispatch.store import Store
 from dispatch.telemetry import global_meter_provider, global_tracer_provider
 
@@ -44,7 +52,7 @@ R = TypeVar("R")
 _CONFIGURED = "configured"
 
 
-class Dispatch:
+class Dispatch(Verbs):
     """An application of Dispatch: open it to enqueue and administer, start it to run jobs.
 
     Args:
@@ -117,6 +125,13 @@ class Dispatch:
         self.queues = QueueService(self.store)
         self.workers = ClusterService(self.store)
         self.events = EventService(self.store, plugins=self.plugins, largest=limits.payload)
+        self.workflows = WorkflowService(
+            self.store,
+            registry=self.registry,
+            jobs=self.jobs,
+            events=self.events,
+            idempotency_ttl=self.config.idempotency_ttl.total_seconds(),
+        )
         self.retention = RetentionService(self.store, retention_of(self.config))
         self.engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -242,18 +257,6 @@ class Dispatch:
         """Adds a definition to this app's registry. Raises DuplicateName."""
         return self.registry.add(definition)
 
-    async def job(self, job_id: JobID) -> Job:
-        """The job; JobNotFound when there is none."""
-        return await self.jobs.get(job_id)
-
-    async def wait_job(self, job_id: JobID, timeout: float | None) -> Job:
-        """The job once it has ended; see JobService.wait."""
-        return await self.jobs.wait(job_id, timeout=timeout)
-
-    async def cancel_job(self, job_id: JobID) -> JobState:
-        """Cancels the job; see JobService.cancel."""
-        return await self.jobs.cancel(job_id)
-
     @property
     def sync(self) -> SyncApp:
         """This app's services for synchronous code: `app.sync.dlq.replay(entry_id)`."""
@@ -333,6 +336,7 @@ class Dispatch:
             settings=settings,
             targets=targets,
             child_environment=self._child_environment(),
+            prepare=self.jobs.prepared,
             on_drain=on_drain,
             on_death=on_death,
             logger=self._logger.getChild("engine"),
@@ -346,10 +350,10 @@ class Dispatch:
         return list(dict.fromkeys(["default", *self.registry.queues, *self.config.queue]))
 
     async def announce(self) -> None:
-        """Publishes the registry's jobs into the store, so that others can enqueue them by name."""
-        announcements = [announcement(definition) for definition in self.registry.jobs.values()]
-        if announcements:
-            await self.store.cluster.announce(announcements)
+        """Publishes the registry's jobs and workflows into the store, so that others can start them by name."""
+        found = announcements(self.registry)
+        if found:
+            await self.store.cluster.announce(found)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -367,7 +371,9 @@ class Dispatch:
         return {"DISPATCH_STORE": self._url}
 
     async def _store_limits(self) -> None:
-        configured = self.config.queue_configs() if self.registry.jobs else ()  # not for a look from outside
+        configured = (
+            self.config.queue_configs() if self.registry.jobs or self.registry.workflows else ()
+        )  # not for a look from outside
         for queue in (*configured, *self._queue_config):
             await self.store.queues.configure(queue)
 

@@ -80,7 +80,9 @@ class Flusher(Generic[Item, Answer]):
                 return
             except Exception as error:  # whatever it is, what was to be written must not be lost with it
                 if self._give_up():
-                    self._logger.error("gave up on %s of %d runs, their leases are lost: %r", self._name, len(batch), error)
+                    self._logger.error(
+                        "gave up on %s of %d runs, their leases are lost: %r", self._name, len(batch), error
+                    )
                     answers = [None] * len(batch)
                     break
                 unexpected = not isinstance(error, StoreError | TimeoutError)

@@ -129,6 +129,6 @@ def refuse_in_handler(awaited: JobID | RunID) -> None:
     if here is not None:
         raise WaitRefused(
             f"{here.name} ({here.id}) may not wait for {awaited} inside its handler: jobs that wait for jobs can block "
-            "every slot. Let this job enqueue the follow-up work instead of waiting for it, or use a workflow: its body "
-            "waits with ctx.run_child(...) and ctx.step(...).on_workers(), which hold no slot"
+            "every slot. Let this job enqueue the follow-up work instead of waiting for it, or use a workflow, whose "
+            "body waits with ctx.run_child(...) and ctx.step(...).on_workers(), which hold no slot"
         )

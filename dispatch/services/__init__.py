@@ -10,6 +10,7 @@ from dispatch.services.queues import QueueService
 from dispatch.services.retention import Retention, RetentionService
 from dispatch.services.status import Status, read_status
 from dispatch.services.transfer import Copied, StoreCopy
+from dispatch.services.workflows import WorkflowService
 
 __all__ = [
     "ClusterService",
@@ -25,5 +26,6 @@ __all__ = [
     "RetentionService",
     "Status",
     "StoreCopy",
+    "WorkflowService",
     "read_status",
 ]

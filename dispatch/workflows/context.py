@@ -117,7 +117,13 @@ class WorkflowContext:
     ) -> FanOut[R]: ...
     @overload
     def fan_out(
-        self, name: str, target: Callable[Concatenate[T, P], R], items: Iterable[T], /, *args: P.args, **kwargs: P.kwargs
+        self,
+        name: str,
+        target: Callable[Concatenate[T, P], R],
+        items: Iterable[T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> FanOut[R]: ...
     def fan_out(self, name: str, target: Any, items: Iterable[Any], /, *args: Any, **kwargs: Any) -> FanOut[Any]:
         """`target(item, *args, **kwargs)` for every item, each a step named `name[0]`, `name[1]` …; awaited, it answers
@@ -252,7 +258,9 @@ class WorkflowContext:
     @overload
     async def spawn_child(self, workflow: _Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> RunHandle[R]: ...
     @overload
-    async def spawn_child(self, workflow: _Workflow[..., R], /, *args: Any, name: str, **kwargs: Any) -> RunHandle[R]: ...
+    async def spawn_child(
+        self, workflow: _Workflow[..., R], /, *args: Any, name: str, **kwargs: Any
+    ) -> RunHandle[R]: ...
     async def spawn_child(self, workflow: AnyWorkflow, /, *args: Any, **kwargs: Any) -> RunHandle[Any]:
         """Starts a child run, once, and does not wait for it; answers its handle."""
         name = _name(kwargs, workflow)
@@ -283,9 +291,7 @@ class WorkflowContext:
 
     # -- taking back ---------------------------------------------------------------------------------------------
 
-    async def on_failure(
-        self, name: str, undo: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs
-    ) -> None:
+    async def on_failure(self, name: str, undo: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Records, before a risky step, what to do should the run fail or be cancelled from here on:
         `undo(*args, **kwargs)`, which needs no result."""
         await self._conductor.intend(name, Undo(undo, args, kwargs))

@@ -254,8 +254,6 @@ class WorkflowDefinition(Keyed, _Door[P, R]):
         """
         return BoundWorkflow(self, EnqueueOptions.of(options))
 
-    def __call__(
-        self, ctx: WorkflowContext, *args: P.args, **kwargs: P.kwargs
-    ) -> Coroutine[Any, Any, R]:
+    def __call__(self, ctx: WorkflowContext, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """The body itself; workers call it."""
         return cast("Coroutine[Any, Any, R]", self.function(ctx, *args, **kwargs))

@@ -15,8 +15,8 @@ class RunUnwound(BaseException):
 
     def __init__(self, run_id: RunID, why: str) -> None:
         super().__init__(
-            f"{run_id} {why}; its body is being left and runs again from the start, past its checkpoints, when there is "
-            "more to do. Let this pass: an `except:` or `except BaseException:` that swallows it only delays the run"
+            f"{run_id} {why}; its body is being left and runs again from the start, past its checkpoints, when there "
+            "is more to do. Let this pass: an `except:` or `except BaseException:` that swallows it only delays the run"
         )
         self.why = why
 

@@ -85,9 +85,7 @@ class Children(Ledger):
         data = documents.document(**fields)
         return await self.recorded(NewCheckpoint(name, "child", data, started_at=self.now, runs=(run,)))
 
-    async def _queue(
-        self, target: AnyJob, args: Sequence[Any], kwargs: Mapping[str, Any], name: str
-    ) -> Checkpoint:
+    async def _queue(self, target: AnyJob, args: Sequence[Any], kwargs: Mapping[str, Any], name: str) -> Checkpoint:
         ttl = self.means.idempotency_ttl
         job = await self.means.prepare(queued_job(target, args, kwargs, scope=self.run.scope, idempotency_ttl=ttl))
         data = documents.document(job=job.id)

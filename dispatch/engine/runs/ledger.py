@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
@@ -58,6 +58,8 @@ class Ledger:
         self.stage = Stage(loaded.run.id)
         self.mismatch: str | None = None
         """Why the run is to be blocked."""
+        self.taken_over = False
+        """Whether the store has told that the run is another worker's."""
         self.progress = False
         """Whether a checkpoint was written, which begins the count of failures anew."""
         self.means = means
@@ -126,9 +128,9 @@ class Ledger:
         if name in self._met:
             self._met[name].survived = True
 
-    async def write_pending(self) -> None:
-        """Records values and survived failures now; before an effect, and before the run parks."""
-        pending = self._pending()
+    async def write_pending(self, branches: Collection[asyncio.Task[Any] | None] | None = None) -> None:
+        """Records values and survived failures now; before an effect of this branch, and before these branches park."""
+        pending = self._pending(branches)
         if pending:
             await self._write(pending)
 
@@ -154,16 +156,18 @@ class Ledger:
             self.lost()
         self.progress = True
         self.journal.add(answer.checkpoints)
+        for job in (job for checkpoint in new for job in checkpoint.jobs):
+            self.means.report.enqueued(job)
         written = {checkpoint.name for checkpoint in new}
         self._unwritten = [value for value in self._unwritten if value.name not in written]
         for name in written & self._met.keys():
             del self._met[name]
 
-    def _pending(self) -> list[NewCheckpoint]:
+    def _pending(self, branches: Collection[asyncio.Task[Any] | None] | None = None) -> list[NewCheckpoint]:
         """A verb proves that the failures before it were survived: those of its own branch, and in the main one all."""
-        branch = self.stage.branch
-        everything = branch is self.stage.main
-        met = [m.checkpoint for m in self._met.values() if everything or m.survived or m.branch is branch]
+        going_on = (self.stage.branch,) if branches is None else branches
+        everything = self.stage.main in going_on
+        met = [m.checkpoint for m in self._met.values() if everything or m.survived or m.branch in going_on]
         return [*self._unwritten, *met]
 
     # -- endings -------------------------------------------------------------------------------------------------
@@ -176,6 +180,7 @@ class Ledger:
 
     def lost(self) -> NoReturn:
         """The run is another worker's now."""
+        self.taken_over = True
         self.stage.unwind("was taken over by another worker", abort=True)
         raise self.stage.signal()
 

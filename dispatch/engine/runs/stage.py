@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
+from dispatch.errors import StepMisused
 from dispatch.ids import RunID
 from dispatch.workflows.signals import RunUnwound
 
@@ -31,7 +32,7 @@ class Waiting:
     until: datetime | None = None
     group: str = ""
     future: asyncio.Future[None] | None = None
-    by_main: bool = False
+    task: asyncio.Task[Any] | None = None
 
 
 class Stage:
@@ -65,6 +66,11 @@ class Stage:
     async def enter(self) -> None:
         """As `check`, for verbs that may wait: also while the run is being parked, until it is known whether it is."""
         self._version += 1
+        if self.main is not None and asyncio.current_task() is not self.main and _in_task_group(self.main):
+            raise StepMisused(
+                "asyncio.TaskGroup cannot hold verbs of a workflow: it cancels steps that are at work when another one "
+                "fails, and wraps what makes the body let go. Use ctx.parallel(...) or asyncio.gather(...)"
+            )
         while not self._open.is_set():
             await self._open.wait()
         if self.unwound is not None and self._raised >= _PATIENCE:
@@ -97,9 +103,10 @@ class Stage:
     async def wait(self, waiting: Waiting) -> None:
         """Waits until the runner says that there may be something new."""
         waiting.future = asyncio.get_running_loop().create_future()
-        waiting.by_main = asyncio.current_task() is self.main
+        waiting.task = asyncio.current_task()
         self.waits.append(waiting)
         self.touch()
+        self._retrieve_quietly()
         try:
             await waiting.future
         finally:
@@ -113,6 +120,11 @@ class Stage:
         """Something has changed: the runner looks again."""
         self._version += 1
         self.changed.set()
+
+    def ended(self, task: asyncio.Task[Any]) -> None:
+        """The body has ended."""
+        _retrieve(task)
+        self.touch()
 
     @property
     def branch(self) -> asyncio.Task[Any] | None:
@@ -130,16 +142,16 @@ class Stage:
         return bool(self._acting)
 
     async def quiet(self) -> bool:
-        """Whether every verb waits, and nothing happens while the loop turns a few times."""
-        alone = len(self.waits) == 1 and self.waits[0].by_main
-        for _ in range(_TURNS_ALONE if alone else _TURNS):
-            if self.busy or not self.waits or self.unwound is not None or (self.main is not None and self.main.done()):
-                return False
+        """Whether every verb waits and nothing happens in a few turns of the loop; if not, `changed` will tell."""
+        turns = 0
+        while not self.busy and self.waits and self.unwound is None and not (self.main and self.main.done()):
+            alone = len(self.waits) == 1 and self.waits[0].task is self.main
+            if turns >= (_TURNS_ALONE if alone else _TURNS):
+                return True
             seen = self._version
             await asyncio.sleep(0)
-            if self._version != seen:
-                return False
-        return True
+            turns = turns + 1 if self._version == seen else 0
+        return False
 
     def close(self) -> None:
         """Holds verbs back while the store is asked to park the run."""
@@ -188,6 +200,16 @@ class Stage:
         task = asyncio.current_task()
         if task is not None and task is not self.main:
             task.add_done_callback(_retrieve)
+
+
+def _in_task_group(task: asyncio.Task[Any]) -> bool:
+    """Whether the task's code waits for the end of a TaskGroup block."""
+    awaited: Any = task.get_coro()
+    while awaited is not None:
+        if getattr(awaited, "cr_code", None) is asyncio.TaskGroup.__aexit__.__code__:
+            return True
+        awaited = getattr(awaited, "cr_await", None)
+    return False
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:

@@ -43,7 +43,7 @@ class StepRunner:
         policy: Policy,
         result_limit: int,
         progress: Callable[[Job, float, str | None], None],
-        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        pause: Callable[[float], Awaitable[None]],
         rng: Callable[[], float] = random.random,
     ) -> None:
         self._execution = execution
@@ -123,7 +123,7 @@ class StepRunner:
         context = JobContext(job, resources=self._resources, progress=self._progress)
         limit = spec.timeout
         if limit is None and isinstance(spec.function, JobDefinition):
-            limit = spec.function.settings.timeout  # type: ignore[assignment]
+            limit = spec.function.settings.timeout
         work = self.guarded(self.call(spec.function, spec.args, spec.kwargs, context), f"step {spec.name!r}")
         if limit is None:
             return await work

@@ -32,13 +32,14 @@ class Steps(Undos, Children):
         self.journal.use(name, "step" if isinstance(lazy, Step) else "fan_out")
         self._lazies.append((name, lazy))
 
-    def check_awaited(self) -> None:
-        """StepNeverAwaited names the first step that was created and not awaited."""
+    def never_awaited(self) -> StepNeverAwaited | None:
+        """What tells of the first step that was created and not awaited, if there is one."""
         for name, lazy in self._lazies:
             if not lazy.started:
-                raise StepNeverAwaited(
+                return StepNeverAwaited(
                     f"{name!r} was created at {lazy.place} and never awaited, so it never ran; `await` it, or drop it"
                 )
+        return None
 
     def unstarted(self, group: str) -> int:
         """How many children a fan_out has still to start."""

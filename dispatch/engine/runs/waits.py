@@ -97,7 +97,9 @@ class Waits(Ledger):
             if event is not None:
                 declared = {event.name: event for event in wait.events}
                 if event.name not in declared:
-                    raise Mismatch(f"{found.name!r} is recorded with event {event.name!r}, which the code does not want")
+                    raise Mismatch(
+                        f"{found.name!r} is recorded with event {event.name!r}, which the code does not want"
+                    )
                 declared[event.name].read(event)
         except (Mismatch, InvalidArguments) as error:
             self.block(str(error))
