@@ -13,6 +13,7 @@ DispatchError
 ├── StepError               StepFailed (ChildFailed) EventTimeout (TimeoutError); what a workflow's body can catch
 │                           DuplicateStep StepNeverAwaited StepMisused: a mistake of the body itself
 ├── HandlerCrashed · HandlerTimeout (TimeoutError) · ResourceFailed
+├── SlotTimeout (TimeoutError) · SlotLost
 └── LeadershipLost
 HandlerSignal               Retry Snooze Fail: raised by a handler to choose its own outcome
 """
@@ -301,6 +302,14 @@ class HandlerTimeout(DispatchError, TimeoutError):
 
 class ResourceFailed(DispatchError):
     """A @lifespan function raised when a worker wanted its resource; the worker does not start without it."""
+
+
+class SlotTimeout(DispatchError, TimeoutError):
+    """No slot of the queue came free in time (a TimeoutError too)."""
+
+
+class SlotLost(DispatchError):
+    """The lease of a slot lapsed while it was held, so that somebody else may have it now: stop what it was for."""
 
 
 class LeadershipLost(DispatchError):

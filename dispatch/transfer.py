@@ -8,14 +8,26 @@ from typing import Any, Literal, Protocol, get_args
 from dispatch.entity import Page
 from dispatch.errors import DataRejected
 
-TransferKind = Literal["definitions", "queues", "jobs", "unique_keys", "idempotency", "dlq", "events", "records"]
+TransferKind = Literal[
+    "definitions",
+    "queues",
+    "jobs",
+    "unique_keys",
+    "idempotency",
+    "dlq",
+    "events",
+    "records",
+    "cron_codes",
+    "crons",
+    "cron_ticks",
+]
 KINDS: tuple[TransferKind, ...] = get_args(TransferKind)
 """The kinds in the order in which they are to be loaded. Workers, leases of slots, the leader and the stream stay."""
 
 Document = dict[str, Any]
 """One row: fields by name. Times are whole microseconds since 1970, UTC; payloads, results and values are bytes; ids,
-states and kinds are text; `metadata`, `backoff`, `schema`, `options` are objects, `tags` a list; the rest are scalars.
-None stands for what is open or unknown; flags are true or false."""
+states and kinds are text; `metadata`, `backoff`, `schema`, `options`, `spec` are objects, `tags` a list; the rest are
+scalars. None stands for what is open or unknown; flags are true or false."""
 
 _ERROR = ("error_type", "error_message", "error_traceback")
 _SCOPE = ("app_id", "org_id")
@@ -32,17 +44,24 @@ FIELDS: Mapping[TransferKind, tuple[str, ...]] = {
         *("failures", "crashes", "epoch", "worker_id", "lease_until", "started_at", "finished_at", "scheduled_at"),
         *("expires_at", *_OPTIONS, "result", *_ERROR, "reason", "cancel_reason"),
         *("unique_key", "unique_until", "hold_until", "effect_key", "metadata", "tags", *_SCOPE),
-        *("progress", "progress_note", "set_aside", "behind", "replay_of", "left_as", "attempts"),
+        *("progress", "progress_note", "set_aside", "behind", "replay_of", "concurrency_key", "concurrency_max"),
+        *("left_as", "attempts"),
     ),
     "unique_keys": ("key", "job_id", "live", "hold_until"),
     "idempotency": ("tenant", "key", "job_id", "fingerprint", "expires_at"),
     "dlq": (
         *("id", "created_at", "updated_at", "job_id", "job_name", "queue", "kind", "lane", "state", "reason"),
         *(*_ERROR, "payload", "failures", "crashes", *_OPTIONS, "unique_key", "unique_until", "effect_key"),
-        *("metadata", "tags", *_SCOPE, "replayed_as"),
+        *("metadata", "tags", *_SCOPE, "replayed_as", "concurrency_key", "concurrency_max"),
     ),
     "events": ("id", "created_at", "name", "key", "run_id", *_SCOPE, "payload"),
     "records": ("namespace", "key", "value", "version", "created_at", "updated_at", "expires_at"),
+    "cron_codes": ("digest", "spec", "first_seen"),
+    "crons": (
+        *("id", "spec", "enabled", "disabled_until", "disabled_reason", "disabled_by", "revision", "code_hash"),
+        *("orphaned", "anchor", "last_fired_at", "next_fire_at", "created_at", "updated_at"),
+    ),
+    "cron_ticks": ("entry_id", "scheduled_at", "outcome", "fired_at", "job_id", "run_id", "note"),
 }
 """The fields of each kind's documents. Of jobs: `unique_until` and `hold_until` are set with a `unique_key` only;
 `cancel_reason` is set when cancellation was requested; `left_as` is "worker:epoch:verdict" of the transition that ended
@@ -57,6 +76,9 @@ KEYS: Mapping[TransferKind, tuple[str, ...]] = {
     "dlq": ("id",),
     "events": ("id",),
     "records": ("namespace", "key"),
+    "cron_codes": ("digest",),
+    "crons": ("id",),
+    "cron_ticks": ("entry_id", "scheduled_at"),
 }
 """The fields that make a document's key; exports are in their order, texts compared by code point."""
 
@@ -84,8 +106,9 @@ class TransferStore(Protocol):
         """Writes documents as they are, all or none, in one durable transaction; answers how many were not there yet.
 
         A row with the same id (name, key) stays as it is, so that the same call again changes nothing. Jobs take their
-        place at once: waiting ones are claimable, running ones may be finished by their worker and epoch, or stolen
-        when their lease lapses. The kinds are loaded in the order of KINDS.
+        place at once: waiting ones are claimable (within their concurrency keys, whose maximum is that of the
+        unfinished job loaded last), running ones may be finished by their worker and epoch, or stolen when their lease
+        lapses. The kinds are loaded in the order of KINDS.
 
         Raises:
             DataRejected: a document has other fields than FIELDS names, or values that no row can hold; nothing was

@@ -12,6 +12,7 @@ from dispatch.jobs.model import Job, JobState
 from dispatch.portal import bridge
 from dispatch.registry import Registry
 from dispatch.services import EventService, JobService, WorkflowService
+from dispatch.services.audit import unrecorded
 from dispatch.workflows.definition import WorkflowCall, WorkflowDefinition
 from dispatch.workflows.handle import RunHandle
 from dispatch.workflows.model import Run, RunState
@@ -65,8 +66,9 @@ class Verbs:
         return await self.jobs.wait(job_id, timeout=timeout)
 
     async def cancel_job(self, job_id: JobID) -> JobState:
-        """Cancels the job; see JobService.cancel."""
-        return await self.jobs.cancel(job_id)
+        """Cancels the job; see JobService.cancel. As a program's own act it leaves no audit record."""
+        with unrecorded():
+            return await self.jobs.cancel(job_id)
 
     async def run_of(self, run_id: RunID) -> Run:
         """The run; RunNotFound when there is none."""
@@ -77,8 +79,9 @@ class Verbs:
         return await self.workflows.wait(run_id, timeout=timeout)
 
     async def cancel_run(self, run_id: RunID) -> RunState:
-        """Cancels the run; see WorkflowService.cancel."""
-        return await self.workflows.cancel(run_id)
+        """Cancels the run; see WorkflowService.cancel. As a program's own act it leaves no audit record."""
+        with unrecorded():
+            return await self.workflows.cancel(run_id)
 
     async def signal_run(self, run_id: RunID, name: str, payload: Any) -> Event:
         """Sends an event to the run; see WorkflowService.signal."""

@@ -56,6 +56,7 @@ class Call(Generic[R]):
             scope=scope,
             idempotency_ttl=idempotency_ttl,
             unique_value=definition.unique_value(options, self.arguments),
+            concurrency_value=definition.concurrency_value(options, self.arguments),
             metadata=metadata,
         )
 
@@ -187,8 +188,7 @@ class JobDefinition(Keyed, _Door[P, R]):
         self.middleware = tuple(middleware)
         self._definition = self
         self._chosen = NOTHING
-        if callable(settings.unique):
-            self._unique_names = self._match_unique(settings.unique)
+        self._learn(settings)
 
     def options(self, **options: Unpack[OptionsDict]) -> BoundJob[P, R]:
         """This job with options for the calls made through the result; they never mix with the function's arguments.

@@ -1,6 +1,8 @@
 """Every verb once: what the CLI, the app and later doors call."""
 
+from dispatch.services.audit import Act, AuditRecord, AuditService
 from dispatch.services.cluster import ClusterService
+from dispatch.services.crons import CronService
 from dispatch.services.dlq import DLQService
 from dispatch.services.events import EventService
 from dispatch.services.explain import Explanation
@@ -8,19 +10,26 @@ from dispatch.services.gates import Gate
 from dispatch.services.jobs import JobService, Limits
 from dispatch.services.queues import QueueService
 from dispatch.services.retention import Retention, RetentionService
+from dispatch.services.stats import JobStats, NameStats
 from dispatch.services.status import Status, read_status
 from dispatch.services.transfer import Copied, StoreCopy
 from dispatch.services.workflows import WorkflowService
 
 __all__ = [
+    "Act",
+    "AuditRecord",
+    "AuditService",
     "ClusterService",
     "Copied",
+    "CronService",
     "DLQService",
     "EventService",
     "Explanation",
     "Gate",
     "JobService",
+    "JobStats",
     "Limits",
+    "NameStats",
     "QueueService",
     "Retention",
     "RetentionService",

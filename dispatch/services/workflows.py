@@ -17,6 +17,7 @@ from dispatch.jobs.model import NewJob
 from dispatch.jobs.options import EnqueueOptions
 from dispatch.registry import Registry
 from dispatch.scope import Scope, capture
+from dispatch.services.audit import AuditService
 from dispatch.services.events import EventService
 from dispatch.services.forks import edited
 from dispatch.services.jobs import JobService
@@ -47,8 +48,16 @@ class WorkflowService:
     """Start, look at, wait for, signal, cancel, retry, fork and migrate runs."""
 
     def __init__(
-        self, store: Store, *, registry: Registry, jobs: JobService, events: EventService, idempotency_ttl: float
+        self,
+        store: Store,
+        *,
+        registry: Registry,
+        jobs: JobService,
+        events: EventService,
+        idempotency_ttl: float,
+        audit: AuditService | None = None,
     ) -> None:
+        self._audit = audit or AuditService(store)
         self._store = store
         self._registry = registry
         self._jobs = jobs
@@ -163,31 +172,33 @@ class WorkflowService:
 
         Raises RunNotFound, RunEnded.
         """
-        changed = await self._store.workflows.cancel(run_id, scope=scope, reason=reason)
-        if changed.reply is Reply.MISSING or changed.state is None:
-            raise _not_found(run_id)
-        if changed.reply is Reply.CONFLICT:
-            raise RunEnded(f"{run_id} is {changed.state} already; `dispatch workflow show {run_id}` tells why")
-        return changed.state
+        async with self._audit.act("workflow.cancel", [run_id], reason=reason):
+            changed = await self._store.workflows.cancel(run_id, scope=scope, reason=reason)
+            if changed.reply is Reply.MISSING or changed.state is None:
+                raise _not_found(run_id)
+            if changed.reply is Reply.CONFLICT:
+                raise RunEnded(f"{run_id} is {changed.state} already; `dispatch workflow show {run_id}` tells why")
+            return changed.state
 
     async def retry(self, run_id: RunID, *, scope: Scope | None = None) -> RunState:
         """Lets a failed, cancelled or blocked run go on from its checkpoints; where taking back failed, that goes on.
 
         Raises RunNotFound, RunNotRetryable.
         """
-        changed = await self._store.workflows.retry(run_id, scope=scope)
-        if changed.reply is Reply.MISSING or changed.state is None:
-            raise _not_found(run_id)
-        if changed.reply is Reply.CONFLICT:
-            run = await self.get(run_id)
-            if run.compensated and run.state.terminal:
-                why = "it has taken back what it did; fork it, or start a new run"
-            elif run.state in (RunState.FAILED, RunState.CANCELLED):
-                why = "another live run holds its unique key"
-            else:
-                why = "only failed, cancelled and blocked runs can be"
-            raise RunNotRetryable(f"{run_id} is {run.state} and cannot be retried: {why}")
-        return changed.state
+        async with self._audit.act("workflow.retry", [run_id]):
+            changed = await self._store.workflows.retry(run_id, scope=scope)
+            if changed.reply is Reply.MISSING or changed.state is None:
+                raise _not_found(run_id)
+            if changed.reply is Reply.CONFLICT:
+                run = await self.get(run_id)
+                if run.compensated and run.state.terminal:
+                    why = "it has taken back what it did; fork it, or start a new run"
+                elif run.state in (RunState.FAILED, RunState.CANCELLED):
+                    why = "another live run holds its unique key"
+                else:
+                    why = "only failed, cancelled and blocked runs can be"
+                raise RunNotRetryable(f"{run_id} is {run.state} and cannot be retried: {why}")
+            return changed.state
 
     async def migrate(self, run_id: RunID, *, version: int, scope: Scope | None = None) -> RunState:
         """Moves an unfinished run to another version of its workflow; what it recorded stays.
@@ -197,10 +208,11 @@ class WorkflowService:
         run = await self.get(run_id, scope=scope)
         if (run.name, version) not in self._registry.workflows:
             await self._announced(run.name, version)
-        changed = await self._store.workflows.migrate(run_id, version=version, scope=scope)
-        if changed.reply is not Reply.APPLIED or changed.state is None:
-            raise RunEnded(f"{run_id} is {changed.state or 'gone'}; only runs that have not ended can be migrated")
-        return changed.state
+        async with self._audit.act("workflow.migrate", [run_id], detail=f"to version {version}"):
+            changed = await self._store.workflows.migrate(run_id, version=version, scope=scope)
+            if changed.reply is not Reply.APPLIED or changed.state is None:
+                raise RunEnded(f"{run_id} is {changed.state or 'gone'}; only runs that have not ended can be migrated")
+            return changed.state
 
     async def fork(
         self,
@@ -243,10 +255,12 @@ class WorkflowService:
         )
         fork = NewRun(fork_id, run.name, run.version, driver)
         data = edited(checkpoints, before, edits or {})
-        created = await self._store.workflows.fork(run_id, before=before, run=fork, edits=data, scope=scope)
-        if created is None:
-            raise _not_found(run_id)
-        return created
+        detail = f"before {before}" + (f", with {', '.join(edits)} edited" if edits else "")
+        async with self._audit.act("workflow.fork", [run_id], detail=detail):
+            created = await self._store.workflows.fork(run_id, before=before, run=fork, edits=data, scope=scope)
+            if created is None:
+                raise _not_found(run_id)
+            return created
 
     async def _create(self, runs: Sequence[NewRun]) -> List[CreatedRun]:
         prepared = [replace(run, driver=await self._jobs.prepared(run.driver)) for run in runs]

@@ -112,6 +112,8 @@ def _refused(options: EnqueueOptions) -> str:
         return 'on_conflict="replace" is for jobs; a run that holds the unique key is answered, or "raise" refuses'
     if options.unique_until == "start":
         return 'unique_until="start" is for jobs; a run holds its unique key until it ends'
+    if options.concurrency is not None:
+        return "concurrency is for jobs; limit the jobs that its steps run on the workers"
     if options.keep_result is not None:
         return "keep_result is for jobs; a run keeps its result as long as its row"
     return ""
@@ -235,8 +237,7 @@ class WorkflowDefinition(Keyed, _Door[P, R]):
         self.fail_on = fail_on
         self._definition = self
         self._chosen = NOTHING
-        if callable(settings.unique):
-            self._unique_names = self._match_unique(settings.unique)
+        self._learn(settings)
 
     @property
     def key(self) -> tuple[object, ...]:

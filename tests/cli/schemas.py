@@ -9,6 +9,7 @@ Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}
 MAYBE_TEXT: Schema = {"type": ["string", "null"]}
 POSITIVE: Schema = {"type": "number", "exclusiveMinimum": 0}
+MAYBE_NUMBER: Schema = {"type": ["number", "null"]}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 TIME: Schema = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"}
 MAYBE_TIME: Schema = {"anyOf": [TIME, {"type": "null"}]}
@@ -76,6 +77,9 @@ JOB = exactly(
     backoff={"type": ["object", "null"]},
     cancel_requested={"type": "boolean"},
     set_aside={"type": "boolean"},
+    blocked={"type": "boolean"},
+    concurrency_key=MAYBE_TEXT,
+    concurrency_max={"type": ["integer", "null"], "minimum": 1},
     progress={"type": ["number", "null"]},
     progress_note=MAYBE_TEXT,
     worker_id=MAYBE_TEXT,
@@ -120,6 +124,8 @@ LETTER = exactly(
     updated_at=TIME,
     payload={},
     payload_text=MAYBE_TEXT,
+    concurrency_key=MAYBE_TEXT,
+    concurrency_max={"type": ["integer", "null"], "minimum": 1},
     priority={"type": "integer"},
     max_retries={"type": ["integer", "null"]},
     timeout_seconds={"type": ["number", "null"]},
@@ -161,7 +167,7 @@ _PAUSE = maybe(exactly(by=TEXT, reason=TEXT, since=TIME, until=MAYBE_TIME))
 _MAYBE_COUNT: Schema = {"type": ["integer", "null"], "minimum": 1}
 _QUEUE: dict[str, Schema] = {
     "name": TEXT,
-    **dict.fromkeys(("pending", "retrying", "running", "set_aside", "workers"), COUNT),
+    **dict.fromkeys(("pending", "retrying", "running", "set_aside", "blocked", "workers"), COUNT),
     "slots": {"type": "array", "items": TEXT},
     "oldest_due_at": MAYBE_TIME,
     "paused": {"type": "boolean"},
@@ -212,6 +218,16 @@ OVERVIEW = exactly(
         "items": exactly(job_name=TEXT, error_type=TEXT, count=COUNT, oldest_at=TIME, newest_at=TIME, sample=LETTER_ID),
     },
 )
+TOP = exactly(
+    store=TEXT,
+    at=TIME,
+    completed_per_second=MAYBE_NUMBER,
+    failed_per_second=MAYBE_NUMBER,
+    dead_letters=COUNT,
+    queues={"type": "array", "items": QUEUE},
+    workers={"type": "array", "items": WORKER},
+    groups=OVERVIEW["properties"]["groups"],
+)
 WATCHED = items(
     exactly(
         **_JOB,
@@ -219,6 +235,7 @@ WATCHED = items(
         updated_at=TIME,
         worker_id=MAYBE_TEXT,
         set_aside={"type": "boolean"},
+        blocked={"type": "boolean"},
         progress={"type": ["number", "null"]},
         progress_note=MAYBE_TEXT,
         cancel_requested={"type": "boolean"},
@@ -228,8 +245,10 @@ AUDIT = items(
     exactly(
         id=TEXT,
         created_at=TIME,
+        ended_at=MAYBE_TIME,
         who=TEXT,
         verb=TEXT,
+        outcome={"enum": ["started", "done", "partly", "refused", "interrupted", "unknown"]},
         ids={"type": "array", "items": TEXT},
         count=COUNT,
         reason=TEXT,
@@ -239,6 +258,26 @@ AUDIT = items(
 PLUGINS = items(
     exactly(name=TEXT, state={"enum": ["loaded", "disabled"]}, origin=TEXT, hooks={"type": "array", "items": TEXT})
 )
+_SPREAD = exactly(p50=MAYBE_NUMBER, p95=MAYBE_NUMBER, p99=MAYBE_NUMBER)
+STATS = items(
+    exactly(
+        name=TEXT,
+        count=COUNT,
+        completed=COUNT,
+        failed=COUNT,
+        cancelled=COUNT,
+        failure_rate={"type": ["number", "null"]},
+        per_minute={"type": ["number", "null"]},
+        wait_seconds=_SPREAD,
+        run_seconds=_SPREAD,
+    ),
+    sampled=COUNT,
+    limit=COUNT,
+    complete={"type": "boolean"},
+    oldest_at=MAYBE_TIME,
+    newest_at=MAYBE_TIME,
+)
+QUEUE_PURGED = exactly(name=TEXT, purged=COUNT, would_purge=COUNT)
 PURGED = exactly(purged=COUNT, would_purge=COUNT)
 STATUS = exactly(
     store=TEXT,
@@ -260,7 +299,19 @@ PRUNED = exactly(
     total=COUNT,
     dry_run={"type": "boolean"},
 )
-_KINDS = ("definitions", "queues", "jobs", "unique_keys", "idempotency", "dlq", "events", "records")
+_KINDS = (
+    "definitions",
+    "queues",
+    "jobs",
+    "unique_keys",
+    "idempotency",
+    "dlq",
+    "events",
+    "records",
+    "cron_codes",
+    "crons",
+    "cron_ticks",
+)
 COPIED = exactly(
     source=TEXT,
     destination=TEXT,

@@ -174,7 +174,7 @@ async def test_fan_out_keeps_the_order_of_its_items_and_its_limit(registry: Regi
     run = await flow.start()
     assert await run.result() == [n * n + 1 for n in range(20)]
     assert most == 4
-    assert [c.name for c in await app.workflows.timeline(run.id)][0].startswith("squares[")
+    assert len(await app.workflows.timeline(run.id)) == 20
 
 
 async def test_fan_out_over_nothing_is_nothing(registry: Registry, app: MemoryApp, effects: Effects) -> None:
@@ -242,9 +242,7 @@ async def test_a_hundred_fan_ins_of_two_children(registry: Registry, app: Memory
     assert [await run.result() for run in runs] == [2 * n + 1 for n in range(100)]
 
 
-async def test_fan_out_over_workflows_starts_no_more_than_its_limit_at_once(
-    registry: Registry, app: MemoryApp
-) -> None:
+async def test_fan_out_over_workflows_starts_no_more_than_its_limit_at_once(registry: Registry, app: MemoryApp) -> None:
     running = most = 0
 
     async def note(by: int) -> None:

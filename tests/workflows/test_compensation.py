@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -266,5 +265,3 @@ async def test_an_expired_run_never_starts(registry: Registry, app: MemoryApp, e
     with pytest.raises(RunCancelled, match="expired"):
         await run.result()
     assert effects.log == []
-
-

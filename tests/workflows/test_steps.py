@@ -145,7 +145,7 @@ async def test_a_step_that_overruns_its_timeout_fails(registry: Registry, app: M
 
     run = await flow.start()
     await app.run_until_idle()
-    with pytest.raises(RunFailed, match="HandlerTimeout: step 'slow': step 'slow' took longer than 0.01 s"):
+    with pytest.raises(RunFailed, match=r"HandlerTimeout: step 'slow': step 'slow' took longer than 0\.01 s"):
         await run.result()
 
 
@@ -300,7 +300,7 @@ async def test_the_result_of_a_run_has_its_bounds_too(registry: Registry, app: M
 
     run = await flow.start()
     await app.run_until_idle()
-    with pytest.raises(RunFailed, match="the result of flow takes 2,000,002 bytes"):
+    with pytest.raises(RunFailed, match=r"the result of flow takes 2,000,002 bytes"):
         await run.result()
 
 

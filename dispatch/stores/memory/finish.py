@@ -156,7 +156,7 @@ def lose_driver(data: Data, row: Row, run: RunRow, now: datetime) -> None:
         wakes.compensates(data, row, run, _WORKER_LOST, now)
         return
     run.compensation_failed = True
-    end_run(data, row, run, RunState.FAILED, None, _WORKER_LOST, now)
+    end_run(data, row, run, RunState.FAILED, now, reason=_WORKER_LOST)
 
 
 def end_run(
@@ -164,10 +164,10 @@ def end_run(
     row: Row,
     run: RunRow,
     state: RunState,
-    result: bytes | None,
-    reason: str | None,
     now: datetime,
     *,
+    reason: str | None,
+    result: bytes | None = None,
     dead_letter: bool = True,
 ) -> None:
     """Ends the run and its stopped driver: key, dead letter, waits, the parent's ChildResult, the children's ends."""
@@ -243,6 +243,8 @@ def bury(data: Data, row: Row, reason: str, now: datetime) -> DLQID:
         metadata=copy_json(row.metadata),
         tags=row.tags,
         scope=row.scope,
+        concurrency_key=row.concurrency_key,
+        concurrency_max=row.concurrency_max,
     )
     row.letter = entry.id
     data.letters[entry.id] = entry

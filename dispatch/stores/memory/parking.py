@@ -132,7 +132,7 @@ def _finish_one(data: Data, worker_id: WorkerID, said: FinishRun, now: datetime)
     row.last = (worker_id, said.epoch, said.state)
     row.letter = None
     result = said.result if state is RunState.COMPLETED else None
-    end_run(data, row, run, state, result, reason, now, dead_letter=said.dead_letter)
+    end_run(data, row, run, state, now, reason=reason, result=result, dead_letter=said.dead_letter)
     enqueue_followups(data, said.then, now)
     return RunFinished(Reply.APPLIED, run.state, row.letter)
 

@@ -50,7 +50,9 @@ class SQLQueues:
         return await self._executor.run(lambda: _describe(None, self._executor.now()), write=False)
 
     async def take_slot(self, queue: str, holder: str, *, lease: float, limit: int | None = None) -> Reply:
-        return await self._executor.run(lambda: _take_slot(queue, holder, lease, limit, self._executor.now()))
+        return await self._executor.run(
+            lambda: _take_slot(queue, holder, lease, limit, self._executor.now()), wake=False
+        )
 
     async def renew_slot(self, queue: str, holder: str, *, lease: float) -> Reply:
         return await self._executor.run(
@@ -111,6 +113,7 @@ def _describe(queue: str | None, now: int) -> Plan[list[QueueInfo]]:
                 retrying=by_state.get("retrying", 0),
                 running=by_state.get("running", 0),
                 set_aside=by_state.get("aside", 0),
+                blocked=by_state.get("blocked", 0),
                 oldest_due_at=moment(oldest),
                 slots=holders.get(name, []),
                 tokens=None if limits is None or limits.rate_limit is None else refilled(limits, now),

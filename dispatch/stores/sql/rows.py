@@ -9,12 +9,14 @@ from typing import Any
 
 from dispatch.clock import EPOCH, from_micros, micros
 from dispatch.errors import DataRejected, StoreCorrupt
-from dispatch.ids import DLQID, JobID, WorkerID
+from dispatch.ids import DLQID, JobID, RunID, WorkerID
 from dispatch.jobs.model import Failure, Job, JobState
 from dispatch.scope import NO_SCOPE, Scope
 
 SECOND = 1_000_000
 _LATEST = micros(datetime.max.replace(tzinfo=UTC))
+NEVER = micros(datetime(9999, 12, 31, tzinfo=UTC))
+"""The run_at of a driver that only an event, a child or a person can wake."""
 _STATES = {state.value: state for state in JobState}
 
 
@@ -69,6 +71,14 @@ def failure_of(kind: str | None, message: str | None, traceback: str | None) -> 
     return None if kind is None else Failure(kind, message or "", traceback)
 
 
+def failure_params(failure: Failure | None) -> dict[str, str | None]:
+    return {
+        "error_type": failure.type if failure else None,
+        "error_message": failure.message if failure else None,
+        "error_traceback": failure.traceback if failure else None,
+    }
+
+
 def scope_params(scope: Scope | None) -> dict[str, str | None]:
     """The parameters of the `in_scope` part; None is every tenant."""
     if scope is None:
@@ -120,6 +130,11 @@ def job_of(row: tuple[Any, ...]) -> Job:
         set_aside,
         behind,
         replay_of,
+        concurrency_key,
+        concurrency_max,
+        blocked,
+        run_id,
+        step,
         *_,
     ) = row
     try:
@@ -162,6 +177,11 @@ def job_of(row: tuple[Any, ...]) -> Job:
             bool(set_aside),
             None if behind is None else JobID(behind),
             None if replay_of is None else DLQID(replay_of),
+            None if run_id is None else RunID(run_id),
+            step,
+            concurrency_key=concurrency_key,
+            concurrency_max=concurrency_max,
+            blocked=bool(blocked),
         )
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise StoreCorrupt(

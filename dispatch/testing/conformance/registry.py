@@ -34,6 +34,8 @@ MODULES = (
     "jobs_enqueue",
     "jobs_claim",
     "jobs_gates",
+    "concurrency",
+    "concurrency_ways",
     "jobs_lease",
     "jobs_finish",
     "jobs_fence",
@@ -56,11 +58,16 @@ MODULES = (
     "records",
     "stream",
     "events",
+    "runs",
+    "run_journal",
+    "run_waits",
+    "run_parking",
     "opening",
     "races",
     "life",
     "transfer",
     "crons",
+    "crons_code",
 )
 
 Run = Callable[[Env], Awaitable[None]]

@@ -1,60 +1,11 @@
-"""Queues: their limits and pauses as stored facts, and what a store promises about them."""
+"""What a store promises about queues."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Protocol
 
 from dispatch.entity import Reply
-
-
-@dataclass(frozen=True, slots=True)
-class QueueConfig:
-    """The limits of one queue, kept fleet-wide by the store; None = unlimited."""
-
-    name: str
-    max_concurrency: int | None = None
-    """Jobs in state running at once, over all workers."""
-    rate_limit: float | None = None
-    """Starts a second."""
-    rate_burst: int | None = None
-    """Tokens the bucket holds (default: one second's worth, at least 1)."""
-    fair: bool = False
-    """Tenants take turns."""
-    tenant_concurrency: int | None = None
-    """As max_concurrency, for each tenant."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Why a queue stands still."""
-
-    by: str = ""
-    reason: str = ""
-    until: datetime | None = None
-    since: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class QueueInfo:
-    """A queue as an operator sees it."""
-
-    config: QueueConfig
-    pause: Pause | None = None
-    pending: int = 0
-    retrying: int = 0
-    running: int = 0
-    set_aside: int = 0
-    oldest_due_at: datetime | None = None
-    """run_at of the job that has been claimable longest."""
-    slots: list[str] = field(default_factory=list)
-    """Holders of leased slots."""
-    tokens: float | None = None
-    """Starts that the rate allows at once now; None: the queue has no rate."""
-    at: datetime | None = None
-    """The store's clock when this was read."""
+from dispatch.queues.model import QueueConfig, QueueInfo
 
 
 class QueueStore(Protocol):
@@ -84,7 +35,7 @@ class QueueStore(Protocol):
         """Takes one leased slot of the queue for `holder`, counted with its running rows against max_concurrency.
 
         `limit` stands in where the queue has no max_concurrency. The same holder again: its lease is extended.
-        CONFLICT when all slots are held.
+        CONFLICT when all slots are held; that wakes nobody, so that those who wait do not wake each other.
         """
         ...
 
@@ -95,6 +46,3 @@ class QueueStore(Protocol):
     async def free_slot(self, queue: str, holder: str) -> Reply:
         """Gives the slot back; STALE when it is no longer held."""
         ...
-
-
-Slots = Sequence[str]
