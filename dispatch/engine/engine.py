@@ -17,6 +17,7 @@ from dispatch.cluster.model import NewWorker, WorkerState
 from dispatch.crons.model import CronSpec
 from dispatch.engine.cut_short import cut_short_by
 from dispatch.engine.execution import Execution
+from dispatch.engine.health import STARTING, Health, Vitals, judge
 from dispatch.engine.heartbeat import Beat, Heartbeat
 from dispatch.engine.introduction import Introduction
 from dispatch.engine.leading import Leading
@@ -124,6 +125,24 @@ class Engine:
     def idle(self) -> bool:
         """Whether the latest claim found nothing while nothing was in flight."""
         return self._worker is not None and self._worker.idle_round and not self._worker.held
+
+    def health(self) -> Health:
+        """Whether it makes progress, and whether it takes jobs."""
+        worker, heartbeat = self._worker, self._heartbeat
+        if worker is None or heartbeat is None or not (self.running or self._stopping):
+            return STARTING
+        now = boot_seconds()
+        return judge(
+            Vitals(
+                loops={service.name: service.lives for service in self._services},
+                beating=heartbeat.lives,
+                claim_age=now - worker.round_at,
+                beat_age=now - heartbeat.renewed_at,
+                call_timeout=self.settings.call_timeout,
+                lease=self.settings.lease,
+                stopping=self._stopping,
+            )
+        )
 
     async def start(self) -> None:
         """Enters the lifespans, registers the worker, and begins to beat and to claim."""

@@ -55,6 +55,8 @@ class RunOptions:
     signals: bool = True
     """Handle SIGTERM and SIGINT: the first stops gracefully, the second at once."""
     on_ready: Callable[[WorkerReady], None] | None = None
+    on_engine: Callable[[Engine], None] | None = None
+    """Told of the engine before it starts, to ask it for its health."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ async def run_worker(
         on_drain=lambda: ending.end("drain"),
         on_death=ending.died,
     )
+    if chosen.on_engine is not None:
+        chosen.on_engine(engine)
     with ending.signals() if chosen.signals else contextlib.nullcontext():
         try:
             with using_app(app):
