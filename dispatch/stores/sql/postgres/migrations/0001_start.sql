@@ -59,7 +59,14 @@ CREATE TABLE jobs (
   run_id TEXT COLLATE "C",
   step TEXT COLLATE "C",
   payload BYTEA,
-  result BYTEA
+  result BYTEA,
+  -- a row that no job can be read from would stop every claim that meets it
+  CONSTRAINT jobs_readable CHECK (
+    state IN ('pending', 'running', 'retrying', 'completed', 'failed', 'cancelled')
+    AND least(created_at, updated_at, run_at, lease_until, started_at, finished_at, scheduled_at, expires_at)
+      >= -62135596800000000
+    AND greatest(created_at, updated_at, run_at, lease_until, started_at, finished_at, scheduled_at, expires_at)
+      <= 253402300799999999)
 ) WITH (
   fillfactor = 90,
   autovacuum_vacuum_scale_factor = 0.01,
