@@ -353,7 +353,7 @@ class Dispatch:
             settings=settings,
             targets=targets,
             crons=specs_of(self.registry.crons.values()),
-            leader_elector=self._leader_elector,
+            leader_elector=self._leader_elector or self._extensions.elector,
             child_environment=self._child_environment(),
             on_drain=on_drain,
             on_death=on_death,
