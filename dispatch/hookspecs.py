@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from dispatch.cluster.elector import LeaderElector
     from dispatch.cluster.model import NewWorker
     from dispatch.crons.model import CronEntry
     from dispatch.events.model import Event
     from dispatch.ids import JobID, WorkerID
     from dispatch.jobs.handler import Middleware
     from dispatch.jobs.model import Failure, Job, NewJob
+    from dispatch.workflows.model import Run
 
 GROUP = "dispatch"
 """The project name for pluggy, and the entry-point group that plugins are found in."""
@@ -120,6 +122,58 @@ def job_stolen(job: Job) -> None:
 
 
 @hookspec
+def workflow_started(run: Run) -> None:
+    """A worker plays the body of a workflow run for the first time; not again when it goes on after a park or retry.
+
+    Args:
+        run: the run: name, version, id, scope.
+    """
+
+
+@hookspec
+def workflow_step_completed(run: Run, step: str, elapsed: float) -> None:
+    """A step of a run, or the undo of one, has run in place and is recorded. What runs on the workers is a job, with a
+    job's hooks.
+
+    Args:
+        run: the run.
+        step: the step's name ("charge"; its undo is "charge~undo").
+        elapsed: seconds that it took, with its retries.
+    """
+
+
+@hookspec
+def workflow_step_failed(run: Run, step: str, error: Failure) -> None:
+    """A step of a run has used up its retries. The body may catch that; else the run is retried or fails.
+
+    Args:
+        run: the run.
+        step: the step's name.
+        error: type, message and traceback of its last failure.
+    """
+
+
+@hookspec
+def workflow_completed(run: Run, elapsed: float) -> None:
+    """The body returned and the run's end is stored.
+
+    Args:
+        run: the run, completed.
+        elapsed: seconds since its first start, sleeps and waits included.
+    """
+
+
+@hookspec
+def workflow_failed(run: Run, error: Failure) -> None:
+    """The run failed for good; what it did has been taken back, unless `run.compensation_failed`.
+
+    Args:
+        run: the run, failed; `run.reason` tells why.
+        error: type, message and traceback of what failed it.
+    """
+
+
+@hookspec
 def worker_started(worker: NewWorker) -> None:
     """A worker of this process has registered and begins to claim.
 
@@ -169,6 +223,20 @@ def leader_changed(worker_id: WorkerID, term: int | None) -> None:
 @hookspec
 def shutdown() -> None:
     """The app is closing; the store is still open. The last call a plugin gets: flush and let go of resources here."""
+
+
+@hookspec
+def register_leader_elector(lease: float) -> LeaderElector | None:
+    """Asked once, when the app opens: another election than the store's own. The first answer is taken, unless the
+    application named an elector itself. What it raises stops the start.
+
+    Args:
+        lease: seconds for which a leader leads without renewal (`leader_lease`).
+
+    Returns:
+        The elector.
+    """
+    return None
 
 
 @hookspec

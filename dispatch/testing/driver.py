@@ -16,15 +16,18 @@ from dispatch.cluster.model import NewWorker
 from dispatch.engine.execution import Execution
 from dispatch.engine.listener import Listener
 from dispatch.engine.process_pool import ProcessPool
+from dispatch.engine.runs.runner import Prepare, Runner
 from dispatch.engine.service import Service
 from dispatch.engine.settings import Settings
+from dispatch.engine.stopped import Stopped
 from dispatch.engine.sweeper import ProgressWriter
-from dispatch.engine.worker import Stopped, Worker
+from dispatch.engine.worker import Worker
 from dispatch.jobs.handler import Middleware
-from dispatch.jobs.model import WAITING, Claimed, ListOptions
+from dispatch.jobs.model import WAITING, Claimed, JobKind, ListOptions
 from dispatch.plugins import PluginManager
 from dispatch.registry import Registry
 from dispatch.store import Store
+from dispatch.testing.crashes import CrashingWriter
 from dispatch.testing.lifespans import Lifespans
 from dispatch.testing.report import WatchedReport, WorkDone
 
@@ -67,9 +70,11 @@ class Driver:
         info: NewWorker,
         every_queue: bool,
         environment: Mapping[str, str],
+        prepare: Prepare,
         logger: logging.Logger,
     ) -> None:
         self._store = store
+        self._prepare = prepare
         self._clock = clock
         self._registry = registry
         self._plugins = plugins
@@ -104,6 +109,8 @@ class Driver:
             out_of_touch=lambda: False,
             **common,
         )
+        if self._registry.workflows:
+            worker.runner = self._runner(worker, resources)
         timeout = self._settings.call_timeout
         self._services = [
             Listener(self._store, self._info.id, worker, call_timeout=timeout, **common),
@@ -113,6 +120,26 @@ class Driver:
             self._context.run(service.start)
         if self._plugins.has("worker_started"):
             self._context.run(self._plugins.background, "worker_started", worker=self._info)
+
+    def _runner(self, worker: SteppedWorker, resources: list[object]) -> Runner:
+        """As a worker's own; sleeps are parked, however short, and pauses between a step's retries are skipped."""
+        return Runner(
+            self._store.workflows,
+            self._info.id,
+            replace(self._settings, park_after=-1.0),
+            definitions=self._registry.drivers,
+            execution=self._execution,
+            report=self._report,
+            plugins=self._plugins,
+            resources=resources,
+            prepare=self._prepare,
+            progress=worker.note_progress,
+            give_up=lambda: False,
+            logger=self._logger,
+            elapsed=lambda: 0.0,
+            pause=lambda _: asyncio.sleep(0),
+            writer=CrashingWriter,
+        )
 
     async def run(self, until: datetime, *, raise_errors: bool, limit: int) -> WorkDone:
         """Runs what is due, then moves the clock from one due moment to the next until `until`, running what is due at
@@ -158,15 +185,25 @@ class Driver:
         """Claims and waits for ends and wake-ups in turn; hooks count as work, for they may enqueue."""
         while True:
             seen = self._store.wakeups.version
+            await self._recover(worker)
             await worker.run_once()
             self._report.check(limit)
             if worker.held or not worker.idle_round:
                 await worker.pause(self._settings.poll_interval)
                 continue
             await self._plugins.drain(_HOOKS)
+            await self._recover(worker)
             more_due = worker.next_due is not None and worker.next_due <= self._clock.now()
             if self._store.wakeups.version == seen and not more_due and not await self._serve_new_queues(worker):
                 return
+
+    async def _recover(self, worker: SteppedWorker) -> None:
+        """Runs whose worker was lost on purpose are free again."""
+        writer = None if worker.runner is None else worker.runner.writer
+        if isinstance(writer, CrashingWriter) and writer.lost:
+            free = [pair for pair in writer.lost if pair[0] not in worker.held]
+            writer.lost = [pair for pair in writer.lost if pair[0] in worker.held]
+            await self._store.jobs.release(self._info.id, free)
 
     async def _serve_new_queues(self, worker: SteppedWorker) -> bool:
         """Unless the app was told its queues, every queue that holds jobs is served, whatever it is called."""
@@ -180,8 +217,9 @@ class Driver:
 
     async def _tell_what_is_left(self) -> None:
         """A job that the registry lacks waits for ever; that is hard to see from a test that fails for it."""
-        waiting = await self._store.jobs.list(ListOptions(states=tuple(WAITING), limit=100))
-        now, known = self._clock.now(), self._registry.jobs
+        kinds: tuple[JobKind, ...] = ("job", "workflow")
+        waiting = await self._store.jobs.list(ListOptions(states=tuple(WAITING), kinds=kinds, limit=100))
+        now, known = self._clock.now(), set(self._registry.names())
         names = sorted({job.name for job in waiting.items if job.run_at <= now and job.name not in known})
         if names:
             self._logger.warning(
