@@ -50,18 +50,18 @@ WHERE jobs.id = ANY (ARRAY(SELECT json_array_elements_text(:drivers::json))) AND
 -- name: list_runs
 -- Runs that match, newest first.
 SELECT {listed_run} FROM {runs} JOIN {jobs} ON jobs.id = runs.driver
-WHERE (:cursor::text IS NULL OR runs.id < :cursor) AND {run_filter} ORDER BY runs.id DESC LIMIT :limit;
+WHERE runs.id < :cursor AND {run_filter} ORDER BY runs.id DESC LIMIT :limit;
 
 -- name: list_runs_in_state
 -- Runs of one state that match, newest first.
 SELECT {listed_run} FROM {runs} JOIN {jobs} ON jobs.id = runs.driver
-WHERE runs.state = :state AND (:cursor::text IS NULL OR runs.id < :cursor) AND {run_filter} ORDER BY runs.id DESC
+WHERE runs.state = :state AND runs.id < :cursor AND {run_filter} ORDER BY runs.id DESC
 LIMIT :limit;
 
 -- name: list_child_runs
 -- Runs of one parent that match, newest first.
 SELECT {listed_run} FROM {runs} JOIN {jobs} ON jobs.id = runs.driver
-WHERE runs.parent = :parent AND (:cursor::text IS NULL OR runs.id < :cursor)
+WHERE runs.parent = :parent AND runs.id < :cursor
   AND (:states::text IS NULL OR runs.state = ANY (ARRAY(SELECT json_array_elements_text(:states::json)))) AND {run_filter}
 ORDER BY runs.id DESC LIMIT :limit;
 
