@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from dispatch.entity import Reply
 from dispatch.errors import RunEnded, RunNotFound
@@ -18,8 +19,8 @@ from dispatch.workflows.model import NewCheckpoint, RunState, Wait
 A, B = Scope("shop", "a"), Scope("shop", "b")
 
 
-async def _publish(env: Env, name: str = "paid", **fields: object) -> EventID:
-    return (await env.store.events.publish(Event(name, **fields))).id  # type: ignore[arg-type]
+async def _publish(env: Env, name: str = "paid", **fields: Any) -> EventID:
+    return (await env.store.events.publish(Event(name, **fields))).id
 
 
 async def _consume(held: Driven, name: str, event: EventID) -> int:
@@ -85,12 +86,13 @@ async def one_event_satisfies_many_runs_once_each(env: Env) -> None:
 @case("I22", "I31")
 async def name_key_and_scope_must_match(env: Env) -> None:
     held = await begin(env, scope=A)
-    for fields in ({"scope": B}, {"scope": A, "key": "1"}, {}):
+    wrong: list[dict[str, Any]] = [{"scope": B}, {"scope": A, "key": "1"}, {}]
+    for fields in wrong:
         await _publish(env, **fields)
     await _publish(env, "other", scope=A)
     assert (await held.wait("w", "paid")).event is None
     assert await held.park() is Reply.APPLIED
-    for fields in ({"scope": B}, {"scope": A, "key": "1"}, {}):
+    for fields in wrong:
         await _publish(env, **fields)
     await _publish(env, "other", scope=A)
     assert await idle(env)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dispatch.dlq import DLQState
 from dispatch.entity import LARGEST_PAGE, Reply
 from dispatch.errors import DuplicateJob, IdempotencyMismatch
@@ -224,8 +226,8 @@ async def lists_filter_and_page_and_leave_inputs_out(env: Env) -> None:
     held = await drive(env, ids[0])
     await held.finish(result=b"2")
 
-    async def listed(**options: object) -> list[RunID]:
-        page = await env.store.workflows.list(ListOptions(**options))  # type: ignore[arg-type]
+    async def listed(**options: Any) -> list[RunID]:
+        page = await env.store.workflows.list(ListOptions(**options))
         assert all((run.input, run.result) == (b"", None) for run in page.items)
         return [run.id for run in page.items]
 
@@ -272,11 +274,11 @@ async def prune_forgets_ended_runs_with_all_that_is_theirs(env: Env) -> None:
     env.clock.advance(100)
     young = await begin(env)
     await young.finish()
-    ages = {"completed": 50.0, "failed": None, "cancelled": 50.0, "limit": 10}
-    assert await env.store.jobs.prune(**ages) == 0  # type: ignore[arg-type]
-    assert await env.store.workflows.prune(**ages, dry_run=True) == 1  # type: ignore[arg-type]
-    assert await env.store.workflows.prune(**ages) == 1  # type: ignore[arg-type]
-    assert await env.store.workflows.prune(**ages) == 0  # type: ignore[arg-type]
+    ages: dict[str, Any] = {"completed": 50.0, "failed": None, "cancelled": 50.0, "limit": 10}
+    assert await env.store.jobs.prune(**ages) == 0
+    assert await env.store.workflows.prune(**ages, dry_run=True) == 1
+    assert await env.store.workflows.prune(**ages) == 1
+    assert await env.store.workflows.prune(**ages) == 0
     assert await env.store.workflows.get(held.id) is None
     assert await env.store.jobs.get(held.driver.id) is None
     assert await env.store.jobs.attempts(held.driver.id) == []
