@@ -74,7 +74,7 @@ def _head(view: View, screen: Screen) -> list[Text]:
     look, status = view.latest, view.latest.status
     queues = status.queues
     totals = {word: sum(getattr(info, word) for info in queues) for word in ("pending", "retrying", "running")}
-    aside = sum(info.set_aside for info in queues)
+    aside, blocked = sum(info.set_aside for info in queues), sum(info.blocked for info in queues)
     title = Text.assemble(("dispatch top", "bold"), f"  {safe(view.store)}")
     clock = f"{look.at:%H:%M:%S} UTC" + ("  q quits" if screen.live else "")
     title = _cut(title, max(len("dispatch top"), screen.width - len(clock) - 2))
@@ -82,6 +82,7 @@ def _head(view: View, screen: Screen) -> list[Text]:
     jobs = Text("jobs     ")
     jobs.append(" · ".join(f"{count:,} {word}" for word, count in totals.items()))
     jobs.append(f" · {aside:,} set aside" if aside else "", "yellow")
+    jobs.append(f" · {blocked:,} blocked by keys" if blocked else "", "yellow")
     workers = Text("workers  ")
     workers.append(f"{len(status.live)} live", "" if status.live else "red")
     workers.append(f" · {status.draining} draining" if status.draining else "")
