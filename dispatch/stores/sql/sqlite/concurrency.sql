@@ -56,8 +56,8 @@ WHERE walk.queue IS NOT NULL AND EXISTS (
   WHERE blocked = 1 AND jobs.queue = walk.queue AND jobs.concurrency_key = wanted.value);
 
 -- name: blocked_groups
--- Lanes and names with blocked rows of a key in a queue, each with its first row, by jumping from one to the next
--- (compared as a pair they would be scanned).
+-- Lanes and names with blocked rows of a key in a queue, each with its first row, by jumping from one to the next.
+-- Compared as a pair, (lane, name) would be found by walking through all rows of the lane.
 WITH RECURSIVE walk (seq) AS (
   SELECT (SELECT seq FROM jobs INDEXED BY jobs_blocked
     WHERE blocked = 1 AND queue = :queue AND concurrency_key = :key
