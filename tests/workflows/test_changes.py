@@ -153,7 +153,7 @@ async def test_versions_live_side_by_side_and_runs_can_be_migrated(
         await app.workflows.migrate(old.id, version=3)
     await app.travel(10, raise_errors=True)
     assert [await run.result() for run in (old, new, moved)] == ["one", "two", "two"]
-    assert effects.log == ["start 1", "start 2", "start 1"]
+    assert sorted(effects.log) == ["start 1", "start 1", "start 2"]
     with pytest.raises(RunEnded):
         await app.workflows.migrate(old.id, version=2)
     with pytest.raises(RunNotRetryable, match="is completed and cannot be retried"):
