@@ -15,7 +15,7 @@ from dispatch.stores.scratch import MakeScratch, scratch
 
 def store_of(config: Config, url: str, *, migrate: str | None = None) -> Store:
     """The store at `url`, not yet opened; `migrate` instead of what the configuration says."""
-    return open_store(url, migrate=migrate or config.migrate, **_options(config, url))
+    return open_store(url, namespace=config.namespace, migrate=migrate or config.migrate, **_options(config, url))
 
 
 def scratch_of(config: Config, url: str) -> AbstractAsyncContextManager[MakeScratch]:
@@ -26,6 +26,17 @@ def scratch_of(config: Config, url: str) -> AbstractAsyncContextManager[MakeScra
 def _options(config: Config, url: str) -> dict[str, Any]:
     if url.startswith("sqlite:"):
         return {"synchronous": config.sqlite.synchronous, "busy_timeout": config.sqlite.busy_timeout.total_seconds()}
+    if url.startswith(("postgres:", "postgresql:")):
+        table = config.postgres
+        return {
+            "pool_size": table.pool_size,
+            "pooler": table.pooler,
+            "listen": table.listen,
+            "statement_cache_size": table.statement_cache_size,
+            "connect_timeout": table.connect_timeout.total_seconds(),
+            # the rest of the engine counts on an answer within a third of a lease
+            "command_timeout": min(table.command_timeout, config.lease / 3.5).total_seconds(),
+        }
     return {}
 
 

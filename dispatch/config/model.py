@@ -107,11 +107,23 @@ class SQLite(Table):
     busy_timeout: Interval = timedelta(seconds=5)
 
 
+class Postgres(Table):
+    """`[postgres]`: how many connections, what stands in between, and how long a call may take."""
+
+    pool_size: Count = 5
+    pooler: bool = False
+    listen: bool = True
+    statement_cache_size: Annotated[int, Field(ge=0)] = 256
+    connect_timeout: Interval = timedelta(seconds=5)
+    command_timeout: Interval = timedelta(seconds=8)
+
+
 class Config(Table):
     """The whole configuration; `Config.default()` is what an empty file means. A wrong value raises ConfigError."""
 
     store: Annotated[str, Field(min_length=1)] = "sqlite:///dispatch.db"
-    migrate: Annotated[Literal["auto", "never"], Lower] = "auto"
+    namespace: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,47}$")] = "dispatch"
+    migrate: Annotated[Literal["auto", "empty", "never"], Lower] | None = None
     app: str | None = None
     auto_open: bool = True
     queues: list[Name] = []
@@ -137,6 +149,7 @@ class Config(Table):
     cron: Cron = Cron()
     log: Log = Log()
     sqlite: SQLite = SQLite()
+    postgres: Postgres = Postgres()
     plugin: dict[str, dict[str, Any]] = {}
 
     @classmethod
@@ -229,5 +242,12 @@ def keys_of(path: tuple[str, ...]) -> list[str]:
             return []
 
 
-TABLES: dict[str, type[Table]] = {"limits": Limits, "retention": Retention, "cron": Cron, "log": Log, "sqlite": SQLite}
+TABLES: dict[str, type[Table]] = {
+    "limits": Limits,
+    "retention": Retention,
+    "cron": Cron,
+    "log": Log,
+    "sqlite": SQLite,
+    "postgres": Postgres,
+}
 LISTS = frozenset(name for name, field in Config.model_fields.items() if get_origin(field.annotation) is list)

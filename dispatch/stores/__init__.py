@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from dispatch.errors import ConfigError
+from dispatch.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
     from dispatch.clock import Clock
     from dispatch.store import Store
 
 
-def _memory(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **options: Any) -> Store:
+def _memory(rest: str, *, namespace: str, migrate: str | None, clock: Clock | None, **options: Any) -> Store:
     from dispatch.stores.memory import MemoryStore
 
     if rest:
@@ -22,7 +22,7 @@ def _memory(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **o
     return MemoryStore(clock=clock, **options)
 
 
-def _sqlite(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **options: Any) -> Store:
+def _sqlite(rest: str, *, namespace: str, migrate: str | None, clock: Clock | None, **options: Any) -> Store:
     from dispatch.stores.sqlite import SQLiteStore
 
     path = unquote(rest.removeprefix("/"))
@@ -38,7 +38,19 @@ def _sqlite(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **o
         )
     if path == ":memory:":
         raise ConfigError("sqlite:///:memory: is no store that a second connection could see; write memory://")
-    return SQLiteStore(path, migrate=migrate, clock=clock, **options)
+    return SQLiteStore(path, migrate=migrate or "auto", clock=clock, **options)
+
+
+def _postgres(rest: str, *, namespace: str, migrate: str | None, clock: Clock | None, **options: Any) -> Store:
+    try:
+        from dispatch.stores.postgres import PostgresStore
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise MissingExtra("postgresql:// needs the driver asyncpg: pip install 'dispatch-tasks[postgres]'") from None
+    return PostgresStore(
+        f"postgresql://{rest}", namespace=namespace, migrate=migrate or "empty", clock=clock, **options
+    )
 
 
 def _shown(scheme: str, rest: str) -> str:
@@ -48,7 +60,12 @@ def _shown(scheme: str, rest: str) -> str:
     return mask_url(f"{scheme}://{rest}")
 
 
-_SCHEMES: dict[str, Callable[..., Store]] = {"memory": _memory, "sqlite": _sqlite}
+_SCHEMES: dict[str, Callable[..., Store]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "postgresql": _postgres,
+    "postgres": _postgres,
+}
 
 
 def schemes() -> tuple[str, ...]:
@@ -57,19 +74,23 @@ def schemes() -> tuple[str, ...]:
 
 
 def open_store(
-    url: str, *, namespace: str = "dispatch", migrate: str = "auto", clock: Clock | None = None, **options: Any
+    url: str, *, namespace: str = "dispatch", migrate: str | None = None, clock: Clock | None = None, **options: Any
 ) -> Store:
-    """The store at `url`, not yet opened: `memory://`, `sqlite:///relative.db` or `sqlite:////absolute.db`.
+    """The store at `url`, not yet opened: `memory://`, `sqlite:///relative.db`, `sqlite:////absolute.db` or
+    `postgresql://user:password@host/database`.
 
     Args:
         url: where the data is.
         namespace: separates applications on one server; a file or a process's memory is a namespace by itself.
-        migrate: "auto" brings an empty or older store to this library's schema when it is opened, "never" does not.
+        migrate: "auto" brings an empty or older store to this library's schema when it is opened, "empty" an empty one
+            only, "never" none. None: "auto" for a file, "empty" for a server.
         clock: what the store takes for now; the wall clock unless a test says otherwise.
-        options: what only that backend knows, such as `synchronous` or `busy_timeout` (seconds) for SQLite.
+        options: what only that backend knows, such as `synchronous` or `busy_timeout` (seconds) for SQLite,
+            `pool_size` for PostgreSQL.
 
     Raises:
         ConfigError: the scheme is unknown, or the URL or an option makes no sense to it.
+        MissingExtra: the driver for it is not installed.
     """
     scheme, separator, rest = url.partition("://")
     maker = _SCHEMES.get(scheme) if separator else None

@@ -9,7 +9,7 @@ from dispatch.clock import ManualClock
 from dispatch.store import Store
 
 Make = Callable[[ManualClock], Store]
-KINDS = ("memory", "sqlite")
+KINDS = ("memory", "sqlite", "postgres")
 
 
 def maker(kind: str, folder: Path) -> Make:
@@ -23,6 +23,12 @@ def maker(kind: str, folder: Path) -> Make:
             from dispatch.stores.memory import MemoryStore
 
             return MemoryStore(clock=clock)
+        if kind == "postgres":
+            from servers.postgres import new_namespace, postgres_url
+
+            from dispatch.stores.postgres import PostgresStore
+
+            return PostgresStore(postgres_url(), namespace=new_namespace(), clock=clock, command_timeout=20.0)
         from dispatch.stores.sqlite import SQLiteStore
 
         return SQLiteStore(folder / f"store-{count}.db", clock=clock)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from servers.postgres import new_namespace, postgres_url
 
 from dispatch.clock import ManualClock
 from dispatch.store import Store
@@ -28,6 +29,13 @@ class TestSQLite(StoreConformance):
 
     async def make_store(self, clock: ManualClock) -> Store:
         return SQLiteStore(self.folder / "store.db", clock=clock)
+
+
+class TestPostgres(StoreConformance):
+    async def make_store(self, clock: ManualClock) -> Store:
+        from dispatch.stores.postgres import PostgresStore
+
+        return PostgresStore(postgres_url(), namespace=new_namespace(), clock=clock, command_timeout=20.0)
 
 
 @pytest.mark.parametrize("invariant", STORE_INVARIANTS)

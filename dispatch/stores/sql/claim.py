@@ -13,7 +13,7 @@ from dispatch.jobs.model import Claimed, Job, JobState
 from dispatch.scope import Scope
 from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.limits import UNLIMITED, Gate, gates
-from dispatch.stores.sql.plan import Do, Many, Plan, Rows
+from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows
 from dispatch.stores.sql.rows import job_of, names_text, span
 from dispatch.stores.sql.workflow_wakes import job_ended
 
@@ -50,6 +50,8 @@ class Claim:
     """How many more jobs of a concurrency key may start."""
     blocked: int = 0
     """Rows whose key was found full."""
+    writes: bool = False
+    """Whether it takes jobs or only looks."""
     unhindered: bool = False
     """Whether every queue that was asked for has room, so that only a change of the store or the time brings jobs."""
 
@@ -73,6 +75,8 @@ class Claim:
         """The plan of JobStore.claim."""
         if self.limit <= 0 or not self.names:
             return self._answer(None)
+        self.writes = True
+        yield Lock("lock_queues", {"queues": names_text(self.queues)})
         open_gates = yield from self._gates()
         single = alone and (yield from self._take_quarantined(open_gates))
         if not single:
@@ -243,6 +247,8 @@ class Claim:
     def _look_at_keys(self, keys: list[str]) -> Plan[None]:
         """Learns how much room these concurrency keys have, unless it is known already."""
         unknown = set(keys) - self.rooms.keys()
+        if self.writes:
+            yield from concurrency.lock(unknown, wait=not self.rooms)
         for key, room in (yield from concurrency.rooms(unknown)).items():
             self.rooms[key] = room.left()
 
