@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dispatch_cli.top.view import View
 
 _BLOCKS, _ASCII = "▁▂▃▄▅▆▇█", "_.-=+*#@"
+_LETTERS = str.maketrans({"·": "-", "…": "~"})
 _BAR, _ASCII_BAR = ("█", "░"), ("#", ".")
 _ROOMY = 120
 """From so many columns on there is room for ids."""
@@ -58,8 +59,11 @@ def frame(view: View, screen: Screen) -> list[Text]:
     for section, room in zip(sections, rooms, strict=True):
         if room > 0:
             lines += [Text(""), *_table(section, room, screen.width)]
-    lines += foot
-    return [_cut(line, screen.width) for line in lines[: screen.height]]
+    lines = [_cut(line, screen.width) for line in [*lines, *foot][: screen.height]]
+    if screen.plain:
+        for line in lines:
+            line.plain = line.plain.translate(_LETTERS)
+    return lines
 
 
 def sparkline(values: Iterable[float], width: int, *, plain: bool = False) -> str:
@@ -94,7 +98,7 @@ def _head(view: View, screen: Screen) -> list[Text]:
 def _throughput(view: View, screen: Screen) -> Text:
     line, rates = Text("a second "), view.rates
     if rates is None:
-        return line.append("measuring …" if not screen.plain else "measuring")
+        return line.append("measuring")
     completed, failed = rates
     line.append(f"{completed:,.1f} completed", "green" if completed else "")
     line.append(f" · {failed:,.1f} failed", "red" if failed else "")
