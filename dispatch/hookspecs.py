@@ -15,7 +15,9 @@ import pluggy
 
 if TYPE_CHECKING:
     from dispatch.cluster.model import NewWorker
+    from dispatch.crons.model import CronEntry
     from dispatch.events.model import Event
+    from dispatch.ids import JobID, WorkerID
     from dispatch.jobs.handler import Middleware
     from dispatch.jobs.model import Failure, Job, NewJob
 
@@ -141,6 +143,26 @@ def event_published(event: Event) -> None:
 
     Args:
         event: name, key, payload and scope.
+    """
+
+
+@hookspec
+def cron_fired(entry: CronEntry, job_id: JobID) -> None:
+    """A tick of a cron entry made a job (or the run whose driver this job is).
+
+    Args:
+        entry: the entry as it was when it fired.
+        job_id: what it made.
+    """
+
+
+@hookspec
+def leader_changed(worker_id: WorkerID, term: int | None) -> None:
+    """A worker of this process became the leader, or ceased to be.
+
+    Args:
+        worker_id: the worker.
+        term: the term it leads in; None: it leads no longer.
     """
 
 

@@ -110,8 +110,11 @@ class PluginManager:
             DiscoveryError: there is no such plugin, or importing it failed.
             InvalidPlugin: see `register`.
         """
+        wanted = list(names)
+        if not wanted:
+            return  # looking for entry points reads a file of every installed distribution
         available = {entry.name: entry for entry in entry_points(group=hookspecs.GROUP)}
-        for name in names:
+        for name in wanted:
             self._load(name, available.get(name), available)
 
     def load_entry_points(self) -> None:

@@ -47,6 +47,8 @@ class QueueInfo:
     retrying: int = 0
     running: int = 0
     set_aside: int = 0
+    blocked: int = 0
+    """Waiting jobs (counted as pending or retrying too) whose concurrency keys are full."""
     oldest_due_at: datetime | None = None
     """run_at of the job that has been claimable longest."""
     slots: list[str] = field(default_factory=list)

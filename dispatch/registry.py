@@ -160,16 +160,23 @@ class Registry:
         timezone: str = "UTC",
         overlap: Overlap = "skip",
         misfire: Misfire = "once",
+        misfire_window: Duration | None = None,
         jitter: Duration = 0,
         call: Callable[[], Call[Any]] | None = None,
     ) -> Callable[[F], F]:
         """Declares a timetable over a function, job or workflow; a plain function becomes a job as well.
 
         Args:
-            schedule: five or six cron fields, a word such as "@daily", or "@every 30s".
+            schedule: five cron fields, six with the second first, a word such as "@daily", or "@every 30s".
             name: the entry's name (default: the target's).
-            timezone: IANA name of the zone the fields are read in.
-            call: makes the call, for targets that take arguments.
+            timezone: IANA name of the zone on whose wall clock the fields are read.
+            overlap: what a tick does while the job of an earlier one is not over: "skip" makes none, "allow" makes one
+                all the same, "queue" lets at most one wait, "cancel_old" stops the old one and then starts.
+            misfire: what becomes of ticks that nobody could fire in time: "once" makes up for them with one job, "all"
+                with one each (at most 100), "skip" with none.
+            misfire_window: seconds after which a tick is no longer made up for (default: `cron.misfire_window`).
+            jitter: seconds; each tick's job waits for a part of it, always the same part for the same tick.
+            call: makes the call, for targets that take arguments; called when a worker starts.
         """
 
         def decorate(target: F) -> F:
@@ -183,6 +190,7 @@ class Registry:
                 timezone=timezone,
                 overlap=overlap,
                 misfire=misfire,
+                misfire_window=misfire_window,
                 jitter=jitter,
                 call=call,
             )

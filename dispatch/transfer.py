@@ -32,14 +32,15 @@ FIELDS: Mapping[TransferKind, tuple[str, ...]] = {
         *("failures", "crashes", "epoch", "worker_id", "lease_until", "started_at", "finished_at", "scheduled_at"),
         *("expires_at", *_OPTIONS, "result", *_ERROR, "reason", "cancel_reason"),
         *("unique_key", "unique_until", "hold_until", "effect_key", "metadata", "tags", *_SCOPE),
-        *("progress", "progress_note", "set_aside", "behind", "replay_of", "left_as", "attempts"),
+        *("progress", "progress_note", "set_aside", "behind", "replay_of", "concurrency_key", "concurrency_max"),
+        *("left_as", "attempts"),
     ),
     "unique_keys": ("key", "job_id", "live", "hold_until"),
     "idempotency": ("tenant", "key", "job_id", "fingerprint", "expires_at"),
     "dlq": (
         *("id", "created_at", "updated_at", "job_id", "job_name", "queue", "kind", "lane", "state", "reason"),
         *(*_ERROR, "payload", "failures", "crashes", *_OPTIONS, "unique_key", "unique_until", "effect_key"),
-        *("metadata", "tags", *_SCOPE, "replayed_as"),
+        *("metadata", "tags", *_SCOPE, "replayed_as", "concurrency_key", "concurrency_max"),
     ),
     "events": ("id", "created_at", "name", "key", "run_id", *_SCOPE, "payload"),
     "records": ("namespace", "key", "value", "version", "created_at", "updated_at", "expires_at"),
@@ -84,8 +85,9 @@ class TransferStore(Protocol):
         """Writes documents as they are, all or none, in one durable transaction; answers how many were not there yet.
 
         A row with the same id (name, key) stays as it is, so that the same call again changes nothing. Jobs take their
-        place at once: waiting ones are claimable, running ones may be finished by their worker and epoch, or stolen
-        when their lease lapses. The kinds are loaded in the order of KINDS.
+        place at once: waiting ones are claimable (within their concurrency keys, whose maximum is that of the
+        unfinished job loaded last), running ones may be finished by their worker and epoch, or stolen when their lease
+        lapses. The kinds are loaded in the order of KINDS.
 
         Raises:
             DataRejected: a document has other fields than FIELDS names, or values that no row can hold; nothing was

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from dispatch import Dispatch
     from dispatch.engine.run import RunReport, WorkerReady
     from dispatch_cli.unserved import Unserved
-
-T = TypeVar("T")
 
 
 @single(
@@ -138,6 +135,7 @@ def _work(
     from dispatch.discovery import discover
     from dispatch.engine.run import RunOptions, run_worker
     from dispatch_cli import banner, job_log, logs
+    from dispatch_cli.loops import run_fast
     from dispatch_cli.processes import ends_anyway
     from dispatch_cli.unserved import due_but_unknown
 
@@ -179,7 +177,7 @@ def _work(
             looked = report.reason == "burst" and served
             return report, await due_but_unknown(app, *served[0]) if looked else None
 
-    report, unserved = _run(work())
+    report, unserved = run_fast(work())
     banner.farewell(report, unserved, as_json=as_json)
     if session.out.format != "table":
         session.out.record({**asdict(report), "unserved": asdict(unserved) if unserved else None}, fields=())
@@ -201,20 +199,6 @@ def _app_of(session: Session, objects: Sequence[Any]) -> Dispatch:
             "the app that the target names has its own configuration: leave out --store, --config and -P"
         )
     return named[0]
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Runs on uvloop where it is installed."""
-    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
-        return runner.run(work)
-
-
-def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def queues_of(words: Sequence[str]) -> dict[str, int]:

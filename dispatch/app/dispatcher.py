@@ -12,25 +12,34 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from dispatch import current
 from dispatch.app.announce import announcement
+from dispatch.app.extensions import Extensions
 from dispatch.app.stores import limits_of, retention_of, store_of
 from dispatch.app.sync import SyncApp
 from dispatch.backoff import Strategy
 from dispatch.clock import Duration, seconds
+from dispatch.cluster.elector import LeaderElector
 from dispatch.config import Config, load
+from dispatch.crons.definition import CronDefinition
 from dispatch.errors import ConfigError, NoOpenApp, NoStore
 from dispatch.ids import JobID
 from dispatch.jobs.definition import Call, JobDefinition
 from dispatch.jobs.handle import JobHandle
 from dispatch.jobs.handler import Middleware
 from dispatch.jobs.model import Enqueued, Job, JobState
-from dispatch.middleware import standard
-from dispatch.plugins import PluginManager
 from dispatch.portal import bridge, portal, refuse_in_loop, run_sync
 from dispatch.queues import QueueConfig
 from dispatch.registry import Registry, default_registry
-from dispatch.services import ClusterService, DLQService, EventService, JobService, QueueService, RetentionService
+from dispatch.services import (
+    ClusterService,
+    CronService,
+    DLQService,
+    EventService,
+    JobService,
+    QueueService,
+    RetentionService,
+)
+from dispatch.services.crons import specs_of
 from dispatch.store import Store
-from dispatch.telemetry import global_meter_provider, global_tracer_provider
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -54,6 +63,7 @@ class Dispatch:
         concurrency: jobs at once in a worker. queues: the queues a worker serves (default: all that are known).
         middleware: put around every job, inside Dispatch's own. plugins: objects or modules with `@hookimpl` functions.
         backoff: the strategy for jobs without their own. queue_config: limits stored when the app opens.
+        leader_elector: decides which worker fires cron entries (default: the store's own election).
         logger: the parent of what the engine logs (default: `dispatch`).
         meter_provider, tracer_provider: OpenTelemetry providers (default: the process's own, if it set any).
 
@@ -76,6 +86,7 @@ class Dispatch:
         plugins: Sequence[object] = (),
         backoff: Strategy | None = None,
         queue_config: Sequence[QueueConfig] = (),
+        leader_elector: LeaderElector | None = None,
         logger: logging.Logger | None = None,
         meter_provider: MeterProvider | None = None,
         tracer_provider: TracerProvider | None = None,
@@ -93,18 +104,19 @@ class Dispatch:
         self.store: Store = store
         self._concurrency = concurrency
         self._queues = queues
-        self._middleware = tuple(middleware)
         self._backoff = backoff
         self._queue_config = tuple(queue_config)
+        self._leader_elector = leader_elector
         self._logger = logger or logging.getLogger("dispatch")
-        self._meter_provider = meter_provider
-        self._tracer_provider = tracer_provider
-        self._given_plugins = tuple(plugins)
-        self.plugins = PluginManager(
-            disabled=self.config.disabled_plugins,
-            settings=self.config.plugin,
-            logger=self._logger.getChild("plugins"),
+        self._extensions = Extensions(
+            self.config,
+            plugins=plugins,
+            middleware=middleware,
+            meter_provider=meter_provider,
+            tracer_provider=tracer_provider,
+            logger=self._logger,
         )
+        self.plugins = self._extensions.plugins
         limits = limits_of(self.config)
         self.jobs = JobService(
             self.store,
@@ -116,14 +128,13 @@ class Dispatch:
         self.dlq = DLQService(self.store)
         self.queues = QueueService(self.store)
         self.workers = ClusterService(self.store)
+        self.crons = CronService(self.store)
         self.events = EventService(self.store, plugins=self.plugins, largest=limits.payload)
         self.retention = RetentionService(self.store, retention_of(self.config))
         self.engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._life: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self._pid = os.getpid()
-        self._plugins_loaded = False
-        self._plugin_middleware: list[Middleware] = []
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -167,11 +178,7 @@ class Dispatch:
 
     async def connect(self) -> None:
         """Opens the store and the plugins without becoming the process's open app; `open` is this and more."""
-        if not self._plugins_loaded:
-            self._load_plugins()
-            answers = await self.plugins.collect("register_middleware")
-            self._plugin_middleware = [member for answer in answers for member in answer]
-            self._plugins_loaded = True
+        await self._extensions.load()
         await self.store.open()
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
@@ -241,6 +248,14 @@ class Dispatch:
     def register(self, definition: JobDefinition[P, R]) -> JobDefinition[P, R]:
         """Adds a definition to this app's registry. Raises DuplicateName."""
         return self.registry.add(definition)
+
+    def register_cron(
+        self, name: str, schedule: str, definition: JobDefinition[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> CronDefinition:
+        """Adds a timetable for one call of `definition` to this app's registry, as `@cron` does; workers started after
+        that announce it. Raises InvalidDefinition, InvalidArguments, DuplicateName."""
+        call = definition.call(*args, **kwargs)
+        return self.registry.add(CronDefinition(schedule, definition, name=name, call=lambda: call))
 
     async def job(self, job_id: JobID) -> Job:
         """The job; JobNotFound when there is none."""
@@ -329,9 +344,11 @@ class Dispatch:
             self.store,
             registry=self.registry,
             plugins=self.plugins,
-            middleware=self._all_middleware(),
+            middleware=self._extensions.middleware,
             settings=settings,
             targets=targets,
+            crons=specs_of(self.registry.crons.values()),
+            leader_elector=self._leader_elector,
             child_environment=self._child_environment(),
             on_drain=on_drain,
             on_death=on_death,
@@ -371,19 +388,3 @@ class Dispatch:
         configured = self.config.queue_configs() if self.registry.jobs else ()  # not for a look from outside
         for queue in (*configured, *self._queue_config):
             await self.store.queues.configure(queue)
-
-    def _load_plugins(self) -> None:
-        self.plugins.load_entry_points()
-        self.plugins.load(self.config.plugins)
-        unused = set(self.config.plugin) - set(self.plugins.names) - set(self.config.disabled_plugins)
-        if unused:
-            raise ConfigError(f"[plugin.{min(unused)}] configures a plugin that is not loaded; name it in `plugins`")
-        for plugin in self._given_plugins:
-            self.plugins.register(plugin)
-
-    def _all_middleware(self) -> list[Middleware]:
-        members = standard(
-            tracer_provider=self._tracer_provider or global_tracer_provider(),
-            meter_provider=self._meter_provider or global_meter_provider(),
-        )
-        return [*members, *self._plugin_middleware, *self._middleware]

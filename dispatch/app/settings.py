@@ -30,6 +30,8 @@ def engine_settings(
         poll_interval=_s(config.poll_interval),
         heartbeat_interval=_s(config.heartbeat_interval),
         lease=_s(config.lease),
+        leader_lease=_s(config.leader_lease),
+        misfire_window=_s(config.cron.misfire_window),
         stall_limit=_s(config.stall_limit),
         grace=_s(config.grace),
         max_crashes=config.max_crashes,

@@ -43,6 +43,7 @@ def retention_of(config: Config) -> Retention:
         failed=_maybe(table.failed),
         cancelled=_maybe(table.cancelled),
         events=_maybe(table.events),
+        ticks=_maybe(table.ticks),
     )
 
 

@@ -91,6 +91,13 @@ class Retention(Table):
     failed: MaybeInterval = timedelta(days=30)
     cancelled: MaybeInterval = timedelta(days=30)
     events: MaybeInterval = timedelta(days=7)
+    ticks: MaybeInterval = timedelta(days=30)
+
+
+class Cron(Table):
+    """`[cron]`: what applies to entries that do not say."""
+
+    misfire_window: Interval = timedelta(hours=1)
 
 
 class SQLite(Table):
@@ -113,6 +120,7 @@ class Config(Table):
     poll_interval: Interval = timedelta(seconds=1)
     heartbeat_interval: Interval = timedelta(seconds=5)
     lease: Interval = timedelta(seconds=30)
+    leader_lease: Interval = timedelta(seconds=15)
     stall_limit: Interval = timedelta(seconds=60)
     grace: Duration = timedelta(seconds=25)
     max_retries: Annotated[int, Field(ge=0)] = 3
@@ -125,6 +133,7 @@ class Config(Table):
     queue: dict[Name, QueueTable] = {}
     limits: Limits = Limits()
     retention: Retention = Retention()
+    cron: Cron = Cron()
     log: Log = Log()
     sqlite: SQLite = SQLite()
     plugin: dict[str, dict[str, Any]] = {}
@@ -219,5 +228,5 @@ def keys_of(path: tuple[str, ...]) -> list[str]:
             return []
 
 
-TABLES: dict[str, type[Table]] = {"limits": Limits, "retention": Retention, "log": Log, "sqlite": SQLite}
+TABLES: dict[str, type[Table]] = {"limits": Limits, "retention": Retention, "cron": Cron, "log": Log, "sqlite": SQLite}
 LISTS = frozenset(name for name, field in Config.model_fields.items() if get_origin(field.annotation) is list)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import get_args
+from typing import Any, get_args
 
-from dispatch.clock import Duration, seconds
+from dispatch.clock import LONGEST, Duration, seconds
 from dispatch.crons.model import Misfire, Overlap
 from dispatch.crons.schedule import InvalidSchedule, parse
 from dispatch.errors import InvalidDefinition
@@ -27,30 +27,25 @@ class CronDefinition:
         timezone: str = "UTC",
         overlap: Overlap = "skip",
         misfire: Misfire = "once",
+        misfire_window: Duration | None = None,
         jitter: Duration = 0,
-        call: Callable[[], Call[object]] | None = None,
+        call: Callable[[], Call[Any]] | None = None,
     ) -> None:
         self.name = name or target.name
-        if not NAME.fullmatch(self.name):
-            raise InvalidDefinition(
-                f"{self.name!r} cannot be a cron entry's name: 1 to 128 of letters, digits and _ . : -"
-            )
-        check_schedule(self.name, schedule, timezone)
+        check_options(self.name, schedule, timezone, overlap, misfire)
         needed = target.signature.required[1 if target.kind == "workflow" else 0 :]
         if call is None and needed:
             raise InvalidDefinition(
                 f"{self.name}: {target.name} needs arguments ({', '.join(needed)}); "
                 f"give them as call=lambda: {target.name}.call(...)"
             )
-        for option, value, words in (("overlap", overlap, get_args(Overlap)), ("misfire", misfire, get_args(Misfire))):
-            if value not in words:
-                raise InvalidDefinition(f"{self.name}: {option} is {value!r}; it is one of {', '.join(words)}")
         self.schedule = schedule
         self.target = target
         self.timezone = timezone
         self.overlap = overlap
         self.misfire = misfire
-        self.jitter = _jitter(self.name, jitter)
+        self.misfire_window = None if misfire_window is None else _span(self.name, "misfire_window", misfire_window)
+        self.jitter = _span(self.name, "jitter", jitter)
         self.make_call = call
 
     @property
@@ -69,19 +64,24 @@ class CronDefinition:
         return self.target.origin
 
 
-def check_schedule(name: str, schedule: str, timezone: str) -> None:
-    """Raises InvalidDefinition unless `schedule` means something on the wall clock of `timezone`."""
+def check_options(name: str, schedule: str, timezone: str, overlap: Overlap, misfire: Misfire) -> None:
+    """Raises InvalidDefinition unless the schedule means something in the zone and the options are known words."""
+    if not NAME.fullmatch(name):
+        raise InvalidDefinition(f"{name!r} cannot be a cron entry's name: 1 to 128 of letters, digits and _ . : -")
     try:
         parse(schedule, timezone)
     except InvalidSchedule as error:
         raise InvalidDefinition(f"{name}: {error}") from None
+    for option, value, words in (("overlap", overlap, get_args(Overlap)), ("misfire", misfire, get_args(Misfire))):
+        if value not in words:
+            raise InvalidDefinition(f"{name}: {option} is {value!r}; it is one of {', '.join(words)}")
 
 
-def _jitter(name: str, value: Duration) -> float:
+def _span(name: str, option: str, value: Duration) -> float:
     try:
         length = seconds(value)
     except ValueError as error:
-        raise InvalidDefinition(f"{name}: jitter: {error}") from None
-    if not 0 <= length < float("inf"):
-        raise InvalidDefinition(f"{name}: jitter is {value!r}; it must be a finite duration that is not negative")
+        raise InvalidDefinition(f"{name}: {option}: {error}") from None
+    if not 0 <= length <= LONGEST:
+        raise InvalidDefinition(f"{name}: {option} is {value!r}; it must be a finite duration that is not negative")
     return length

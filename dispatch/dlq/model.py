@@ -49,6 +49,8 @@ class DLQEntry(Entity[DLQID]):
     tags: tuple[str, ...] = ()
     scope: Scope = NO_SCOPE
     replayed_as: JobID | None = None
+    concurrency_key: str | None = None
+    concurrency_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ class DLQStore(Protocol):
         """Makes one new job with the entry's payload, options, effect_key and scope, due now, and marks the entry
         replayed, in one transaction. An entry is replayed once, under any concurrency; the same `new_id` again
         answers APPLIED again. A unique key it carried is taken again; held by a live job: CONFLICT, entry stays open.
+        The new job has the entry's concurrency key; its maximum is stored only where the key has none.
         """
         ...
 

@@ -12,10 +12,14 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from dispatch.clock import boot_seconds
+from dispatch.cluster.elector import LeaderElector
 from dispatch.cluster.model import NewWorker, WorkerState
+from dispatch.crons.model import CronSpec
 from dispatch.engine.cut_short import cut_short_by
 from dispatch.engine.execution import Execution
 from dispatch.engine.heartbeat import Beat, Heartbeat
+from dispatch.engine.introduction import Introduction
+from dispatch.engine.leading import Leading
 from dispatch.engine.listener import Listener
 from dispatch.engine.pruner import Pruner
 from dispatch.engine.report import Report, Tally, facts_of
@@ -51,6 +55,8 @@ class Engine:
         middleware: Sequence[Middleware],
         settings: Settings,
         targets: Sequence[str] = (),
+        crons: Mapping[str, CronSpec] | None = None,
+        leader_elector: LeaderElector | None = None,
         child_environment: Mapping[str, str] | None = None,
         on_drain: Callable[[], None] | None = None,
         on_death: Callable[[BaseException], None] | None = None,
@@ -62,6 +68,8 @@ class Engine:
         self._registry = registry
         self._plugins = plugins
         self._targets = tuple(targets)
+        self._elector = leader_elector
+        self._leading: Leading | None = None
         self._child_environment = dict(child_environment or {})
         self._on_drain = on_drain
         self._death_heard = on_death
@@ -91,6 +99,7 @@ class Engine:
             version=_version(),
             labels={**settings.labels, **({"name": settings.name} if settings.name else {})},
         )
+        self._introduction = Introduction(self.info, crons or {})
 
     @property
     def worker_id(self) -> WorkerID:
@@ -116,7 +125,7 @@ class Engine:
         """Enters the lifespans, registers the worker, and begins to beat and to claim."""
         for lifespan in self._registry.lifespans.values():
             self._resources.append(await self._entered(lifespan))
-        await self._store.cluster.register(self.info)
+        await self._introduction.make(self._store)
         worker = Worker(
             self._store,
             self.worker_id,
@@ -132,7 +141,7 @@ class Engine:
         self._worker = worker
         heartbeat = Heartbeat(
             self._store.sibling(),
-            self.info,
+            self._introduction,
             self.settings,
             held=worker.held_pairs,
             on_beat=self._on_beat,
@@ -152,6 +161,11 @@ class Engine:
             Pruner(self._store, self.settings, may_prune=lambda: heartbeat.settled, **common),
             ProgressWriter(self._store, self.worker_id, worker, call_timeout=self.settings.call_timeout, **common),
         ]
+        if self.settings.cron:
+            self._leading = Leading(
+                self._store, self.worker_id, self.settings, elector=self._elector, plugins=self._plugins, **common
+            )
+            self._services += self._leading.services
         for service in self._services:
             service.start()
         self._check_touch()
@@ -201,6 +215,8 @@ class Engine:
             self._logger.info("stopping: %s %d running jobs", wait, len(worker.held))
         for service in self._services:
             await service.stop()
+        if self._leading is not None:
+            await self._say("give up leadership", self._leading.resign())
         await self._say("mark the worker as draining", self._store.cluster.update(self.worker_id, WorkerState.DRAINING))
         await self._wait_for_handlers(worker, grace, hurry)
         for running in list(worker.held.values()):

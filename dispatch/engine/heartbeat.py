@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dispatch.clock import boot_seconds, wall_offset
-from dispatch.cluster.model import NewWorker
+from dispatch.engine.introduction import Introduction
 from dispatch.engine.settings import Settings
 from dispatch.engine.watchdog import TICK, Watchdog
 from dispatch.entity import Reply
@@ -35,7 +35,7 @@ class Heartbeat:
     def __init__(
         self,
         store: Store,
-        worker: NewWorker,
+        introduction: Introduction,
         settings: Settings,
         *,
         held: Callable[[], list[tuple[JobID, int]]],
@@ -44,7 +44,8 @@ class Heartbeat:
         logger: logging.Logger,
     ) -> None:
         self._store = store
-        self._worker = worker
+        self._introduction = introduction
+        self._worker = introduction.worker
         self._settings = settings
         self._held = held
         self._on_beat = on_beat
@@ -179,7 +180,7 @@ class Heartbeat:
                 lapsed = boot_seconds() - self.renewed_at > self._settings.lease
                 # others may have taken it for dead and set its jobs aside: bring them back
                 if lapsed or clock_was_set or reply is Reply.MISSING:
-                    await self._store.cluster.register(self._worker)
+                    await self._introduction.make(self._store)
                 drain = await self._store.cluster.drain_requested(self._worker.id)
         except (StoreError, TimeoutError) as error:
             self.trouble_at = boot_seconds()

@@ -21,9 +21,13 @@ class Settings:
     poll_interval: float = 1.0
     heartbeat_interval: float = 5.0
     lease: float = 30.0
+    leader_lease: float = 15.0
     stall_limit: float = 60.0
     grace: float = 25.0
     max_crashes: int = 3
+    misfire_window: float = 3600.0
+    cron: bool = True
+    """Whether this worker campaigns for leadership and fires cron entries."""
     unserved_after: float = 60.0
     unknown_grace: float | None = None
     result_limit: int = 1024 * 1024

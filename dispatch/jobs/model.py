@@ -115,6 +115,12 @@ class Job(Entity[JobID]):
     """Of a driver: the run that it drives. Of a job that is a workflow's step: the run that waits for it."""
     step: str | None = None
     """The name of that step."""
+    concurrency_key: str | None = None
+    """No more jobs with this key run at once than the key's maximum allows."""
+    concurrency_max: int | None = None
+    """The maximum that this job brought; the one that the latest enqueue brought counts for all jobs of the key."""
+    blocked: bool = False
+    """Due, but its concurrency key was full; out of the workers' way until a running job of the key ends."""
 
     @property
     def attempt(self) -> int:
@@ -180,6 +186,10 @@ class NewJob:
     run_id: RunID | None = None
     """Of a driver: its run. With `step`: the run that waits for this job as one of its children."""
     step: str | None = None
+    concurrency_key: str | None = None
+    """A key of which at most `concurrency_max` jobs run at once (already made specific to job name and tenant)."""
+    concurrency_max: int | None = None
+    """At least 1; None exactly when there is no key."""
 
 
 @dataclass(slots=True)
@@ -276,6 +286,14 @@ class Changed:
     state: JobState | None = None
     replayed_as: JobID | None = None
     """CONFLICT of a retry: the job that was made of this one's dead letter, which stands for it now."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolders:
+    """A concurrency key as it stands: its maximum (None: no unfinished job has it) and the jobs that run under it."""
+
+    max: int | None
+    running: list[JobID]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from dispatch.jobs.model import (
     Finished,
     Job,
     JobState,
+    KeyHolders,
     ListOptions,
     NewJob,
     Renewed,
@@ -36,7 +37,20 @@ class EnqueuesHere(Protocol):
 
 
 class JobStore(Protocol):
-    """The jobs part of a Store. All durations are seconds; "now" is the store's clock."""
+    """The jobs part of a Store. All durations are seconds; "now" is the store's clock.
+
+    Concurrency keys: of the jobs with one `concurrency_key` never more are `running` (lapsed leases included; they are
+    counted, never kept in a counter) than the key's maximum, over all queues and names. The maximum is a stored fact of
+    the key: every enqueue that creates or replaces a job sets it to that job's `concurrency_max`; retry and replay set
+    it only where none is stored; it is forgotten when no unfinished job has the key. A claim counts and starts under
+    the key's lock, and answers as if it had looked at every due row and skipped those whose key is full.
+    So that such rows cost later claims nothing, they are `blocked`: outside of the ready index, neither claimed nor set
+    aside. A due row is blocked when it is enqueued or put into a holder, and by the claim that finds its key full;
+    everywhere else a row that waits again goes to the ready index, and waits there, not due, without holding anything.
+    Each transaction that may leave the key room (enqueue; every way out of `running`; cancel, delete, expiry, set_aside
+    or replacement of a waiting row) brings back before its end, for each (queue, lane, name) with blocked rows, the
+    first of them by priority, run_at, id until as many due rows are in the ready index as the key has room for.
+    """
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Inserts all of `jobs` or none, in one durable transaction, and answers one Enqueued each, in order.
@@ -71,6 +85,7 @@ class JobStore(Protocol):
         getting an equal share first, so that none starves. Only `names` are taken. Within a queue open lanes are taken
         in rotation; within a lane the order is priority (highest first), run_at, id. Skipped: paused queues, rows set
         aside, successors, rows with QUARANTINE_FROM or more crashes; limits and rates of a queue are kept.
+        Jobs of full concurrency keys are skipped (see JobStore).
         With `alone` one quarantined row that is due is claimed instead, by itself, if there is one; else an ordinary
         claim is made. Epoch becomes max(epoch + 1, now in ms); started_at is now; lease_until is now + lease.
         A job that was never started and is past expires_at becomes cancelled (reason "expired") instead.
@@ -118,6 +133,15 @@ class JobStore(Protocol):
     async def quarantined(self, *, queues: Collection[str], names: Collection[str], due_for: float) -> bool:
         """Whether a quarantined job of these queues and names has been due for at least `due_for` seconds and could be
         claimed now: nobody drains for one whose queue is paused or whose limits are reached."""
+        ...
+
+    async def unblock(self, *, limit: int) -> int:
+        """Repairs: looks at up to `limit` keys with blocked rows and brings back what their room allows; answers how
+        many rows. 0 in a healthy store, where each transaction has done so itself."""
+        ...
+
+    async def holders(self, key: str, *, limit: int = 100) -> KeyHolders:
+        """The maximum of a concurrency key and up to `limit` jobs that run under it, by id."""
         ...
 
     async def set_aside(self, *, due_for: float, limit: int) -> int:

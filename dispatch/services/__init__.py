@@ -1,6 +1,7 @@
 """Every verb once: what the CLI, the app and later doors call."""
 
 from dispatch.services.cluster import ClusterService
+from dispatch.services.crons import CronService
 from dispatch.services.dlq import DLQService
 from dispatch.services.events import EventService
 from dispatch.services.explain import Explanation
@@ -14,6 +15,7 @@ from dispatch.services.transfer import Copied, StoreCopy
 __all__ = [
     "ClusterService",
     "Copied",
+    "CronService",
     "DLQService",
     "EventService",
     "Explanation",

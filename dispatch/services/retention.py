@@ -22,6 +22,7 @@ class Retention:
     failed: float | None = 30 * 86400.0
     cancelled: float | None = 30 * 86400.0
     events: float | None = 7 * 86400.0
+    ticks: float | None = 30 * 86400.0
     workers: float = 86400.0
     """Dead workers, after they were last seen."""
 
@@ -51,6 +52,8 @@ def old_things(store: Store, retention: Retention) -> dict[str, Old]:
     found["workers"] = Old(_older(store.cluster.prune, retention.workers), OTHERS_AT_ONCE)
     if retention.events is not None:
         found["events"] = Old(_older(store.events.prune, retention.events), OTHERS_AT_ONCE)
+    if retention.ticks is not None:
+        found["ticks"] = Old(_older(store.crons.prune, retention.ticks), OTHERS_AT_ONCE)
     found["records"] = Old(store.records.prune, OTHERS_AT_ONCE)
     return found
 

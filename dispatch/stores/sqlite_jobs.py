@@ -14,6 +14,7 @@ from dispatch.stores.sql.jobs import SQLJobs
 from dispatch.stores.sql.plan import Plan, Rows
 from dispatch.stores.sqlite_connection import Occupied
 from dispatch.stores.sqlite_executor import DATA_VERSION, SQLiteExecutor
+from dispatch.stores.together import Together
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,13 @@ class SQLiteJobs(SQLJobs):
         super().__init__(executor)
         self._here = executor
         self._nothing: _Nothing | None = None
+        self._together = Together(self._enqueue_now)
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        return await self._together.enqueue(jobs) if jobs else []
+
+    async def _enqueue_now(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        return await super().enqueue(jobs)
 
     def enqueue_here(self, jobs: Sequence[NewJob]) -> list[Enqueued] | None:
         """As `enqueue`, in the calling thread; None, with nothing done, where that is not possible now."""

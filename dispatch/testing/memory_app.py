@@ -168,7 +168,7 @@ class MemoryApp(Dispatch):
                 clock=self.clock,
                 registry=self.registry,
                 plugins=self.plugins,
-                middleware=self._all_middleware(),
+                middleware=self._extensions.middleware,
                 settings=plan.settings,
                 info=plan.info,
                 every_queue=not (self._queues or self.config.queues),

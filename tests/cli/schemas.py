@@ -8,6 +8,7 @@ Schema = dict[str, Any]
 
 TEXT: Schema = {"type": "string"}
 MAYBE_TEXT: Schema = {"type": ["string", "null"]}
+POSITIVE: Schema = {"type": "number", "exclusiveMinimum": 0}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 TIME: Schema = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"}
 MAYBE_TIME: Schema = {"anyOf": [TIME, {"type": "null"}]}
@@ -278,6 +279,32 @@ VERIFIED = items(
 )
 EXAMINED = items(
     exactly(kind={"enum": [*_KINDS]}, key=TEXT, text=TEXT, advice=TEXT), store=TEXT, seen=COUNT, damages=COUNT
+)
+CHECKED = items(
+    exactly(
+        problem={"enum": ["removed", "invalid", "unserved"]},
+        danger={"type": "boolean"},
+        name=TEXT,
+        queue=TEXT,
+        waiting=COUNT,
+        running=COUNT,
+        sample={"type": "array", "items": JOB_ID},
+        text=TEXT,
+        advice=TEXT,
+    ),
+    seen=COUNT,
+    dangers=COUNT,
+)
+BENCH = exactly(
+    store=TEXT,
+    jobs=COUNT,
+    concurrency=COUNT,
+    one_per_second=POSITIVE,
+    bulk_per_second=POSITIVE,
+    drain_per_second=POSITIVE,
+    latency_p50_seconds=POSITIVE,
+    latency_p95_seconds=POSITIVE,
+    latency_p99_seconds=POSITIVE,
 )
 MIGRATED = exactly(
     store=TEXT,

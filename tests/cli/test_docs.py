@@ -12,7 +12,7 @@ from tests.cli import schemas
 from tests.cli.test_examples import commands
 
 DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
-WORDS = {*re.findall(r"[A-Za-z_]+", DOCS)}
+WORDS = {*re.findall(r"\w+", DOCS)}
 
 
 def fields(schema: Any) -> set[str]:

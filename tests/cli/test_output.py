@@ -94,6 +94,8 @@ def on_a_terminal(*argv: str, columns: int = 80, **env: str) -> str:
         ("store copy sqlite:///dispatch.db sqlite:///copy.db --force", schemas.COPIED),
         ("store copy sqlite:///dispatch.db sqlite:///copy.db --force --dry-run", schemas.COPIED),
         ("store migrate --sql", schemas.exactly(store=schemas.TEXT, pending={"type": "array"}, sql=schemas.TEXT)),
+        ("check examples_tasks --elsewhere odd", schemas.CHECKED),
+        ("bench -n 50", schemas.BENCH),
         ("config show --origin", schemas.CONFIG),
         ("config init --dry-run", schemas.exactly(path=schemas.TEXT, text=schemas.TEXT)),
         ("config init", schemas.exactly(path=schemas.TEXT)),

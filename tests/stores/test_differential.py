@@ -35,7 +35,7 @@ from dispatch.store import Store
 from dispatch.streams import StreamEntry
 from dispatch.testing.conformance.env import all_jobs
 
-SEEDS = range(12)
+SEEDS = range(16)
 STEPS = 120
 QUEUES = ("a", "b")
 NAMES = ("work", "other")
@@ -73,6 +73,7 @@ class History:
             )
         if self.rng.random() < 0.1:
             idempotency = Idempotency(self.pick("i", "j"), self.pick("one", "one", "two"), ttl=100.0)
+        keyed = self.twins.keyed and self.rng.random() < 0.6
         reuse = self.ids and self.rng.random() < 0.05
         job_id = self.rng.choice(self.ids) if reuse else JobID("job_" + encode_suffix(n))
         self.ids.append(job_id)
@@ -84,7 +85,7 @@ class History:
             priority=self.pick(0, 0, 1, -1),
             delay=self.pick(None, None, 0.0, 20.0),
             run_at=None if self.rng.random() < 0.8 else self.clock.now(),
-            expires_in=self.pick(None, None, None, 40.0),
+            expires_in=None if keyed else self.pick(None, None, None, 40.0),
             metadata=self.pick({}, {"n": [n]}),
             tags=self.pick((), ("t",), ("t", "u")),
             scope=self.pick(*SCOPES),
@@ -92,6 +93,8 @@ class History:
             kind=self.pick("job", "job", "delivery"),
             unique=unique,
             idempotency=idempotency,
+            concurrency_key=self.pick("x", "y") if keyed else None,
+            concurrency_max=self.pick(1, 1, 2) if keyed else None,
         )
 
     async def step(self) -> None:
@@ -259,7 +262,9 @@ class History:
         assert sorted(seen[0]) == sorted(seen[1])
         if self.ids:
             job_id = self.rng.choice(self.ids)
-            await self.twins.ask(lambda s: s.jobs.ahead(job_id))
+            if not self.twins.keyed:
+                await self.twins.ask(lambda s: s.jobs.ahead(job_id))
+            await self.twins.ask(lambda s: s.jobs.holders("x"))
             await self.twins.ask(lambda s: s.jobs.get(job_id, scope=scope))
 
     async def fleet(self) -> None:
@@ -339,6 +344,7 @@ async def _run(seed: int, folder: Path) -> None:
         for store in stores:
             await store.open()
         twins = Twins(stores)
+        twins.keyed = bool(seed % 2)
         history = History(seed, twins, clock)
         for _ in range(STEPS):
             await history.step()

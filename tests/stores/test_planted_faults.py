@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from mutants import ANYWHERE, Fault, Sabotaged
+from mutants_concurrency import CONCURRENCY, CONCURRENCY_MEMORY, CONCURRENCY_SQLITE
 from mutants_crons import CRONS, CRONS_MEMORY, CRONS_SQLITE
 from mutants_memory import MEMORY
 from mutants_more import FAULTS
@@ -20,9 +21,13 @@ from dispatch.clock import ManualClock
 from dispatch.errors import Conflict
 from dispatch.testing.conformance import cases, run_case
 
-PLANTED = [(kind, fault) for kind in KINDS for fault in ANYWHERE + FAULTS + RETENTION + TRANSFER + CRONS]
-PLANTED += [("memory", fault) for fault in MEMORY + RETENTION_MEMORY + TRANSFER_MEMORY + CRONS_MEMORY]
-PLANTED += [("sqlite", fault) for fault in SQLITE + RETENTION_SQLITE + TRANSFER_SQLITE + CRONS_SQLITE]
+PLANTED = [(kind, fault) for kind in KINDS for fault in ANYWHERE + FAULTS + RETENTION + TRANSFER + CRONS + CONCURRENCY]
+PLANTED += [
+    ("memory", fault) for fault in MEMORY + RETENTION_MEMORY + TRANSFER_MEMORY + CRONS_MEMORY + CONCURRENCY_MEMORY
+]
+PLANTED += [
+    ("sqlite", fault) for fault in SQLITE + RETENTION_SQLITE + TRANSFER_SQLITE + CRONS_SQLITE + CONCURRENCY_SQLITE
+]
 
 RED = (AssertionError, ValueError, Conflict)
 """How a case goes red: an assert, an unpacking, a refusal. A store that errs (StoreError) does not count."""
@@ -47,6 +52,10 @@ async def test_a_planted_fault_turns_a_case_red(kind: str, fault: Fault, tmp_pat
 
 
 def test_the_faults_are_many_and_have_names_of_their_own() -> None:
-    for faults in (ANYWHERE + FAULTS + RETENTION, MEMORY + RETENTION_MEMORY, SQLITE + RETENTION_SQLITE):
+    for faults in (
+        ANYWHERE + FAULTS + RETENTION + TRANSFER + CRONS + CONCURRENCY,
+        MEMORY + RETENTION_MEMORY + TRANSFER_MEMORY + CRONS_MEMORY + CONCURRENCY_MEMORY,
+        SQLITE + RETENTION_SQLITE + TRANSFER_SQLITE + CRONS_SQLITE + CONCURRENCY_SQLITE,
+    ):
         assert len({fault.name for fault in faults}) == len(faults)
     assert len(PLANTED) >= 100

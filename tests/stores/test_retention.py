@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatch.clock import ManualClock
+from dispatch.clock import ManualClock, micros
 from dispatch.ids import JobID
 from dispatch.jobs.model import CountOptions, NewJob
 from dispatch.stores import sqlite_schema
@@ -36,10 +36,22 @@ async def test_a_store_of_the_first_schema_is_migrated_with_its_rows(
         old = SQLiteStore(path, clock=clock)
         await old.open()
         assert (await old.schema()).current == 1
-        ended = await cancelled(old, b"1", b"2")
-        waiting = JobID.new()
-        await old.jobs.enqueue([NewJob(waiting, "work", b"3")])
         await old.close()
+    ended, waiting = [JobID.new(), JobID.new()], JobID.new()
+    moment = micros(clock.now())
+    with sqlite3.connect(path) as raw:
+        raw.executemany(
+            "INSERT INTO jobs (id, ready, state, queue, name, kind, lane, priority, run_at, created_at, updated_at, "
+            "finished_at, app_id, org_id, payload) "
+            "VALUES (?, ?, ?, 'default', 'work', 'job', '', 0, ?, ?, ?, ?, '', '', ?)",
+            [
+                *(
+                    (i, 0, "cancelled", moment, moment, moment, moment, p)
+                    for i, p in zip(ended, (b"1", b"2"), strict=True)
+                ),
+                (waiting, 1, "pending", moment, moment, moment, None, b"3"),
+            ],
+        )
     store = SQLiteStore(path, clock=clock)
     twin = SQLiteStore(path, clock=clock)
     await store.open()

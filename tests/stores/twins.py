@@ -30,6 +30,9 @@ class Twins:
         self.limited = False
         """Once queues have limits, `next_due` is an estimate that each store makes in its own way."""
 
+        self.keyed = False
+        """How early a row of a full concurrency key is blocked is a store's own matter; what claims answer is not."""
+
     async def ask(self, call: Call, *, unordered: bool = False) -> Any:
         """Asks all; fails when their answers differ; gives the first one's answer."""
         answers = [await self._answer(store, call) for store in self.stores]
@@ -61,6 +64,9 @@ class Twins:
         """The answer as plain values, dead letters by their common names."""
         if is_dataclass(value):
             named = {f.name: self._plain(i, getattr(value, f.name)) for f in fields(value)}
+            if self.keyed:
+                named.pop("blocked", None)
+                named.pop("oldest_due_at", None)
             for unordered in ("expired", "cancel_requested", "slots", "held", "lost", "unnamed"):
                 if isinstance(named.get(unordered), list):
                     named[unordered].sort(key=repr)

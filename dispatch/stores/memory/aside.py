@@ -25,7 +25,7 @@ def quarantined(data: Data, queues: Collection[str], names: Collection[str], due
     """Whether such a quarantined job has been due for that long and could be claimed now."""
     due_by = now - timedelta(seconds=due_for)
     return any(
-        row.run_at <= due_by and row.name in names and not tenant_full(queue, row)
+        row.run_at <= due_by and row.name in names and not tenant_full(queue, row) and not data.concurrency.full(row)
         for name in queues
         if (queue := data.queues.get(name)) is not None and queue.ready.quarantined and queue.room(1, now)
         for row in queue.ready.quarantined.values()
@@ -43,6 +43,7 @@ def set_aside(data: Data, due_for: float, limit: int, now: datetime) -> int:
         for name in worker.names
     }
     count = 0
+    keys: set[str | None] = set()
     for name in sorted(data.queues):
         ready = data.queues[name].ready
         unserved = [job_name for job_name in {**ready.due, **ready.scheduled} if (name, job_name) not in served]
@@ -55,11 +56,14 @@ def set_aside(data: Data, due_for: float, limit: int, now: datetime) -> int:
             row.set_aside = True
             row.updated_at = now
             ready.add(row, now)
+            keys.add(row.concurrency_key)
             run = data.runs.driven_by(row)
             if run is not None:
                 run.blocked = f"no live worker serves {row.name}"
                 data.runs.to_state(run, RunState.BLOCKED, now)
             count += 1
+    for key in keys:
+        data.unblock(key, now)
     if count:
         data.signal.bump()
     return count

@@ -92,6 +92,7 @@ def start_over(data: Data, row: Row, now: datetime) -> None:
     row.cancel_requested = False
     row.cancel_reason = None
     data.keys.take(row)
+    data.concurrency.join(row)
     data.wait(row, now, now)
 
 
@@ -121,6 +122,8 @@ def _row_of_letter(data: Data, entry: DLQEntry, new_id: JobID, now: datetime) ->
         replay_of=entry.id,
         lane_given=True,
         unique_until=origin.unique_until,
+        concurrency_key=entry.concurrency_key,
+        concurrency_max=entry.concurrency_max,
     )
 
 

@@ -14,8 +14,8 @@ from dispatch.stores.memory.heap import Entry, LazyHeap
 from dispatch.stores.memory.queue import QueueState
 from dispatch.stores.memory.rows import Row, copy_job, later
 
-_EXPIRED_A_CLAIM = 1000
-"""A claim holds the lock; a heap of expired jobs is worked off in several."""
+_PASSED_A_CLAIM = 1000
+"""A claim holds the lock; a heap of jobs that are expired, or of a full concurrency key, is worked off in several."""
 
 
 class Claim:
@@ -30,6 +30,7 @@ class Claim:
         self._now_ms = micros(now) // 1000
         self.jobs: list[Job] = []
         self._overdue: list[Row] = []
+        self._blocked = 0
 
     def run(self, queues: Mapping[str, int], limit: int, *, alone: bool) -> Claimed:
         """The whole claim."""
@@ -45,7 +46,7 @@ class Claim:
                 wanted = min(most, left[name], limit - len(self.jobs))
                 if wanted > 0 and (queue := self._data.queues.get(name)) is not None:
                     left[name] -= self._take_from(queue, wanted)
-        unfinished = not self.may_expire or any(row.successors for row in self._overdue)
+        unfinished = not self.may_pass or any(row.successors or row.concurrency_key for row in self._overdue)
         for row in self._overdue:
             self._data.end(row, JobState.CANCELLED, "expired", self._now)
         next_due = self._next_due(left, alone=alone, unfinished=unfinished) if len(self.jobs) < limit else None
@@ -90,11 +91,14 @@ class Claim:
                 continue
             due = [r for r in queue.ready.quarantined.values() if r.run_at <= self._now and r.name in self._names]
             for row in sorted(due, key=lambda r: (-r.priority, r.run_at, r.id)):
-                if not tenant_full(queue, row):
-                    queue.ready.remove(row)
-                    self.start(row)
-                    queue.debit(1)
-                    return True
+                if tenant_full(queue, row):
+                    continue
+                queue.ready.remove(row)
+                if self.blocks(row):
+                    continue
+                self.start(row)
+                queue.debit(1)
+                return True
         return False
 
     def start(self, row: Row) -> None:
@@ -105,13 +109,21 @@ class Claim:
         """Notes a row to be cancelled; its end may set a successor free, so it waits until the lanes are done."""
         self._overdue.append(row)
 
+    def blocks(self, row: Row) -> bool:
+        """Whether the row, just taken out of the ready index, is blocked now because its key is full."""
+        if not self._data.concurrency.full(row):
+            return False
+        self._data.concurrency.block(row)
+        self._blocked += 1
+        return True
+
     @property
     def now(self) -> datetime:
         return self._now
 
     @property
-    def may_expire(self) -> bool:
-        return len(self._overdue) < _EXPIRED_A_CLAIM
+    def may_pass(self) -> bool:
+        return len(self._overdue) + self._blocked < _PASSED_A_CLAIM
 
     def _next_due(self, left: Mapping[str, int], *, alone: bool, unfinished: bool) -> datetime | None:
         """When time alone lets this worker take another job: at once if the claim is `unfinished`."""
@@ -128,7 +140,11 @@ class Claim:
                 moments.append(max(opens_at, run_at))
             if alone:
                 waiting = (row for row in queue.ready.quarantined.values() if row.name in self._names)
-                moments += [max(opens_at, row.run_at) for row in waiting if not tenant_full(queue, row)]
+                moments += [
+                    max(opens_at, row.run_at)
+                    for row in waiting
+                    if not tenant_full(queue, row) and not self._data.concurrency.full(row)
+                ]
         return min(moments, default=None)
 
 
@@ -153,7 +169,7 @@ class LaneCursor:
         by_tenant = queue.config.tenant_concurrency is not None
         taken = 0
         blocked: list[Row] = []
-        while taken < wanted and self._heads and claim.may_expire:
+        while taken < wanted and self._heads and claim.may_pass:
             entry, heap = self._heads[0]
             row = entry[4]
             if row.expires_at is not None and row.expires_at < now and row.started_at is None and not is_driver(row):
@@ -169,8 +185,9 @@ class LaneCursor:
                 blocked.append(row)
             else:
                 heap.pop()
-                claim.start(row)
-                taken += 1
+                if not claim.blocks(row):
+                    claim.start(row)
+                    taken += 1
             following = heap.peek()
             if following is None:
                 heappop(self._heads)

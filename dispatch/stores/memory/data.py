@@ -24,6 +24,7 @@ from dispatch.records import Record
 from dispatch.scope import Scope
 from dispatch.stores.memory import wakes
 from dispatch.stores.memory.channels import Channels
+from dispatch.stores.memory.concurrency import Concurrency
 from dispatch.stores.memory.keys import Keys
 from dispatch.stores.memory.queue import QueueState
 from dispatch.stores.memory.rows import Origin, Row, Tally, TenantCount
@@ -69,6 +70,7 @@ class Data:
         self.held: dict[WorkerID, dict[JobID, Row]] = {}
         self.cancelling: dict[JobID, Row] = {}
         self.keys = Keys()
+        self.concurrency = Concurrency()
         self.letters: dict[DLQID, DLQEntry] = {}
         self.letter_order: list[DLQID] = []
         self.origins: dict[DLQID, Origin] = {}
@@ -97,19 +99,24 @@ class Data:
             state = self.queues[name] = QueueState(name, QueueConfig(name))
         return state
 
-    def insert(self, row: Row, now: datetime) -> None:
-        """Adds a new row in its state `pending`."""
+    def insert(self, row: Row, now: datetime, *, block: bool = False) -> None:
+        """Adds a new row in its state `pending`; with `block` it waits until `unblock` finds room for it."""
         queue = self.queue(row.queue)
         if not row.lane_given:
             row.lane = queue.lane_of(row.scope)
         self.count_in(row)
-        queue.ready.add(row, now)
+        if block:
+            self.concurrency.block(row)
+        else:
+            queue.ready.add(row, now)
 
     def count_in(self, row: Row) -> None:
         """Adds a new row to the rows and the counts of its state."""
         self.tally(row)
         self.rows[row.id] = row
         insert_sorted(self.row_order, row.id)
+        if row.state not in TERMINAL:
+            self.concurrency.join(row)
         if row.step is not None and row.run_id in self.runs.rows:
             self.runs.rows[row.run_id].child_jobs.add(row.id)
 
@@ -125,6 +132,13 @@ class Data:
             tally = self.tallies[key] = Tally(queue, row.name, row.kind, row.scope, tenant)
         tally.counts[row.state] += 1
         row.tally = tally
+
+    def unblock(self, key: str | None, now: datetime) -> int:
+        """Makes blocked rows of a concurrency key claimable again that there is room for; answers how many."""
+        rows = self.concurrency.bring_back(key, now) if key is not None else []
+        for row in rows:
+            tally_of(row).queue.ready.add(row, now)
+        return len(rows)
 
     def to_state(self, row: Row, state: JobState) -> None:
         """Changes the state and its counts."""
@@ -158,6 +172,7 @@ class Data:
         tally.queue.running += 1
         tally.tenant.running += 1
         self.running[row.id] = row
+        self.concurrency.start(row)
         held = self.held.get(worker_id)
         if held is None:
             held = self.held[worker_id] = {}
@@ -169,6 +184,7 @@ class Data:
         tally.queue.running -= 1
         tally.tenant.running -= 1
         del self.running[row.id]
+        self.concurrency.stop(row)
         if row.worker_id is not None:
             held = self.held[row.worker_id]
             del held[row.id]
@@ -184,6 +200,7 @@ class Data:
         row.run_at = run_at
         row.updated_at = now
         tally_of(row).queue.ready.add(row, now)
+        self.unblock(row.concurrency_key, now)
 
     def rename(self, row: Row, name: str) -> None:
         """Gives a row that is in no index another name; a lane that followed the name goes with it."""
@@ -198,7 +215,11 @@ class Data:
         ready = tally_of(row).queue.ready
         ready.remove(row)
         row.run_at = row.updated_at = now
-        ready.add(row, now)
+        if row.blocked:
+            self.concurrency.block(row)
+        else:
+            ready.add(row, now)
+        self.unblock(row.concurrency_key, now)
 
     def withdraw(self, row: Row) -> None:
         """Takes a waiting row out of the ready index, or from behind the job it waits for."""
@@ -209,6 +230,7 @@ class Data:
             row.behind = None
         else:
             tally_of(row).queue.ready.remove(row)
+            row.blocked = False
 
     def end(self, row: Row, state: JobState, reason: str | None, now: datetime) -> None:
         """Gives a stopped or withdrawn row its terminal state, frees its key, sets its successor free."""
@@ -220,6 +242,9 @@ class Data:
             self.keys.give_up(row, now)
             if row.successors:
                 self._hand_over(row, row.unique_key, now)
+        if row.concurrency_key is not None:
+            self.concurrency.part(row.concurrency_key)
+            self.unblock(row.concurrency_key, now)
         if row.step is not None:
             wakes.child_job_ended(self, row, now)
 

@@ -56,6 +56,8 @@ def job_document(row: Row, attempts: list[Attempt]) -> Document:
         "set_aside": row.set_aside,
         "behind": _text(row.behind),
         "replay_of": _text(row.replay_of),
+        "concurrency_key": row.concurrency_key,
+        "concurrency_max": row.concurrency_max,
         "left_as": None if row.last is None else f"{row.last[0]}:{row.last[1]}:{row.last[2]}",
         "attempts": [_attempt_document(attempt) for attempt in attempts],
     }
@@ -106,6 +108,8 @@ def row_of(document: Document) -> Row:
         set_aside=d["set_aside"],
         behind=None if d["behind"] is None else JobID(d["behind"]),
         replay_of=None if d["replay_of"] is None else DLQID(d["replay_of"]),
+        concurrency_key=d["concurrency_key"],
+        concurrency_max=d["concurrency_max"],
         last=_last(d["left_as"]),
         lane_given=True,
     )
@@ -149,6 +153,8 @@ def letter_document(entry: DLQEntry, origin: Origin) -> Document:
         "effect_key": entry.effect_key,
         **_labels(entry),
         "replayed_as": _text(entry.replayed_as),
+        "concurrency_key": entry.concurrency_key,
+        "concurrency_max": entry.concurrency_max,
     }
 
 
@@ -179,6 +185,8 @@ def letter_of(document: Document) -> tuple[DLQEntry, Origin]:
         tags=tuple(d["tags"]),
         scope=Scope(d["app_id"], d["org_id"]),
         replayed_as=None if d["replayed_as"] is None else JobID(d["replayed_as"]),
+        concurrency_key=d["concurrency_key"],
+        concurrency_max=d["concurrency_max"],
     )
     return entry, Origin(d["kind"], d["lane"], d["unique_until"] or "finish")
 

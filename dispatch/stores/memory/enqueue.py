@@ -25,6 +25,8 @@ class Plan:
         self._holders: dict[str, Row] = {}
         self._successors: dict[JobID, Row] = {}
         self._remembered: dict[IdempotencyKey, Remembered] = {}
+        self._maxima: dict[str, int] = {}
+        """Of each concurrency key: what the last of its jobs brought."""
 
     def add(self, new: NewJob) -> None:
         """Decides about one job; raises DuplicateJob, IdempotencyMismatch, DataRejected."""
@@ -34,6 +36,7 @@ class Plan:
             return
         if new.unique is None and new.idempotency is None:
             self._inserts[new.id] = row
+            self._note_key(new)
             self.answers.append(Enqueued(new.id, created=True))
             return
         key = (new.scope.tenant, new.idempotency.key) if new.idempotency is not None else None
@@ -48,6 +51,8 @@ class Plan:
                 self.answers.append(Enqueued(known.job_id, created=False))
                 return
         answer = self._resolve(new, row)
+        if answer.created or answer.replaced:
+            self._note_key(new)
         self.answers.append(answer)
         if key is not None and new.idempotency is not None:
             expires_at = later(self._now, new.idempotency.ttl, f"the idempotency key of {new.id}")
@@ -56,23 +61,40 @@ class Plan:
     def apply(self) -> bool:
         """Writes; answers whether anything changed."""
         data, now = self._data, self._now
+        left: list[str] = []
         for row in self._inserts.values():
-            data.insert(row, now)
+            keyed = row.concurrency_key is not None
+            data.insert(row, now, block=keyed and row.behind is None and row.run_at <= now)
             if row.behind is not None:
                 data.rows[row.behind].successors += (row.id,)
             elif row.unique_key is not None:
                 data.keys.take(row)
         for target, source in self._replacements:
-            behind = target.behind
-            if behind is None:
+            if target.behind is None:
                 data.queue(target.queue).ready.remove(target)
+                target.blocked = False
+            if target.concurrency_key is not None:
+                data.concurrency.part(target.concurrency_key)
+                left.append(target.concurrency_key)
             _replace(target, source)
-            if behind is None:
-                data.queue(target.queue).ready.add(target, now)
+            data.concurrency.join(target)
+            if target.behind is None:
+                if target.concurrency_key is not None and not target.set_aside and target.run_at <= now:
+                    data.concurrency.block(target)
+                else:
+                    data.queue(target.queue).ready.add(target, now)
+        for name, most in self._maxima.items():
+            data.concurrency.set_maximum(name, most)
+        for name in (*self._maxima, *left):
+            data.unblock(name, now)
         for key, made in self._remembered.items():
             data.keys.remember(key, made)
         data.keys.sweep(now)
         return bool(self._inserts or self._replacements)
+
+    def _note_key(self, new: NewJob) -> None:
+        if new.concurrency_key is not None:
+            self._maxima[new.concurrency_key] = new.concurrency_max or 1
 
     def _resolve(self, new: NewJob, row: Row) -> Enqueued:
         """What the unique key makes of the job."""
@@ -144,7 +166,7 @@ def new_row(new: NewJob, now: datetime) -> Row:
     """The row of a NewJob; DataRejected when a part of it cannot be stored."""
     what = f"job {new.id}"
     checked_bytes(new.payload, f"the payload of {what}")
-    for text in (new.name, new.queue, new.lane, new.effect_key, new.step, *new.tags, *new.scope):
+    for text in (new.name, new.queue, new.lane, new.effect_key, new.step, new.concurrency_key, *new.tags, *new.scope):
         checked_text(text, what)
     unique, key = new.unique, new.idempotency
     if unique is not None:
@@ -182,6 +204,8 @@ def new_row(new: NewJob, now: datetime) -> Row:
         tags=tuple(new.tags),
         scope=new.scope,
         replay_of=new.replay_of,
+        concurrency_key=new.concurrency_key,
+        concurrency_max=new.concurrency_max,
         run_id=new.run_id,
         step=new.step,
         lane_given=new.lane is not None or new.kind == "workflow",
@@ -204,4 +228,6 @@ def _replace(target: Row, source: Row) -> None:
     target.backoff = source.backoff
     target.keep_result = source.keep_result
     target.expires_at = source.expires_at
+    target.concurrency_key = source.concurrency_key
+    target.concurrency_max = source.concurrency_max
     target.updated_at = source.updated_at

@@ -234,6 +234,8 @@ def bury(data: Data, row: Row, reason: str, now: datetime) -> DLQID:
         metadata=copy_json(row.metadata),
         tags=row.tags,
         scope=row.scope,
+        concurrency_key=row.concurrency_key,
+        concurrency_max=row.concurrency_max,
     )
     row.letter = entry.id
     data.letters[entry.id] = entry

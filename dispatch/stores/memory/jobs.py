@@ -16,6 +16,7 @@ from dispatch.jobs.model import (
     Finished,
     Job,
     JobState,
+    KeyHolders,
     ListOptions,
     NewJob,
     Renewed,
@@ -77,6 +78,16 @@ class MemoryJobs:
     async def quarantined(self, *, queues: Collection[str], names: Collection[str], due_for: float) -> bool:
         with self._session as data:
             return aside.quarantined(data, queues, names, due_for, data.clock.now())
+
+    async def unblock(self, *, limit: int) -> int:
+        with self._session as data:
+            now = data.clock.now()
+            return sum(data.unblock(key, now) for key in list(data.concurrency.keys)[:limit])
+
+    async def holders(self, key: str, *, limit: int = 100) -> KeyHolders:
+        with self._session as data:
+            found = data.concurrency.keys.get(key)
+            return KeyHolders(None, []) if found is None else KeyHolders(found.most, sorted(found.running)[:limit])
 
     async def set_aside(self, *, due_for: float, limit: int) -> int:
         with self._session as data:

@@ -114,6 +114,7 @@ def _info(data: Data, queue: QueueState, now: datetime) -> QueueInfo:
         pending=sum(counts[JobState.PENDING] for counts in tallies),
         retrying=sum(counts[JobState.RETRYING] for counts in tallies),
         running=queue.running,
+        blocked=data.concurrency.blocked_in(queue.name),
         set_aside=sum(len(rows) for rows in ready.aside.values()),
         oldest_due_at=min((row.run_at for heap in heaps for row in heap.rows() if row.run_at <= now), default=None),
         slots=sorted(holder for holder, slot in queue.slots.items() if slot.until > now),

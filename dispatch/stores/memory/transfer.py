@@ -142,6 +142,8 @@ def _add_job(data: Data, document: Document, row: Row) -> bool:
             data.awaited[row.behind] = (*data.awaited.get(row.behind, ()), row.id)
         else:
             holder.successors += (row.id,)
+    if row.concurrency_key is not None and not row.state.terminal:
+        data.concurrency.set_maximum(row.concurrency_key, row.concurrency_max or 1)
     if row.state in WAITING:
         data.queue(row.queue).ready.add(row, data.clock.now())
     elif row.state is JobState.RUNNING:

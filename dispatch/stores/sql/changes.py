@@ -6,7 +6,7 @@ from dispatch.entity import Reply
 from dispatch.ids import JobID
 from dispatch.jobs.model import WAITING, Changed, JobState
 from dispatch.scope import Scope
-from dispatch.stores.sql import unique
+from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.plan import Do, Plan, Rows, first
 from dispatch.stores.sql.rows import job_of, scope_params
 
@@ -26,6 +26,8 @@ def cancel(job_id: JobID, scope: Scope | None, reason: str, now: int) -> Plan[Ch
     yield Do("cancel_waiting", params)
     if job.unique_key is not None:
         yield from unique.end(job.unique_key, job_id, now)
+    if job.concurrency_key is not None:
+        yield from concurrency.leave({job.concurrency_key}, now)
     return Changed(Reply.APPLIED, JobState.CANCELLED)
 
 
@@ -37,6 +39,8 @@ def retry(job_id: JobID, scope: Scope | None, now: int) -> Plan[Changed]:
     job = job_of(row)
     if job.state is JobState.RETRYING:
         yield Do("hurry_retry", {"id": str(job_id), "now": now})
+        if job.concurrency_key is not None:
+            yield from concurrency.unblock({job.concurrency_key}, now)
         return Changed(Reply.APPLIED, JobState.RETRYING)
     replayed = first((yield Rows("latest_replay", {"job_id": str(job_id)}))) if job.state is JobState.FAILED else None
     if replayed is not None and replayed[0] is not None:
@@ -44,5 +48,7 @@ def retry(job_id: JobID, scope: Scope | None, now: int) -> Plan[Changed]:
     if job.state not in (JobState.FAILED, JobState.CANCELLED) or not (yield from unique.take_again(job_id, now)):
         return Changed(Reply.CONFLICT, job.state)
     yield Do("revive_job", {"id": str(job_id), "now": now})
+    if job.concurrency_key is not None:
+        yield Do("set_missing_key", {"id": str(job_id)})
     yield Do("close_dead_letters", {"job_id": str(job_id), "now": now})
     return Changed(Reply.APPLIED, JobState.PENDING)

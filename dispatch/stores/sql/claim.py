@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,19 +10,19 @@ from dispatch.clock import from_micros
 from dispatch.ids import WorkerID
 from dispatch.jobs.model import Claimed, Job, JobState
 from dispatch.scope import Scope
-from dispatch.stores.sql import unique
+from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.limits import UNLIMITED, Gate, gates
 from dispatch.stores.sql.plan import Do, Many, Plan, Rows
 from dispatch.stores.sql.rows import job_of, names_text, span
 
 _CLAIM = ("worker_id", "epoch_floor", "lease_until", "now", "seq")
 _EXPIRE = ("now", "seq")
-_STARTED_AT, _EXPIRES_AT, _UNIQUE_KEY, _APP, _ORG = 16, 19, 30, 34, 35
+_STARTED_AT, _EXPIRES_AT, _UNIQUE_KEY, _APP, _ORG, _KEY = 16, 19, 30, 34, 35, 41
 """Places in `job_columns`."""
 _MIXED_CHUNK = 200
 _LANES_AT_ONCE = 256
-_EXPIRED_A_CLAIM = 1000
-"""A claim holds the gate; a heap of expired jobs is worked off in several."""
+_PASSED_A_CLAIM = 1000
+"""A claim holds the gate; a heap of jobs that are expired, or of a full concurrency key, is worked off in several."""
 
 
 @dataclass(slots=True)
@@ -42,6 +42,10 @@ class Claim:
     names_json: str = ""
     running: dict[str, dict[tuple[str, str], int]] = field(default_factory=dict)
     """Running jobs by tenant, of tenant-limited queues."""
+    rooms: dict[str, int] = field(default_factory=dict)
+    """How many more jobs of a concurrency key may start."""
+    blocked: int = 0
+    """Rows whose key was found full."""
     unhindered: bool = False
     """Whether every queue that was asked for has room, so that only a change of the store or the time brings jobs."""
 
@@ -69,16 +73,23 @@ class Claim:
         single = alone and (yield from self._take_quarantined(open_gates))
         if not single:
             yield from self._take_shares(open_gates)
-        unfinished = len(self.expired) >= _EXPIRED_A_CLAIM
+        unfinished = not self._may_pass
         # only now, because the end of a job may set its successor free in a lane that was walked already
         for job in self.expired:
             if job.unique_key is not None and (yield from unique.end(job.unique_key, job.id, self.now)):
                 unfinished = True
+        keys = {job.concurrency_key for job in self.expired if job.concurrency_key is not None}
+        if (yield from concurrency.leave(keys, self.now)):
+            unfinished = True
         if single or not self.wanted:
             return self._answer(None)
         for queue in [queue for queue, share in self.queues.items() if share <= self._taken_from(queue)]:
             open_gates.pop(queue, None)
         return self._answer((yield from self._next_due(open_gates, alone, 0 if unfinished else self.now)))
+
+    @property
+    def _may_pass(self) -> bool:
+        return len(self.expired) + self.blocked < _PASSED_A_CLAIM
 
     def _take_shares(self, open_gates: dict[str, Gate]) -> Plan[None]:
         """Takes an equal share of every queue, then what is left in their order."""
@@ -128,8 +139,10 @@ class Claim:
     def _next_quarantined(self, gate: Gate) -> Plan[int | None]:
         full = yield from self._full_tenants(gate)
         earliest: int | None = None
-        for run_at, *tenant in (yield Rows("quarantined_next", {"queue": gate.queue, "names": self.names_json})):
-            if Scope(*tenant).tenant not in full:
+        rows = yield Rows("quarantined_next", {"queue": gate.queue, "names": self.names_json})
+        yield from self._look_at_keys([row[3] for row in rows if row[3] is not None])
+        for run_at, app_id, org_id, key in rows:
+            if Scope(app_id, org_id).tenant not in full and (key is None or self.rooms[key] > 0):
                 earliest = earlier(earliest, run_at)
         return earliest
 
@@ -200,8 +213,9 @@ class Claim:
             if taken >= n:
                 break
             place = (-1, "")
-            while taken < n and len(self.expired) < _EXPIRED_A_CLAIM:
-                ask = n - taken if gate.tenant_room is None else max(n - taken, _MIXED_CHUNK)
+            while taken < n and self._may_pass:
+                mixed = gate.tenant_room is not None or self.blocked
+                ask = max(n - taken, _MIXED_CHUNK) if mixed else n - taken
                 rows = yield Rows(
                     "due_jobs",
                     {
@@ -215,26 +229,53 @@ class Claim:
                         "limit": ask,
                     },
                 )
-                taken += yield from self._start(list(self._admitted(gate, rows, n - taken)))
+                taken += yield from self._start((yield from self._admitted(gate, rows, n - taken)))
                 if len(rows) < ask:
                     break
                 place = (rows[-1][7], rows[-1][0])
         return taken
 
-    def _admitted(self, gate: Gate, rows: list[tuple[Any, ...]], n: int) -> Iterator[tuple[Any, ...]]:
-        """At most n rows to start (and any expired ones on the way) whose tenants are not full."""
-        counts = self.running.get(gate.queue)
+    def _look_at_keys(self, keys: list[str]) -> Plan[None]:
+        """Learns how much room these concurrency keys have, unless it is known already."""
+        unknown = set(keys) - self.rooms.keys()
+        for key, room in (yield from concurrency.rooms(unknown)).items():
+            self.rooms[key] = room.left()
+
+    def _admitted(self, gate: Gate, rows: list[tuple[Any, ...]], n: int) -> Plan[list[tuple[Any, ...]]]:
+        """At most n rows to start (and any expired ones on the way) whose tenants are not full, nor their keys: rows of
+        a full key are blocked."""
+        yield from self._look_at_keys([row[_KEY] for row in rows if row[_KEY] is not None])
+        admitted, full = [], []
         for row in rows:
             if n <= 0:
-                return
+                break
             if not self._is_expired(row):
-                if gate.tenant_room is not None and counts is not None:
-                    tenant = (row[_APP], row[_ORG])
-                    if counts.get(tenant, 0) >= gate.tenant_room and any(tenant):
+                if self._tenant_full(gate, row):
+                    continue
+                key = row[_KEY]
+                if key is not None:
+                    if self.rooms[key] <= 0:
+                        full.append((row[-2],))
                         continue
-                    counts[tenant] = counts.get(tenant, 0) + 1
+                    self.rooms[key] -= 1
+                self._count_tenant(gate, row)
                 n -= 1
-            yield row
+            admitted.append(row)
+        if full:
+            self.blocked += len(full)
+            yield Many("block_job", ("seq",), full)
+        return admitted
+
+    def _tenant_full(self, gate: Gate, row: tuple[Any, ...]) -> bool:
+        counts, tenant = self.running.get(gate.queue), (row[_APP], row[_ORG])
+        if gate.tenant_room is None or counts is None:
+            return False
+        return counts.get(tenant, 0) >= gate.tenant_room and any(tenant)
+
+    def _count_tenant(self, gate: Gate, row: tuple[Any, ...]) -> None:
+        counts, tenant = self.running.get(gate.queue), (row[_APP], row[_ORG])
+        if gate.tenant_room is not None and counts is not None:
+            counts[tenant] = counts.get(tenant, 0) + 1
 
     def _is_expired(self, row: tuple[Any, ...]) -> bool:
         return row[_EXPIRES_AT] is not None and row[_STARTED_AT] is None and row[_EXPIRES_AT] < self.now
@@ -275,13 +316,15 @@ class Claim:
                 continue
             yield from self._full_tenants(gate)
             most = 1 if gate.tenant_room is None else UNLIMITED
-            rows = yield Rows(
-                "quarantined_due", {"queue": queue, "now": self.now, "names": self.names_json, "limit": most}
-            )
-            started = yield from self._start(list(self._admitted(gate, rows, 1)))
-            if started:
-                yield from self._debit(gate, started)
-                return True
+            params = {"queue": queue, "now": self.now, "names": self.names_json, "limit": most}
+            passed = -1
+            while passed < self.blocked and self._may_pass:
+                passed = self.blocked
+                rows = yield Rows("quarantined_due", params)
+                started = yield from self._start((yield from self._admitted(gate, rows, 1)))
+                if started:
+                    yield from self._debit(gate, started)
+                    return True
         return False
 
 

@@ -102,6 +102,8 @@ def _replay(entry_id: DLQID, new_id: JobID, scope: Scope | None, now: int) -> Pl
         return Replayed(Reply.CONFLICT, new_id, DLQState.OPEN)
     if entry.unique_key is not None:
         yield from unique.take(entry.unique_key, new_id, None)
+    if entry.concurrency_key is not None:
+        yield Do("set_missing_key", {"id": str(new_id)})
     yield Do("decide_entry", _decision(entry_id, DLQState.REPLAYED, new_id, now))
     return Replayed(Reply.APPLIED, new_id, DLQState.REPLAYED)
 
@@ -152,4 +154,6 @@ def entry_of(row: tuple[Any, ...]) -> DLQEntry:
         replayed_as=None if row[23] is None else JobID(row[23]),
         created_at=from_micros(row[24]),
         updated_at=from_micros(row[25]),
+        concurrency_key=row[26],
+        concurrency_max=row[27],
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from dispatch.clock import micros
 from dispatch.errors import DuplicateJob, IdempotencyMismatch
 from dispatch.ids import JobID
-from dispatch.jobs.model import Enqueued, JobState, NewJob, Unique
-from dispatch.stores.sql import unique
+from dispatch.jobs.model import QUARANTINE_FROM, Enqueued, JobState, NewJob, Unique
+from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.plan import Do, Many, Plan, Rows, first
 from dispatch.stores.sql.rows import later, names_text, to_text
 
@@ -39,6 +40,9 @@ COLUMNS = (
     "tags",
     "behind",
     "replay_of",
+    "concurrency_key",
+    "concurrency_max",
+    "blocked",
     "payload",
 )
 
@@ -62,17 +66,35 @@ ALIKE_FROM = 10
 ALIKE_BYTES = 8 * 1024 * 1024
 
 
+@dataclass(slots=True)
+class Place:
+    """Where new rows go."""
+
+    by_tenant: set[str]
+    """Queues whose lanes are tenants."""
+    fits: set[str]
+    """Concurrency keys whose new jobs need not be blocked."""
+    now: int
+    left: set[str] = field(default_factory=set)
+    """Concurrency keys of jobs that were replaced."""
+
+
 def enqueue(jobs: Sequence[NewJob], now: int, *, lenient: bool = False) -> Plan[list[Enqueued]]:
     """The plan of JobStore.enqueue; with `lenient` (follow-ups) a conflict drops its job instead of raising."""
     by_tenant = yield from _queues_by_tenant(jobs)
+    keyed = any(job.concurrency_key is not None for job in jobs)
+    fits = (yield from concurrency.fitting(jobs, [run_at(job, now) <= now for job in jobs])) if keyed else set[str]()
+    place = Place(by_tenant, fits, now)
     if all(job.unique is None and job.idempotency is None for job in jobs):
-        return (yield from _enqueue_plain(jobs, by_tenant, now))
-    answers: list[Enqueued] = []
-    yield Do("prune_idempotency", {"now": now})
-    yield Do("prune_unique", {"now": now})
-    for job in jobs:
-        answer = yield from _enqueue_one(job, by_tenant, now, lenient)
-        answers.append(answer)
+        answers = yield from _enqueue_plain(jobs, place)
+    else:
+        answers = []
+        yield Do("prune_idempotency", {"now": now})
+        yield Do("prune_unique", {"now": now})
+        for job in jobs:
+            answers.append((yield from _enqueue_one(job, place, lenient)))
+    if keyed or place.left:
+        yield from concurrency.admit(jobs, answers, fits, place.left, now)
     return answers
 
 
@@ -84,16 +106,16 @@ def _queues_by_tenant(jobs: Sequence[NewJob]) -> Plan[set[str]]:
     return {row[0] for row in settings if row[4] or row[5] is not None}
 
 
-def _enqueue_plain(jobs: Sequence[NewJob], by_tenant: set[str], now: int) -> Plan[list[Enqueued]]:
+def _enqueue_plain(jobs: Sequence[NewJob], place: Place) -> Plan[list[Enqueued]]:
     if all(map(_is_plain, jobs)):
-        rows = [_plain_row(job, by_tenant, now) for job in jobs]
+        rows = [_plain_row(job, place) for job in jobs]
         alike = _alike(rows)
         if alike is None:
             added = yield Many("insert_plain_job", PLAIN_COLUMNS, rows)
         else:
             added = yield Do("insert_alike_jobs", alike)
     else:
-        added = yield Many("insert_job", COLUMNS, [_row(job, by_tenant, now) for job in jobs])
+        added = yield Many("insert_job", COLUMNS, [_row(job, place) for job in jobs])
     if added == len(jobs):
         return [Enqueued(job.id, True) for job in jobs]
     known = yield Rows("jobs_before", {"ids": names_text([job.id for job in jobs]), "added": added})
@@ -123,7 +145,8 @@ def _alike(rows: list[tuple[Any, ...]]) -> dict[str, Any] | None:
     return {"payloads": to_text(texts), **dict(zip(PLAIN_COLUMNS[1:-1], shared, strict=True))}
 
 
-def _enqueue_one(job: NewJob, by_tenant: set[str], now: int, lenient: bool) -> Plan[Enqueued]:
+def _enqueue_one(job: NewJob, place: Place, lenient: bool) -> Plan[Enqueued]:
+    now = place.now
     if first((yield Rows("job_state", {"id": str(job.id)}))):
         return Enqueued(job.id, False)
     key = job.idempotency
@@ -136,7 +159,7 @@ def _enqueue_one(job: NewJob, by_tenant: set[str], now: int, lenient: bool) -> P
                     "arguments; use a new key for a new request"
                 )
             return Enqueued(JobID(kept[0]), False)
-    answer = yield from _insert_unique(job, job.unique, by_tenant, now, lenient)
+    answer = yield from _insert_unique(job, job.unique, place, lenient)
     if key is not None:
         yield Do(
             "keep_idempotent",
@@ -151,13 +174,14 @@ def _enqueue_one(job: NewJob, by_tenant: set[str], now: int, lenient: bool) -> P
     return answer
 
 
-def _insert_unique(job: NewJob, wanted: Unique | None, by_tenant: set[str], now: int, lenient: bool) -> Plan[Enqueued]:
+def _insert_unique(job: NewJob, wanted: Unique | None, place: Place, lenient: bool) -> Plan[Enqueued]:
+    now = place.now
     if wanted is None:
-        yield from _insert(job, by_tenant, now)
+        yield from _insert(job, place)
         return Enqueued(job.id, True)
     holder = yield from unique.holder(wanted.key, now)
     if holder is None:
-        yield from _insert(job, by_tenant, now)
+        yield from _insert(job, place)
         yield from unique.take(wanted.key, job.id, hold_until(wanted, now))
         return Enqueued(job.id, True)
     if wanted.on_conflict == "raise" and not lenient:
@@ -170,17 +194,19 @@ def _insert_unique(job: NewJob, wanted: Unique | None, by_tenant: set[str], now:
         return Enqueued(holder.job_id, False)
     successor = first((yield Rows("successors", {"behind": str(holder.job_id)})))
     target = JobID(successor[0]) if successor else holder.job_id
-    if (yield Do("replace_job", {**_fields(job, now), "id": str(target)})):
+    left = yield from concurrency.key_of(target)
+    if (yield Do("replace_job", {**_fields(job, place), "id": str(target), "quarantine": QUARANTINE_FROM})):
+        place.left |= left
         return Enqueued(target, False, replaced=True)
     state = first((yield Rows("job_state", {"id": str(holder.job_id)})))
     if state is None or state[0] != JobState.RUNNING:
         return Enqueued(holder.job_id, False)
-    yield from _insert(job, by_tenant, now, behind=holder.job_id)
+    yield from _insert(job, place, behind=holder.job_id)
     return Enqueued(job.id, True)
 
 
-def _insert(job: NewJob, by_tenant: set[str], now: int, behind: JobID | None = None) -> Plan[None]:
-    yield Many("insert_job", COLUMNS, [_row(job, by_tenant, now, behind)])
+def _insert(job: NewJob, place: Place, behind: JobID | None = None) -> Plan[None]:
+    yield Many("insert_job", COLUMNS, [_row(job, place, behind)])
 
 
 def hold_until(wanted: Unique, now: int) -> int | None:
@@ -194,8 +220,8 @@ def run_at(job: NewJob, now: int) -> int:
     return now if job.run_at is None else micros(job.run_at)
 
 
-def _fields(job: NewJob, now: int) -> dict[str, Any]:
-    return dict(zip(COLUMNS, _row(job, set(), now), strict=True))
+def _fields(job: NewJob, place: Place) -> dict[str, Any]:
+    return dict(zip(COLUMNS, _row(job, place), strict=True))
 
 
 def _lane(job: NewJob, by_tenant: set[str]) -> str:
@@ -214,11 +240,13 @@ def _is_plain(job: NewJob) -> bool:
         and job.effect_key is None
         and job.scheduled_at is None
         and job.replay_of is None
+        and job.concurrency_key is None
         and not job.tags
     )
 
 
-def _plain_row(job: NewJob, by_tenant: set[str], now: int) -> tuple[Any, ...]:
+def _plain_row(job: NewJob, place: Place) -> tuple[Any, ...]:
+    now = place.now
     app_id, org_id = job.scope
     return (
         # sqlite3 binds exact str many times faster than its subclasses
@@ -226,7 +254,7 @@ def _plain_row(job: NewJob, by_tenant: set[str], now: int) -> tuple[Any, ...]:
         job.queue,
         job.name,
         job.kind,
-        _lane(job, by_tenant),
+        _lane(job, place.by_tenant),
         job.priority,
         now if job.delay is None and job.run_at is None else run_at(job, now),
         now,
@@ -237,18 +265,22 @@ def _plain_row(job: NewJob, by_tenant: set[str], now: int) -> tuple[Any, ...]:
     )
 
 
-def _row(job: NewJob, by_tenant: set[str], now: int, behind: JobID | None = None) -> tuple[Any, ...]:
-    wanted = job.unique
+def _row(job: NewJob, place: Place, behind: JobID | None = None) -> tuple[Any, ...]:
+    wanted, now = job.unique, place.now
     app_id, org_id = job.scope
+    due_at = now if job.delay is None and job.run_at is None else run_at(job, now)
+    blocked = (
+        job.concurrency_key is not None and job.concurrency_key not in place.fits and behind is None and due_at <= now
+    )
     return (
         str(job.id),
-        0 if behind else 1,
+        0 if behind or blocked else 1,
         job.queue,
         job.name,
         job.kind,
-        _lane(job, by_tenant),
+        _lane(job, place.by_tenant),
         job.priority,
-        now if job.delay is None and job.run_at is None else run_at(job, now),
+        due_at,
         None if wanted is None else wanted.key,
         None if wanted is None else wanted.until,
         None if wanted is None else hold_until(wanted, now),
@@ -266,5 +298,8 @@ def _row(job: NewJob, by_tenant: set[str], now: int, behind: JobID | None = None
         to_text(job.tags),
         None if behind is None else str(behind),
         None if job.replay_of is None else str(job.replay_of),
+        job.concurrency_key,
+        job.concurrency_max,
+        int(blocked),
         job.payload,
     )

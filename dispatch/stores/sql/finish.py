@@ -10,7 +10,7 @@ from dispatch.clock import from_micros
 from dispatch.entity import Reply
 from dispatch.ids import DLQID, JobID, WorkerID
 from dispatch.jobs.model import QUARANTINE_FROM, TERMINAL, WAITING, Failure, Finished, JobState, Transition, Verdict
-from dispatch.stores.sql import unique
+from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.plan import Do, Each, Plan, Rows, first
 from dispatch.stores.sql.rows import later
@@ -31,6 +31,7 @@ class Held(NamedTuple):
     left_as: str | None
     started_at: int | None
     run_at: int
+    concurrency_key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +88,15 @@ def finish(worker_id: WorkerID, transitions: Sequence[Transition], now: int) -> 
             if count:
                 answers[number] = done
     finished = []
+    keys: set[str] = set()
     for said, answer in zip(transitions, answers, strict=True):
-        finished.append(answer or (yield from _finish_one(worker_id, said, now)))
+        finished.append(answer or (yield from _finish_one(worker_id, said, now, keys)))
+    yield from concurrency.leave(keys, now)
     return finished
 
 
-def _finish_one(worker_id: WorkerID, said: Transition, now: int) -> Plan[Finished]:
+def _finish_one(worker_id: WorkerID, said: Transition, now: int, keys: set[str]) -> Plan[Finished]:
+    """Applies one transition; adds the concurrency key that it left, if it did, to `keys`."""
     row = first((yield Rows("job_held", {"id": str(said.job_id)})))
     if row is None:
         return Finished(Reply.MISSING)
@@ -127,6 +131,8 @@ def _finish_one(worker_id: WorkerID, said: Transition, now: int) -> Plan[Finishe
     )
     if not changed:
         return Finished(Reply.STALE, JobState(held.state))
+    if held.concurrency_key is not None:
+        keys.add(held.concurrency_key)
     if said.failure is not None:
         yield Do("add_attempt", attempt(said.job_id, held, "failed", said.failure, now))
     entry_id = None

@@ -18,6 +18,7 @@ from dispatch.jobs.model import (
     Finished,
     Job,
     JobState,
+    KeyHolders,
     ListOptions,
     NewJob,
     Renewed,
@@ -26,7 +27,7 @@ from dispatch.jobs.model import (
     Verdict,
 )
 from dispatch.scope import Scope
-from dispatch.stores.sql import changes, leases, listing, prune
+from dispatch.stores.sql import changes, concurrency, leases, listing, prune
 from dispatch.stores.sql.claim import Claim
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.finish import finish
@@ -45,6 +46,8 @@ class SQLJobs:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
         self._rotation: dict[str, str] = {}
+        self._repaired = ("", "")
+        """Queue and key up to which the last repair looked."""
         self._flowing = False
         """The last claim took something, so the next one does not look first."""
 
@@ -118,6 +121,15 @@ class SQLJobs:
             )
 
         return await self._executor.run(plan, write=False)
+
+    async def unblock(self, *, limit: int) -> int:
+        count, self._repaired = await self._executor.run(
+            lambda: concurrency.repair(self._repaired, limit, self._executor.now())
+        )
+        return count
+
+    async def holders(self, key: str, *, limit: int = 100) -> KeyHolders:
+        return await self._executor.run(lambda: concurrency.holders(key, limit), write=False)
 
     async def set_aside(self, *, due_for: float, limit: int) -> int:
         def plan() -> Plan[int]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dispatch.ids import DLQID, JobID, WorkerID
 from dispatch.jobs.model import TERMINAL, Failure, Job, JobState, Renewed, Stolen
-from dispatch.stores.sql import unique
+from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.finish import Held, attempt, bury, ready
 from dispatch.stores.sql.plan import Do, Many, Plan, Rows, first
 from dispatch.stores.sql.rows import job_of, later, span
@@ -40,6 +40,7 @@ def steal(limit: int, max_crashes: int, delays: Sequence[float], now: int) -> Pl
     for row in rows:
         taken = yield from _steal_one(job_of(row), row[29], max_crashes, delays, now)
         stolen.append(taken)
+    yield from concurrency.leave({taken.job.concurrency_key for taken in stolen if taken.job.concurrency_key}, now)
     return stolen
 
 
@@ -89,7 +90,7 @@ def set_aside(due: int, limit: int, now: int) -> Plan[int]:
     """The plan of JobStore.set_aside: looks at the first due rows of every lane and priority."""
     workers = yield Rows("live_workers", {"now": now})
     served = {(queue, name) for queues, names in workers for queue in json.loads(queues) for name in json.loads(names)}
-    found: list[tuple[int, int]] = []
+    found: list[tuple[int, str | None]] = []
     for (queue,) in (yield Rows("ready_queues", {})):
         for (lane,) in (yield Rows("lanes", {"queue": queue, "from_lane": "", "limit": 1 << 40})):
             for (priority,) in (yield Rows("priorities", {"queue": queue, "lane": lane})):
@@ -97,23 +98,28 @@ def set_aside(due: int, limit: int, now: int) -> Plan[int]:
                     "due_names",
                     {"queue": queue, "lane": lane, "priority": priority, "due": due, "limit": limit},
                 )
-                found += [(seq, now) for seq, name in heads if (queue, name) not in served]
+                found += [(seq, key) for seq, name, key in heads if (queue, name) not in served]
             if len(found) >= limit:
                 break
     chosen = found[:limit]
     if chosen:
-        yield Many("set_aside", ("seq", "now"), chosen)
+        yield Many("set_aside", ("seq", "now"), [(seq, now) for seq, _ in chosen])
+        yield from concurrency.leave({key for _, key in chosen if key is not None}, now)
     return len(chosen)
 
 
 def bury_unserved(due: int, limit: int, now: int) -> Plan[list[DLQID]]:
     """The plan of JobStore.bury_unserved."""
     entries: list[DLQID] = []
-    for id_, unique_key in (yield Rows("long_aside", {"due": due, "limit": limit})):
+    keys: set[str] = set()
+    for id_, unique_key, concurrency_key in (yield Rows("long_aside", {"due": due, "limit": limit})):
         job_id = JobID(id_)
         yield Do("fail_unserved", {"id": id_, "now": now})
         entry = yield from bury(job_id, "no_handler", now)
         entries.append(entry)
         if unique_key is not None:
             yield from unique.end(unique_key, job_id, now)
+        if concurrency_key is not None:
+            keys.add(concurrency_key)
+    yield from concurrency.leave(keys, now)
     return entries

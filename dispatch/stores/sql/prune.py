@@ -13,7 +13,7 @@ from dispatch.entity import Reply
 from dispatch.ids import JobID
 from dispatch.jobs.model import WAITING, JobState
 from dispatch.scope import Scope
-from dispatch.stores.sql import unique
+from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.plan import Do, Executor, Plan, Rows, first
 from dispatch.stores.sql.rows import job_of, scope_params
 
@@ -33,6 +33,8 @@ def delete(job_id: JobID, scope: Scope | None, now: int) -> Plan[Reply]:
         yield from unique.end(job.unique_key, job_id, now)
     yield Do("delete_attempts", {"id": str(job_id)})
     yield Do("delete_job", {"id": str(job_id)})
+    if job.state in WAITING and job.concurrency_key is not None:
+        yield from concurrency.leave({job.concurrency_key}, now)
     return Reply.APPLIED
 
 

@@ -111,6 +111,7 @@ def _describe(queue: str | None, now: int) -> Plan[list[QueueInfo]]:
                 retrying=by_state.get("retrying", 0),
                 running=by_state.get("running", 0),
                 set_aside=by_state.get("aside", 0),
+                blocked=by_state.get("blocked", 0),
                 oldest_due_at=moment(oldest),
                 slots=holders.get(name, []),
                 tokens=None if limits is None or limits.rate_limit is None else refilled(limits, now),

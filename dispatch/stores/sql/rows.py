@@ -120,6 +120,9 @@ def job_of(row: tuple[Any, ...]) -> Job:
         set_aside,
         behind,
         replay_of,
+        concurrency_key,
+        concurrency_max,
+        blocked,
         *_,
     ) = row
     try:
@@ -162,6 +165,9 @@ def job_of(row: tuple[Any, ...]) -> Job:
             bool(set_aside),
             None if behind is None else JobID(behind),
             None if replay_of is None else DLQID(replay_of),
+            concurrency_key=concurrency_key,
+            concurrency_max=concurrency_max,
+            blocked=bool(blocked),
         )
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise StoreCorrupt(

@@ -159,6 +159,13 @@ def _load(kind: TransferKind, documents: Sequence[Document], rows: Sequence[dict
             if new
             for attempt in document["attempts"]
         ]
+        keys = {
+            document["concurrency_key"]: document["concurrency_max"]
+            for document, new in zip(documents, added, strict=True)
+            if new and document["concurrency_key"] is not None and document["finished_at"] is None
+        }
+        if keys:
+            yield Many("set_key", ("key", "most"), list(keys.items()))
         if attempts:
             yield Many("load_attempt", ("job_id", *ATTEMPT_FIELDS), attempts)
     return sum(added)

@@ -34,6 +34,8 @@ MODULES = (
     "jobs_enqueue",
     "jobs_claim",
     "jobs_gates",
+    "concurrency",
+    "concurrency_ways",
     "jobs_lease",
     "jobs_finish",
     "jobs_fence",

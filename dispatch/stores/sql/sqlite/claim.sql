@@ -57,10 +57,10 @@ WHERE ready = 2 AND queue = :queue AND run_at <= :now AND name IN (SELECT value 
 ORDER BY priority DESC, run_at, id LIMIT :limit;
 
 -- name: quarantined_next
--- When each tenant's first job that crashed workers is due.
-SELECT min(run_at), app_id, org_id FROM jobs INDEXED BY jobs_quarantined
+-- When the first job that crashed workers is due, of each tenant and concurrency key.
+SELECT min(run_at), app_id, org_id, concurrency_key FROM jobs INDEXED BY jobs_quarantined
 WHERE ready = 2 AND queue = :queue AND name IN (SELECT value FROM json_each(:names))
-GROUP BY app_id, org_id;
+GROUP BY app_id, org_id, concurrency_key;
 
 -- name: claim_job
 -- Makes a picked row running.
@@ -100,8 +100,8 @@ UPDATE queues SET tokens = :tokens, refilled_at = :now WHERE name = :queue;
 SELECT queues, names FROM workers WHERE state <> 'dead' AND last_seen + lease >= :now;
 
 -- name: due_names
--- Names and places of the first due rows of a lane and priority.
-SELECT seq, name FROM jobs INDEXED BY jobs_ready
+-- Names, keys and places of the first due rows of a lane and priority.
+SELECT seq, name, concurrency_key FROM jobs INDEXED BY jobs_ready
 WHERE ready = 1 AND queue = :queue AND lane = :lane AND priority = :priority AND run_at <= :due
 ORDER BY run_at, id LIMIT :limit;
 
@@ -128,7 +128,7 @@ WHERE set_aside = 1 AND (:queues IS NULL OR queue IN (SELECT value FROM json_eac
 
 -- name: long_aside
 -- Jobs that nobody has served for long.
-SELECT id, unique_key FROM jobs INDEXED BY jobs_aside WHERE set_aside = 1 AND run_at <= :due ORDER BY run_at, id
+SELECT id, unique_key, concurrency_key FROM jobs INDEXED BY jobs_aside WHERE set_aside = 1 AND run_at <= :due ORDER BY run_at, id
 LIMIT :limit;
 
 -- name: fail_unserved

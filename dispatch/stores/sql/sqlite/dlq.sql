@@ -1,7 +1,7 @@
 -- part: entry_columns
 id, job_id, job_name, queue, state, reason, error_type, error_message, error_traceback, CAST(payload AS BLOB), failures,
 crashes, priority, max_retries, timeout, backoff, keep_result, unique_key, effect_key, metadata, tags, app_id, org_id,
-replayed_as, created_at, updated_at
+replayed_as, created_at, updated_at, concurrency_key, concurrency_max
 
 -- part: entry_filter
 (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
@@ -15,10 +15,11 @@ AND {in_scope}
 -- Copies a job that failed for good into the dead letters.
 INSERT INTO dlq (id, job_id, job_name, queue, kind, lane, state, reason, error_type, error_message, error_traceback,
   payload, failures, crashes, priority, max_retries, timeout, backoff, keep_result, unique_key, unique_until,
-  effect_key, metadata, tags, app_id, org_id, created_at, updated_at)
+  effect_key, metadata, tags, app_id, org_id, created_at, updated_at, concurrency_key, concurrency_max)
 SELECT :id, id, name, queue, kind, lane, 'open', :reason, error_type, error_message, error_traceback, payload,
   failures, crashes, priority, max_retries, timeout, backoff, keep_result, unique_key, unique_until,
-  coalesce(effect_key, id), metadata, tags, app_id, org_id, :now, :now
+  coalesce(effect_key, id), metadata, tags, app_id, org_id, :now, :now,
+  concurrency_key, concurrency_max
 FROM jobs WHERE id = :job_id;
 
 -- name: latest_dead_letter
@@ -44,9 +45,11 @@ UPDATE dlq SET state = :state, replayed_as = :replayed_as, updated_at = :now WHE
 -- name: replay_job
 -- Makes a new job of a dead letter.
 INSERT INTO jobs (id, ready, state, queue, name, kind, lane, priority, run_at, unique_key, unique_until, created_at,
-  updated_at, max_retries, timeout, backoff, keep_result, app_id, org_id, effect_key, metadata, tags, replay_of, payload)
+  updated_at, max_retries, timeout, backoff, keep_result, app_id, org_id, effect_key, metadata, tags, replay_of, payload,
+  concurrency_key, concurrency_max)
 SELECT :new_id, 1, 'pending', queue, job_name, kind, lane, priority, :now, unique_key, unique_until, :now, :now,
-  max_retries, timeout, backoff, keep_result, app_id, org_id, effect_key, metadata, tags, id, payload
+  max_retries, timeout, backoff, keep_result, app_id, org_id, effect_key, metadata, tags, id, payload,
+  concurrency_key, concurrency_max
 FROM dlq WHERE id = :id
 ON CONFLICT (id) DO NOTHING;
 

@@ -2,7 +2,8 @@
 id, created_at, updated_at, name, queue, state, CAST(payload AS BLOB), run_at, kind, lane, priority, failures, crashes,
 epoch, worker_id, lease_until, started_at, finished_at, scheduled_at, expires_at, max_retries, timeout, backoff,
 keep_result, CAST(result AS BLOB), error_type, error_message, error_traceback, reason, cancel_reason, unique_key,
-effect_key, metadata, tags, app_id, org_id, progress, progress_note, set_aside, behind, replay_of
+effect_key, metadata, tags, app_id, org_id, progress, progress_note, set_aside, behind, replay_of, concurrency_key,
+concurrency_max, blocked
 
 -- part: in_scope
 (:app_id IS NULL OR (app_id = :app_id AND org_id = :org_id))
@@ -43,15 +44,19 @@ ON CONFLICT (id) DO NOTHING;
 -- Adds a waiting job; an id that is there already changes nothing.
 INSERT INTO jobs (id, ready, state, queue, name, kind, lane, priority, run_at, unique_key, unique_until,
   unique_hold_until, created_at, updated_at, scheduled_at, expires_at, max_retries, timeout, backoff, keep_result,
-  app_id, org_id, effect_key, metadata, tags, behind, replay_of, payload)
+  app_id, org_id, effect_key, metadata, tags, behind, replay_of, concurrency_key, concurrency_max, blocked, payload)
 VALUES (:id, :ready, 'pending', :queue, :name, :kind, :lane, :priority, :run_at, :unique_key, :unique_until,
   :unique_hold_until, :now, :now, :scheduled_at, :expires_at, :max_retries, :timeout, :backoff, :keep_result,
-  :app_id, :org_id, :effect_key, :metadata, :tags, :behind, :replay_of, :payload)
+  :app_id, :org_id, :effect_key, :metadata, :tags, :behind, :replay_of, :concurrency_key, :concurrency_max, :blocked,
+  :payload)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: replace_job
--- Puts another payload and its options into a waiting job.
-UPDATE jobs SET payload = :payload, run_at = :run_at, priority = :priority, metadata = :metadata, tags = :tags,
+-- Puts another payload and its options into a waiting job; one with a concurrency key takes its place anew.
+UPDATE jobs SET payload = :payload, concurrency_key = :concurrency_key, concurrency_max = :concurrency_max,
+  blocked = CASE WHEN behind IS NULL AND set_aside = 0 THEN :blocked ELSE 0 END,
+  ready = CASE WHEN behind IS NOT NULL OR set_aside = 1 OR :blocked = 1 THEN 0 WHEN crashes < :quarantine THEN 1 ELSE 2 END,
+  run_at = :run_at, priority = :priority, metadata = :metadata, tags = :tags,
   max_retries = :max_retries, timeout = :timeout, backoff = :backoff, keep_result = :keep_result,
   expires_at = :expires_at, updated_at = :now
 WHERE id = :id AND state IN ('pending', 'retrying');
@@ -116,13 +121,15 @@ DELETE FROM idempotency WHERE (tenant, key) IN (
   SELECT tenant, key FROM idempotency WHERE expires_at <= :now LIMIT 20);
 
 -- name: complete_job
--- The short way to completed, for a job that holds no unique key.
+-- The short way to completed, for a job without keys.
 UPDATE jobs SET state = 'completed', result = :result, finished_at = :now, updated_at = :now, lease_until = NULL
-WHERE id = :id AND state = 'running' AND worker_id = :worker_id AND epoch = :epoch AND unique_key IS NULL;
+WHERE id = :id AND state = 'running' AND worker_id = :worker_id AND epoch = :epoch AND unique_key IS NULL
+  AND concurrency_key IS NULL;
 
 -- name: job_held
 -- What a transition needs to know of its job.
-SELECT state, worker_id, epoch, failures, crashes, cancel_reason, unique_key, left_as, started_at, run_at
+SELECT state, worker_id, epoch, failures, crashes, cancel_reason, unique_key, left_as, started_at, run_at,
+  concurrency_key
 FROM jobs WHERE id = :id;
 
 -- name: leave_running
@@ -184,7 +191,7 @@ WHERE id = :id AND state = 'running';
 
 -- name: cancel_waiting
 -- Cancels a job that has not been claimed.
-UPDATE jobs SET state = 'cancelled', ready = 0, set_aside = 0, behind = NULL, reason = :reason, finished_at = :now,
+UPDATE jobs SET state = 'cancelled', ready = 0, set_aside = 0, blocked = 0, behind = NULL, reason = :reason, finished_at = :now,
   updated_at = :now
 WHERE id = :id AND state IN ('pending', 'retrying');
 

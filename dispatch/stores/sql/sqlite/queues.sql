@@ -24,8 +24,8 @@ SELECT name, max_concurrency, rate_limit, rate_burst, fair, tenant_concurrency, 
   pause_reason FROM queues WHERE :queue IS NULL OR name = :queue;
 
 -- name: queue_counts
--- Waiting, retrying (a part of waiting), running and set aside jobs by queue.
--- Who waits is in one of four indexes, three of them in the order of queues: counting there is much quicker than sorting
+-- Waiting, retrying and blocked (parts of waiting), running and set aside jobs by queue.
+-- Who waits is in one of five indexes, four of them in the order of queues: counting there is much quicker than sorting
 -- the listed rows. Any BLOB, even an empty one, is greater than any text, so that without a queue the range is open.
 SELECT queue, 'waiting', sum(n) FROM (
   SELECT queue, count(*) AS n FROM jobs INDEXED BY jobs_ready
@@ -41,6 +41,9 @@ SELECT queue, 'waiting', sum(n) FROM (
   SELECT queue, count(*) FROM jobs INDEXED BY jobs_behind
   WHERE behind IS NOT NULL AND set_aside = 0 AND ready = 0 AND state IN ('pending', 'retrying')
     AND (:queue IS NULL OR queue = :queue) GROUP BY queue
+  UNION ALL
+  SELECT queue, count(*) FROM jobs INDEXED BY jobs_blocked
+  WHERE blocked = 1 AND queue BETWEEN coalesce(:queue, '') AND coalesce(:queue, X'') GROUP BY queue
 ) GROUP BY queue
 UNION ALL
 SELECT queue, 'retrying', count(*) FROM jobs INDEXED BY jobs_listed
@@ -50,7 +53,10 @@ SELECT queue, 'running', count(*) FROM jobs INDEXED BY jobs_running
 WHERE state = 'running' AND (:queue IS NULL OR queue = :queue) GROUP BY queue
 UNION ALL
 SELECT queue, 'aside', count(*) FROM jobs INDEXED BY jobs_aside
-WHERE set_aside = 1 AND (:queue IS NULL OR queue = :queue) GROUP BY queue;
+WHERE set_aside = 1 AND (:queue IS NULL OR queue = :queue) GROUP BY queue
+UNION ALL
+SELECT queue, 'blocked', count(*) FROM jobs INDEXED BY jobs_blocked
+WHERE blocked = 1 AND (:queue IS NULL OR queue = :queue) GROUP BY queue;
 
 -- name: oldest_run_at
 -- When the first job of a lane and priority was due.

@@ -21,7 +21,7 @@ SELECT id, created_at, updated_at, name, queue, state, CAST(payload AS BLOB), ru
   epoch, worker_id, lease_until, started_at, finished_at, scheduled_at, expires_at, priority, max_retries, timeout,
   backoff, keep_result, CAST(result AS BLOB), error_type, error_message, error_traceback, reason, cancel_reason,
   unique_key, unique_until, unique_hold_until, coalesce(effect_key, id), metadata, tags, app_id, org_id, progress,
-  progress_note, set_aside, behind, replay_of, left_as
+  progress_note, set_aside, behind, replay_of, concurrency_key, concurrency_max, left_as
 FROM jobs WHERE id > :after AND id <= (
   SELECT max(id) FROM (
     SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
@@ -48,7 +48,8 @@ WHERE (tenant, key) > (:tenant, :key) ORDER BY tenant, key LIMIT :limit;
 -- Dead letters behind an id, no more bytes at once than there is room for, but one at least.
 SELECT id, created_at, updated_at, job_id, job_name, queue, kind, lane, state, reason, error_type, error_message,
   error_traceback, CAST(payload AS BLOB), failures, crashes, priority, max_retries, timeout, backoff, keep_result,
-  unique_key, unique_until, effect_key, metadata, tags, app_id, org_id, replayed_as
+  unique_key, unique_until, effect_key, metadata, tags, app_id, org_id, replayed_as,
+  concurrency_key, concurrency_max
 FROM dlq WHERE id > :after AND id <= (
   SELECT max(id) FROM (
     SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
@@ -89,12 +90,13 @@ INSERT INTO jobs (id, ready, created_at, updated_at, name, queue, state, payload
   epoch, worker_id, lease_until, started_at, finished_at, scheduled_at, expires_at, priority, max_retries, timeout,
   backoff, keep_result, result, error_type, error_message, error_traceback, reason, cancel_reason, unique_key,
   unique_until, unique_hold_until, effect_key, metadata, tags, app_id, org_id, progress, progress_note, set_aside,
-  behind, replay_of, left_as)
+  behind, replay_of, concurrency_key, concurrency_max, left_as)
 VALUES (:id, :ready, :created_at, :updated_at, :name, :queue, :state, :payload, :run_at, :kind, :lane, :failures,
   :crashes, :epoch, :worker_id, :lease_until, :started_at, :finished_at, :scheduled_at, :expires_at, :priority,
   :max_retries, :timeout, :backoff, :keep_result, :result, :error_type, :error_message, :error_traceback, :reason,
   :cancel_reason, :unique_key, :unique_until, :hold_until, :effect_key, :metadata, :tags, :app_id, :org_id, :progress,
-  :progress_note, :set_aside, :behind, :replay_of, :left_as) ON CONFLICT (id) DO NOTHING;
+  :progress_note, :set_aside, :behind, :replay_of, :concurrency_key, :concurrency_max,
+  :left_as) ON CONFLICT (id) DO NOTHING;
 
 -- name: load_attempt
 -- Adds an attempt of a job that was just added.
@@ -117,10 +119,12 @@ VALUES (:tenant, :key, :job_id, :fingerprint, :expires_at) ON CONFLICT DO NOTHIN
 -- Adds a dead letter; an id that is there already changes nothing.
 INSERT INTO dlq (id, created_at, updated_at, job_id, job_name, queue, kind, lane, state, reason, error_type,
   error_message, error_traceback, payload, failures, crashes, priority, max_retries, timeout, backoff, keep_result,
-  unique_key, unique_until, effect_key, metadata, tags, app_id, org_id, replayed_as)
+  unique_key, unique_until, effect_key, metadata, tags, app_id, org_id, replayed_as,
+  concurrency_key, concurrency_max)
 VALUES (:id, :created_at, :updated_at, :job_id, :job_name, :queue, :kind, :lane, :state, :reason, :error_type,
   :error_message, :error_traceback, :payload, :failures, :crashes, :priority, :max_retries, :timeout, :backoff,
-  :keep_result, :unique_key, :unique_until, :effect_key, :metadata, :tags, :app_id, :org_id, :replayed_as)
+  :keep_result, :unique_key, :unique_until, :effect_key, :metadata, :tags, :app_id, :org_id, :replayed_as,
+  :concurrency_key, :concurrency_max)
 ON CONFLICT DO NOTHING;
 
 -- name: load_event

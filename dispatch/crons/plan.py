@@ -1,0 +1,124 @@
+"""What a due entry does now: which of its ticks fire, which are missed, and when the next one comes. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from dispatch.crons.model import CronEntry, CronSpec, Fire, NewTick
+from dispatch.crons.schedule import Schedule, parse
+from dispatch.ids import CronID, JobID
+from dispatch.jobs.model import NewJob, OnConflict, Unique
+
+CAP = 100
+"""Ticks that one firing makes up for at most, and that it lists as missed."""
+_COLUMNS = ("queue", "priority", "expires_in", "max_retries", "timeout", "backoff", "keep_result", "metadata", "tags")
+_ON_CONFLICT: Mapping[str, OnConflict] = {"skip": "skip", "queue": "replace", "cancel_old": "replace"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What applies where an entry says nothing; seconds."""
+
+    misfire_window: float = 3600.0
+    on_time: float = 30.0
+    """A tick is late, and falls under the misfire rule, once it is older than this."""
+
+
+def schedule_of(entry: CronEntry) -> Schedule:
+    """The entry's schedule, its periods counted from when it became what it is."""
+    return parse(entry.spec.schedule, entry.spec.timezone, anchor=entry.anchor)
+
+
+def first_fire(spec: CronSpec, now: datetime) -> datetime | None:
+    """When an entry that is made now ticks first."""
+    return parse(spec.schedule, spec.timezone, anchor=now).after(now)
+
+
+def plan(entry: CronEntry, now: datetime, rules: Rules) -> Fire:
+    """The firing of an entry whose next_fire_at has come: on-time ticks fire each; of late ones inside the window those
+    that its misfire rule wants; the rest is missed."""
+    schedule = schedule_of(entry)
+    window = rules.misfire_window if entry.spec.misfire_window is None else entry.spec.misfire_window
+    oldest = now - timedelta(seconds=max(window, rules.on_time))
+    due, forgotten = _due(entry, schedule, oldest, now)
+    punctual = now - timedelta(seconds=rules.on_time)
+    late = [tick for tick in due if tick < punctual]
+    made_up = {"skip": [], "once": late[-1:], "all": late}[entry.spec.misfire]
+    fired = sorted({*made_up, *(tick for tick in due if tick >= punctual)})[-CAP:]
+    missed = [tick for tick in [*forgotten, *due] if tick not in set(fired)][-CAP:]
+    ticks = [*(NewTick(tick, "missed") for tick in missed), *(new_tick(entry, tick, now) for tick in fired)]
+    return Fire(
+        entry.id,
+        entry.revision,
+        entry.next_fire_at,
+        sorted(ticks, key=lambda tick: tick.scheduled_at),
+        schedule.after(now),
+    )
+
+
+def _due(
+    entry: CronEntry, schedule: Schedule, oldest: datetime, now: datetime
+) -> tuple[list[datetime], list[datetime]]:
+    """The ticks that came up to now, from the oldest that may still fire on; and the first ones before those."""
+    tick = entry.next_fire_at
+    if tick is not None and not entry.enabled and entry.disabled_until is not None and tick <= entry.disabled_until:
+        tick = schedule.after(entry.disabled_until)
+    forgotten: list[datetime] = []
+    while tick is not None and tick < oldest:
+        forgotten.append(tick)
+        tick = schedule.after(tick if len(forgotten) < CAP else oldest - timedelta(microseconds=1))
+        if len(forgotten) >= CAP:
+            break
+    due: list[datetime] = []
+    while tick is not None and tick <= now:
+        due.append(tick)
+        tick = schedule.after(tick)
+    return due, forgotten
+
+
+def new_tick(entry: CronEntry, moment: datetime, now: datetime) -> NewTick:
+    """The tick of that moment with the job it makes, spread over the entry's jitter."""
+    run_at = moment + jitter(entry.id, moment, entry.spec.jitter)
+    job = job_of(entry, moment, run_at=run_at if run_at > now else None)
+    return NewTick(moment, "fired", job=job, cancel_old=entry.spec.overlap == "cancel_old")
+
+
+def job_of(entry: CronEntry, moment: datetime, *, run_at: datetime | None = None) -> NewJob:
+    """The job that an entry makes; its unique key carries the overlap rule."""
+    spec = entry.spec
+    given = {name: value for name, value in spec.options.items() if name in _COLUMNS}
+    if "tags" in given:
+        given["tags"] = tuple(given["tags"])
+    on_conflict = _ON_CONFLICT.get(spec.overlap)
+    return NewJob(
+        JobID.new(),
+        spec.target,
+        spec.payload,
+        run_at=run_at,
+        scheduled_at=moment,
+        scope=spec.scope,
+        unique=None if on_conflict is None else Unique(f"cron:{entry.id}", on_conflict=on_conflict),
+        **given,
+    )
+
+
+def options_of(job: NewJob) -> dict[str, Any]:
+    """What of a call's NewJob an entry keeps: the columns that are not as by default."""
+    defaults = {field.name: field.default for field in fields(NewJob)}
+    found = {name: getattr(job, name) for name in _COLUMNS}
+    kept = {name: value for name, value in found.items() if value != defaults[name] and value not in ({}, ())}
+    if "tags" in kept:
+        kept["tags"] = list(kept["tags"])
+    return kept
+
+
+def jitter(entry_id: CronID, moment: datetime, longest: float) -> timedelta:
+    """A delay between 0 and `longest` seconds, always the same for one tick of one entry."""
+    if not longest:
+        return timedelta()
+    digest = hashlib.blake2b(f"{entry_id}|{moment.isoformat()}".encode(), digest_size=8).digest()
+    return timedelta(seconds=longest * int.from_bytes(digest) / 2**64)

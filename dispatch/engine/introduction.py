@@ -1,0 +1,25 @@
+"""What a worker tells a store about itself: who it is, what it serves, and which cron entries its code has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dispatch.cluster.model import NewWorker
+from dispatch.crons.model import CronSpec
+from dispatch.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """Told at the start, and again whenever the store may have forgotten it."""
+
+    worker: NewWorker
+    crons: Mapping[str, CronSpec] = field(default_factory=dict)
+    """By hash."""
+
+    async def make(self, store: Store) -> None:
+        """Registers the worker and announces its cron entries."""
+        await store.cluster.register(self.worker)
+        if self.crons:
+            await store.crons.announce(self.worker.id, self.crons)

@@ -1,0 +1,81 @@
+"""What a worker does about leadership: it campaigns, and while it leads it fires cron entries."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from dispatch.cluster.elector import LeaderElector
+from dispatch.crons.model import CronEntry, Fired
+from dispatch.crons.plan import Rules
+from dispatch.engine.elector import Campaign, StoreElector
+from dispatch.engine.scheduler import CronScheduler
+from dispatch.engine.service import Service
+from dispatch.engine.settings import Settings
+from dispatch.ids import WorkerID
+from dispatch.plugins import PluginManager
+from dispatch.store import Store
+
+
+class Leading:
+    """The campaign and the leader's duties, with what plugins and the log are told of them."""
+
+    def __init__(
+        self,
+        store: Store,
+        worker_id: WorkerID,
+        settings: Settings,
+        *,
+        elector: LeaderElector | None,
+        plugins: PluginManager,
+        on_death: Callable[[BaseException], None],
+        logger: logging.Logger,
+    ) -> None:
+        self._id = worker_id
+        self._plugins = plugins
+        self._logger = logger
+        self._campaign = Campaign(
+            elector or StoreElector(store, lease=settings.leader_lease),
+            worker_id,
+            lease=settings.leader_lease,
+            on_change=self._changed,
+            on_death=on_death,
+            logger=logger,
+        )
+        self._scheduler = CronScheduler(
+            store,
+            require_leadership=self._campaign.require,
+            rules=Rules(misfire_window=settings.misfire_window, on_time=2 * settings.leader_lease),
+            on_fired=self._fired,
+            interval=min(settings.poll_interval, settings.leader_lease / 5),
+            limit=settings.call_timeout,
+            on_death=on_death,
+            logger=logger,
+        )
+
+    @property
+    def services(self) -> Sequence[Service]:
+        """The loops to start and stop."""
+        return (self._campaign, self._scheduler)
+
+    async def resign(self) -> None:
+        """Gives leadership up, if held, so that the next worker need not wait for the lease."""
+        await self._campaign.resign()
+
+    def _changed(self, term: int | None) -> None:
+        if term is None:
+            self._logger.info("this worker leads no longer")
+        else:
+            self._logger.info("this worker leads (term %d)", term)
+            self._scheduler.nudge()
+        if self._plugins.has("leader_changed"):
+            self._plugins.background("leader_changed", worker_id=self._id, term=term)
+
+    def _fired(self, entry: CronEntry, fired: Fired) -> None:
+        for tick in fired.ticks:
+            if tick.outcome == "missed":
+                self._logger.warning("cron %s missed its tick of %s", entry.name, tick.scheduled_at)
+            elif tick.job_id is not None:
+                self._logger.info("cron %s fired %s", entry.name, tick.job_id, extra={"event": "cron_fired"})
+                if self._plugins.has("cron_fired"):
+                    self._plugins.background("cron_fired", entry=entry, job_id=tick.job_id)

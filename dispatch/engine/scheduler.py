@@ -1,0 +1,87 @@
+"""Fires what is due: the leader brings code entries in line, plans each due entry and hands the ticks to the store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from dispatch.clock import boot_seconds
+from dispatch.crons.model import CronEntry, Due, Fired
+from dispatch.crons.plan import Rules, first_fire, plan
+from dispatch.engine.service import Service
+from dispatch.entity import Reply
+from dispatch.errors import LeadershipLost
+from dispatch.store import Store
+
+AT_ONCE = 100
+SETTLE_EVERY = 5.0
+
+
+class CronScheduler(Service):
+    """One round fires what is due now and answers how long nothing will be."""
+
+    name = "scheduler"
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        require_leadership: Callable[[], object],
+        rules: Rules,
+        on_fired: Callable[[CronEntry, Fired], None],
+        on_death: Callable[[BaseException], None],
+        logger: logging.Logger,
+        interval: float = 1.0,
+        limit: float | None = None,
+        clock: Callable[[], float] = boot_seconds,
+    ) -> None:
+        super().__init__(interval=interval, limit=limit, logger=logger, on_death=on_death)
+        self._store = store
+        self._require = require_leadership
+        self._rules = rules
+        self._on_fired = on_fired
+        self._clock = clock
+        self._settled_at = float("-inf")
+
+    async def run_once(self) -> float | None:
+        """Does nothing unless this worker leads."""
+        try:
+            self._require()
+            if self._clock() - self._settled_at >= SETTLE_EVERY:
+                await settle(self._store)
+                self._settled_at = self._clock()
+            due = await self._store.crons.due(limit=AT_ONCE)
+            fired = await self._fire(due)
+        except LeadershipLost:
+            self._settled_at = float("-inf")
+            return self.interval
+        return 0.0 if fired else self._pause(due)
+
+    async def _fire(self, due: Due) -> int:
+        """Fires the due entries; answers how many there were."""
+        fires = []
+        for entry in due.entries:
+            try:
+                fires.append((entry, plan(entry, due.now, self._rules)))
+            except ValueError as error:
+                self._logger.error("the cron entry %s cannot be read and does not fire: %s", entry.name, error)
+        if fires:
+            self._require()
+            answers = await self._store.crons.fire([fire for _, fire in fires])
+            for (entry, _), answer in zip(fires, answers, strict=True):
+                if answer.reply is Reply.APPLIED:
+                    self._on_fired(entry, answer)
+        return len(fires)
+
+    def _pause(self, due: Due) -> float:
+        """Until the next tick, but not past the poll floor: entries are made, edited and enabled by others."""
+        if due.next_at is None:
+            return self.interval
+        return min(self.interval, max((due.next_at - due.now).total_seconds(), 0.001))
+
+
+async def settle(store: Store) -> list[CronEntry]:
+    """Brings the store's code entries in line with what live workers announce; answers those that changed."""
+    due = await store.crons.due(limit=0)
+    specs = await store.crons.candidates()
+    return await store.crons.settle(next_fire_at={digest: first_fire(spec, due.now) for digest, spec in specs.items()})
