@@ -149,5 +149,7 @@ def entry_of(flat: Sequence[bytes]) -> DLQEntry:
         metadata=json.loads(row.get(b"m", b"{}")),
         tags=tuple(json.loads(row.get(b"t", b"[]"))),
         scope=scope_of(row),
+        concurrency_key=text(row.get(b"ck")),
+        concurrency_max=int(row[b"cm"]) if b"cm" in row else None,
         replayed_as=None if replayed_as is None else JobID(replayed_as.decode()),
     )

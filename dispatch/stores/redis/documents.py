@@ -82,6 +82,8 @@ _WORK = (
     text_field("unique_key", "uk"),
     text_field("unique_until", "uu"),
     text_field("effect_key", "ek"),
+    text_field("concurrency_key", "ck"),
+    number("concurrency_max", "cm"),
     *_ERROR,
     *_LABELS,
 )

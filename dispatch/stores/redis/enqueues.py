@@ -9,7 +9,7 @@ from dispatch.errors import DuplicateJob, IdempotencyMismatch
 from dispatch.ids import DLQID, JobID
 from dispatch.jobs.model import Enqueued, NewJob
 from dispatch.stores.redis.client import RedisClient
-from dispatch.stores.redis.rows import new_job
+from dispatch.stores.redis.rows import is_plain, new_job
 
 
 async def enqueue(client: RedisClient, jobs: Sequence[NewJob], *, at_once: int) -> list[Enqueued]:
@@ -17,15 +17,19 @@ async def enqueue(client: RedisClient, jobs: Sequence[NewJob], *, at_once: int) 
     if not jobs:
         return []
     given = [new_job(job) for job in jobs]
+    script, head = ("enqueue_plain", []) if all(is_plain(job) and not job.scope for job in jobs) else ("enqueue", ["part"])
     if len(given) <= at_once:
-        return _answers(await client.run("enqueue", "whole", "", *(part for job in given for part in job)))
+        arguments = (part for job in given for part in job)
+        if head:
+            return _answers(await client.run(script, "whole", "", *arguments))
+        return _answers(await client.run(script, "", *arguments))
     token = DLQID.new()
     calls: list[list[Any]] = []
     if any(job.unique is not None or job.idempotency is not None for job in jobs):
         calls.append(["check", token, *(part for job in given for part in (*job[:8], 0))])
     for at in range(0, len(given), at_once):
-        calls.append(["part", token, *(part for job in given[at : at + at_once] for part in job)])
-    replies = await client.run_all("enqueue", calls, together=True)
+        calls.append([*head, token, *(part for job in given[at : at + at_once] for part in job)])
+    replies = await client.run_all(script, calls, together=True)
     return [answer for reply in replies for answer in _answers(reply)]
 
 

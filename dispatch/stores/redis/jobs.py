@@ -19,6 +19,7 @@ from dispatch.jobs.model import (
     Finished,
     Job,
     JobState,
+    KeyHolders,
     ListOptions,
     NewJob,
     Renewed,
@@ -55,6 +56,8 @@ class RedisJobs:
 
     def __init__(self, client: RedisClient) -> None:
         self._client = client
+        self._unblocked: bytes | str = ""
+        """The key after which the next repair begins."""
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> List[Enqueued]:
         return await enqueues.enqueue(self._client, jobs, at_once=AT_ONCE)
@@ -116,6 +119,18 @@ class RedisJobs:
 
     async def quarantined(self, *, queues: Collection[str], names: Collection[str], due_for: float) -> bool:
         return bool(await self._client.run("quarantined", span(due_for), len(queues), *queues, *names))
+
+    async def unblock(self, *, limit: int) -> int:
+        if limit <= 0:
+            return 0
+        count, after = await self._client.run("unblock", self._unblocked, min(limit, AT_ONCE))
+        self._unblocked = after
+        return int(count)
+
+    async def holders(self, key: str, *, limit: int = 100) -> KeyHolders:
+        most, running = await self._client.run("holders", key)
+        found = sorted(JobID(id_.decode()) for id_ in running)
+        return KeyHolders(None if most is None else int(most), found[:limit])
 
     async def set_aside(self, *, due_for: float, limit: int) -> int:
         while limit > 0:

@@ -69,7 +69,7 @@ def _in_use(info: QueueInfo) -> bool:
 
 
 def _info(reply: Sequence[Any], now: int) -> QueueInfo:
-    name, settings, (pending, retrying, running, aside), oldest, slots, tokens = reply
+    name, settings, (pending, retrying, running, aside, blocked), oldest, slots, tokens = reply
     row = table(settings)
     return QueueInfo(
         config=QueueConfig(
@@ -85,6 +85,7 @@ def _info(reply: Sequence[Any], now: int) -> QueueInfo:
         retrying=retrying,
         running=running,
         set_aside=aside,
+        blocked=blocked,
         oldest_due_at=moment(oldest or None),
         slots=sorted(slot.decode() for slot in slots),
         tokens=float(tokens) if tokens else None,

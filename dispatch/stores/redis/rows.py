@@ -106,7 +106,11 @@ def new_job(new: NewJob) -> list[Any]:
         raise DataRejected(f"the payload of {what} is {type(new.payload).__name__}, not bytes; nothing was written")
     if not isinstance(new.priority, int):
         raise DataRejected(f"the priority of {what} is {new.priority!r}, not a whole number; nothing was written")
-    fields: list[Any] = ["p", new.payload]
+    fields: list[Any] = ["q", new.queue, "n", new.name, "p", new.payload]
+    if new.kind != "job":
+        fields += ("k", new.kind)
+    if new.priority:
+        fields += ("o", new.priority)
     if new.metadata:
         fields += ("m", to_json(dict(new.metadata), f"the metadata of {what}"))
     if new.tags:
@@ -136,6 +140,8 @@ def new_job(new: NewJob) -> list[Any]:
         fields += ("ri", new.run_id)
     if new.step is not None:
         fields += ("sp", new.step)
+    if new.concurrency_key is not None:
+        fields += ("ck", new.concurrency_key, "cm", new.concurrency_max or 1)
     if new.delay is not None:
         when = f"+{duration(new.delay, f'the delay of {what}')}"
     else:
@@ -144,10 +150,21 @@ def new_job(new: NewJob) -> list[Any]:
     return [*head, *fields]
 
 
+def is_plain(new: NewJob) -> bool:
+    """Whether the script need know no more of the job than its place."""
+    return (
+        new.unique is None
+        and new.idempotency is None
+        and new.expires_in is None
+        and new.lane is None
+        and new.concurrency_key is None
+    )
+
+
 def _extras(new: NewJob) -> str:
     """What the script itself must know, as JSON; '' for a plain job."""
     unique, key = new.unique, new.idempotency
-    if unique is None and key is None and new.expires_in is None and new.lane is None:
+    if is_plain(new):
         return ""
     what = f"job {new.id}"
     extras: dict[str, Any] = {}
@@ -159,6 +176,8 @@ def _extras(new: NewJob) -> str:
         extras |= {"uk": unique.key, "uc": unique.on_conflict, "uu": unique.until}
         if unique.hold_for is not None:
             extras["uh"] = duration(unique.hold_for, f"the unique key of {what}")
+    if new.concurrency_key is not None:
+        extras |= {"ck": new.concurrency_key, "cm": new.concurrency_max or 1}
     if key is not None:
         extras |= {"ik": key.key, "fp": key.fingerprint, "it": duration(key.ttl, f"the idempotency key of {what}")}
     return to_json(extras, f"the keys of {what}")
@@ -222,6 +241,9 @@ def job_of(flat: Sequence[bytes]) -> Job:
             None if replay_of is None else DLQID(replay_of.decode()),
             None if run_id is None else RunID(run_id.decode()),
             text(get(b"sp")),
+            text(get(b"ck")),
+            None if b"cm" not in row else int(row[b"cm"]),
+            b"bl" in row,
         )
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         name = row.get(b"id", b"?").decode(errors="replace")

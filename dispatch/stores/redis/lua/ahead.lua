@@ -1,6 +1,6 @@
 -- How many claimable jobs stand before one in its lane.
 -- flags: allow-oom
--- parts: base rows moves ready
+-- parts: base keys rows moves concurrency place ready admit
 -- ARGV: now, id, limit.
 local row = job(ARGV[2])
 if not row or (row.st ~= 'P' and row.st ~= 'T') then
@@ -11,16 +11,6 @@ local lane, score, member = row.l or '', -tonumber(row.o or 0), stamp(row.r) .. 
 local count = 0
 for _, name in ipairs(call('SMEMBERS', P .. 'rn:' .. row.q)) do
   local key = ready_key(row.q, name, lane)
-  local low = call('ZCOUNT', key, '-inf', '(' .. score)
-  local high = low + call('ZCOUNT', key, score, score)
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    if call('ZRANGE', key, middle, middle)[1] < member then
-      low = middle + 1
-    else
-      high = middle
-    end
-  end
-  count = count + low
+  count = count + before(key, score, member)
 end
 return math.min(count, tonumber(ARGV[3]))

@@ -1,6 +1,6 @@
 -- Fails jobs that have been set aside for long, each with a dead letter.
 -- flags: allow-oom
--- parts: base rows moves ready unique ends
+-- parts: base keys rows moves concurrency place ready admit unique ends
 -- ARGV: now, due for (microseconds), ids for dead letters. Answers those that were used.
 local due, limit = stamp(NOW - tonumber(ARGV[2])), #ARGV - 2
 local found = {}
@@ -24,6 +24,7 @@ for i = 1, math.min(limit, #found) do
   bury(id, row, 'no_handler', letter)
   used[#used + 1] = letter
 end
+admit_left()
 joined()
 settle()
 if #used > 0 then

@@ -1,10 +1,10 @@
 -- Makes due rows running in a worker's name, queue by queue, lane by lane in rotation, within every limit.
 -- flags: allow-oom
--- parts: base rows moves ready unique ends gates
+-- parts: base keys rows moves concurrency place ready admit unique ends gates
 -- ARGV: now, worker, limit, lease (microseconds), alone, number of queues, each with what may be taken from it, names.
 -- Answers jobs, expired jobs, when to look again ('' nobody knows), now.
 local worker, limit, lease, alone = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
-local PROMOTED, EXPIRED, LANES = 200, 200, 256
+local PROMOTED, PASSED, LANES = 200, 200, 256
 local queues, names = {}, {}
 local at = 7
 for _ = 1, tonumber(ARGV[6]) do
@@ -15,8 +15,8 @@ for i = at, #ARGV do
   names[ARGV[i]] = true
 end
 
-local lease_until, epoch_floor, now_stamp = NOW + lease, math.floor(NOW / 1000), stamp(NOW)
-local claimed, overdue, expired, taken_ids = {}, {}, {}, {}
+local lease_until, epoch_floor = NOW + lease, math.floor(NOW / 1000)
+local claimed, overdue, expired, taken_ids, blocked = {}, {}, {}, {}, 0
 
 local function start(id, row, flat)
   local epoch = math.max(tonumber(row.e or 0) + 1, epoch_floor)
@@ -27,6 +27,9 @@ local function start(id, row, flat)
   end
   move(id, row, 'R', lease_until)
   taken_ids[#taken_ids + 1] = id
+  if row.ck then
+    call('SADD', P .. 'kr:' .. row.ck, id)
+  end
   if row.ap or row.og then
     call('SADD', P .. 'tr:' .. pair(row.q, tenant_of(row)), id)
   end
@@ -63,7 +66,7 @@ local function take_lane(this, lane, open, wanted, skipped)
     return cursor.buffer[cursor.at], tonumber(cursor.buffer[cursor.at + 1])
   end
   local looked = 0
-  while taken < wanted and #overdue < EXPIRED and looked < 1000 do
+  while taken < wanted and #overdue + blocked < PASSED and looked < 1000 do
     local best, best_member, best_score
     for _, cursor in ipairs(cursors) do
       local member, score = head(cursor)
@@ -82,11 +85,13 @@ local function take_lane(this, lane, open, wanted, skipped)
       best.gone[#best.gone + 1] = best_member
     elseif is_overdue(row) then
       best.gone[#best.gone + 1] = best_member
+      key_unready(id, row)
       overdue[#overdue + 1] = {id = id, row = row}
-    elseif best_member:sub(1, 18) > now_stamp then
+    elseif best_member:sub(1, 18) > NOW_STAMP then
       -- the clock was set back after the row had become due
       best.gone[#best.gone + 1] = best_member
-      place(id, row)
+      key_unready(id, row)
+      place_row(id, row)
     elseif this.tenant_limit and tenant_full(this, tenant_of(row)) then
       skipped[best.key] = (skipped[best.key] or 0) + 1
       if lane == tenant_of(row) then
@@ -94,8 +99,14 @@ local function take_lane(this, lane, open, wanted, skipped)
       end
     else
       best.gone[#best.gone + 1] = best_member
-      start(id, row, flat)
-      taken = taken + 1
+      key_unready(id, row)
+      if key_full(row) then
+        block(id, row)
+        blocked = blocked + 1
+      else
+        start(id, row, flat)
+        taken = taken + 1
+      end
     end
   end
   for _, cursor in ipairs(cursors) do
@@ -200,10 +211,14 @@ end
 
 local function take_quarantined(this)
   return room(this) >= 1 and each_quarantined(this, function(id, row, flat, member)
-    if member:sub(1, 18) > now_stamp then
+    if member:sub(1, 18) > NOW_STAMP then
       return false
     end
     call('ZREM', P .. 'qq:' .. this.queue, member)
+    if key_full(row) then
+      block(id, row)
+      return false
+    end
     start(id, row, flat)
     debit(this, 1)
     return true
@@ -241,11 +256,12 @@ if not single then
   end
 end
 
-local unfinished = #overdue >= EXPIRED
+local unfinished = #overdue + blocked >= PASSED
 for _, one in ipairs(overdue) do
-  unfinished = unfinished or one.row.su ~= nil
+  unfinished = unfinished or one.row.su ~= nil or one.row.ck ~= nil
   conclude(one.id, one.row, 'X', 'expired')
 end
+admit_left()
 joined()
 
 local function any_due(queue)
@@ -290,7 +306,9 @@ if not single and #claimed < limit then
       end
       if alone then
         each_quarantined(this, function(_, row)
-          consider(math.max(opens, tonumber(row.r)))
+          if not key_full(row) then
+            consider(math.max(opens, tonumber(row.r)))
+          end
           return false
         end)
       end

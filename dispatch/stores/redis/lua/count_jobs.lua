@@ -1,6 +1,6 @@
 -- How many jobs match, by state.
 -- flags: no-writes
--- parts: base rows
+-- parts: base keys rows
 -- ARGV: now, filters as JSON: kinds, queues, names (lists; absent: any), app and org (absent: every tenant).
 local filters = cjson.decode(ARGV[2])
 local function set_of(list)

@@ -1,6 +1,6 @@
 -- Fires an entry: its ticks, what they make, and the schedule's advance, while the entry is what the firing was decided
 -- by; or writes a tick by hand (revision ''), which moves nothing.
--- parts: base rows moves ready unique ends cancels inserts crons
+-- parts: base keys rows moves concurrency place ready admit unique ends cancels inserts crons
 -- ARGV: now, id, revision, expected next time ('' none), next time ('' never), ticks. A tick is its time, outcome,
 -- whether the old one is to be cancelled, a run ('' none), whether it has a job, the job.
 -- Answers a reply and ticks: time and JSON each.
@@ -57,6 +57,7 @@ while at <= #ARGV do
   answers[#answers + 1] = time
   answers[#answers + 1] = known
 end
+admit_left()
 joined()
 settle()
 if not by_hand then

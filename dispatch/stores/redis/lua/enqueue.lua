@@ -1,5 +1,5 @@
 -- Enqueues jobs: all of this call, or none when one of them may not be.
--- parts: base rows moves ready unique inserts
+-- parts: base keys rows moves concurrency place ready admit unique inserts
 -- ARGV: now, mode, token, jobs. Mode "whole": decide and write. A call too large for one script comes as several in one
 -- MULTI: first "check" with all jobs, which leaves the token when something is in the way, then "part" with some each,
 -- which do nothing when they find it.
@@ -30,6 +30,7 @@ if keyed then
   sweep_idempotency(20)
 end
 carry_out(this)
+admit_left()
 joined()
 settle()
 if #this.steps > 0 then

@@ -1,6 +1,6 @@
 -- Rows of a kind in the order of their keys, from behind a cursor on, as their hashes; fewer where they are large.
 -- flags: no-writes
--- parts: base rows letters records
+-- parts: base keys rows letters records
 -- ARGV: now, kind, after ('' from the start; of records the namespace, then the key), limit.
 local kind, limit, BYTES = ARGV[2], tonumber(ARGV[#ARGV]), 4 * 1024 * 1024
 local rows, size = {}, 0

@@ -1,6 +1,6 @@
 -- Events that match, newest id first, looking at a bounded number of them.
 -- flags: no-writes
--- parts: base rows
+-- parts: base keys rows
 -- ARGV: now, cursor ('' from the start), limit, filters as JSON: names (absent: any), key, app and org.
 -- Answers events and where to look further ('' nowhere).
 local LOOKS = 500

@@ -1,6 +1,6 @@
 -- Jobs that match, newest id first, looking at a bounded number of rows.
 -- flags: no-writes
--- parts: base rows
+-- parts: base keys rows
 -- ARGV: now, cursor ('' from the start), limit, filters as JSON: states, kinds, queues, names, tags (lists; absent: any),
 -- app and org (absent: every tenant), after and before (microseconds as text).
 -- Answers rows and where to look further ('' nowhere).

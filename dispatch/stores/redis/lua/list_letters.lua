@@ -1,6 +1,6 @@
 -- Dead letters that match, newest id first, looking at a bounded number of them.
 -- flags: no-writes
--- parts: base rows letters
+-- parts: base keys rows letters
 -- ARGV: now, cursor ('' from the start), limit, what ("rows"; "facts": name, error type, time and id; "count"), filters
 -- as JSON: states, queues, names, errors (lists; absent: any), app and org (absent: every tenant), before.
 -- Answers what was asked and where to look further ('' nowhere).

@@ -1,5 +1,5 @@
 -- Writes rows as they are, each unless its key is there already.
--- parts: base rows moves ready unique ends inserts records letters
+-- parts: base keys rows moves concurrency place ready admit unique ends inserts records letters
 -- ARGV: now, kind, rows. A row is a key (of records and idempotency keys two), the number of its fields, the fields; of
 -- jobs then the end of the lease ('' none), the number of parts of attempts, and those. Answers how many were not there.
 -- Jobs that wait behind one that is still to come are noted in aw:<that job>.
@@ -51,12 +51,20 @@ local function load_job()
     call('RPUSH', P .. 'aw:' .. row.b, id)
   end
   local state = row.st
+  local unfinished = state == 'P' or state == 'T' or state == 'R'
+  if row.ck and unfinished then
+    call('HSET', P .. 'km', row.ck, row.cm or '1')
+    join_key(id, row)
+  end
   row.st = nil
   move(id, row, state, lease ~= '' and lease or nil)
   if state == 'P' or state == 'T' then
-    place(id, row)
+    place_row(id, row)
   elseif state == 'R' then
     call('SADD', P .. 'h:' .. row.w, id)
+    if row.ck then
+      call('SADD', P .. 'kr:' .. row.ck, id)
+    end
     if row.cr then
       call('SADD', P .. 'hc:' .. row.w, id)
     end
@@ -156,6 +164,7 @@ while at <= #ARGV do
     count = count + 1
   end
 end
+admit_left()
 joined()
 settle()
 wake()

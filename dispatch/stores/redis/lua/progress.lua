@@ -1,6 +1,6 @@
 -- Stores reports of claims that still hold.
 -- flags: allow-oom
--- parts: base rows
+-- parts: base keys rows
 -- ARGV: now, worker, then id, epoch, fraction, note ('=' and the text, or '') each. Answers a reply each.
 local replies = {}
 for i = 3, #ARGV, 4 do

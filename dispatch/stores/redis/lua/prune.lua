@@ -1,6 +1,6 @@
 -- Removes rows that ended long ago, the longest ended first; or counts them.
 -- flags: allow-oom
--- parts: base rows moves
+-- parts: base keys rows moves
 -- ARGV: now, dry, limit, then a state and the age (microseconds) that its rows may reach, each. Answers how many.
 local dry, limit = ARGV[2] == '1', tonumber(ARGV[3])
 local old = {}

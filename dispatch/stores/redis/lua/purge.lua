@@ -1,6 +1,6 @@
 -- Deletes old dead letters, the oldest first, looking at a bounded number of them.
 -- flags: allow-oom
--- parts: base rows
+-- parts: base keys rows
 -- ARGV: now, older than (microseconds), limit, letters to pass over, scoped, app, org, states.
 -- Answers how many, how many were passed over, and whether there may be more.
 local LOOKS = 500

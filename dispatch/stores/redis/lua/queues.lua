@@ -1,8 +1,8 @@
 -- Queues as an operator sees them, all or one.
 -- flags: no-writes
--- parts: base rows ready gates
+-- parts: base keys rows concurrency place ready gates
 -- ARGV: now, queue ('' all by 'all' in ARGV[3]).
--- Answers the time, then for each its name, settings, counts (pending, retrying, running, set aside), when its oldest due
+-- Answers the time, then for each its name, settings, counts (pending, retrying, running, set aside, blocked), when its oldest due
 -- job was due ('' none), holders of slots, and tokens ('' no rate).
 local LANES = 1000
 local function oldest_due(queue)
@@ -47,7 +47,7 @@ for _, queue in ipairs(names) do
   end
   local tokens = gate(queue).tokens
   found[#found + 1] = {
-    queue, call('HGETALL', P .. 'qs:' .. queue), {counts.P, counts.T, counts.R, aside}, oldest_due(queue),
+    queue, call('HGETALL', P .. 'qs:' .. queue), {counts.P, counts.T, counts.R, aside, call('SCARD', P .. 'bl:' .. queue)}, oldest_due(queue),
     call('ZRANGEBYSCORE', P .. 'sl:' .. queue, '(' .. NOW_TEXT, '+inf'),
     tokens and string.format('%.17g', tokens) or '',
   }

@@ -1,6 +1,6 @@
 -- Extends the leases of claims that still hold.
 -- flags: allow-oom
--- parts: base rows
+-- parts: base keys rows
 -- ARGV: now, worker, lease (microseconds), whether to tell everything that runs in the worker's name, id and epoch each.
 -- Answers what is held, what of it shall stop, and id and epoch of all that runs in the worker's name.
 local worker, lease_until = ARGV[2], text(NOW + tonumber(ARGV[3]))

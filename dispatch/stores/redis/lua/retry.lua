@@ -1,5 +1,5 @@
 -- Makes an ended job wait again as if new, or a retrying one due now.
--- parts: base rows moves ready unique ends
+-- parts: base keys rows moves concurrency place ready admit unique ends
 -- ARGV: now, id, scoped, app, org. Answers a reply, the state, and the job that stands for it where there is one.
 local id, row = ARGV[2], job(ARGV[2])
 if not row or not in_scope(row, ARGV[3] == '1', ARGV[4], ARGV[5]) then
@@ -7,10 +7,16 @@ if not row or not in_scope(row, ARGV[3] == '1', ARGV[4], ARGV[5]) then
 end
 local key = job_key(id)
 if row.st == 'T' then
+  local blocked = row.bl
   lift(id, row)
   row.r = NOW_TEXT
   call('HSET', key, 'r', NOW_TEXT, 'u', NOW_TEXT)
-  place(id, row)
+  if blocked then
+    block(id, row)
+  else
+    place_row(id, row)
+  end
+  admit_left()
   joined()
   wake()
   return {'applied', 'T'}
@@ -34,7 +40,12 @@ row.f, row.x, row.dl = nil, nil, nil
 if row.uk then
   take_key(row.uk, id, row.uh)
 end
+join_key(id, row)
+if row.ck then
+  call('HSETNX', P .. 'km', row.ck, row.cm or '1')
+end
 wait(id, row, NOW_TEXT)
+admit_left()
 joined()
 settle()
 wake()

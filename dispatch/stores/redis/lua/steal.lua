@@ -1,6 +1,6 @@
 -- Takes running jobs with a lapsed lease, longest lapsed first, from whoever held them.
 -- flags: allow-oom
--- parts: base rows moves ready unique ends
+-- parts: base keys rows moves concurrency place ready admit unique ends
 -- ARGV: now, limit, max_crashes, number of delays, delays (microseconds), ids for dead letters.
 -- Answers for each the worker it had, the dead letter's id, and the row.
 local limit, max_crashes, count = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -42,6 +42,7 @@ for number = 1, math.min(limit, #lapsed) do
   end
   stolen[#stolen + 1] = {id, from, letter}
 end
+admit_left()
 joined()
 settle()
 for _, one in ipairs(stolen) do

@@ -1,6 +1,6 @@
 -- Takes one leased slot of a queue, counted with its running rows; or renews it.
 -- flags: allow-oom
--- parts: base rows gates
+-- parts: base keys rows gates
 -- ARGV: now, queue, holder, lease (microseconds), limit ('' none), whether it is a renewal.
 -- The limit that a slot was taken under stays in the hash sc:<queue>.
 local queue, holder, renewal = ARGV[2], ARGV[3], ARGV[6] == '1'

@@ -1,6 +1,6 @@
 -- How many rows of each kind there are, in the order of transfer.KINDS.
 -- flags: no-writes
--- parts: base rows letters
+-- parts: base keys rows letters
 local queues, jobs, letters, records = 0, 0, 0, 0
 for _, queue in ipairs(call('SMEMBERS', P .. 'q')) do
   queues = queues + call('HEXISTS', P .. 'qs:' .. queue, 'set')

@@ -23,6 +23,8 @@ local function stamp(micros)
   return string.format('1%017.0f', number)
 end
 
+local NOW_STAMP = stamp(NOW)
+
 -- Two texts as one that no other two make.
 local function pair(a, b)
   return #a .. ':' .. a .. b

@@ -1,6 +1,6 @@
 -- Ends of jobs and claims: terminal states, successors set free, rows that wait again, attempts, dead letters.
 local LETTER_FIELDS = {
-  'n', 'q', 'k', 'l', 'o', 'p', 'f', 'x', 'et', 'em', 'eb', 'uk', 'uu', 'm', 't', 'd', 'ap', 'og',
+  'n', 'q', 'k', 'l', 'o', 'p', 'f', 'x', 'et', 'em', 'eb', 'uk', 'uu', 'm', 't', 'd', 'ap', 'og', 'ck', 'cm',
 }
 
 -- Hands the key of an ended row to its successor, or lines its successors up behind who has it by now.
@@ -33,7 +33,7 @@ local function hand_over(id, row)
     call('HDEL', job_key(front.id), 'b')
     call('HSET', job_key(front.id), 'u', NOW_TEXT)
     take_key(row.uk, front.id, front.row.uh)
-    place(front.id, front.row)
+    place_row(front.id, front.row)
   end
   if #waiting > 0 then
     local ids = front.row.su and cjson.decode(front.row.su) or {}
@@ -84,6 +84,7 @@ local function conclude(id, row, state, reason)
   end
   row.rs, row.fi, row.u = reason, NOW_TEXT, NOW_TEXT
   move(id, row, state)
+  part_key(id, row)
   hand_over(id, row)
 end
 
@@ -92,6 +93,10 @@ local function stop(id, row)
   call('SREM', P .. 'h:' .. row.w, id)
   if row.cr then
     call('SREM', P .. 'hc:' .. row.w, id)
+  end
+  if row.ck then
+    call('SREM', P .. 'kr:' .. row.ck, id)
+    note_key(row)
   end
   if row.ap or row.og then
     call('SREM', P .. 'tr:' .. pair(row.q, tenant_of(row)), id)
@@ -106,7 +111,7 @@ local function wait(id, row, run_at)
   call('HSET', job_key(id), 'st', state, 'r', run_at, 'u', NOW_TEXT)
   call('HDEL', job_key(id), 'w')
   move(id, row, state)
-  place(id, row)
+  place_row(id, row)
 end
 
 -- Keeps a failure as the row's error and in its history.

@@ -1,7 +1,9 @@
 -- Enqueues in two steps: `plan` decides and may refuse, `carry_out` only writes.
--- A job comes as id, queue, name, kind, priority, run_at, tenant, extras, n and n more fields of its row. run_at is ''
+-- A job comes as id, queue, name, kind, priority, run_at, tenant, extras, n and the n fields of its row
+-- that it brings. run_at is ''
 -- (now), "+<microseconds>" or a time; extras are '' or a JSON table: ex expiry, uk uc uu uh unique key, on_conflict,
--- until, hold (durations in microseconds), ik fp it idempotency key, fingerprint, ttl, l a lane that was named.
+-- until, hold (durations in microseconds), ik fp it idempotency key, fingerprint, ttl, l a lane that was named, ck cm concurrency
+-- key and maximum (both are among the fields, too).
 local function read_job(at)
   local new = {
     id = ARGV[at], q = ARGV[at + 1], n = ARGV[at + 2], k = ARGV[at + 3], o = ARGV[at + 4], tenant = ARGV[at + 6],
@@ -26,18 +28,15 @@ end
 local function insert(new, behind)
   local extras, key = new.extras, job_key(new.id)
   local row = {q = new.q, n = new.n, r = new.r, b = behind}
-  local own = {'st', 'P', 'q', new.q, 'n', new.n, 'r', new.r, 'c', NOW_TEXT}
+  local own = {'st', 'P', 'r', new.r, 'c', NOW_TEXT}
   local function add(field, value)
     own[#own + 1] = field
     own[#own + 1] = value
     row[field] = value
   end
-  if new.k ~= 'job' then
-    add('k', new.k)
-  end
-  if new.o ~= '0' then
-    add('o', new.o)
-  end
+  row.k = new.k ~= 'job' and new.k or nil
+  row.ck = extras and extras.ck
+  row.o = new.o
   local lane = extras and extras.l
   if not lane and new.tenant ~= '' and keeps_lanes(new.q) then
     lane = new.tenant
@@ -61,9 +60,7 @@ local function insert(new, behind)
     end
   end
   call('HSET', key, unpack(own))
-  if new.to >= new.from then
-    call('HSET', key, unpack(ARGV, new.from, new.to))
-  end
+  call('HSET', key, unpack(ARGV, new.from, new.to))
   if new.tenant ~= '' then
     for at = new.from, new.to, 2 do
       if ARGV[at] == 'ap' or ARGV[at] == 'og' then
@@ -72,18 +69,28 @@ local function insert(new, behind)
     end
   end
   move(new.id, row, 'P')
-  place(new.id, row)
+  join_key(new.id, row)
+  if row.ck then
+    call('HSET', P .. 'km', row.ck, extras.cm)
+    note_key(row)
+  end
+  if row.ck and not behind and tonumber(row.r) <= NOW then
+    block(new.id, row)
+  else
+    place_row(new.id, row)
+  end
   return row
 end
 
-local REPLACED = {p = true, m = true, t = true, d = true}
+local REPLACED = {p = true, m = true, t = true, d = true, ck = true, cm = true}
 -- Puts what on_conflict="replace" renews into a waiting row.
 local function replace(id, new)
   local row, key = job(id), job_key(id)
   if not row.b then
     lift(id, row)
   end
-  call('HDEL', key, 'm', 't', 'd', 'ex')
+  part_key(id, row)
+  call('HDEL', key, 'm', 't', 'd', 'ex', 'ck', 'cm')
   local fields = {'r', new.r, 'o', new.o, 'u', NOW_TEXT}
   if new.extras.ex then
     fields[#fields + 1] = 'ex'
@@ -96,8 +103,17 @@ local function replace(id, new)
     end
   end
   call('HSET', key, unpack(fields))
-  row.r, row.o = new.r, new.o
-  place(id, row)
+  row.r, row.o, row.ck, row.cm = new.r, new.o, new.extras.ck, new.extras.cm
+  join_key(id, row)
+  if row.ck then
+    call('HSET', P .. 'km', row.ck, row.cm)
+    note_key(row)
+  end
+  if row.ck and not row.b and not row.as and tonumber(row.r) <= NOW then
+    block(id, row)
+  else
+    place_row(id, row)
+  end
 end
 
 local function new_plan()

@@ -1,56 +1,4 @@
--- Where waiting rows stand, each in one place unless it waits behind a running job. Members are stamp(run_at) .. id.
---   r:<queue, name, lane>  due rows by priority (highest first), run_at, id
---   l:<queue, name>        the lanes that have some; rn:<queue> the names that have lanes
---   d:<queue, name>        rows of a later time, by time; nx:<queue> when each name's first one is due
---   qq:<queue>             rows that crashed too many workers, in the order of due ones
---   as:<queue, name>       rows set aside, by time; an:<queue> the names that have some
-local QUARANTINE_FROM = 2
-local joining = {}
-
-local function ready_key(queue, name, lane)
-  return P .. 'r:' .. pair(queue, pair(name, lane))
-end
-
-local function join(queue, name, lane, priority, member)
-  local key = ready_key(queue, name, lane)
-  local to = joining[key]
-  if not to then
-    to = {queue = queue, name = name, lane = lane, members = {}}
-    joining[key] = to
-  end
-  to.members[#to.members + 1] = -priority
-  to.members[#to.members + 1] = member
-end
-
--- Puts a waiting row where it belongs; due rows are only noted, until `joined`.
-local function place(id, row)
-  if row.b then
-    return
-  end
-  local queue, name, priority = row.q, row.n, tonumber(row.o or 0)
-  local member = stamp(row.r) .. id
-  if row.as then
-    call('ZADD', P .. 'as:' .. pair(queue, name), 0, member)
-    call('SADD', P .. 'an:' .. queue, name)
-  elseif tonumber(row.x or 0) >= QUARANTINE_FROM then
-    call('ZADD', P .. 'qq:' .. queue, -priority, member)
-  elseif tonumber(row.r) > NOW then
-    call('ZADD', P .. 'd:' .. pair(queue, name), 0, member)
-    call('ZADD', P .. 'nx:' .. queue, 'LT', row.r, name)
-  else
-    join(queue, name, row.l or '', priority, member)
-  end
-end
-
-local function joined()
-  for key, to in pairs(joining) do
-    call('ZADD', key, unpack(to.members))
-    call('ZADD', P .. 'l:' .. pair(to.queue, to.name), 0, to.lane)
-    call('SADD', P .. 'rn:' .. to.queue, to.name)
-  end
-  joining = {}
-end
-
+-- Taking waiting rows out of where they stand, and moving them when they have become due.
 -- Forgets a lane that has become empty, and its name when it was the last.
 local function close_lane(queue, name, lane)
   if call('EXISTS', ready_key(queue, name, lane)) == 0 then
@@ -80,7 +28,10 @@ local function lift(id, row)
   joined()
   local queue, name = row.q, row.n
   local member = stamp(row.r) .. id
-  if row.as then
+  note_key(row)
+  if row.bl then
+    forget_block(id, row)
+  elseif row.as then
     call('ZREM', P .. 'as:' .. pair(queue, name), member)
     if call('EXISTS', P .. 'as:' .. pair(queue, name)) == 0 then
       call('SREM', P .. 'an:' .. queue, name)
@@ -88,6 +39,7 @@ local function lift(id, row)
   elseif tonumber(row.x or 0) >= QUARANTINE_FROM then
     call('ZREM', P .. 'qq:' .. queue, member)
   elseif call('ZREM', ready_key(queue, name, row.l or ''), member) == 1 then
+    key_unready(id, row)
     close_lane(queue, name, row.l or '')
   elseif call('ZREM', P .. 'd:' .. pair(queue, name), member) == 1 then
     note_next(queue, name)
@@ -96,7 +48,7 @@ end
 
 -- Moves at most `budget` rows that have become due into their lanes (names nil: any); answers what is left of it.
 local function promote(queue, names, budget)
-  local due = NOW and stamp(NOW)
+  local due = NOW_STAMP
   for _, name in ipairs(call('ZRANGEBYSCORE', P .. 'nx:' .. queue, '-inf', NOW)) do
     if budget <= 0 then
       break
@@ -108,8 +60,12 @@ local function promote(queue, names, budget)
           break
         end
         count = count + 1
-        local row = call('HMGET', job_key(member:sub(19)), 'st', 'l', 'o')
+        local id = member:sub(19)
+        local row = call('HMGET', job_key(id), 'st', 'l', 'o', 'ck', 'r')
         if row[1] then
+          if row[4] then
+            key_ready(id, {q = queue, n = name, l = row[2] or '', o = row[3] or '0', ck = row[4], r = row[5]})
+          end
           join(queue, name, row[2] or '', tonumber(row[3] or 0), member)
         end
       end
