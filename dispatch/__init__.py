@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dispatch.jobs.context import current_job
     from dispatch.jobs.handle import JobHandle, SyncJobHandle
     from dispatch.jobs.handler import Middleware, Next
+    from dispatch.jobs.limit import Limit
     from dispatch.jobs.model import Job, JobState
     from dispatch.queues import QueueConfig
     from dispatch.registry import Registry, cron, job, lifespan, workflow
@@ -34,6 +35,7 @@ _HOMES = {
     "Job": "dispatch.jobs.model",
     "JobHandle": "dispatch.jobs.handle",
     "JobState": "dispatch.jobs.model",
+    "Limit": "dispatch.jobs.limit",
     "Middleware": "dispatch.jobs.handler",
     "Next": "dispatch.jobs.handler",
     "QueueConfig": "dispatch.queues",
@@ -59,6 +61,7 @@ __all__ = [
     "Job",
     "JobHandle",
     "JobState",
+    "Limit",
     "Middleware",
     "Next",
     "QueueConfig",

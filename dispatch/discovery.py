@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import os
 import pkgutil
 import sys
 import traceback
@@ -13,8 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dispatch.errors import DiscoveryError, DispatchError
+from dispatch.errors import ConfigError, DiscoveryError, DispatchError, MissingExtra, UsageError
 
+_LIBRARY = str(Path(__file__).parent) + os.sep
 _SKIPPED = frozenset({"__main__", "tests", "conftest", "migrations"})
 
 
@@ -64,9 +66,9 @@ def _import(name: str, target: str, root: Path) -> ModuleType:
                 f"there is no module {error.name!r} to import for {target!r}; {_advice(name, root)}"
             ) from None
         raise _explained(target, error) from error
-    except (DispatchError, KeyboardInterrupt):
-        raise
     except BaseException as error:
+        if _speaks_for_itself(error):
+            raise
         raise _explained(target, error) from error
 
 
@@ -95,11 +97,10 @@ def _import_file(path: Path, root: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except (DispatchError, KeyboardInterrupt):
-        sys.modules.pop(name, None)
-        raise
     except BaseException as error:
         sys.modules.pop(name, None)
+        if _speaks_for_itself(error):
+            raise
         raise _explained(str(path), error) from error
     return module
 
@@ -140,10 +141,15 @@ def _advice(name: str, root: Path) -> str:
     return f"run this from your project's root folder; {root} has {', '.join(here) or 'no modules'}"
 
 
+def _speaks_for_itself(error: BaseException) -> bool:
+    """Whether an import's error is told as it is: what the store or the configuration says, not a wrong definition."""
+    if isinstance(error, UsageError):
+        return isinstance(error, DiscoveryError | ConfigError | MissingExtra)
+    return isinstance(error, DispatchError | KeyboardInterrupt)
+
+
 def _explained(target: str, error: BaseException) -> DiscoveryError:
-    frames = [
-        f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename and f.filename != __file__
-    ]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_ours(f.filename)]
     if isinstance(error, SyntaxError) and error.filename:
         place = f"{error.filename}:{error.lineno}"
     else:
@@ -153,7 +159,13 @@ def _explained(target: str, error: BaseException) -> DiscoveryError:
         advice = f" Install the package that provides {error.name!r} into this environment, or check the spelling."
     elif isinstance(error, SystemExit):
         advice = " The module ends the program when imported; guard that with `if __name__ == '__main__':`."
-    return DiscoveryError(f"importing {target!r} failed at {place}: {_text(error)}.{advice}")
+    text = str(error) if isinstance(error, DispatchError) else _text(error)
+    return DiscoveryError(f"importing {target!r} failed at {place}: {text}.{advice}")
+
+
+def _is_ours(file: str) -> bool:
+    """Whether a frame is the import machinery's or Dispatch's own: the mistake is in the user's line before it."""
+    return "importlib" in file or file.startswith(_LIBRARY)
 
 
 def _text(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dispatch.discovery import Discovered, discover
-from dispatch.errors import DiscoveryError, DuplicateName
+from dispatch.errors import DiscoveryError, DispatchError, DuplicateName
 from dispatch.registry import default_registry
 
 TASK = "from dispatch import job\n\n@job(name={name!r})\ndef work() -> None: ...\n"
@@ -155,10 +155,19 @@ def test_a_file_that_does_not_exist_is_told(tmp_path: Path) -> None:
     assert "there is no file" in refusal(tmp_path, "nowhere/tasks.py")
 
 
-def test_what_dispatch_itself_refuses_passes_unchanged(tmp_path: Path) -> None:
+def test_a_definition_that_dispatch_refuses_is_told_with_the_users_own_line(tmp_path: Path) -> None:
     put(tmp_path, {"b3/__init__.py": "", "b3/a.py": TASK.format(name="b3"), "b3/b.py": TASK.format(name="b3")})
-    with pytest.raises(DuplicateName, match=r"b3/a.py:3 and .*b3/b.py:3"):
+    with pytest.raises(DiscoveryError, match=r"failed at .*b3/b.py:\d+: .*b3/a.py:3 and .*b3/b.py:3") as raised:
         discover("b3", folder=tmp_path)
+    assert isinstance(raised.value.__cause__, DuplicateName)
+
+
+def test_what_the_store_or_the_configuration_says_passes_unchanged(tmp_path: Path) -> None:
+    for number, kind in enumerate(("StoreUnreachable", "ConfigError")):
+        put(tmp_path, {f"b9_{number}.py": f"from dispatch.errors import {kind}\nraise {kind}('told as it is')\n"})
+        with pytest.raises(DispatchError, match=r"^told as it is$") as raised:
+            discover(f"b9_{number}", folder=tmp_path)
+        assert type(raised.value).__name__ == kind
 
 
 @pytest.mark.parametrize(

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections import deque
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dispatch_cli.consent import AUDIT
 from dispatch_cli.render import Column
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import noun, verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
-    from dispatch.records import Record
+    from dispatch.services import AuditRecord
 
 app = noun(
-    "See who paused, limited, drained, cancelled, replayed, discarded or purged what.",
+    "See who changed what: paused, limited, drained, cancelled, replayed, purged and so on.",
     examples=("dispatch audit list",),
 )
 
@@ -26,6 +22,7 @@ COLUMNS = (
     Column("when", "created_at"),
     Column("who", "who"),
     Column("verb", "verb"),
+    Column("outcome", "outcome"),
     Column("of", "first"),
     Column("why and how", "why"),
 )
@@ -36,19 +33,11 @@ def list_records(
     ctx: typer.Context,
     limit: Annotated[int, typer.Option("--limit", min=1, max=500, metavar="N", help="At most so many.")] = 50,
 ) -> None:
-    """List the audit records, newest first; they are kept for a year."""
+    """List the audit records, newest first; they are kept for a year. "started" is an act that goes on, or one whose
+    process died before it ended."""
     session = session_of(ctx)
 
-    async def read(app: Dispatch) -> list[dict[str, Any]]:
-        newest: deque[Record] = deque(maxlen=limit)
-        cursor = None
-        while True:
-            page = await app.store.records.list(AUDIT, limit=500, cursor=cursor)
-            newest.extend(page.items)
-            if (cursor := page.next_cursor) is None:
-                return [_document(record) for record in reversed(newest)]
-
-    documents = session.on_app(read)
+    documents = [_document(record) for record in session.on_app(lambda app: app.audit.list(limit=limit))]
     if session.out.format == "table":
         documents = [{**document, **_in_words(document)} for document in documents]
     session.out.rows(documents, COLUMNS, empty="nobody has left a record yet")
@@ -61,17 +50,18 @@ def _in_words(document: dict[str, Any]) -> dict[str, str]:
     return {"first": next(iter(document["ids"]), "-"), "why": why}
 
 
-def _document(record: Record) -> dict[str, Any]:
+def _document(record: AuditRecord) -> dict[str, Any]:
     from dispatch_cli.render import iso
 
-    held = json.loads(record.value)
     return {
-        "id": record.key,
+        "id": record.id,
         "created_at": iso(record.created_at),
-        "who": held["who"],
-        "verb": held["verb"],
-        "ids": held["ids"],
-        "count": held["count"],
-        "reason": held["reason"],
-        "detail": held.get("detail", ""),
+        "ended_at": iso(record.ended_at),
+        "who": record.who,
+        "verb": record.verb,
+        "outcome": str(record.outcome),
+        "ids": list(record.ids),
+        "count": record.count,
+        "reason": record.reason,
+        "detail": record.detail,
     }

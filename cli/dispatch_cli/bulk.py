@@ -1,8 +1,9 @@
-"""One verb over several ids: each is tried, each has a line, and the exit code says whether all went well."""
+"""One verb over several things: each is tried, each has a line, and the exit code says whether all went well."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -15,77 +16,141 @@ from dispatch_cli.session import Session
 
 ID = TypeVar("ID", bound=str)
 COLUMNS = (Column("id", "id"), Column("outcome", "outcome"), Column("detail", "detail"))
+LISTED = 10_000
+"""So many outcomes are listed; what becomes of the rest is counted."""
+_SCREENFUL = 100
+_IDS_KEPT = 500
+_AT_ONCE = 16
 
 
 @dataclass
 class Outcomes:
-    """What became of each id."""
+    """What became of each thing."""
 
     items: list[dict[str, Any]] = field(default_factory=list)
-    errors: list[DispatchError] = field(default_factory=list)
-
-    @property
-    def done(self) -> list[str]:
-        """The ids for which it worked."""
-        return [item["id"] for item in self.items if item["ok"]]
+    ids: list[str] = field(default_factory=list)
+    """The first of those for which it worked."""
+    done: int = 0
+    refused: int = 0
+    first_error: DispatchError | None = None
 
     def add(self, id_: str, outcome: str, detail: str = "", **more: Any) -> None:
         """One that worked."""
-        self.items.append({"id": str(id_), "ok": True, "outcome": outcome, "detail": detail, **more, "error": None})
+        self.done += 1
+        if len(self.ids) < _IDS_KEPT:
+            self.ids.append(str(id_))
+        self._list({"id": str(id_), "ok": True, "outcome": outcome, "detail": detail, **more, "error": None})
 
     def add_failure(self, id_: str, error: DispatchError) -> None:
         """One that did not."""
+        self.refused += 1
+        self.first_error = self.first_error or error
         problem = {"code": error_code(error), "message": describe(error)[0]}
-        self.items.append(
-            {"id": str(id_), "ok": False, "outcome": "refused", "detail": problem["message"], "error": problem}
-        )
-        self.errors.append(error)
+        self._list({"id": str(id_), "ok": False, "outcome": "refused", "detail": problem["message"], "error": problem})
 
     @property
     def exit_code(self) -> int:
         """0: all done. 75: some. Else the code of the first that failed."""
-        if not self.errors:
+        if self.first_error is None:
             return 0
-        return PARTLY if self.done else exit_code(self.errors[0])
+        return PARTLY if self.done else exit_code(self.first_error)
+
+    def _list(self, item: dict[str, Any]) -> None:
+        if len(self.items) < LISTED:
+            self.items.append(item)
 
 
 Act = Callable[[ID, Outcomes], Awaitable[None]]
 
 
 async def each(
-    ids: Iterable[ID] | AsyncIterable[ID], act: Act[ID], *, tick: Callable[[], None] | None = None
-) -> Outcomes:
-    """Does `act` to every id; what is wrong with one id does not stop the others, what is wrong with the store does."""
-    outcomes = Outcomes()
+    ids: AsyncIterator[ID],
+    act: Act[ID],
+    outcomes: Outcomes,
+    *,
+    tick: Callable[[], None] = lambda: None,
+    interval: float = 0.0,
+) -> None:
+    """Does `act` to every id, a few at once, or one every `interval` seconds.
+
+    What is wrong with one id does not stop the others; what is wrong with the store does.
+    """
 
     async def one(id_: ID) -> None:
+        mine = Outcomes()
         try:
-            await act(id_, outcomes)
+            await act(id_, mine)
         except StoreError:
             raise
         except DispatchError as error:
-            outcomes.add_failure(id_, error)
-        if tick is not None:
-            tick()
+            mine.add_failure(id_, error)
+        found.append((id_, mine))
 
-    if isinstance(ids, AsyncIterable):
-        async for id_ in ids:
-            await one(id_)
-    else:
-        for id_ in ids:
-            await one(id_)
-    return outcomes
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    async for some in _in_chunks(ids, 1 if interval else _AT_ONCE):
+        await asyncio.sleep(due - loop.time() if interval and due > loop.time() else 0)
+        due = max(due, loop.time() - interval) + interval
+        found: list[tuple[ID, Outcomes]] = []
+        try:
+            answers = await asyncio.gather(*map(one, some), return_exceptions=True)
+        finally:
+            _merge(outcomes, some, found, tick)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
 
 
-def finish(session: Session, outcomes: Outcomes, *, empty: str, columns: Sequence[Column] = COLUMNS) -> None:
-    """Writes the outcomes and ends the command with their exit code; a single failure is an error like any other."""
-    if len(outcomes.items) == 1 and outcomes.errors:
-        raise outcomes.errors[0]
-    done = len(outcomes.done)
-    counts = {"done": done, "refused": len(outcomes.errors)}
-    shown = [item for item in outcomes.items if item["ok"]] if session.out.format == "ids" else outcomes.items
-    session.out.rows(shown, columns, empty=empty, extra=counts)
-    if outcomes.errors:
-        session.tell(f"{done} done, {len(outcomes.errors)} refused")
+def finish(
+    session: Session, outcomes: Outcomes, *, empty: str, columns: Sequence[Column] = COLUMNS, brief: bool = False
+) -> None:
+    """Writes the outcomes and ends the command with their exit code; a single failure is an error like any other.
+
+    brief: for a person, a long list is cut down to what was refused, and the counts.
+    """
+    if outcomes.first_error is not None and (outcomes.done, outcomes.refused) == (0, 1):
+        raise outcomes.first_error
+    total = outcomes.done + outcomes.refused
+    shown = outcomes.items
+    cut = brief and session.out.format == "table" and total > _SCREENFUL
+    if session.out.format == "ids":
+        shown = [item for item in shown if item["ok"]]
+    elif cut:
+        shown = [item for item in shown if not item["ok"]][:_SCREENFUL]
+    if shown or not total:
+        session.out.rows(shown, columns, empty=empty, extra={"done": outcomes.done, "refused": outcomes.refused})
+    if outcomes.refused or cut:
+        session.tell(f"{outcomes.done} done, {outcomes.refused} refused")
+    if total > LISTED and not cut:
+        session.tell(f"warning: only the first {LISTED:,} of {total:,} are listed")
     if outcomes.exit_code:
         raise typer.Exit(outcomes.exit_code)
+
+
+async def _in_chunks(ids: AsyncIterator[ID], size: int) -> AsyncIterator[list[ID]]:
+    some: list[ID] = []
+    async for id_ in ids:
+        some.append(id_)
+        if len(some) == size:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _merge(
+    outcomes: Outcomes, order: Sequence[ID], found: Sequence[tuple[ID, Outcomes]], tick: Callable[[], None]
+) -> None:
+    """Adds what became of some, in the order in which they were given."""
+    by_id = dict(found)
+    for id_ in order:
+        mine = by_id.get(id_)
+        if mine is None:
+            continue
+        room = LISTED - len(outcomes.items)
+        outcomes.items += mine.items[:room]
+        outcomes.ids += mine.ids[: _IDS_KEPT - len(outcomes.ids)]
+        outcomes.done += mine.done
+        outcomes.refused += mine.refused
+        outcomes.first_error = outcomes.first_error or mine.first_error
+        tick()

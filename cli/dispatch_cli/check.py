@@ -14,7 +14,6 @@ from dispatch_cli.progress import progress
 from dispatch_cli.render import Column
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import single
-from dispatch_cli.store import must_exist
 
 if TYPE_CHECKING:
     from dispatch.registry import Registry
@@ -68,7 +67,7 @@ def app(
     if not chosen:
         raise CommandError("which module?", hint="name it: dispatch check myapp.tasks; or set `app` in dispatch.toml")
     url = against or session.config.store
-    must_exist(session, url)
+    session.must_exist(url)
     with contextlib.redirect_stdout(sys.stderr):  # stdout holds the answer and nothing else
         registry = registry_of(discover(*chosen).objects)
     seen, concerns = asyncio.run(_look(session, registry, url, elsewhere or []))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from dispatch.clock import LONGEST, seconds
+from dispatch.clock import LONGEST, seconds, utc_now
 from dispatch.ids import DLQID, JobID, TypeID, WorkerID
 from dispatch_cli.failures import CommandError
 
@@ -90,11 +91,61 @@ def moment(option: str, text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (OverflowError, ValueError):
+        found = datetime.fromisoformat(text)
+        return found.astimezone(UTC) if found.tzinfo is not None else _of_this_machine(found)
+    except (OverflowError, ValueError, OSError):
         raise CommandError(
             f"{option}: {text!r} is not a moment", hint="write 2026-05-01T09:00, or 2026-05-01T09:00:00Z for UTC"
         ) from None
+
+
+def _of_this_machine(wall: datetime) -> datetime:
+    """A wall time here; one that the clocks skip is the first moment after the gap, one that comes twice the first."""
+    early, late = sorted(wall.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+    if early.astimezone().replace(tzinfo=None) == wall:
+        return early
+    before = early.astimezone().utcoffset()
+    while late - early > timedelta(seconds=1):
+        middle = early + (late - early) / 2
+        early, late = (middle, late) if middle.astimezone().utcoffset() == before else (early, middle)
+    return late.replace(microsecond=0)
+
+
+def since_when(option: str, text: str | None) -> datetime | None:
+    """A moment, or how long ago it was: 2h, 30d, 2026-05-01T09:00."""
+    if text is None:
+        return None
+    try:
+        length = seconds(text)
+    except ValueError:
+        return moment(option, text)
+    if not 0 <= length <= LONGEST:
+        raise CommandError(f"{option}: {text!r} is not how long ago something can be (0 seconds to 100 years)")
+    return utc_now() - timedelta(seconds=length)
+
+
+def interval_of(option: str, text: str | None) -> float:
+    """Seconds from one to the next at a rate such as 10/s, 30/m or 100/h; 0 without one."""
+    if text is None:
+        return 0.0
+    number, _, unit = text.partition("/")
+    size = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}.get(unit)
+    try:
+        rate = float(number)
+    except ValueError:
+        rate = math.nan
+    if size is None or not 0 < rate <= 1e6:
+        raise CommandError(f"{option}: {text!r} is no rate: write 10/s, 30/m or 100/h")
+    return size / rate
+
+
+def in_words(**given: object) -> str:
+    """The filters that were given, for an audit record."""
+    parts = []
+    for name, value in given.items():
+        if value:
+            parts.append(f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}")
+    return " ".join(parts)
 
 
 def call_arguments(pairs: Sequence[str], document: str | None) -> Any:
@@ -148,9 +199,20 @@ def _hint(pairs: Sequence[str], refusal: str) -> str:
     for pair in pairs:
         key, _, value = pair.partition("=")
         if not key.endswith(":") and re.search(rf"(?:^|[ ;.]){re.escape(key)}: [^;]*(?:{_OF_ANOTHER_TYPE})", refusal):
+            if value and not _is_json(value):
+                shown = value if len(value) <= 40 else f"{value[:37]}..."
+                return f"{shown!r} is text and nothing else; a number is written {key}:=3, a list {key}:='[1, 2]'"
             value = value if len(value) <= 40 and value else "…"
             return f"{key}=… is text; write {key}:={value} for a number, a list, true, false or null"
     return ""
+
+
+def _is_json(text: str) -> bool:
+    try:
+        _json(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _document(text: str) -> Any:

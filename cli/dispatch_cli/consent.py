@@ -1,21 +1,14 @@
-"""Before something is destroyed: say what and where, ask; afterwards leave a record of who did it."""
+"""Before something is destroyed: say what and where, and ask."""
 
 from __future__ import annotations
 
-import getpass
-import json
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from dispatch.ids import EventID
 from dispatch_cli.failures import CommandError
 from dispatch_cli.session import Session
-
-if TYPE_CHECKING:
-    from dispatch import Dispatch
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Confirm = Annotated[
@@ -23,10 +16,6 @@ Confirm = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen; write nothing.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit record.")]
-
-AUDIT = "audit"
-_KEPT = 365 * 86400.0
-_IDS_KEPT = 500
 
 
 def ask(session: Session, what: str, *, yes: bool, confirm: str | None, many: bool = True) -> None:
@@ -63,24 +52,8 @@ def _ask_name(session: Session, what: str, profile: str, confirm: str | None) ->
         raise CommandError(f"nothing was done: {confirm!r} is not the profile's name, {profile!r}", code="declined")
 
 
-async def leave_record(
-    app: Dispatch, verb: str, ids: Sequence[str], *, reason: str = "", count: int | None = None, detail: str = ""
-) -> None:
-    """Writes the audit record of a verb: who, when, what, to which ids or names (the first 500), why, and how."""
-    document = {
-        "who": who(),
-        "verb": verb,
-        "ids": list(ids[:_IDS_KEPT]),
-        "count": len(ids) if count is None else count,
-        "reason": reason,
-        "detail": detail,
-    }
-    await app.store.records.put(AUDIT, str(EventID.new()), json.dumps(document).encode(), expires_in=_KEPT)
-
-
 def who() -> str:
     """The person at this machine, as audit records and pauses name them."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
+    from dispatch.services.audit import whoami
+
+    return whoami()

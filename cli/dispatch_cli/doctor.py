@@ -12,7 +12,6 @@ from dispatch_cli.failures import CHECK, describe
 from dispatch_cli.render import Column
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import single
-from dispatch_cli.store import file_of, missing_file
 
 if TYPE_CHECKING:
     from dispatch.services import Status
@@ -48,7 +47,7 @@ def app(ctx: typer.Context) -> None:
 def _examine(session: Session) -> list[Check]:
     from dispatch.errors import StoreError
 
-    missing = missing_file(session)
+    missing = session.missing_file()
     if missing is not None:
         advice = "`dispatch store init` creates it; --store or the configuration name another one"
         return [*_sqlite(session), Check("store", "fail", f"there is no store at {missing}", advice)]
@@ -71,7 +70,7 @@ def _sqlite(session: Session) -> list[Check]:
 def _file(session: Session) -> list[Check]:
     from dispatch.stores.sqlite_facts import file_facts
 
-    path = file_of(session)
+    path = session.store_file()
     return [] if path is None else of_file(file_facts(path))
 
 

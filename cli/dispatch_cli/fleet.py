@@ -17,6 +17,7 @@ def queue_document(info: QueueInfo, workers: int) -> Document:
         "retrying": info.retrying,
         "running": info.running,
         "set_aside": info.set_aside,
+        "blocked": info.blocked,
         "slots": list(info.slots),
         "oldest_due_at": iso(info.oldest_due_at),
         "workers": workers,

@@ -10,7 +10,6 @@ import typer
 from dispatch_cli.failures import CHECK, describe
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import single
-from dispatch_cli.store import missing_file
 
 
 @single(examples=("dispatch health", "dispatch health --worker here --json"))
@@ -32,7 +31,7 @@ def app(
         "live_workers": None,
         "reason": "",
     }
-    missing = missing_file(session)
+    missing = session.missing_file()
     try:
         if missing is not None:
             document["reason"] = f"there is no store at {missing}"

@@ -11,6 +11,8 @@ from typing import ClassVar
 
 import typer
 
+from dispatch_cli.completing import ASKED
+from dispatch_cli.completing import answer as answer_shell
 from dispatch_cli.settings import Settings, wants_json
 from dispatch_cli.shell import LazyGroup, noun
 
@@ -29,7 +31,7 @@ class Root(LazyGroup):
         "status": ("status", "Show backlog, workers, dead letters and pauses on one screen."),
         "job": ("job", "Enqueue, look at, watch, explain, retry and cancel jobs."),
         "dlq": ("dlq", "Look at, replay, discard and purge dead letters."),
-        "queue": ("queue", "Look at, pause, resume and limit queues."),
+        "queue": ("queue", "Look at, pause, resume, limit and empty queues."),
         "worker": ("worker", "Look at worker processes, and ask them to finish and stop."),
         "leader": ("leader", "See which worker leads the fleet."),
         "health": ("health", "Check that the store answers and a worker is alive: exit 0, else 9."),
@@ -41,6 +43,7 @@ class Root(LazyGroup):
         "bench": ("bench", "Measure how fast this kind of store is, here."),
         "config": ("config", "Show the configuration, or write a file to start from."),
         "inspect": ("inspect", "Show what a module defines: jobs, workflows, crons."),
+        "completion": ("completion", "Print the script that makes bash, zsh or fish complete live values."),
         "version": ("version", "Show the versions of Dispatch and what it runs on."),
     }
 
@@ -64,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _prepare_streams()
     try:
         command = typer.main.get_command(app)
+        if ASKED in os.environ:
+            return answer_shell(command)
         settings = Settings(argv=tuple(arguments))
         answer = command.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=settings)
         sys.stdout.flush()

@@ -220,6 +220,17 @@ def ago(moment: datetime, now: datetime | None = None) -> str:
     return f"{count} ago" if seconds >= 0 else f"in {count}"
 
 
+def brief(seconds: float) -> str:
+    """A length of time in at most six letters: "12 ms", "3.4 s", "12 min"."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    size, unit = next(
+        ((size, unit) for size, unit in ((86400, "d"), (3600, "h"), (60, "min")) if seconds >= size), (1, "s")
+    )
+    count = seconds / size
+    return f"{count:.1f} {unit}" if count < 9.95 else f"{count:.0f} {unit}"
+
+
 def iso(moment: datetime | None) -> str | None:
     """ISO 8601 in UTC, to the microsecond; what JSON documents hold."""
     return None if moment is None else moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dispatch_cli import complete
 from dispatch_cli.choices import duration, words_among
 from dispatch_cli.failures import CommandError
 from dispatch_cli.session import Session, session_of
@@ -38,7 +39,11 @@ def app(
     queue: Annotated[
         list[str] | None,
         typer.Option(
-            "--queue", "-q", metavar="NAME[:SLOTS]", help="Serve this queue, with at most so many jobs at once."
+            "--queue",
+            "-q",
+            metavar="NAME[:SLOTS]",
+            help="Serve this queue, with at most so many jobs at once.",
+            autocompletion=complete.queues,
         ),
     ] = None,
     concurrency: Annotated[

@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote
 
 import typer
 
-from dispatch_cli.failures import safe
+from dispatch_cli.failures import STORE, CommandError, safe
 from dispatch_cli.render import Output
 from dispatch_cli.settings import Settings, settings_of
 
@@ -59,6 +61,29 @@ class Session:
         from dispatch.config import mask_url
 
         return mask_url(self.config.store)
+
+    def store_file(self, url: str | None = None) -> Path | None:
+        """The file of the configured SQLite store, or of the one at `url`; None for other kinds and refused URLs."""
+        prefix, _, rest = (self.config.store if url is None else url).partition(":///")
+        is_file = prefix == "sqlite" and rest and rest != ":memory:" and "?" not in rest
+        return Path(unquote(rest)) if is_file else None
+
+    def missing_file(self, url: str | None = None) -> Path | None:
+        """The file of a SQLite store that is not there; opening the store would create it."""
+        path = self.store_file(url)
+        return path if path is not None and not path.exists() else None
+
+    def must_exist(self, url: str | None = None) -> None:
+        """Ends the command with 6 when there is no store yet: what only looks must not make one."""
+        missing = self.missing_file(url)
+        if missing is not None:
+            raise CommandError(
+                f"there is no store at {missing}",
+                code="store_unreachable",
+                exit_code=STORE,
+                hint="is this the right folder? --store or dispatch.toml name another one; "
+                "`dispatch run` and `dispatch store init` create it",
+            )
 
     def tell(self, text: str) -> None:
         """Says something to the person, on stderr."""
@@ -120,8 +145,10 @@ class Session:
         finally:
             await store.close()
 
-    def on_app(self, act: Callable[[Dispatch], Awaitable[T]]) -> T:
-        """Opens the app, awaits `act(app)`, closes the app."""
+    def on_app(self, act: Callable[[Dispatch], Awaitable[T]], *, create: bool = False) -> T:
+        """Opens the app, awaits `act(app)`, closes the app; without `create` the store must be there already."""
+        if not create:
+            self.must_exist()
 
         async def run() -> T:
             async with self.app() as app:

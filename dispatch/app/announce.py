@@ -16,6 +16,8 @@ def announcement(definition: JobDefinition[..., Any]) -> Announcement:
     options = {name: value for name in _OPTIONS if (value := getattr(settings, name)) is not None}
     if settings.unique is not None and not callable(settings.unique):
         options["unique"] = settings.unique
+    if settings.concurrency is not None and (limit := settings.concurrency.document()) is not None:
+        options["concurrency"] = limit
     return Announcement(
         name=definition.name,
         kind="job",

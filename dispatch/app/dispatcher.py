@@ -30,6 +30,7 @@ from dispatch.portal import bridge, portal, refuse_in_loop, run_sync
 from dispatch.queues import QueueConfig
 from dispatch.registry import Registry, default_registry
 from dispatch.services import (
+    AuditService,
     ClusterService,
     CronService,
     DLQService,
@@ -38,6 +39,7 @@ from dispatch.services import (
     QueueService,
     RetentionService,
 )
+from dispatch.services.audit import unrecorded
 from dispatch.services.crons import specs_of
 from dispatch.store import Store
 
@@ -118,19 +120,21 @@ class Dispatch:
         )
         self.plugins = self._extensions.plugins
         limits = limits_of(self.config)
+        self.audit = AuditService(self.store, logger=self._logger.getChild("audit"))
         self.jobs = JobService(
             self.store,
             registry=self.registry,
             plugins=self.plugins,
             limits=limits,
             idempotency_ttl=self.config.idempotency_ttl.total_seconds(),
+            audit=self.audit,
         )
-        self.dlq = DLQService(self.store)
-        self.queues = QueueService(self.store)
-        self.workers = ClusterService(self.store)
-        self.crons = CronService(self.store)
+        self.dlq = DLQService(self.store, audit=self.audit)
+        self.queues = QueueService(self.store, audit=self.audit)
+        self.workers = ClusterService(self.store, audit=self.audit)
+        self.crons = CronService(self.store, audit=self.audit)
         self.events = EventService(self.store, plugins=self.plugins, largest=limits.payload)
-        self.retention = RetentionService(self.store, retention_of(self.config))
+        self.retention = RetentionService(self.store, retention_of(self.config), audit=self.audit)
         self.engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._life: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
@@ -266,8 +270,9 @@ class Dispatch:
         return await self.jobs.wait(job_id, timeout=timeout)
 
     async def cancel_job(self, job_id: JobID) -> JobState:
-        """Cancels the job; see JobService.cancel."""
-        return await self.jobs.cancel(job_id)
+        """Cancels the job; see JobService.cancel. As a program's own act it leaves no audit record."""
+        with unrecorded():
+            return await self.jobs.cancel(job_id)
 
     @property
     def sync(self) -> SyncApp:

@@ -34,6 +34,9 @@ _PLAIN = [
     "progress",
     "progress_note",
     "set_aside",
+    "concurrency_key",
+    "concurrency_max",
+    "blocked",
 ]
 _TIMES = [
     "created_at",

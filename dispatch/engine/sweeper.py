@@ -37,8 +37,9 @@ class Sweeper(Service):
         self._may_sweep = may_sweep
 
     async def run_once(self) -> float | None:
-        """Sets aside up to BATCH jobs; with `unknown_grace`, buries those that have waited even longer. Not while the
-        living may look dead: their beats could be as late as ours, or seem so."""
+        """Sets aside up to BATCH jobs; with `unknown_grace`, buries those that have waited even longer; looks at up to
+        BATCH concurrency keys that block jobs. Not while the living may look dead: their beats could be as late as
+        ours, or seem so."""
         if not self._may_sweep():
             return None
         moved = await self._store.jobs.set_aside(due_for=self._settings.unserved_after, limit=BATCH)
@@ -48,6 +49,9 @@ class Sweeper(Service):
                 "shows them",
                 moved,
             )
+        repaired = await self._store.jobs.unblock(limit=BATCH)
+        if repaired:
+            self._logger.warning("%d blocked jobs were let in: their concurrency keys had room", repaired)
         grace = self._settings.unknown_grace
         if grace is not None:
             buried = await self._store.jobs.bury_unserved(due_for=grace, limit=BATCH)

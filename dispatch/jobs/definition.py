@@ -57,6 +57,7 @@ class Call(Generic[R]):
             scope=scope,
             idempotency_ttl=idempotency_ttl,
             unique_value=definition.unique_value(options, self.arguments),
+            concurrency_value=definition.concurrency_value(options, self.arguments),
             metadata=metadata,
         )
 
@@ -188,9 +189,13 @@ class JobDefinition(Definition, _Door[P, R]):
         self.middleware = tuple(middleware)
         self._definition = self
         self._chosen = NOTHING
-        self._unique_names: list[str] | None = None
+        self._names_of_rules: dict[int, list[str]] = {}
+        """Of the functions in the definition's options, by id(): the arguments each takes."""
         if callable(settings.unique):
-            self._unique_names = self._match_unique(settings.unique)
+            self._names_of_rules[id(settings.unique)] = self._match(settings.unique, "unique rule")
+        if settings.concurrency is not None and callable(settings.concurrency.key):
+            key = settings.concurrency.key
+            self._names_of_rules[id(key)] = self._match(key, "concurrency key")
 
     def options(self, **options: Unpack[OptionsDict]) -> BoundJob[P, R]:
         """This job with options for the calls made through the result; they never mix with the function's arguments.
@@ -201,24 +206,32 @@ class JobDefinition(Definition, _Door[P, R]):
 
     def unique_value(self, options: EnqueueOptions, arguments: Mapping[str, Any]) -> object:
         """What the unique rule makes of these arguments; None when it is no function."""
-        rule = options.unique
+        return self._value(options.unique, arguments, "unique rule")
+
+    def concurrency_value(self, options: EnqueueOptions, arguments: Mapping[str, Any]) -> object:
+        """What the key of the concurrency limit makes of these arguments; None when it is no function."""
+        limit = options.concurrency
+        return None if limit is None else self._value(limit.key, arguments, "concurrency key")
+
+    def _value(self, rule: object, arguments: Mapping[str, Any], what: str) -> object:
         if not callable(rule):
             return None
-        names = self._unique_names if rule is self.settings.unique else self._match_unique(rule)
-        assert names is not None
+        names = self._names_of_rules.get(id(rule))
+        if names is None:
+            names = self._match(rule, what)
         defaults = self.signature.defaults
         value = rule(*(arguments[name] if name in arguments else defaults.get(name) for name in names))
         if value is None:
-            raise InvalidArguments(f"{self.name}: the unique rule returned None for these arguments; return a value")
+            raise InvalidArguments(f"{self.name}: the {what} returned None for these arguments; return a value")
         return value
 
-    def _match_unique(self, rule: Callable[..., object]) -> list[str]:
+    def _match(self, rule: Callable[..., object], what: str) -> list[str]:
         wanted = list(inspect.signature(rule).parameters)
         if all(name in self.signature.names for name in wanted):
             return wanted
         if len(wanted) <= len(self.signature.names):
             return self.signature.names[: len(wanted)]
-        raise InvalidDefinition(f"{self.name}: the unique rule takes {len(wanted)} arguments, the job fewer")
+        raise InvalidDefinition(f"{self.name}: the {what} takes {len(wanted)} arguments, the job fewer")
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in _OTHER_LIBRARIES:

@@ -18,6 +18,7 @@ from dispatch.clock import LONGEST, Duration, seconds
 from dispatch.errors import InvalidArguments
 from dispatch.ids import JobID
 from dispatch.jobs.base import NAME
+from dispatch.jobs.limit import Limit
 from dispatch.jobs.model import Idempotency, NewJob, OnConflict, Unique, UniqueUntil
 from dispatch.scope import Scope
 
@@ -58,6 +59,7 @@ class OptionsDict(TypedDict, total=False):
     metadata: Mapping[str, Any]
     scope: Scope
     keep_result: bool
+    concurrency: Limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,7 @@ class EnqueueOptions:
     metadata: Mapping[str, Any] | None = None
     scope: Scope | None = None
     keep_result: bool | None = None
+    concurrency: Limit | None = None
 
     def __post_init__(self) -> None:
         for name in ("delay", "expires_in", "timeout", "unique_for"):
@@ -105,6 +108,8 @@ class EnqueueOptions:
             value = getattr(self, name)
             if value is not None and value not in words:
                 raise InvalidArguments(f"{name} is {value!r}; it is one of {', '.join(words)}")
+        if self.concurrency is not None:
+            object.__setattr__(self, "concurrency", Limit.of(self.concurrency))
         if self.max_retries is not None and self.max_retries < 0:
             raise InvalidArguments(f"max_retries is {self.max_retries}; it cannot be negative")
         if isinstance(self.tags, str):
@@ -155,10 +160,12 @@ def build_job(
     scope: Scope,
     idempotency_ttl: float,
     unique_value: object = None,
+    concurrency_value: object = None,
     default_queue: str = "default",
     metadata: Mapping[str, Any] | None = None,
 ) -> NewJob:
-    """The NewJob of a call; `unique_value` is what a function given as `unique` made of the arguments.
+    """The NewJob of a call; `unique_value` is what a function given as `unique` made of the arguments, and
+    `concurrency_value` what the key of a Limit made of them.
 
     `options` decide queue, time and keys; of what a worker can take from its own definition (retries, timeout,
     backoff, keep_result) only `row`, the options of this very call, is stored.
@@ -194,7 +201,22 @@ def build_job(
         scope=owner,
         unique=_unique(name, payload, options, unique_value, owner),
         idempotency=_idempotency(name, payload, options, owner, idempotency_ttl),
+        concurrency_key=_concurrency_key(name, options.concurrency, concurrency_value, owner),
+        concurrency_max=None if options.concurrency is None else options.concurrency.max,
     )
+
+
+def _concurrency_key(name: str, limit: Limit | None, value: object, scope: Scope) -> str | None:
+    if limit is None:
+        return None
+    chosen = limit.key if value is None else value
+    text = "" if chosen is None or callable(chosen) else _short(_key_text(name, chosen, "concurrency key"))
+    return f"{scope.tenant}|{limit.name or name}|{text}"
+
+
+def _short(text: str) -> str:
+    """The text, or its digest when nobody would read it to the end."""
+    return text if len(text) <= LARGEST_READABLE_KEY else "#" + hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _unique(name: str, payload: bytes, options: EnqueueOptions, value: object, scope: Scope) -> Unique | None:
@@ -204,9 +226,7 @@ def _unique(name: str, payload: bytes, options: EnqueueOptions, value: object, s
     if rule is True:
         text = "*" + hashlib.sha256(json.dumps(json.loads(payload), sort_keys=True).encode()).hexdigest()[:32]
     else:
-        text = _key_text(name, rule if value is None else value)
-        if len(text) > LARGEST_READABLE_KEY:
-            text = "#" + hashlib.sha256(text.encode()).hexdigest()[:32]
+        text = _short(_key_text(name, rule if value is None else value, "unique key"))
     return Unique(
         key=f"{scope.tenant}|{name}|{text}",
         on_conflict=options.on_conflict or "return",
@@ -215,14 +235,14 @@ def _unique(name: str, payload: bytes, options: EnqueueOptions, value: object, s
     )
 
 
-def _key_text(name: str, value: object) -> str:
+def _key_text(name: str, value: object, what: str) -> str:
     """The same text for equal values in every process, which a set's or a plain object's own text is not."""
     if isinstance(value, str | int | UUID):
         return str(value)
     try:
         plain = to_jsonable_python(sorted(value, key=repr) if isinstance(value, set | frozenset) else value)
     except PydanticSerializationError as error:
-        raise InvalidArguments(f"{name}: {type(value).__name__} cannot be a unique key: {error}") from None
+        raise InvalidArguments(f"{name}: {type(value).__name__} cannot be a {what}: {error}") from None
     return plain if isinstance(plain, str) else json.dumps(plain, sort_keys=True)
 
 

@@ -1,5 +1,6 @@
 """Every verb once: what the CLI, the app and later doors call."""
 
+from dispatch.services.audit import Act, AuditRecord, AuditService
 from dispatch.services.cluster import ClusterService
 from dispatch.services.crons import CronService
 from dispatch.services.dlq import DLQService
@@ -9,10 +10,14 @@ from dispatch.services.gates import Gate
 from dispatch.services.jobs import JobService, Limits
 from dispatch.services.queues import QueueService
 from dispatch.services.retention import Retention, RetentionService
+from dispatch.services.stats import JobStats, NameStats
 from dispatch.services.status import Status, read_status
 from dispatch.services.transfer import Copied, StoreCopy
 
 __all__ = [
+    "Act",
+    "AuditRecord",
+    "AuditService",
     "ClusterService",
     "Copied",
     "CronService",
@@ -21,7 +26,9 @@ __all__ = [
     "Explanation",
     "Gate",
     "JobService",
+    "JobStats",
     "Limits",
+    "NameStats",
     "QueueService",
     "Retention",
     "RetentionService",

@@ -8,14 +8,16 @@ from dispatch.cluster.model import Announcement, Leadership, Worker
 from dispatch.entity import Reply
 from dispatch.errors import WorkerNotFound, WorkerStopped
 from dispatch.ids import WorkerID
+from dispatch.services.audit import AuditService
 from dispatch.store import Store
 
 
 class ClusterService:
     """Look at workers, drain them, see what they announce."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, audit: AuditService | None = None) -> None:
         self._store = store
+        self._audit = audit or AuditService(store)
 
     async def get(self, worker_id: WorkerID) -> Worker:
         """The worker; WorkerNotFound when there is none."""
@@ -30,11 +32,12 @@ class ClusterService:
 
     async def drain(self, worker_id: WorkerID) -> None:
         """Asks a worker to finish what it runs and stop. Raises WorkerNotFound; WorkerStopped when it has stopped."""
-        reply = await self._store.cluster.drain(worker_id)
-        if reply is Reply.MISSING:
-            raise _not_found(worker_id)
-        if reply is Reply.CONFLICT:
-            raise WorkerStopped(f"{worker_id} has stopped already; `dispatch worker list` shows who is alive")
+        async with self._audit.act("worker.drain", [worker_id]):
+            reply = await self._store.cluster.drain(worker_id)
+            if reply is Reply.MISSING:
+                raise _not_found(worker_id)
+            if reply is Reply.CONFLICT:
+                raise WorkerStopped(f"{worker_id} has stopped already; `dispatch worker list` shows who is alive")
 
     async def leadership(self) -> Leadership | None:
         """Who leads, or None when nobody's term runs."""

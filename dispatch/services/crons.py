@@ -17,6 +17,7 @@ from dispatch.errors import Conflict, CronNotFound, DuplicateName
 from dispatch.ids import CronID
 from dispatch.jobs.definition import Call, JobDefinition
 from dispatch.scope import NO_SCOPE, Scope
+from dispatch.services.audit import AuditService
 from dispatch.store import Store
 
 _AHEAD = 10
@@ -25,8 +26,9 @@ _AHEAD = 10
 class CronService:
     """Look at, make, change, switch and trigger cron entries."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, audit: AuditService | None = None) -> None:
         self._store = store
+        self._audit = audit or AuditService(store)
 
     async def create(
         self,
@@ -72,12 +74,13 @@ class CronService:
     async def add(self, spec: CronSpec) -> CronEntry:
         """Adds an entry that says `spec`. Raises DuplicateName."""
         moment = first_fire(spec, await self._now())
-        entry = await self._store.crons.create(spec, entry_id=CronID.new(), next_fire_at=moment)
-        if entry is None:
-            raise DuplicateName(
-                f"there is a cron entry {spec.name!r} already; edit or delete it, or choose another name"
-            )
-        return entry
+        async with self._audit.act("cron.create", [spec.name], detail=spec.schedule):
+            entry = await self._store.crons.create(spec, entry_id=CronID.new(), next_fire_at=moment)
+            if entry is None:
+                raise DuplicateName(
+                    f"there is a cron entry {spec.name!r} already; edit or delete it, or choose another name"
+                )
+            return entry
 
     async def edit(self, name: str, *, scope: Scope | None = None, **changes: Any) -> CronEntry:
         """Changes what an entry made at run time says (schedule, timezone, overlap, misfire, jitter …).
@@ -91,36 +94,42 @@ class CronService:
         check_options(name, spec.schedule, spec.timezone, spec.overlap, spec.misfire)
         timed_anew = (spec.schedule, spec.timezone) != (entry.spec.schedule, entry.spec.timezone)
         moment = first_fire(spec, await self._now()) if timed_anew else entry.next_fire_at
-        reply = await self._store.crons.edit(entry.id, spec, revision=entry.revision, next_fire_at=moment)
-        if reply is not Reply.APPLIED:
-            raise Conflict(f"{name} was changed by somebody else just now; look at it and try again")
+        async with self._audit.act("cron.edit", [name], detail=", ".join(f"{k}={v}" for k, v in changes.items())):
+            reply = await self._store.crons.edit(entry.id, spec, revision=entry.revision, next_fire_at=moment)
+            if reply is not Reply.APPLIED:
+                raise Conflict(f"{name} was changed by somebody else just now; look at it and try again")
         return await self.get(name, scope=scope)
 
     async def enable(self, name: str, *, scope: Scope | None = None) -> bool:
         """Lets it fire again, from its next tick on; False when it was enabled. Raises CronNotFound."""
         entry = await self.get(name, scope=scope)
         moment = schedule_of(entry).after(await self._now())
-        return self._found(name, await self._store.crons.enable(name, next_fire_at=moment, scope=scope))
+        async with self._audit.act("cron.enable", [name]):
+            return self._found(name, await self._store.crons.enable(name, next_fire_at=moment, scope=scope))
 
     async def disable(
         self, name: str, *, until: datetime | None = None, reason: str = "", by: str = "", scope: Scope | None = None
     ) -> None:
         """Keeps it from firing, for good or until then; deploys do not change that. Raises CronNotFound."""
-        self._found(name, await self._store.crons.disable(name, until=until, reason=reason, by=by, scope=scope))
+        detail = "" if until is None else f"until {until.isoformat()}"
+        async with self._audit.act("cron.disable", [name], who=by, reason=reason, detail=detail):
+            self._found(name, await self._store.crons.disable(name, until=until, reason=reason, by=by, scope=scope))
 
     async def delete(self, name: str, *, scope: Scope | None = None) -> None:
         """Removes the entry with its history. Raises CronNotFound; Conflict while code announces it."""
-        if not self._found(name, await self._store.crons.delete(name, scope=scope)):
-            raise Conflict(f"{name} is announced by the code of live workers, which would add it again: disable it")
+        async with self._audit.act("cron.delete", [name]):
+            if not self._found(name, await self._store.crons.delete(name, scope=scope)):
+                raise Conflict(f"{name} is announced by the code of live workers, which would add it again: disable it")
 
     async def trigger(self, name: str, *, scope: Scope | None = None) -> Tick:
         """Makes the entry's call now, enabled or not; its schedule goes on as before. Raises CronNotFound."""
         entry = await self.get(name, scope=scope)
         now = await self._now()
         job = replace(job_of(entry, now), unique=None)
-        fired: Fired = await self._store.crons.trigger(name, NewTick(now, "manual", job=job), scope=scope)
-        self._found(name, fired.reply)
-        return fired.ticks[0]
+        async with self._audit.act("cron.trigger", [name]):
+            fired: Fired = await self._store.crons.trigger(name, NewTick(now, "manual", job=job), scope=scope)
+            self._found(name, fired.reply)
+            return fired.ticks[0]
 
     async def get(self, name: str, *, scope: Scope | None = None) -> CronEntry:
         """The entry. Raises CronNotFound."""
@@ -154,11 +163,14 @@ class CronService:
             cursor = page.next_cursor
             if cursor is None:
                 break
-        return [
-            entry.name
-            for entry in orphans
-            if await self._store.crons.delete(entry.name, scope=entry.spec.scope) is Reply.APPLIED
-        ]
+        async with self._audit.act("cron.prune", [entry.name for entry in orphans]) as act:
+            gone = [
+                entry.name
+                for entry in orphans
+                if await self._store.crons.delete(entry.name, scope=entry.spec.scope) is Reply.APPLIED
+            ]
+            act.settle(gone)
+            return gone
 
     async def _now(self) -> datetime:
         """The store's clock."""

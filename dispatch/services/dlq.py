@@ -10,14 +10,16 @@ from dispatch.entity import LARGEST_PAGE, Page, Reply
 from dispatch.errors import AlreadyReplayed, DLQNotFound, DuplicateJob
 from dispatch.ids import DLQID, JobID
 from dispatch.scope import Scope
+from dispatch.services.audit import AuditService
 from dispatch.store import Store
 
 
 class DLQService:
     """Look at, replay, discard and purge dead letters."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, audit: AuditService | None = None) -> None:
         self._store = store
+        self._audit = audit or AuditService(store)
 
     async def get(self, entry_id: DLQID, *, scope: Scope | None = None) -> DLQEntry:
         """The entry; DLQNotFound when there is none."""
@@ -55,6 +57,10 @@ class DLQService:
         Raises DLQNotFound; AlreadyReplayed when it was decided before; DuplicateJob when a live job holds its
         unique key (the entry then stays open).
         """
+        async with self._audit.act("dlq.replay", [entry_id]):
+            return await self._replay(entry_id, scope)
+
+    async def _replay(self, entry_id: DLQID, scope: Scope | None) -> JobID:
         replayed = await self._store.dlq.replay(entry_id, JobID.new(), scope=scope)
         if replayed.reply is Reply.MISSING:
             raise _not_found(entry_id)
@@ -72,11 +78,12 @@ class DLQService:
 
     async def discard(self, entry_id: DLQID, *, scope: Scope | None = None) -> None:
         """Decides that nothing happens with the entry. Raises DLQNotFound, AlreadyReplayed."""
-        reply = await self._store.dlq.discard(entry_id, scope=scope)
-        if reply is Reply.MISSING:
-            raise _not_found(entry_id)
-        if reply is Reply.CONFLICT:
-            raise AlreadyReplayed(f"{entry_id} was decided before; `dispatch dlq show {entry_id}` tells how")
+        async with self._audit.act("dlq.discard", [entry_id]):
+            reply = await self._store.dlq.discard(entry_id, scope=scope)
+            if reply is Reply.MISSING:
+                raise _not_found(entry_id)
+            if reply is Reply.CONFLICT:
+                raise AlreadyReplayed(f"{entry_id} was decided before; `dispatch dlq show {entry_id}` tells how")
 
     async def purge(
         self,
@@ -88,7 +95,11 @@ class DLQService:
     ) -> int:
         """Deletes up to `limit` entries older than that many seconds (empty `states`: in any state), and answers how
         many; call it again until it answers 0."""
-        return await self._store.dlq.purge(older_than=older_than, states=states, scope=scope, limit=limit)
+        detail = f"older than {older_than:g} s, {', '.join(states) or 'any state'}"
+        async with self._audit.act("dlq.purge", detail=detail) as act:
+            purged = await self._store.dlq.purge(older_than=older_than, states=states, scope=scope, limit=limit)
+            act.settle((), count=purged)
+            return purged
 
 
 def _not_found(entry_id: DLQID) -> DLQNotFound:

@@ -43,6 +43,7 @@ async def explained(store: Store, job: Job) -> Explanation:
         now,
         holders=await _holders(store, queue),
         tenant_running=await _tenant_running(store, job, queue),
+        key=None if job.concurrency_key is None else await store.jobs.holders(job.concurrency_key, limit=_PAGE),
     )
     return explain(facts, ahead=await store.jobs.ahead(job.id))
 

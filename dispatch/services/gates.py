@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dispatch.cluster.model import Worker
-from dispatch.jobs.model import QUARANTINE_FROM, Job
+from dispatch.jobs.model import QUARANTINE_FROM, Job, KeyHolders
 from dispatch.queues import QueueInfo
 
 _SHOWN = 3
@@ -37,6 +37,8 @@ class Facts:
     """Some running jobs of a queue that is full."""
     tenant_running: int = 0
     """How many jobs of the job's tenant run in its queue; counted where tenants are limited."""
+    key: KeyHolders | None = None
+    """Of a job with a concurrency key: how that stands."""
 
 
 def unique(facts: Facts) -> Gate:
@@ -131,6 +133,18 @@ def tenant(facts: Facts) -> Gate:
     return Gate("tenant", True, f"tenant {whose!r} runs {running}/{most} of its jobs in the queue")
 
 
+def concurrency(facts: Facts) -> Gate:
+    """Whether its concurrency key has room."""
+    key, found = facts.job.concurrency_key, facts.key
+    if key is None or found is None or found.max is None:
+        return Gate("concurrency", True, "it has no concurrency key")
+    running = len(found.running)
+    if running >= found.max:
+        held = ", ".join(found.running[:_SHOWN]) + (f" and {running - _SHOWN} more" if running > _SHOWN else "")
+        return Gate("concurrency", False, f"blocked by key {key!r}, {running}/{found.max} held by {held}")
+    return Gate("concurrency", True, f"{running}/{found.max} jobs of key {key!r} run")
+
+
 def rate(facts: Facts) -> Gate:
     """Whether the queue's rate lets another job start now."""
     per_second, tokens, name = facts.queue.config.rate_limit, facts.queue.tokens, facts.queue.config.name
@@ -153,6 +167,7 @@ GATES: tuple[Callable[[Facts], Gate], ...] = (
     quarantine,
     limit,
     tenant,
+    concurrency,
     rate,
 )
 """In the order in which they are told; each function is named as its gate is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from dispatch.clock import boot_seconds
@@ -30,8 +31,10 @@ from dispatch.jobs.store import EnqueuesHere
 from dispatch.plugins import PluginManager
 from dispatch.registry import Registry
 from dispatch.scope import Scope, capture
+from dispatch.services.audit import AuditService
 from dispatch.services.explain import Explanation, explained
 from dispatch.services.named import named_job
+from dispatch.services.stats import SAMPLE, JobStats, read_stats
 from dispatch.store import Store
 from dispatch.telemetry import inject
 
@@ -53,9 +56,17 @@ class JobService:
     """Enqueue, look at, wait for, explain, cancel, retry and delete jobs."""
 
     def __init__(
-        self, store: Store, *, registry: Registry, plugins: PluginManager, limits: Limits, idempotency_ttl: float
+        self,
+        store: Store,
+        *,
+        registry: Registry,
+        plugins: PluginManager,
+        limits: Limits,
+        idempotency_ttl: float,
+        audit: AuditService | None = None,
     ) -> None:
         self._store = store
+        self._audit = audit or AuditService(store)
         self._registry = registry
         self._plugins = plugins
         self._limits = limits
@@ -146,6 +157,10 @@ class JobService:
 
         Raises JobNotFound, JobAlreadyComplete, JobNotCancellable.
         """
+        async with self._audit.act("job.cancel", [job_id], reason=reason):
+            return await self._cancel(job_id, scope, reason)
+
+    async def _cancel(self, job_id: JobID, scope: Scope | None, reason: str) -> JobState:
         changed = await self._store.jobs.cancel(job_id, scope=scope, reason=reason)
         if changed.reply is Reply.MISSING or changed.state is None:
             raise _not_found(job_id)
@@ -162,6 +177,10 @@ class JobService:
 
         Raises JobNotFound, JobAlreadyComplete, JobNotRetryable, DuplicateJob.
         """
+        async with self._audit.act("job.retry", [job_id]):
+            return await self._retry(job_id, scope)
+
+    async def _retry(self, job_id: JobID, scope: Scope | None) -> JobState:
         changed = await self._store.jobs.retry(job_id, scope=scope)
         if changed.reply is Reply.MISSING or changed.state is None:
             raise _not_found(job_id)
@@ -185,11 +204,12 @@ class JobService:
 
         Raises JobNotFound, JobNotDeletable.
         """
-        reply = await self._store.jobs.delete(job_id, scope=scope)
-        if reply is Reply.MISSING:
-            raise _not_found(job_id)
-        if reply is Reply.CONFLICT:
-            raise running_not_deletable(job_id)
+        async with self._audit.act("job.delete", [job_id]):
+            reply = await self._store.jobs.delete(job_id, scope=scope)
+            if reply is Reply.MISSING:
+                raise _not_found(job_id)
+            if reply is Reply.CONFLICT:
+                raise running_not_deletable(job_id)
 
     async def wait(self, job_id: JobID, *, timeout: float | None = None) -> Job:
         """Waits at most `timeout` seconds (None: for ever) until the job has ended, and answers its row.
@@ -243,6 +263,10 @@ class JobService:
         """Why the job does or does not run: the gates in order, with evidence. Raises JobNotFound."""
         return await explained(self._store, await self.get(job_id, scope=scope))
 
+    async def stats(self, *, names: Sequence[str] = (), since: datetime | None = None, limit: int = SAMPLE) -> JobStats:
+        """How long jobs waited and ran, by name, from the `limit` newest that have ended (after `since`)."""
+        return await read_stats(self._store, names=names, since=since, limit=limit)
+
     async def _with_plugin_metadata(self, job: NewJob) -> NewJob:
         additions: dict[str, Any] = {}
         for answer in await self._plugins.collect("job_enqueuing", job=job):
@@ -276,7 +300,7 @@ def running_not_deletable(job_id: JobID) -> JobNotDeletable:
 def _visible(job: Job) -> tuple[object, ...]:
     """What somebody who watches the job wants to hear of."""
     return (
-        *(job.state, job.attempt, job.run_at, job.worker_id, job.cancel_requested, job.set_aside),
+        *(job.state, job.attempt, job.run_at, job.worker_id, job.cancel_requested, job.set_aside, job.blocked),
         *(job.progress, job.progress_note),
     )
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
-from dispatch.entity import Reply
+from dispatch.entity import LARGEST_PAGE, Reply
+from dispatch.jobs.model import WAITING, ListOptions
 from dispatch.queues import QueueConfig, QueueInfo
+from dispatch.services.audit import AuditService
 from dispatch.store import Store
+
+_AT_ONCE = 20
 
 
 class QueueService:
-    """Look at, pause, resume and limit queues."""
+    """Look at, pause, resume, limit and empty queues; what changes one leaves an audit record."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, audit: AuditService | None = None) -> None:
         self._store = store
+        self._audit = audit or AuditService(store)
 
     async def get(self, queue: str) -> QueueInfo:
         """The queue with its counts."""
@@ -25,12 +33,45 @@ class QueueService:
 
     async def pause(self, queue: str, *, by: str = "", reason: str = "", duration: float | None = None) -> None:
         """Stops claims from the queue for `duration` seconds, or until it is resumed."""
-        await self._store.queues.pause(queue, by=by, reason=reason, duration=duration)
+        detail = "until resumed" if duration is None else f"for {duration:g} s"
+        async with self._audit.act("queue.pause", [queue], who=by, reason=reason, detail=detail):
+            await self._store.queues.pause(queue, by=by, reason=reason, duration=duration)
 
-    async def resume(self, queue: str) -> bool:
+    async def resume(self, queue: str, *, reason: str = "") -> bool:
         """Ends a pause; False when there was none."""
-        return await self._store.queues.resume(queue) is Reply.APPLIED
+        async with self._audit.act("queue.resume", [queue], reason=reason) as act:
+            resumed = await self._store.queues.resume(queue) is Reply.APPLIED
+            act.settle([queue] if resumed else [], refused=not resumed)
+            return resumed
 
     async def configure(self, config: QueueConfig) -> None:
         """Stores the queue's limits for the whole fleet."""
-        await self._store.queues.configure(config)
+        detail = ", ".join(f"{name}={value}" for name, value in _limits(config)) or "none"
+        async with self._audit.act("queue.limit", [config.name], detail=detail):
+            await self._store.queues.configure(config)
+
+    async def purge(self, queue: str, *, before: datetime | None = None, limit: int = LARGEST_PAGE) -> int:
+        """Deletes up to `limit` waiting jobs of the queue for good, newest first, and answers how many.
+
+        Call it again until it answers 0. `before`: only those that were created before then, so that it ends although
+        others go on enqueuing. What runs goes on; each job ends as with JobService.delete.
+        """
+        async with self._audit.act("queue.purge", [queue]) as act:
+            deleted = 0
+            options = ListOptions(states=tuple(WAITING), queues=(queue,), created_before=before, limit=LARGEST_PAGE)
+            while deleted < limit:
+                page = await self._store.jobs.list(replace(options, limit=min(LARGEST_PAGE, limit - deleted)))
+                for start in range(0, len(page.items), _AT_ONCE):
+                    some = page.items[start : start + _AT_ONCE]
+                    replies = await asyncio.gather(*(self._store.jobs.delete(job.id) for job in some))
+                    deleted += sum(reply is Reply.APPLIED for reply in replies)
+                    act.settle([queue], count=deleted)
+                if page.next_cursor is None:
+                    break
+                options = replace(options, cursor=page.next_cursor)
+            return deleted
+
+
+def _limits(config: QueueConfig) -> Sequence[tuple[str, object]]:
+    names = ("max_concurrency", "rate_limit", "rate_burst", "tenant_concurrency", "fair")
+    return [(name, value) for name in names if (value := getattr(config, name)) not in (None, False)]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from dispatch.services.audit import AuditService
 from dispatch.store import Store
 
 JOBS_AT_ONCE = 100
@@ -61,7 +62,8 @@ def old_things(store: Store, retention: Retention) -> dict[str, Old]:
 class RetentionService:
     """Look at and remove what is older than it has to be; workers do the same by and by."""
 
-    def __init__(self, store: Store, retention: Retention) -> None:
+    def __init__(self, store: Store, retention: Retention, *, audit: AuditService | None = None) -> None:
+        self._audit = audit or AuditService(store)
         self._kinds = old_things(store, retention)
         self.retention = retention
 
@@ -69,14 +71,16 @@ class RetentionService:
         """How many would be removed, by kind."""
         return {name: await old.prune(limit=_ALL, dry_run=True) for name, old in self._kinds.items()}
 
-    async def prune(self, *, tick: Callable[[int], None] | None = None) -> Mapping[str, int]:
+    async def prune(self, *, tick: Callable[[int], None] | None = None, reason: str = "") -> Mapping[str, int]:
         """Removes all that is old in small transactions, tells `tick` of each, answers how many, by kind."""
         removed = dict.fromkeys(self._kinds, 0)
-        for name, old in self._kinds.items():
-            while deleted := await old.prune(limit=old.at_once):
-                removed[name] += deleted
-                if tick is not None:
-                    tick(deleted)
+        async with self._audit.act("store.prune", reason=reason) as act:
+            for name, old in self._kinds.items():
+                while deleted := await old.prune(limit=old.at_once):
+                    removed[name] += deleted
+                    act.settle((), count=sum(removed.values()))
+                    if tick is not None:
+                        tick(deleted)
         return removed
 
 

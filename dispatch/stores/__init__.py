@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from dispatch.clock import Clock
 from dispatch.errors import ConfigError
-from dispatch.store import Store
+
+if TYPE_CHECKING:
+    from dispatch.clock import Clock
+    from dispatch.store import Store
 
 
 def _memory(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **options: Any) -> Store:

@@ -76,6 +76,9 @@ JOB = exactly(
     backoff={"type": ["object", "null"]},
     cancel_requested={"type": "boolean"},
     set_aside={"type": "boolean"},
+    blocked={"type": "boolean"},
+    concurrency_key=MAYBE_TEXT,
+    concurrency_max={"type": ["integer", "null"], "minimum": 1},
     progress={"type": ["number", "null"]},
     progress_note=MAYBE_TEXT,
     worker_id=MAYBE_TEXT,
@@ -120,6 +123,8 @@ LETTER = exactly(
     updated_at=TIME,
     payload={},
     payload_text=MAYBE_TEXT,
+    concurrency_key=MAYBE_TEXT,
+    concurrency_max={"type": ["integer", "null"], "minimum": 1},
     priority={"type": "integer"},
     max_retries={"type": ["integer", "null"]},
     timeout_seconds={"type": ["number", "null"]},
@@ -161,7 +166,7 @@ _PAUSE = maybe(exactly(by=TEXT, reason=TEXT, since=TIME, until=MAYBE_TIME))
 _MAYBE_COUNT: Schema = {"type": ["integer", "null"], "minimum": 1}
 _QUEUE: dict[str, Schema] = {
     "name": TEXT,
-    **dict.fromkeys(("pending", "retrying", "running", "set_aside", "workers"), COUNT),
+    **dict.fromkeys(("pending", "retrying", "running", "set_aside", "blocked", "workers"), COUNT),
     "slots": {"type": "array", "items": TEXT},
     "oldest_due_at": MAYBE_TIME,
     "paused": {"type": "boolean"},
@@ -219,6 +224,7 @@ WATCHED = items(
         updated_at=TIME,
         worker_id=MAYBE_TEXT,
         set_aside={"type": "boolean"},
+        blocked={"type": "boolean"},
         progress={"type": ["number", "null"]},
         progress_note=MAYBE_TEXT,
         cancel_requested={"type": "boolean"},
@@ -228,8 +234,10 @@ AUDIT = items(
     exactly(
         id=TEXT,
         created_at=TIME,
+        ended_at=MAYBE_TIME,
         who=TEXT,
         verb=TEXT,
+        outcome={"enum": ["started", "done", "partly", "refused", "interrupted", "unknown"]},
         ids={"type": "array", "items": TEXT},
         count=COUNT,
         reason=TEXT,
@@ -239,6 +247,27 @@ AUDIT = items(
 PLUGINS = items(
     exactly(name=TEXT, state={"enum": ["loaded", "disabled"]}, origin=TEXT, hooks={"type": "array", "items": TEXT})
 )
+_SECONDS: Schema = {"type": ["number", "null"]}
+_SPREAD = exactly(p50=_SECONDS, p95=_SECONDS, p99=_SECONDS)
+STATS = items(
+    exactly(
+        name=TEXT,
+        count=COUNT,
+        completed=COUNT,
+        failed=COUNT,
+        cancelled=COUNT,
+        failure_rate={"type": ["number", "null"]},
+        per_minute={"type": ["number", "null"]},
+        wait_seconds=_SPREAD,
+        run_seconds=_SPREAD,
+    ),
+    sampled=COUNT,
+    limit=COUNT,
+    complete={"type": "boolean"},
+    oldest_at=MAYBE_TIME,
+    newest_at=MAYBE_TIME,
+)
+QUEUE_PURGED = exactly(name=TEXT, purged=COUNT, would_purge=COUNT)
 PURGED = exactly(purged=COUNT, would_purge=COUNT)
 STATUS = exactly(
     store=TEXT,

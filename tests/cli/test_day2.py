@@ -102,6 +102,13 @@ def test_a_limit_that_the_configuration_puts_back_is_warned_about(seeds: Seeds, 
     assert "[queue.mailers]" in run("queue", "limit", "mailers", "--concurrency", "5").err
 
 
+def test_a_limit_whose_table_is_gone_stays_and_the_list_says_so(seeds: Seeds, folder: Path) -> None:
+    assert run("queue", "limit", "mailers", "--concurrency", "5").code == 0
+    assert run("queue", "list").err == ""
+    (folder / "dispatch.toml").write_text("[queue.other]\nmax_concurrency = 3\n")
+    assert "not by [queue.NAME]: mailers; `dispatch queue limit NAME --none`" in run("queue", "list").err
+
+
 def test_an_unknown_queue_is_warned_about_with_the_nearest_name(seeds: Seeds) -> None:
     for words in ("pause maillers", "limit maillers --concurrency 1"):
         ran = run("queue", *words.split(), "--dry-run")
@@ -181,6 +188,7 @@ def test_the_status_of_jobs_set_aside(seeds: Seeds, folder: Path) -> None:
 
 
 def test_the_status_of_an_empty_store_is_quiet(folder: Path) -> None:
+    assert run("store", "init").code == 0
     ran = run("status")
     assert ran.code == 0
     assert "attention" not in ran.out

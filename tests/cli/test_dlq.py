@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dispatch_cli import consent
 
+from dispatch.services.audit import NAMESPACE
 from dispatch.stores import open_store
 from tests.cli.conftest import Seeds, run
 
@@ -24,7 +24,8 @@ def audit(folder: Path) -> list[dict[str, Any]]:
         store = open_store(f"sqlite:///{folder}/dispatch.db")
         await store.open()
         try:
-            return [json.loads(record.value) for record in (await store.records.list(consent.AUDIT)).items]
+            held = [json.loads(record.value) for record in (await store.records.list(NAMESPACE)).items]
+            return [record for record in held if record["outcome"] == "done"]
         finally:
             await store.close()
 

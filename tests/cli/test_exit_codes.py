@@ -109,6 +109,16 @@ def test_6_the_store_cannot_be_reached(folder: Path) -> None:
     ran = run("job", "count", "--store", f"sqlite:///{folder}/no/such/folder.db")
     assert ran.code == 6
     assert run("store", "status").code == 6
+    for words in (
+        "job list",
+        "status",
+        "queue list",
+        f"job cancel {UNKNOWN_JOB} --yes",
+        "dlq purge --yes",
+        "audit list",
+    ):
+        ran = run(*words.split())
+        assert (ran.code, "is this the right folder?" in ran.err) == (6, True), ran.err
     assert not (folder / "dispatch.db").exists()
 
 
@@ -117,6 +127,10 @@ def test_7_discovery(folder: Path) -> None:
     ran = run("run", "examples_broken")
     assert ran.code == 7
     assert "examples_broken.py:3: RuntimeError: half written" in ran.err
+    (folder / "examples_wrong.py").write_text('from dispatch import job\n\n\n@job(queue="a b")\ndef f() -> None: ...\n')
+    for words in ("run examples_wrong", "inspect examples_wrong", "job call f --app examples_wrong"):
+        ran = run(*words.split())
+        assert (ran.code, "examples_wrong.py:4: " in ran.err) == (7, True), ran.err
     assert run("inspect", "no_such_module").code == 7
     assert run("run", "examples_tasks:TASKS").code == 7
 

@@ -203,6 +203,8 @@ def test_text_where_a_number_or_list_belongs_is_told_how_to_write_json(folder: P
         "error: slow: seconds: '1' is not of type 'number'",
         "hint: seconds=… is text; write seconds:=1 for a number, a list, true, false or null",
     ]
+    hint = run("job", "enqueue", "slow", "seconds=abc").err.splitlines()[-1]
+    assert hint == "hint: 'abc' is text and nothing else; a number is written seconds:=3, a list seconds:='[1, 2]'"
     called = run("job", "call", "slow", "seconds=1", "items=3", "--app", "examples_typed", "--json")
     document = json.loads(called.err)["error"]
     assert (called.code, document["code"]) == (2, "invalid_arguments")
@@ -217,3 +219,17 @@ def test_other_refusals_are_told_without_that_hint(words: str, folder: Path) -> 
     refused = run("job", "enqueue", "slow", words)
     assert refused.code == 2
     assert "is text; write" not in refused.err
+
+
+def test_statistics_say_what_was_sampled_and_refuse_a_name_that_nobody_knows(seeds: Seeds) -> None:
+    ran = run("job", "stats")
+    assert ran.code == 0
+    assert ran.lines[0].startswith("NAME ")
+    assert {"ENDED", "FAILED", "WAITED", "RAN", "MINUTE"} <= {*ran.lines[0].split()}
+    assert "ended jobs, all that are kept; from 20" in ran.err
+    (add,) = run("job", "stats", "add", "--json").json["items"]
+    assert (add["count"], add["completed"], add["failed"], add["failure_rate"]) == (2, 1, 1, 0.5)
+    assert "of the 1 newest; --limit looks at more" in run("job", "stats", "--limit", "1").err
+    assert run("job", "stats", "send_email").code == 0
+    wrong = run("job", "stats", "ad")
+    assert (wrong.code, "did you mean 'add'?" in wrong.err) == (4, True)

@@ -23,7 +23,7 @@ FALSE = {
 
 
 def run(page: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    (folder / "page.md").write_text(page)
+    (folder / "page.md").write_text(f"```console\n$ dispatch store init\n…\n```\n\n{page}")
     return subprocess.run(
         [sys.executable, str(RUNNER), "page.md"], cwd=folder, capture_output=True, text=True, timeout=30
     )

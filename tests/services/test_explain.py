@@ -104,6 +104,7 @@ def test_the_first_closed_gate_is_the_reason_and_all_are_listed() -> None:
         ("quarantine", True),
         ("limit", True),
         ("tenant", True),
+        ("concurrency", True),
         ("rate", True),
     ]
     assert explanation.summary.startswith("not due")

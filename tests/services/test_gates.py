@@ -134,6 +134,12 @@ async def close_tenant(world: World) -> None:
     await world.wait(scope=ACME)
 
 
+async def close_concurrency(world: World) -> None:
+    await world.add(concurrency_key="acme", concurrency_max=1)
+    await world.claim()
+    await world.wait(concurrency_key="acme", concurrency_max=1)
+
+
 async def close_rate(world: World) -> None:
     await world.store.queues.configure(QueueConfig("mails", rate_limit=0.5, rate_burst=1))
     await world.add()
@@ -165,6 +171,7 @@ SCENARIOS = {
     "quarantine": Scenario(close_quarantine, "lost 2 workers, so it runs alone", pass_time, alone=True),
     "limit": Scenario(close_limit, "limit 1/1 of queue 'mails' is held by job_", end_the_first),
     "tenant": Scenario(close_tenant, "tenant 'acme/eu' runs 1/1 of its jobs in 'mails'", end_the_first),
+    "concurrency": Scenario(close_concurrency, "blocked by key 'acme', 1/1 held by job_", end_the_first),
     "rate": Scenario(close_rate, "the rate of 0.5/s of queue 'mails' is used up; it refills in 2.0 s", pass_time),
 }
 

@@ -14,7 +14,7 @@ from dispatch.crons.model import Due
 from dispatch.entity import Reply
 from dispatch.stores.memory import crons as memory_crons
 
-_HERE = ("crons",)
+_HERE = ("crons", "crons_code")
 
 
 def _anywhere(name: str, invariant: str, verb: str, instead: Verb) -> Fault:
@@ -88,8 +88,8 @@ CRONS_SQLITE = (
     _sql("a fire looks at no revision", "I16", "crons", ("advance_cron", "AND revision = :revision", "")),
     _sql("a fire looks at no time", "I14", "crons", ("advance_cron", "AND next_fire_at = :expected", "")),
     _sql("a fire looks at no switch", "I16", "crons", ("advance_cron", "NOT orphaned AND", "1 OR")),
-    _sql("the silent speak", "I15", "crons", ("live_cron_codes", "+ workers.lease >= :now", "> 0")),
-    _sql("the retired speak", "I15", "crons", ("live_cron_codes", "workers.state <> 'dead'", "1")),
+    _sql("the silent speak", "I15", "crons_code", ("live_cron_codes", "+ workers.lease >= :now", "> 0")),
+    _sql("the retired speak", "I15", "crons_code", ("live_cron_codes", "workers.state <> 'dead'", "1")),
     _sql("last fired goes back", "I14", "crons", ("note_cron_fired", "SET last_fired_at = :fired_at", "SET id = id")),
-    _sql("ticks outlive their entry", "", "crons", ("delete_cron_ticks", "WHERE", "WHERE 0 AND")),
+    _sql("ticks outlive their entry", "", "crons_code", ("delete_cron_ticks", "WHERE", "WHERE 0 AND")),
 )

@@ -12,6 +12,7 @@ from dispatch import (
     Dispatch,
     Job,
     JobHandle,
+    Limit,
     Next,
     Registry,
     Scope,
@@ -134,3 +135,12 @@ def synchronous(app: Dispatch) -> None:
     assert_type(app.sync.enqueue(crunch, 5), SyncJobHandle[int])
     with app as opened:
         assert_type(opened, Dispatch)
+
+
+@job(concurrency=Limit(key=lambda customer: customer, max=2))
+async def sync(customer: str) -> int:
+    return len(customer)
+
+
+async def limited() -> None:
+    assert_type(await sync.options(concurrency=Limit(max=1)).enqueue("ada"), JobHandle[int])

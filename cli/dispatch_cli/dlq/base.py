@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dispatch_cli import complete
 from dispatch_cli.choices import words_among
 from dispatch_cli.render import Column
 from dispatch_cli.shell import noun
@@ -37,11 +38,24 @@ GROUP_COLUMNS = (
 )
 STATES = ("open", "replayed", "retried", "discarded")
 
-Queues = Annotated[list[str] | None, typer.Option("--queue", "-q", metavar="NAME", help="Of these queues.")]
-Names = Annotated[list[str] | None, typer.Option("--name", "-n", metavar="NAME", help="Of jobs of these names.")]
+Queues = Annotated[
+    list[str] | None,
+    typer.Option("--queue", "-q", metavar="NAME", help="Of these queues.", autocompletion=complete.queues),
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Option("--name", "-n", metavar="NAME", help="Of jobs of these names.", autocompletion=complete.names),
+]
 Errors = Annotated[list[str] | None, typer.Option("--error", metavar="TYPE", help="With these error types.")]
 States = Annotated[
-    list[str] | None, typer.Option("--state", "-s", metavar="STATE", help=f"{', '.join(STATES)} or all; default: open.")
+    list[str] | None,
+    typer.Option(
+        "--state",
+        "-s",
+        metavar="STATE",
+        help=f"{', '.join(STATES)} or all; default: open.",
+        autocompletion=complete.words_of((*STATES, "all")),
+    ),
 ]
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dispatch_cli.bulk import COLUMNS, Outcomes, each, finish
-from dispatch_cli.choices import duration, many_ids
-from dispatch_cli.consent import Confirm, DryRun, Reason, Yes, ask, leave_record
-from dispatch_cli.dlq.base import EXAMPLE, Errors, Names, Queues, app, states_of
+from dispatch_cli import complete
+from dispatch_cli.bulk import COLUMNS, Outcomes
+from dispatch_cli.change import Change, Chosen, Named, carry_out
+from dispatch_cli.choices import duration, in_words, interval_of, many_ids
+from dispatch_cli.consent import Confirm, DryRun, Reason, Yes, ask
+from dispatch_cli.dlq.base import EXAMPLE, STATES, Errors, Names, Queues, app, states_of
 from dispatch_cli.failures import CommandError
 from dispatch_cli.progress import progress
 from dispatch_cli.render import Column
@@ -22,13 +25,38 @@ if TYPE_CHECKING:
     from dispatch.dlq.model import ListOptions
     from dispatch.ids import DLQID
 
-_NOTHING = "no dead letters match, so nothing was done"
 _REPLAYED = (*COLUMNS[:2], Column("job", "job_id"), Column("detail", "detail"))
 _PURGE_AT_ONCE = 1000
 
 SomeIDs = Annotated[
-    list[str] | None, typer.Argument(metavar="ID…", help="The dead letters' ids; - reads them from standard input.")
+    list[str] | None,
+    typer.Argument(
+        metavar="ID…", help="The dead letters' ids; - reads them from standard input.", autocompletion=complete.letters
+    ),
 ]
+
+
+@dataclass
+class Open:
+    """The open dead letters that match, as they are when they are counted."""
+
+    options: ListOptions
+    words: str
+    _newest: str = field(default="", init=False)
+
+    async def count(self, app: Dispatch) -> int:
+        """How many match now."""
+        first = await app.dlq.list(replace(self.options, limit=1))
+        if not first.items:
+            return 0
+        self._newest = str(first.items[0].id)
+        return await app.dlq.count(self.options)
+
+    async def ids(self, app: Dispatch) -> AsyncIterator[DLQID]:
+        """Each of them, newest first."""
+        async for entry in app.dlq.each(self.options):
+            if str(entry.id) <= self._newest:
+                yield entry.id
 
 
 @verb(
@@ -37,6 +65,7 @@ SomeIDs = Annotated[
     examples=(
         f"dispatch dlq replay {EXAMPLE}",
         "dispatch dlq replay --all --name charge_card --dry-run",
+        "dispatch dlq replay --all --rate 10/s --yes",
         "dispatch dlq list --error ValueError -o ids | dispatch dlq replay -",
     ),
 )
@@ -47,6 +76,10 @@ def replay(
     queue: Queues = None,
     name: Names = None,
     error: Errors = None,
+    rate: Annotated[
+        str | None, typer.Option("--rate", metavar="N/s", help="At most so many a second (10/s) or minute (30/m).")
+    ] = None,
+    reason: Reason = "",
     yes: Yes = False,
     confirm: Confirm = None,
     dry_run: DryRun = False,
@@ -55,35 +88,35 @@ def replay(
     from dispatch.dlq.model import ListOptions
     from dispatch.ids import DLQID
 
-    session = session_of(ctx)
     if bool(ids) == every:
         raise CommandError("which dead letters?", hint="name their ids, or - for those on standard input, or --all")
     if not every and (queue or name or error):
         raise CommandError("--queue, --name and --error choose among --all; ids are already chosen")
     options = ListOptions(queues=queue or (), names=name or (), error_types=error or ())
-    chosen = many_ids(DLQID, ids or ())
+    chosen: Chosen[DLQID] = (
+        Open(options, in_words(all="open", queue=queue, name=name, error=error))
+        if every
+        else Named(many_ids(DLQID, ids or ()))
+    )
 
-    async def one_of(app: Dispatch, entry_id: DLQID, outcomes: Outcomes) -> None:
-        if dry_run:
-            await _must_be_open(app, entry_id)
-            outcomes.add(entry_id, "would be replayed", job_id=None)
-        else:
-            outcomes.add(entry_id, "replayed", job_id=str(await app.dlq.replay(entry_id)))
+    async def act(app: Dispatch, entry_id: DLQID, outcomes: Outcomes) -> None:
+        outcomes.add(entry_id, "replayed", job_id=str(await app.dlq.replay(entry_id)))
 
-    async def act(app: Dispatch) -> Outcomes:
-        if not every:
-            return await each(chosen, lambda entry_id, outcomes: one_of(app, entry_id, outcomes))
-        total = await app.dlq.count(options)
-        if total and not dry_run:
-            ask(session, f"replay {_letters(total)}", yes=yes, confirm=confirm)
-        with progress(session, "replaying", total) as advance:
-            found = _ids(app, options)
-            outcomes = await each(found, lambda entry_id, all_: one_of(app, entry_id, all_), tick=advance)
-        if outcomes.done and not dry_run:
-            await leave_record(app, "dlq.replay", outcomes.done)
-        return outcomes
+    async def rehearse(app: Dispatch, entry_id: DLQID, outcomes: Outcomes) -> None:
+        await _must_be_open(app, entry_id)
+        outcomes.add(entry_id, "would be replayed", job_id=None)
 
-    finish(session, session.on_app(act), empty=_NOTHING, columns=_REPLAYED)
+    change = Change(
+        "dlq.replay",
+        "dead letter",
+        "replaying",
+        act,
+        rehearse,
+        asks="replay {}" if every else "",
+        interval=interval_of("--rate", rate),
+        columns=_REPLAYED,
+    )
+    carry_out(session_of(ctx), change, chosen, reason=reason, yes=yes, confirm=confirm, dry_run=dry_run)
 
 
 @verb(
@@ -97,7 +130,12 @@ def replay(
 def discard(
     ctx: typer.Context,
     ids: Annotated[
-        list[str], typer.Argument(metavar="ID…", help="The dead letters' ids; - reads them from standard input.")
+        list[str],
+        typer.Argument(
+            metavar="ID…",
+            help="The dead letters' ids; - reads them from standard input.",
+            autocompletion=complete.letters,
+        ),
     ],
     reason: Reason = "",
     yes: Yes = False,
@@ -107,22 +145,17 @@ def discard(
     """Decide that nothing happens with dead letters; they stay visible until they are purged. Asks first."""
     from dispatch.ids import DLQID
 
-    session = session_of(ctx)
-    chosen = many_ids(DLQID, ids)
-    if chosen and not dry_run:
-        ask(session, f"discard {_letters(len(chosen))}", yes=yes, confirm=confirm)
+    async def act(app: Dispatch, entry_id: DLQID, outcomes: Outcomes) -> None:
+        await app.dlq.discard(entry_id)
+        outcomes.add(entry_id, "discarded")
 
-    async def act(app: Dispatch) -> Outcomes:
-        async def one(entry_id: DLQID, outcomes: Outcomes) -> None:
-            await (_must_be_open(app, entry_id) if dry_run else app.dlq.discard(entry_id))
-            outcomes.add(entry_id, "would be discarded" if dry_run else "discarded")
+    async def rehearse(app: Dispatch, entry_id: DLQID, outcomes: Outcomes) -> None:
+        await _must_be_open(app, entry_id)
+        outcomes.add(entry_id, "would be discarded")
 
-        outcomes = await each(chosen, one)
-        if outcomes.done and not dry_run:
-            await leave_record(app, "dlq.discard", outcomes.done, reason=reason)
-        return outcomes
-
-    finish(session, session.on_app(act), empty=_NOTHING)
+    chosen = Named(many_ids(DLQID, ids))
+    change = Change("dlq.discard", "dead letter", "discarding", act, rehearse, asks="discard {}")
+    carry_out(session_of(ctx), change, chosen, reason=reason, yes=yes, confirm=confirm, dry_run=dry_run)
 
 
 @verb(
@@ -140,7 +173,14 @@ def purge(
         str, typer.Option("--older-than", metavar="DURATION", help="Only those that died longer ago: 30d, 12h.")
     ] = "0s",
     state: Annotated[
-        list[str] | None, typer.Option("--state", "-s", metavar="STATE", help="Only in these states; default: all.")
+        list[str] | None,
+        typer.Option(
+            "--state",
+            "-s",
+            metavar="STATE",
+            help="Only in these states; default: all.",
+            autocompletion=complete.words_of(STATES),
+        ),
     ] = None,
     reason: Reason = "",
     yes: Yes = False,
@@ -164,21 +204,18 @@ def purge(
             return {"purged": 0, "would_purge": total}
         ask(session, f"delete {_letters(total)} for good", yes=yes, confirm=confirm)
         purged = 0
+        words = in_words(older_than=older_than, state=state or ["all"])
         with progress(session, "purging", total) as advance:
-            while deleted := await app.dlq.purge(older_than=age, states=states, limit=_PURGE_AT_ONCE):
-                purged += deleted
-                advance(deleted)
-        await leave_record(app, "dlq.purge", (), reason=reason, count=purged)
+            async with app.audit.act("dlq.purge", count=total, reason=reason, detail=words) as held:
+                while deleted := await app.dlq.purge(older_than=age, states=states, limit=_PURGE_AT_ONCE):
+                    purged += deleted
+                    held.settle((), count=purged)
+                    advance(deleted)
         return {"purged": purged, "would_purge": 0}
 
     document = session.on_app(act)
     key = "would_purge" if dry_run else "purged"
     session.out.record(document, fields=[(key, document[key])])
-
-
-async def _ids(app: Dispatch, options: ListOptions) -> AsyncIterator[DLQID]:
-    async for entry in app.dlq.each(options):
-        yield entry.id
 
 
 async def _must_be_open(app: Dispatch, entry_id: DLQID) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dispatch_cli import complete
 from dispatch_cli.choices import one_id, page_cursor
 from dispatch_cli.dlq.base import (
     COLUMNS,
@@ -93,7 +94,10 @@ def count(
 
 
 @verb(app, "show", examples=(f"dispatch dlq show {EXAMPLE}", f"dispatch dlq show {EXAMPLE} --json"))
-def show(ctx: typer.Context, id_: Annotated[str, typer.Argument(metavar="ID", help="The dead letter's id.")]) -> None:
+def show(
+    ctx: typer.Context,
+    id_: Annotated[str, typer.Argument(metavar="ID", help="The dead letter's id.", autocompletion=complete.letters)],
+) -> None:
     """Show a dead letter: what the job carried, and how its attempts failed."""
     from dispatch.ids import DLQID
     from dispatch_cli.documents import entry_document

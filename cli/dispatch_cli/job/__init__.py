@@ -14,4 +14,7 @@ from dispatch_cli.job import change, wait  # noqa: F401
 # isort: split
 from dispatch_cli.job import watch  # noqa: F401
 
+# isort: split
+from dispatch_cli.job import stats  # noqa: F401
+
 __all__ = ["app"]

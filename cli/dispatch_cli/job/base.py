@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from dispatch_cli import complete
 from dispatch_cli.render import Column
 from dispatch_cli.shell import noun
 
@@ -27,5 +28,4 @@ COLUMNS = (
 STATES = ("pending", "running", "retrying", "completed", "failed", "cancelled")
 WAITING = ("pending", "retrying")
 
-OneID = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
-ManyIDs = Annotated[list[str], typer.Argument(metavar="ID…", help="The jobs' ids; - reads them from standard input.")]
+OneID = Annotated[str, typer.Argument(metavar="ID", help="The job's id.", autocompletion=complete.jobs)]

@@ -1,15 +1,29 @@
-"""`dispatch job retry | cancel | delete`."""
+"""`dispatch job retry | cancel | delete`: of the jobs named, or of all that match the filters of `job list`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dispatch_cli.bulk import Outcomes, each, finish
-from dispatch_cli.choices import many_ids
-from dispatch_cli.consent import Confirm, DryRun, Reason, Yes, ask, leave_record
-from dispatch_cli.job.base import EXAMPLE, ManyIDs, app
+from dispatch_cli import complete
+from dispatch_cli.bulk import Outcomes
+from dispatch_cli.change import Change, Chosen, Named, carry_out
+from dispatch_cli.choices import in_words, many_ids
+from dispatch_cli.consent import Confirm, DryRun, Reason, Yes
+from dispatch_cli.failures import CommandError
+from dispatch_cli.job.base import EXAMPLE, app
+from dispatch_cli.job.filters import (
+    Names,
+    Queues,
+    Selection,
+    Since,
+    States,
+    Tags,
+    Until,
+    filters_of,
+    states_among,
+)
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
@@ -17,7 +31,12 @@ if TYPE_CHECKING:
     from dispatch import Dispatch
     from dispatch.ids import JobID
 
-_NOTHING = "no ids were given, so nothing was done"
+SomeIDs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="ID…", help="The jobs' ids; - reads them from standard input.", autocompletion=complete.jobs
+    ),
+]
 
 
 @verb(
@@ -26,23 +45,38 @@ _NOTHING = "no ids were given, so nothing was done"
     examples=(
         f"dispatch job retry {EXAMPLE} --dry-run",
         "dispatch job list --state failed -o ids | dispatch job retry -",
+        "dispatch job retry --state failed --name add --since 2h --yes",
     ),
 )
-def retry(ctx: typer.Context, ids: ManyIDs, dry_run: DryRun = False) -> None:
-    """Run failed or cancelled jobs again as the same rows; a job that waits for its next attempt is due now."""
-    from dispatch.ids import JobID
+def retry(
+    ctx: typer.Context,
+    ids: SomeIDs = None,
+    state: States = None,
+    queue: Queues = None,
+    name: Names = None,
+    tag: Tags = None,
+    since: Since = None,
+    until: Until = None,
+    reason: Reason = "",
+    yes: Yes = False,
+    confirm: Confirm = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Run failed or cancelled jobs again as the same rows; a job that waits for its next attempt is due now. Asks
+    when they are chosen by filters."""
+    chosen = _chosen(ids, ("failed", "cancelled", "retrying"), "retried", state, queue, name, tag, since, until)
 
-    session = session_of(ctx)
-    chosen = many_ids(JobID, ids)
+    async def act(app: Dispatch, job_id: JobID, outcomes: Outcomes) -> None:
+        now = await app.jobs.retry(job_id)
+        outcomes.add(job_id, "retried", str(now), state=str(now))
 
-    async def act(app: Dispatch) -> Outcomes:
-        async def one(job_id: JobID, outcomes: Outcomes) -> None:
-            state = await (_could_retry(app, job_id) if dry_run else app.jobs.retry(job_id))
-            outcomes.add(job_id, "would be retried" if dry_run else "retried", str(state), state=str(state))
+    async def rehearse(app: Dispatch, job_id: JobID, outcomes: Outcomes) -> None:
+        then = await _could_retry(app, job_id)
+        outcomes.add(job_id, "would be retried", then, state=then)
 
-        return await each(chosen, one)
-
-    finish(session, session.on_app(act), empty=_NOTHING)
+    asks = "" if isinstance(chosen, Named) else "retry {}"
+    change = Change("job.retry", "job", "retrying", act, rehearse, asks)
+    carry_out(session_of(ctx), change, chosen, reason=reason, yes=yes, confirm=confirm, dry_run=dry_run)
 
 
 @verb(
@@ -51,37 +85,34 @@ def retry(ctx: typer.Context, ids: ManyIDs, dry_run: DryRun = False) -> None:
     examples=(
         f"dispatch job cancel {EXAMPLE} --dry-run",
         "dispatch job list -s pending -o ids | dispatch job cancel - --yes",
+        "dispatch job cancel --queue mailers --state pending --dry-run",
     ),
 )
 def cancel(
     ctx: typer.Context,
-    ids: ManyIDs,
+    ids: SomeIDs = None,
+    state: States = None,
+    queue: Queues = None,
+    name: Names = None,
+    tag: Tags = None,
+    since: Since = None,
+    until: Until = None,
     reason: Reason = "cancelled",
     yes: Yes = False,
     confirm: Confirm = None,
     dry_run: DryRun = False,
 ) -> None:
     """Cancel jobs: at once when they wait, by request when they run. Asks when it is more than one."""
-    from dispatch.ids import JobID
+    chosen = _chosen(ids, ("pending", "running", "retrying"), "cancelled", state, queue, name, tag, since, until)
 
-    session = session_of(ctx)
-    chosen = many_ids(JobID, ids)
-    if chosen and not dry_run:
-        ask(session, f"cancel {_jobs(len(chosen))}", yes=yes, confirm=confirm, many=len(chosen) > 1)
+    async def act(app: Dispatch, job_id: JobID, outcomes: Outcomes) -> None:
+        _tell_cancelled(outcomes, job_id, str(await app.jobs.cancel(job_id, reason=reason)), "")
 
-    async def act(app: Dispatch) -> Outcomes:
-        async def one(job_id: JobID, outcomes: Outcomes) -> None:
-            state = await (_could_cancel(app, job_id) if dry_run else app.jobs.cancel(job_id, reason=reason))
-            outcome = "cancelled" if state == "cancelled" else "asked to stop"
-            detail = "" if state == "cancelled" else "it runs; its worker cancels it at the next beat"
-            outcomes.add(job_id, f"would be {outcome}" if dry_run else outcome, detail, state=str(state))
+    async def rehearse(app: Dispatch, job_id: JobID, outcomes: Outcomes) -> None:
+        _tell_cancelled(outcomes, job_id, await _could_cancel(app, job_id), "would be ")
 
-        outcomes = await each(chosen, one)
-        if outcomes.done and not dry_run:
-            await leave_record(app, "job.cancel", outcomes.done, reason=reason)
-        return outcomes
-
-    finish(session, session.on_app(act), empty=_NOTHING)
+    change = Change("job.cancel", "job", "cancelling", act, rehearse, "cancel {}", asks_for_one=False)
+    carry_out(session_of(ctx), change, chosen, reason=reason, yes=yes, confirm=confirm, dry_run=dry_run)
 
 
 @verb(
@@ -90,35 +121,71 @@ def cancel(
     examples=(
         f"dispatch job delete {EXAMPLE} --dry-run",
         "dispatch job list -s cancelled -o ids | dispatch job delete - --yes",
+        "dispatch job delete --state cancelled --until 30d --yes",
     ),
 )
 def delete(
     ctx: typer.Context,
-    ids: ManyIDs,
+    ids: SomeIDs = None,
+    state: States = None,
+    queue: Queues = None,
+    name: Names = None,
+    tag: Tags = None,
+    since: Since = None,
+    until: Until = None,
     reason: Reason = "",
     yes: Yes = False,
     confirm: Confirm = None,
     dry_run: DryRun = False,
 ) -> None:
     """Delete jobs that do not run, with results and attempts, for good; dead letters stay. Asks first."""
+    possible = ("pending", "retrying", "completed", "failed", "cancelled")
+    chosen = _chosen(ids, possible, "deleted", state, queue, name, tag, since, until)
+
+    async def act(app: Dispatch, job_id: JobID, outcomes: Outcomes) -> None:
+        await app.jobs.delete(job_id)
+        outcomes.add(job_id, "deleted")
+
+    async def rehearse(app: Dispatch, job_id: JobID, outcomes: Outcomes) -> None:
+        await _must_not_run(app, job_id)
+        outcomes.add(job_id, "would be deleted")
+
+    change = Change("job.delete", "job", "deleting", act, rehearse, "delete {} for good")
+    carry_out(session_of(ctx), change, chosen, reason=reason, yes=yes, confirm=confirm, dry_run=dry_run)
+
+
+def _chosen(
+    ids: list[str] | None,
+    possible: tuple[str, ...],
+    verb: str,
+    state: list[str] | None,
+    queue: list[str] | None,
+    name: list[str] | None,
+    tag: list[str] | None,
+    since: str | None,
+    until: str | None,
+) -> Chosen[JobID]:
+    """The jobs named, or those that match; a usage error for both and for neither."""
     from dispatch.ids import JobID
 
-    session = session_of(ctx)
-    chosen = many_ids(JobID, ids)
-    if chosen and not dry_run:
-        ask(session, f"delete {_jobs(len(chosen))} for good", yes=yes, confirm=confirm)
+    filtered = any((state, queue, name, tag, since, until))
+    if ids is not None and filtered:
+        raise CommandError("--state, --queue, --name, --tag, --since and --until choose jobs; ids are already chosen")
+    if ids is not None:
+        return Named(many_ids(JobID, ids))
+    if not filtered:
+        raise CommandError(
+            "which jobs?", hint="name their ids, or - for those on standard input, or filters: --state failed"
+        )
+    states = states_among(state, possible, verb)
+    options = filters_of(states, queue=queue, name=name, tag=tag, since=since, until=until)
+    return Selection(options, in_words(state=states, queue=queue, name=name, tag=tag, since=since, until=until))
 
-    async def act(app: Dispatch) -> Outcomes:
-        async def one(job_id: JobID, outcomes: Outcomes) -> None:
-            await (_must_not_run(app, job_id) if dry_run else app.jobs.delete(job_id))
-            outcomes.add(job_id, "would be deleted" if dry_run else "deleted")
 
-        outcomes = await each(chosen, one)
-        if outcomes.done and not dry_run:
-            await leave_record(app, "job.delete", outcomes.done, reason=reason)
-        return outcomes
-
-    finish(session, session.on_app(act), empty=_NOTHING)
+def _tell_cancelled(outcomes: Outcomes, job_id: JobID, state: str, prefix: str) -> None:
+    outcome = "cancelled" if state == "cancelled" else "asked to stop"
+    detail = "" if state == "cancelled" else "it runs; its worker cancels it at the next beat"
+    outcomes.add(job_id, prefix + outcome, detail, state=state)
 
 
 async def _could_retry(app: Dispatch, job_id: JobID) -> str:
@@ -158,7 +225,3 @@ async def _must_not_run(app: Dispatch, job_id: JobID) -> None:
 
     if (await app.jobs.get(job_id)).state is JobState.RUNNING:
         raise running_not_deletable(job_id)
-
-
-def _jobs(count: int) -> str:
-    return f"{count} job" if count == 1 else f"{count} jobs"

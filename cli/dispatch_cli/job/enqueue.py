@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dispatch_cli import complete
 from dispatch_cli.choices import call_arguments, duration, hint_at_json, moment
 from dispatch_cli.consent import DryRun
 from dispatch_cli.failures import NOT_FOUND, CommandError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from dispatch.jobs.model import Enqueued, Job
     from dispatch.jobs.options import EnqueueOptions
 
-JobName = Annotated[str, typer.Argument(metavar="NAME", help="The job's name.")]
+JobName = Annotated[str, typer.Argument(metavar="NAME", help="The job's name.", autocompletion=complete.names)]
 Pairs = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=TEXT…", help="Its arguments: key=text, or key:=json for numbers, lists and the like."),
@@ -53,7 +54,9 @@ def enqueue(
     args: Document = None,
     in_: Annotated[str | None, typer.Option("--in", metavar="DURATION", help="Start after that time: 10s, 2h.")] = None,
     at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="Start then: 2026-05-01T09:00.")] = None,
-    queue: Annotated[str | None, typer.Option("--queue", "-q", metavar="NAME", help="On this queue.")] = None,
+    queue: Annotated[
+        str | None, typer.Option("--queue", "-q", metavar="NAME", help="On this queue.", autocompletion=complete.queues)
+    ] = None,
     priority: Annotated[int | None, typer.Option("--priority", metavar="N", help="Higher goes first.")] = None,
     unique: Annotated[
         str | None, typer.Option("--unique", metavar="KEY", help="One live job of that name and key; * = by arguments.")
@@ -97,7 +100,9 @@ def enqueue(
         if dry_run:
             await _rehearse(session, app, name, arguments, options)
             return None
-        answer = await app.jobs.enqueue_named(name, arguments, options)
+        async with app.audit.act("job.enqueue", detail=name) as held:
+            answer = await app.jobs.enqueue_named(name, arguments, options)
+            held.settle([answer.id], count=int(answer.created or answer.replaced))
         job = await app.jobs.get(answer.id)
         await _warn_unless_served(session, app, job.queue)
         if not wait:
@@ -107,7 +112,7 @@ def enqueue(
         return await app.jobs.wait(job.id, timeout=limit)
 
     with hint_at_json(pairs or ()):
-        ended = session.on_app(act)
+        ended = session.on_app(act, create=not dry_run)
     if ended is not None:
         print_result(session, ended)
 

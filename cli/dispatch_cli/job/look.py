@@ -10,15 +10,13 @@ import typer
 
 from dispatch_cli.choices import one_id, page_cursor, words_among
 from dispatch_cli.job.base import COLUMNS, EXAMPLE, STATES, WAITING, OneID, app
+from dispatch_cli.job.filters import Names, Queues, Since, States, Tags, Until, filters_of
 from dispatch_cli.render import Column
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
     from dispatch import Dispatch
-
-Queues = Annotated[list[str] | None, typer.Option("--queue", "-q", metavar="NAME", help="Of these queues.")]
-Names = Annotated[list[str] | None, typer.Option("--name", "-n", metavar="NAME", help="Jobs of these names.")]
 
 
 @verb(
@@ -27,35 +25,29 @@ Names = Annotated[list[str] | None, typer.Option("--name", "-n", metavar="NAME",
     examples=(
         "dispatch job list",
         "dispatch job list --state failed,cancelled --queue mailers",
-        "dispatch job list --tag nightly --limit 10 -o ids",
+        "dispatch job list --tag nightly --since 2h --limit 10 -o ids",
     ),
 )
 def list_jobs(
     ctx: typer.Context,
-    state: Annotated[
-        list[str] | None, typer.Option("--state", "-s", metavar="STATE", help=f"In these states: {', '.join(STATES)}.")
-    ] = None,
+    state: States = None,
     queue: Queues = None,
     name: Names = None,
-    tag: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="With all of these tags.")] = None,
+    tag: Tags = None,
+    since: Since = None,
+    until: Until = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=500, metavar="N", help="At most so many.")] = 50,
     cursor: Annotated[str | None, typer.Option("--cursor", metavar="TEXT", help="Where the page before ended.")] = None,
 ) -> None:
     """List jobs, newest first."""
     from dispatch.clock import utc_now
     from dispatch.ids import JobID
-    from dispatch.jobs.model import JobState, ListOptions
     from dispatch_cli.documents import job_summary
 
     session = session_of(ctx)
-    options = ListOptions(
-        states=[JobState(word) for word in words_among("state", state or (), STATES)],
-        queues=queue or (),
-        names=name or (),
-        tags=tag or (),
-        limit=limit,
-        cursor=page_cursor(JobID, cursor),
-    )
+    states = words_among("state", state or (), STATES)
+    options = filters_of(states, queue=queue, name=name, tag=tag, since=since, until=until)
+    options = replace(options, limit=limit, cursor=page_cursor(JobID, cursor))
     page = session.on_app(lambda app: app.jobs.list(options))
     extra = {"next_cursor": page.next_cursor}
     rows = [job_summary(job) for job in page.items]

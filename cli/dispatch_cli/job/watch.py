@@ -36,6 +36,7 @@ def watch(ctx: typer.Context, id_: OneID, timeout: Timeout = None) -> None:
             document = {
                 **job_summary(job),
                 **{"updated_at": iso(job.updated_at), "worker_id": job.worker_id, "set_aside": job.set_aside},
+                "blocked": job.blocked,
                 **{"progress": job.progress, "progress_note": job.progress_note},
                 "cancel_requested": job.cancel_requested,
             }
@@ -65,6 +66,7 @@ def _tell(session: Session, job: Job) -> None:
     elif job.state in ("pending", "retrying"):
         parts.append(f"due {ago(job.run_at) if session.out.fancy else iso(job.run_at)}")
         parts.append("set aside: no live worker knows its name" if job.set_aside else "")
+        parts.append(f"blocked by key {job.concurrency_key}" if job.blocked else "")
     parts.append("its cancellation was requested" if job.cancel_requested and not job.state.terminal else "")
     if job.error is not None and job.state != "completed":
         parts.append(f"{job.error.type}: {job.error.message}")

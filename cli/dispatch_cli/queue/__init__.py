@@ -11,4 +11,7 @@ from dispatch_cli.queue import pause  # noqa: F401
 # isort: split
 from dispatch_cli.queue import limit  # noqa: F401
 
+# isort: split
+from dispatch_cli.queue import purge  # noqa: F401
+
 __all__ = ["app"]

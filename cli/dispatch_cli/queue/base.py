@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dispatch_cli import complete
 from dispatch_cli.failures import CommandError
 from dispatch_cli.session import Session
 from dispatch_cli.shell import noun
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
     from dispatch.queues import QueueInfo
 
 app = noun(
-    "Look at, pause, resume and limit queues.",
+    "Look at, pause, resume, limit and empty queues.",
     examples=("dispatch queue list", "dispatch queue pause mailers --for 1h --reason 'the mail server is down'"),
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The queue's name.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The queue's name.", autocompletion=complete.queues)]
 
 
 def queue_name(text: str) -> str:

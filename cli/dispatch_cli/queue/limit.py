@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dispatch_cli.consent import Confirm, DryRun, Reason, ask, leave_record
+from dispatch_cli.consent import Confirm, DryRun, Reason, ask
 from dispatch_cli.failures import CommandError
 from dispatch_cli.queue.base import Name, app, document_of, queue_name, show_change, warn_of_typos
 from dispatch_cli.session import session_of
@@ -88,15 +88,13 @@ def limit(
             session.tell(f"warning: the next start of a worker puts back what [queue.{wanted}] says; change it there")
         if dry_run:
             return await document_of(app, replace(info, config=after))
-        await app.queues.configure(after)
         changes = ", ".join(f"{key}={'none' if value is None else value}" for key, value in named.items())
-        lifted = ["all lifted"] if none else []
-        await leave_record(
-            app, "queue.limit", [wanted], reason=reason, detail=", ".join(filter(None, [*lifted, changes]))
-        )
+        detail = ", ".join(filter(None, ["all lifted" if none else "", changes]))
+        async with app.audit.act("queue.limit", [wanted], reason=reason, detail=detail):
+            await app.queues.configure(after)
         return await document_of(app, await app.queues.get(wanted))
 
-    show_change(session, session.on_app(act), "limited" if named else "unlimited", dry_run=dry_run)
+    show_change(session, session.on_app(act, create=not dry_run), "limited" if named else "unlimited", dry_run=dry_run)
 
 
 def _count(option: str, text: str) -> int | None:

@@ -10,7 +10,7 @@ import typer
 from dispatch_cli.failures import NOT_FOUND, CommandError
 from dispatch_cli.queue.base import Name, app, document_of, known_queues, queue_name
 from dispatch_cli.render import Column
-from dispatch_cli.session import session_of
+from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
@@ -33,15 +33,29 @@ COLUMNS = (
 def list_queues(ctx: typer.Context) -> None:
     """List the queues with jobs, limits or a pause, and those that live workers serve."""
     from dispatch.clock import utc_now
+    from dispatch.queues import QueueConfig
     from dispatch.services import read_status
     from dispatch_cli.fleet import limits_in_words, queue_document
 
     session = session_of(ctx)
     found = session.on_app(lambda app: read_status(app.store, now=utc_now()))
+    _tell_of_limits_left(
+        session, [info.config.name for info in found.queues if info.config != QueueConfig(info.config.name)]
+    )
     documents = [queue_document(info, found.served_by[info.config.name]) for info in found.queues]
     if session.out.format == "table":
         documents = [{**document, "limits": limits_in_words(document) or None} for document in documents]
     session.out.rows(documents, COLUMNS, empty="there are no queues yet: no jobs, no settings, no live workers")
+
+
+def _tell_of_limits_left(session: Session, limited: list[str]) -> None:
+    """A table that was taken out of the configuration lifts nothing; whoever took it out may expect that."""
+    left = [name for name in limited if name not in session.config.queue]
+    if session.config.queue and left:
+        names = ", ".join(left)
+        session.tell(
+            f"limited in the store, not by [queue.NAME]: {names}; `dispatch queue limit NAME --none` lifts that"
+        )
 
 
 @verb(app, "show", examples=("dispatch queue show mailers", "dispatch queue show mailers --json"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dispatch_cli.choices import duration
-from dispatch_cli.consent import Confirm, DryRun, Reason, ask, leave_record, who
+from dispatch_cli.consent import Confirm, DryRun, Reason, ask, who
 from dispatch_cli.failures import CONFLICT, CommandError
 from dispatch_cli.queue.base import Name, app, document_of, queue_name, show_change, warn_of_typos
 from dispatch_cli.session import session_of
@@ -57,11 +57,9 @@ def pause(
             info = replace(await app.queues.get(wanted), pause=Pause(who(), reason, until, now))
             return await document_of(app, info)
         await app.queues.pause(wanted, by=who(), reason=reason, duration=length)
-        detail = "until resumed" if length is None else f"for {for_}"
-        await leave_record(app, "queue.pause", [wanted], reason=reason, detail=detail)
         return await document_of(app, await app.queues.get(wanted))
 
-    show_change(session, session.on_app(act), "paused", dry_run=dry_run)
+    show_change(session, session.on_app(act, create=not dry_run), "paused", dry_run=dry_run)
 
 
 @verb(app, "resume", examples=("dispatch queue resume slow --dry-run", "dispatch queue resume slow"))
@@ -72,7 +70,7 @@ def resume(ctx: typer.Context, name: Name, reason: Reason = "", dry_run: DryRun 
 
     async def act(app: Dispatch) -> dict[str, Any]:
         before = await app.queues.get(wanted)
-        if before.pause is None if dry_run else not await app.queues.resume(wanted):
+        if before.pause is None if dry_run else not await app.queues.resume(wanted, reason=reason):
             await warn_of_typos(session, app, wanted)
             raise CommandError(
                 f"queue {wanted!r} is not paused",
@@ -82,7 +80,6 @@ def resume(ctx: typer.Context, name: Name, reason: Reason = "", dry_run: DryRun 
             )
         if dry_run:
             return await document_of(app, replace(before, pause=None))
-        await leave_record(app, "queue.resume", [wanted], reason=reason)
         return await document_of(app, await app.queues.get(wanted))
 
     show_change(session, session.on_app(act), "resumed", dry_run=dry_run)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dispatch_cli.consent import Confirm, DryRun, Reason, ask, leave_record
+from dispatch_cli.consent import Confirm, DryRun, Reason, ask
 from dispatch_cli.failures import CHECK, CommandError
 from dispatch_cli.progress import progress
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
-from dispatch_cli.store.base import app, file_of, missing_file, must_exist
+from dispatch_cli.store.base import app
 
 if TYPE_CHECKING:
     from dispatch.services import Copied
@@ -47,7 +47,7 @@ def copy(
     name = _identity(session, source)
     if name == _identity(session, destination):
         raise CommandError("SRC and DST are the same store: name another destination")
-    must_exist(session, source)
+    session.must_exist(source)
     if not dry_run:
         ask(session, f"copy {name} to {_shown(destination)}", yes=True, confirm=confirm)
     document = {"source": _shown(source), "destination": _shown(destination), "dry_run": dry_run}
@@ -84,8 +84,9 @@ async def _copy(session: Session, source: str, destination: str, *, name: str, f
         with progress(session, "copying", total) as copied, progress(session, "comparing", total) as compared:
             done = await task.run(copied=copied, compared=compared)
     if not done.differences.count:
+        # Only now: the marker in DST tells of a copy under way, and a record before it would make DST differ.
         async with Dispatch(destination, config=session.config, registry=Registry()) as app:
-            await leave_record(app, "store.copy", [name], reason=reason, count=sum(done.counts.values()))
+            await app.audit.note("store.copy", [name], count=sum(done.counts.values()), reason=reason)
     return done
 
 
@@ -94,7 +95,7 @@ async def _rehearse(session: Session, source: str, destination: str, *, force: b
     from dispatch.stores.memory import MemoryStore
 
     async with session.bare_store(source) as theirs:
-        if missing_file(session, destination) is not None:
+        if session.missing_file(destination) is not None:
             empty = MemoryStore()
             await empty.open()
             return await StoreCopy(theirs, empty, name="", force=force).plan()
@@ -104,7 +105,7 @@ async def _rehearse(session: Session, source: str, destination: str, *, force: b
 
 def _identity(session: Session, url: str) -> str:
     """What a store is known by, wherever the command is run."""
-    path = file_of(session, url)
+    path = session.store_file(url)
     return _shown(url) if path is None else f"sqlite:///{path.resolve()}"
 
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dispatch_cli.consent import Confirm, DryRun, Reason, Yes, ask, leave_record
+from dispatch_cli.consent import Confirm, DryRun, Reason, Yes, ask
 from dispatch_cli.progress import progress
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
-from dispatch_cli.store.base import app, must_exist
+from dispatch_cli.store.base import app
 
 if TYPE_CHECKING:
     from dispatch import Dispatch
@@ -28,7 +28,7 @@ def prune(
 ) -> None:
     """Remove now what [retention] no longer keeps; workers do it by and by. Asks first."""
     session = session_of(ctx)
-    must_exist(session)
+    session.must_exist()
 
     async def act(app: Dispatch) -> dict[str, int]:
         old = dict(await app.retention.count())
@@ -38,9 +38,7 @@ def prune(
         what = ", ".join(f"{count} {_thing(kind, count)}" for kind, count in old.items() if count)
         ask(session, f"remove {what} for good", yes=yes, confirm=confirm)
         with progress(session, "pruning", total) as advance:
-            removed = dict(await app.retention.prune(tick=advance))
-        await leave_record(app, "store.prune", (), reason=reason, count=sum(removed.values()))
-        return removed
+            return dict(await app.retention.prune(tick=advance, reason=reason))
 
     found = session.on_app(act)
     counts = {kind: found.get(kind, 0) for kind in _KINDS}

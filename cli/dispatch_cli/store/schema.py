@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,10 @@ from dispatch_cli.consent import DryRun
 from dispatch_cli.failures import CHECK, CommandError
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
-from dispatch_cli.store.base import app, missing_file, must_exist
+from dispatch_cli.store.base import app
+
+if TYPE_CHECKING:
+    from dispatch.store import Store
 
 
 @verb(app, "init", examples=("dispatch store init --dry-run", "dispatch store init --store sqlite:///jobs.db"))
@@ -23,10 +26,9 @@ def init(ctx: typer.Context, dry_run: DryRun = False) -> None:
 
     async def act() -> tuple[str, ...]:
         async with session.bare_store() as store:
-            pending = (await store.schema()).pending
-            return pending if dry_run else tuple(await store.migrate())
+            return (await store.schema()).pending if dry_run else await _migrated(store, "store.init")
 
-    missing = missing_file(session)
+    missing = session.missing_file()
     if missing is not None and dry_run:
         pending = _all_migrations(session)
     else:
@@ -46,12 +48,11 @@ def migrate(
 ) -> None:
     """Bring an existing store's schema to this version."""
     session = session_of(ctx)
-    must_exist(session)
+    session.must_exist()
 
     async def act() -> tuple[str, ...]:
         async with session.bare_store() as store:
-            pending = (await store.schema()).pending
-            return pending if dry_run or sql else tuple(await store.migrate())
+            return (await store.schema()).pending if dry_run or sql else await _migrated(store, "store.migrate")
 
     names = asyncio.run(act())
     if sql:
@@ -70,7 +71,7 @@ def migrate(
 def status(ctx: typer.Context) -> None:
     """Show the store, its schema and what it holds. Exit 9 when the schema is not this version's."""
     session = session_of(ctx)
-    must_exist(session)
+    session.must_exist()
 
     async def look() -> tuple[dict[str, object], bool]:
         from dispatch.dlq.model import ListOptions
@@ -104,6 +105,16 @@ def status(ctx: typer.Context) -> None:
     if not fits:
         session.tell("the schema is older than this version: run `dispatch store migrate`")
         raise typer.Exit(CHECK)
+
+
+async def _migrated(store: Store, verb: str) -> tuple[str, ...]:
+    """Applies what is pending; the record comes after it, for an older schema takes no writes."""
+    from dispatch.services import AuditService
+
+    names = tuple(await store.migrate())
+    if names:
+        await AuditService(store).note(verb, names)
+    return names
 
 
 def _tell_applied(session: Session, names: tuple[str, ...], *, dry_run: bool) -> None:

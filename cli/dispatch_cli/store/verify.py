@@ -14,7 +14,7 @@ from dispatch_cli.progress import progress
 from dispatch_cli.render import Column
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
-from dispatch_cli.store.base import app, must_exist
+from dispatch_cli.store.base import app
 
 if TYPE_CHECKING:
     from dispatch.services.integrity import Damage
@@ -92,7 +92,7 @@ def _by_part(results: list[CaseResult]) -> list[dict[str, Any]]:
 
 
 def _verify_data(session: Session) -> None:
-    must_exist(session)
+    session.must_exist()
     damages: list[Damage] = []
 
     async def look() -> int:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dispatch_cli.bulk import Outcomes, each, finish
+from dispatch_cli import complete
+from dispatch_cli.bulk import Outcomes
+from dispatch_cli.change import Change, Chosen, Named, carry_out
 from dispatch_cli.choices import many_ids
-from dispatch_cli.consent import Confirm, DryRun, Reason, Yes, ask, leave_record
+from dispatch_cli.consent import Confirm, DryRun, Reason, Yes
 from dispatch_cli.failures import CommandError
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
@@ -16,6 +20,7 @@ from dispatch_cli.worker.base import EXAMPLE, app
 
 if TYPE_CHECKING:
     from dispatch import Dispatch
+    from dispatch.cluster.model import Worker
     from dispatch.ids import WorkerID
 
 
@@ -27,7 +32,10 @@ if TYPE_CHECKING:
 def drain(
     ctx: typer.Context,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID…", help="The workers' ids; - reads them from standard input.")
+        list[str] | None,
+        typer.Argument(
+            metavar="ID…", help="The workers' ids; - reads them from standard input.", autocompletion=complete.workers
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All that are alive; asks first.")] = False,
     reason: Reason = "",
@@ -36,31 +44,50 @@ def drain(
     dry_run: DryRun = False,
 ) -> None:
     """Ask workers to claim nothing more, finish what runs, and end. They see it at their next beat."""
-    from dispatch.errors import WorkerStopped
     from dispatch.ids import WorkerID
 
-    session = session_of(ctx)
     if bool(ids) == every:
         raise CommandError("which workers?", hint="name their ids, or - for those on standard input, or --all")
-    given = many_ids(WorkerID, ids or ())
 
-    async def one_of(app: Dispatch, worker_id: WorkerID, outcomes: Outcomes) -> None:
-        worker = await app.workers.get(worker_id)
-        if worker.state == "dead":
-            raise WorkerStopped(f"{worker_id} has stopped or lost touch; `dispatch worker list` shows who is alive")
-        if not dry_run:
-            await app.workers.drain(worker_id)
-        detail = f"{worker.running} of its jobs run"
-        outcomes.add(worker_id, "would be asked to drain" if dry_run else "asked to drain", detail)
+    async def act(app: Dispatch, worker_id: WorkerID, outcomes: Outcomes) -> None:
+        worker = await _alive(app, worker_id)
+        await app.workers.drain(worker_id)
+        outcomes.add(worker_id, "asked to drain", f"{worker.running} of its jobs run")
 
-    async def act(app: Dispatch) -> Outcomes:
-        chosen = [worker.id for worker in await app.workers.list(live=True)] if every else given
-        if chosen and not dry_run:
-            count = f"{len(chosen)} worker{'s' if len(chosen) > 1 else ''}"
-            ask(session, f"drain {count}", yes=yes, confirm=confirm, many=every or len(chosen) > 1)
-        outcomes = await each(chosen, lambda worker_id, all_: one_of(app, worker_id, all_))
-        if outcomes.done and not dry_run:
-            await leave_record(app, "worker.drain", outcomes.done, reason=reason)
-        return outcomes
+    async def rehearse(app: Dispatch, worker_id: WorkerID, outcomes: Outcomes) -> None:
+        worker = await _alive(app, worker_id)
+        outcomes.add(worker_id, "would be asked to drain", f"{worker.running} of its jobs run")
 
-    finish(session, session.on_app(act), empty="no worker is alive, so nothing was done")
+    chosen: Chosen[WorkerID] = Alive() if every else Named(many_ids(WorkerID, ids or ()))
+    change = Change("worker.drain", "worker", "draining", act, rehearse, "drain {}", asks_for_one=every)
+    nothing = "no worker is alive, so nothing was done"
+    carry_out(
+        session_of(ctx), change, chosen, nothing=nothing, reason=reason, yes=yes, confirm=confirm, dry_run=dry_run
+    )
+
+
+@dataclass
+class Alive:
+    """The workers that are alive when they are counted."""
+
+    words: str = "all"
+    _found: list[WorkerID] = field(default_factory=list)
+
+    async def count(self, app: Dispatch) -> int:
+        """How many live now."""
+        self._found = [worker.id for worker in await app.workers.list(live=True)]
+        return len(self._found)
+
+    async def ids(self, app: Dispatch) -> AsyncIterator[WorkerID]:
+        """Each of them."""
+        for worker_id in self._found:
+            yield worker_id
+
+
+async def _alive(app: Dispatch, worker_id: WorkerID) -> Worker:
+    from dispatch.errors import WorkerStopped
+
+    worker = await app.workers.get(worker_id)
+    if worker.state == "dead":
+        raise WorkerStopped(f"{worker_id} has stopped or lost touch; `dispatch worker list` shows who is alive")
+    return worker

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from dispatch_cli import complete
 from dispatch_cli.choices import one_id
 from dispatch_cli.render import Column
 from dispatch_cli.session import session_of
@@ -39,7 +40,10 @@ def list_workers(
 
 
 @verb(app, "show", examples=(f"dispatch worker show {EXAMPLE}", f"dispatch worker show {EXAMPLE} --json"))
-def show(ctx: typer.Context, id_: Annotated[str, typer.Argument(metavar="ID", help="The worker's id.")]) -> None:
+def show(
+    ctx: typer.Context,
+    id_: Annotated[str, typer.Argument(metavar="ID", help="The worker's id.", autocompletion=complete.workers)],
+) -> None:
     """Show a worker: where it runs, what it serves, how busy it is."""
     from dispatch.ids import WorkerID
     from dispatch_cli.fleet import worker_document

@@ -63,6 +63,7 @@ MODULES = (
     "life",
     "transfer",
     "crons",
+    "crons_code",
 )
 
 Run = Callable[[Env], Awaitable[None]]
