@@ -11,6 +11,7 @@ DispatchError
 │                           SchemaMismatch DataRejected
 ├── ResultError             JobFailed JobCancelled JobExpired JobPurged ResultNotKept WaitTimeout
 ├── HandlerCrashed · HandlerTimeout (TimeoutError) · ResourceFailed
+├── SlotTimeout (TimeoutError) · SlotLost
 └── LeadershipLost
 HandlerSignal               Retry Snooze Fail: raised by a handler to choose its own outcome
 """
@@ -237,6 +238,14 @@ class HandlerTimeout(DispatchError, TimeoutError):
 
 class ResourceFailed(DispatchError):
     """A @lifespan function raised when a worker wanted its resource; the worker does not start without it."""
+
+
+class SlotTimeout(DispatchError, TimeoutError):
+    """No slot of the queue came free in time (a TimeoutError too)."""
+
+
+class SlotLost(DispatchError):
+    """The lease of a slot lapsed while it was held, so that somebody else may have it now: stop what it was for."""
 
 
 class LeadershipLost(DispatchError):

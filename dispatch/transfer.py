@@ -8,14 +8,26 @@ from typing import Any, Literal, Protocol, get_args
 from dispatch.entity import Page
 from dispatch.errors import DataRejected
 
-TransferKind = Literal["definitions", "queues", "jobs", "unique_keys", "idempotency", "dlq", "events", "records"]
+TransferKind = Literal[
+    "definitions",
+    "queues",
+    "jobs",
+    "unique_keys",
+    "idempotency",
+    "dlq",
+    "events",
+    "records",
+    "cron_codes",
+    "crons",
+    "cron_ticks",
+]
 KINDS: tuple[TransferKind, ...] = get_args(TransferKind)
 """The kinds in the order in which they are to be loaded. Workers, leases of slots, the leader and the stream stay."""
 
 Document = dict[str, Any]
 """One row: fields by name. Times are whole microseconds since 1970, UTC; payloads, results and values are bytes; ids,
-states and kinds are text; `metadata`, `backoff`, `schema`, `options` are objects, `tags` a list; the rest are scalars.
-None stands for what is open or unknown; flags are true or false."""
+states and kinds are text; `metadata`, `backoff`, `schema`, `options`, `spec` are objects, `tags` a list; the rest are
+scalars. None stands for what is open or unknown; flags are true or false."""
 
 _ERROR = ("error_type", "error_message", "error_traceback")
 _SCOPE = ("app_id", "org_id")
@@ -44,6 +56,12 @@ FIELDS: Mapping[TransferKind, tuple[str, ...]] = {
     ),
     "events": ("id", "created_at", "name", "key", "run_id", *_SCOPE, "payload"),
     "records": ("namespace", "key", "value", "version", "created_at", "updated_at", "expires_at"),
+    "cron_codes": ("digest", "spec", "first_seen"),
+    "crons": (
+        *("id", "spec", "enabled", "disabled_until", "disabled_reason", "disabled_by", "revision", "code_hash"),
+        *("orphaned", "anchor", "last_fired_at", "next_fire_at", "created_at", "updated_at"),
+    ),
+    "cron_ticks": ("entry_id", "scheduled_at", "outcome", "fired_at", "job_id", "run_id", "note"),
 }
 """The fields of each kind's documents. Of jobs: `unique_until` and `hold_until` are set with a `unique_key` only;
 `cancel_reason` is set when cancellation was requested; `left_as` is "worker:epoch:verdict" of the transition that ended
@@ -58,6 +76,9 @@ KEYS: Mapping[TransferKind, tuple[str, ...]] = {
     "dlq": ("id",),
     "events": ("id",),
     "records": ("namespace", "key"),
+    "cron_codes": ("digest",),
+    "crons": ("id",),
+    "cron_ticks": ("entry_id", "scheduled_at"),
 }
 """The fields that make a document's key; exports are in their order, texts compared by code point."""
 

@@ -60,7 +60,7 @@ ROWS: dict[int, tuple[str, ...]] = {
     30: ("dispatch.events.Event", "dispatch.events.EventStore", "dispatch.events.ListOptions", "dispatch.Event"),
     31: ("dispatch.cluster.Worker", "dispatch.cluster.WorkerState"),
     32: ("dispatch.cluster.ClusterStore",),
-    35: ("dispatch.queues.QueueConfig", "dispatch.queues.QueueStore"),
+    35: ("dispatch.queues.QueueConfig", "dispatch.queues.QueueStore", "dispatch.queues.QueueManager"),
     36: ("dispatch.middleware.Middleware", "dispatch.middleware.Next", "dispatch.middleware.chain"),
     37: (
         "dispatch.middleware.Logging",
@@ -415,7 +415,7 @@ async def use_cluster_store(store: Any, app: Any) -> None:
 
 
 @row(35)
-async def use_queues(config: Any, store: Any, app: Any) -> None:
+async def use_queues(config: Any, store: Any, manager: Any, app: Any) -> None:
     await app.queues.configure(config("q", max_concurrency=1, rate_limit=5, rate_burst=2))
     applied, conflict = get("dispatch.entity.Reply").APPLIED, get("dispatch.entity.Reply").CONFLICT
     assert await app.store.queues.take_slot("q", "me", lease=30) is applied
@@ -423,6 +423,10 @@ async def use_queues(config: Any, store: Any, app: Any) -> None:
     assert (await app.queues.get("q")).slots == ["me"]
     assert await app.store.queues.free_slot("q", "me") is applied
     assert hasattr(store, "renew_slot")
+    async with app.queues.slot("q", timeout=1) as slot:
+        assert (await app.queues.get("q")).slots == [slot.holder]
+    assert (await app.queues.get("q")).slots == []
+    assert hasattr(manager, "acquire")
 
 
 @row(36)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from dispatch.jobs.definition import JobDefinition
@@ -49,13 +50,38 @@ def _blocking(app: Dispatch, verb: Any) -> Any:
     if inspect.isasyncgenfunction(verb):
         return functools.wraps(verb)(functools.partial(_each, app, verb))
     if not inspect.iscoroutinefunction(verb):
-        return verb
+        return _plain(app, verb)
 
     @functools.wraps(verb)
     def call(*args: Any, **kwargs: Any) -> Any:
         return run_sync(app.loop, lambda: verb(*args, **kwargs))
 
     return call
+
+
+def _plain(app: Dispatch, verb: Any) -> Any:
+    """The function itself, but a block to be entered by `async with` is entered by `with`."""
+
+    @functools.wraps(verb)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        answer = verb(*args, **kwargs)
+        return _block(app, answer) if isinstance(answer, AbstractAsyncContextManager) else answer
+
+    return call
+
+
+@contextmanager
+def _block(app: Dispatch, inner: AbstractAsyncContextManager[Any]) -> Iterator[Any]:
+    """The block with its ends on the app's loop; what it holds is used on the caller's thread."""
+    held = run_sync(app.loop, inner.__aenter__)
+    try:
+        yield held
+    except BaseException as error:
+        failed = error
+        if not run_sync(app.loop, lambda: inner.__aexit__(type(failed), failed, failed.__traceback__)):
+            raise
+    else:
+        run_sync(app.loop, lambda: inner.__aexit__(None, None, None))
 
 
 def _each(app: Dispatch, verb: Callable[..., AsyncIterator[Any]], *args: Any, **kwargs: Any) -> Iterator[Any]:

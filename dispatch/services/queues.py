@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
 
+from dispatch.clock import Duration
 from dispatch.entity import LARGEST_PAGE, Reply
 from dispatch.jobs.model import WAITING, ListOptions
-from dispatch.queues import QueueConfig, QueueInfo
+from dispatch.queues import QueueConfig, QueueInfo, QueueManager, Slot
 from dispatch.services.audit import AuditService
 from dispatch.store import Store
 
@@ -17,11 +19,12 @@ _AT_ONCE = 20
 
 
 class QueueService:
-    """Look at, pause, resume, limit and empty queues; what changes one leaves an audit record."""
+    """Look at, pause, resume, limit and empty queues (what changes one leaves an audit record); take slots of them."""
 
     def __init__(self, store: Store, *, audit: AuditService | None = None) -> None:
         self._store = store
         self._audit = audit or AuditService(store)
+        self._slots = QueueManager(store.queues, store.wakeups)
 
     async def get(self, queue: str) -> QueueInfo:
         """The queue with its counts."""
@@ -49,6 +52,22 @@ class QueueService:
         detail = ", ".join(f"{name}={value}" for name, value in _limits(config)) or "none"
         async with self._audit.act("queue.limit", [config.name], detail=detail):
             await self._store.queues.configure(config)
+
+    def slot(
+        self, queue: str, *, limit: int | None = None, timeout: Duration | None = None, lease: Duration | None = None
+    ) -> AbstractAsyncContextManager[Slot]:
+        """A block that holds a slot of the queue: `async with app.queues.slot("gpu", limit=4):`; see QueueManager."""
+        return self._slots.slot(queue, limit=limit, timeout=timeout, lease=lease)
+
+    async def acquire(
+        self, queue: str, *, limit: int | None = None, timeout: Duration | None = None, lease: Duration | None = None
+    ) -> Slot:
+        """Waits for a slot of the queue and takes it; see QueueManager.acquire."""
+        return await self._slots.acquire(queue, limit=limit, timeout=timeout, lease=lease)
+
+    async def release(self, slot: Slot) -> None:
+        """Gives a slot back; SlotLost when it was lost before."""
+        await self._slots.release(slot)
 
     async def purge(self, queue: str, *, before: datetime | None = None, limit: int = LARGEST_PAGE) -> int:
         """Deletes up to `limit` waiting jobs of the queue for good, newest first, and answers how many.

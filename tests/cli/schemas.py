@@ -289,7 +289,19 @@ PRUNED = exactly(
     total=COUNT,
     dry_run={"type": "boolean"},
 )
-_KINDS = ("definitions", "queues", "jobs", "unique_keys", "idempotency", "dlq", "events", "records")
+_KINDS = (
+    "definitions",
+    "queues",
+    "jobs",
+    "unique_keys",
+    "idempotency",
+    "dlq",
+    "events",
+    "records",
+    "cron_codes",
+    "crons",
+    "cron_ticks",
+)
 COPIED = exactly(
     source=TEXT,
     destination=TEXT,

@@ -7,9 +7,11 @@ from typing import Any
 
 from dispatch.clock import from_micros, micros
 from dispatch.cluster.model import Announcement
+from dispatch.crons.model import CronEntry, CronSpec, Tick, spec_of
+from dispatch.crons.settle import Announced
 from dispatch.dlq.model import DLQEntry, DLQState
 from dispatch.events.model import Event
-from dispatch.ids import DLQID, EventID, JobID, RunID, WorkerID
+from dispatch.ids import DLQID, CronID, EventID, JobID, RunID, WorkerID
 from dispatch.jobs.model import Attempt, Failure, JobState
 from dispatch.queues import Pause, QueueConfig
 from dispatch.records import Record
@@ -299,6 +301,84 @@ def record_of(document: Document) -> Record:
     d = document
     created_at, updated_at = from_micros(d["created_at"]), from_micros(d["updated_at"])
     return Record(d["namespace"], d["key"], d["value"], d["version"], created_at, updated_at, _moment(d["expires_at"]))
+
+
+def code_document(one: Announced) -> Document:
+    return {"digest": one.digest, "spec": _spec(one.spec), "first_seen": micros(one.first_seen)}
+
+
+def code_of(document: Document) -> Announced:
+    return Announced(document["digest"], spec_of(document["spec"]), from_micros(document["first_seen"]))
+
+
+def cron_document(entry: CronEntry) -> Document:
+    return {
+        "id": str(entry.id),
+        "spec": _spec(entry.spec),
+        "enabled": entry.enabled,
+        "disabled_until": _micros(entry.disabled_until),
+        "disabled_reason": entry.disabled_reason,
+        "disabled_by": entry.disabled_by,
+        "revision": entry.revision,
+        "code_hash": entry.code_hash,
+        "orphaned": entry.orphaned,
+        "anchor": _micros(entry.anchor),
+        "last_fired_at": _micros(entry.last_fired_at),
+        "next_fire_at": _micros(entry.next_fire_at),
+        "created_at": micros(entry.created_at),
+        "updated_at": micros(entry.updated_at),
+    }
+
+
+def cron_of(document: Document) -> CronEntry:
+    d = document
+    return CronEntry(
+        CronID(d["id"]),
+        from_micros(d["created_at"]),
+        from_micros(d["updated_at"]),
+        spec_of(d["spec"]),
+        enabled=d["enabled"],
+        disabled_until=_moment(d["disabled_until"]),
+        disabled_reason=d["disabled_reason"],
+        disabled_by=d["disabled_by"],
+        revision=d["revision"],
+        code_hash=d["code_hash"],
+        orphaned=d["orphaned"],
+        anchor=_moment(d["anchor"]),
+        last_fired_at=_moment(d["last_fired_at"]),
+        next_fire_at=_moment(d["next_fire_at"]),
+    )
+
+
+def tick_document(tick: Tick) -> Document:
+    return {
+        "entry_id": str(tick.entry_id),
+        "scheduled_at": micros(tick.scheduled_at),
+        "outcome": tick.outcome,
+        "fired_at": micros(tick.fired_at),
+        "job_id": _text(tick.job_id),
+        "run_id": _text(tick.run_id),
+        "note": tick.note,
+    }
+
+
+def tick_of(document: Document) -> Tick:
+    d = document
+    return Tick(
+        CronID(d["entry_id"]),
+        from_micros(d["scheduled_at"]),
+        d["outcome"],
+        from_micros(d["fired_at"]),
+        None if d["job_id"] is None else JobID(d["job_id"]),
+        None if d["run_id"] is None else RunID(d["run_id"]),
+        d["note"],
+    )
+
+
+def _spec(spec: CronSpec) -> dict[str, Any]:
+    """The spec as JSON has it: lists where options held tuples."""
+    document: dict[str, Any] = checked_json(spec.document(), "the spec")
+    return document
 
 
 def _options(of: Row | DLQEntry) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from heapq import nsmallest
 from typing import Any, TypeVar
 
+from dispatch.clock import micros
 from dispatch.dlq.model import DLQState
 from dispatch.entity import LARGEST_PAGE, Page
 from dispatch.errors import DataRejected
@@ -37,6 +38,9 @@ class MemoryTransfer:
                 "dlq": len(data.letters),
                 "events": len(data.events),
                 "records": sum(len(records) for records in data.records.values()),
+                "cron_codes": len(data.cron_codes),
+                "crons": len(data.crons),
+                "cron_ticks": sum(len(ticks) for ticks in data.ticks.values()),
             }
             return {kind: found[kind] for kind in KINDS}
 
@@ -113,6 +117,19 @@ def _remembered(data: Data, after: str | None, limit: int) -> Page[Document]:
 def _records(data: Data, after: str | None, limit: int) -> Page[Document]:
     keys = ((namespace, key) for namespace, records in data.records.items() for key in records)
     return _sorted(keys, lambda key: as_.record_document(data.records[key[0]][key[1]]), after, limit)
+
+
+def _codes(data: Data, after: str | None, limit: int) -> Page[Document]:
+    return _sorted(data.cron_codes, lambda digest: as_.code_document(data.cron_codes[digest]), after, limit)
+
+
+def _crons(data: Data, after: str | None, limit: int) -> Page[Document]:
+    return _sorted(map(str, data.crons), lambda id_: as_.cron_document(data.crons[id_]), after, limit)
+
+
+def _ticks(data: Data, after: str | None, limit: int) -> Page[Document]:
+    found = {(str(id_), micros(at)): tick for id_, ticks in data.ticks.items() for at, tick in ticks.items()}
+    return _sorted(found, lambda key: as_.tick_document(found[key]), after, limit)
 
 
 def _add_definition(data: Data, document: Document, found: Any) -> bool:
@@ -208,6 +225,22 @@ def _add_record(data: Data, document: Document, record: Any) -> bool:
     return True
 
 
+def _add_code(data: Data, document: Document, one: Any) -> bool:
+    return data.cron_codes.setdefault(one.digest, one) is one
+
+
+def _add_cron(data: Data, document: Document, entry: Any) -> bool:
+    name = (entry.spec.scope.tenant, entry.name)
+    if entry.id in data.crons or any((e.spec.scope.tenant, e.name) == name for e in data.crons.values()):
+        return False
+    data.crons[entry.id] = entry
+    return True
+
+
+def _add_tick(data: Data, document: Document, tick: Any) -> bool:
+    return data.ticks.setdefault(tick.entry_id, {}).setdefault(tick.scheduled_at, tick) is tick
+
+
 _EXPORTS: dict[TransferKind, Callable[[Data, str | None, int], Page[Document]]] = {
     "definitions": _definitions,
     "queues": _queues,
@@ -217,6 +250,9 @@ _EXPORTS: dict[TransferKind, Callable[[Data, str | None, int], Page[Document]]] 
     "dlq": _letters,
     "events": _events,
     "records": _records,
+    "cron_codes": _codes,
+    "crons": _crons,
+    "cron_ticks": _ticks,
 }
 _LOADS: dict[TransferKind, tuple[Callable[[Document], Any], Callable[[Data, Document, Any], bool]]] = {
     "definitions": (as_.definition_of, _add_definition),
@@ -227,4 +263,7 @@ _LOADS: dict[TransferKind, tuple[Callable[[Document], Any], Callable[[Data, Docu
     "dlq": (as_.letter_of, _add_letter),
     "events": (as_.event_of, _add_event),
     "records": (as_.record_of, _add_record),
+    "cron_codes": (as_.code_of, _add_code),
+    "crons": (as_.cron_of, _add_cron),
+    "cron_ticks": (as_.tick_of, _add_tick),
 }

@@ -50,7 +50,9 @@ class SQLQueues:
         return await self._executor.run(lambda: _describe(None, self._executor.now()), write=False)
 
     async def take_slot(self, queue: str, holder: str, *, lease: float, limit: int | None = None) -> Reply:
-        return await self._executor.run(lambda: _take_slot(queue, holder, lease, limit, self._executor.now()))
+        return await self._executor.run(
+            lambda: _take_slot(queue, holder, lease, limit, self._executor.now()), wake=False
+        )
 
     async def renew_slot(self, queue: str, holder: str, *, lease: float) -> Reply:
         return await self._executor.run(

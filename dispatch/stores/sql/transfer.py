@@ -10,6 +10,7 @@ from typing import Any
 from dispatch.entity import LARGEST_PAGE, Page
 from dispatch.errors import DataRejected
 from dispatch.jobs.model import WAITING, JobState, Verdict
+from dispatch.scope import Scope
 from dispatch.stores.sql.finish import ready
 from dispatch.stores.sql.limits import burst
 from dispatch.stores.sql.plan import Each, Executor, Many, Plan, Rows
@@ -18,9 +19,9 @@ from dispatch.transfer import ATTEMPT_FIELDS, FIELDS, KINDS, Document, TransferK
 
 _ROOM = 4 * 1024 * 1024
 """Bytes of payloads and results in one page."""
-_FLAGS = ("fair", "live", "set_aside", "keep_result")
+_FLAGS = ("fair", "live", "set_aside", "keep_result", "enabled", "orphaned")
 _REALS = ("timeout", "progress", "rate_limit")
-_OBJECTS: dict[str, Any] = {"metadata": {}, "backoff": None, "schema": {}, "options": {}, "tags": []}
+_OBJECTS: dict[str, Any] = {"metadata": {}, "backoff": None, "schema": {}, "options": {}, "spec": {}, "tags": []}
 """Columns that hold JSON, and what stands for NULL."""
 
 
@@ -42,6 +43,9 @@ _TABLES: dict[TransferKind, _Table] = {
     "dlq": _Table("export_dlq", "load_entry", {"id": ""}),
     "events": _Table("export_events", "load_event", {"id": ""}),
     "records": _Table("export_records", "load_record", {"namespace": "", "key": ""}),
+    "cron_codes": _Table("export_cron_codes", "keep_cron_code", {"digest": ""}),
+    "crons": _Table("export_crons", "insert_cron", {"id": ""}),
+    "cron_ticks": _Table("export_cron_ticks", "load_cron_tick", {"entry_id": "", "scheduled_at": -(1 << 62)}),
 }
 
 
@@ -141,6 +145,9 @@ def _row_of(kind: TransferKind, document: Document, now: int) -> dict[str, Any]:
     if kind == "queues":
         rate = row["rate_limit"]
         row |= {"now": now, "tokens": burst(rate, row["rate_burst"]) if rate else 0.0}
+    if kind == "crons":
+        scope = Scope(*document["spec"]["scope"])
+        row |= {"name": document["spec"]["name"], "tenant": scope.tenant, "app_id": scope[0], "org_id": scope[1]}
     if kind == "jobs":
         waits = JobState(row["state"]) in WAITING and not row["set_aside"] and row["behind"] is None
         row["ready"] = ready(row["crashes"]) if waits else 0

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from dispatch.cluster.model import Announcement
+from dispatch.crons.model import CronSpec, Fire, NewTick
+from dispatch.crons.model import ListOptions as CronOptions
 from dispatch.dlq import DLQState
 from dispatch.entity import Reply
 from dispatch.errors import DataRejected
 from dispatch.events import Event
-from dispatch.ids import JobID
+from dispatch.ids import CronID, JobID
 from dispatch.jobs.model import CountOptions, Enqueued, Idempotency, JobState, Unique, Verdict
 from dispatch.queues import QueueConfig
 from dispatch.scope import Scope
@@ -99,6 +101,22 @@ async def _populate(env: Env) -> None:
     await store.records.put("ns", "a", b"\x00\x01")
     await store.records.put("ns", "a", b"2", expires_in=100)
     await store.records.put("other", "b", b"{}")
+    await _add_crons(env)
+
+
+async def _add_crons(env: Env) -> None:
+    """An entry of code and one made at run time, both disabled and fired, the other orphaned."""
+    crons = env.store.crons
+    code = CronSpec(name="nightly", schedule="0 3 * * *", target="work", timezone="Europe/Berlin", jitter=3)
+    await env.register()
+    await crons.announce(env.worker, {code.digest: code})
+    await crons.settle(next_fire_at={code.digest: env.after(60)})
+    made = CronSpec(name="t-1", schedule="@every 30s", target="work", options={"tags": ["a"]}, scope=Scope("shop", "x"))
+    entry = await crons.create(made, entry_id=CronID.new(), next_fire_at=env.clock.now())
+    assert entry is not None
+    tick = NewTick(env.clock.now(), "fired", new(run_at=env.after(3600)))
+    await crons.fire([Fire(entry.id, entry.revision, entry.next_fire_at, [tick], env.after(30))])
+    await crons.disable("nightly", until=env.after(600), reason="a holiday", by="ada")
 
 
 @case("I1", "I11")
@@ -155,6 +173,12 @@ def _altered(kind: TransferKind, document: Document) -> dict[str, Any]:
             return {"max_concurrency": 1}
         case "definitions":
             return {"queue": "other"}
+        case "crons":
+            return {"enabled": not document["enabled"]}
+        case "cron_codes":
+            return {"first_seen": 0}
+        case "cron_ticks":
+            return {"note": "other"}
         case _:
             return {"job_id": str(JobID.new())}
 
@@ -329,3 +353,21 @@ async def loaded_jobs_grow_old_and_come_back_from_aside(env: Env) -> None:
     assert await env.claim(9, names=["nobody"]) == []
     assert await env.register(names=["nobody"]) == 1
     assert (await env.take(names=["nobody"])).id == aside
+
+
+@case("I14", "I16")
+async def loaded_cron_entries_tick_on_where_they_stood(env: Env) -> None:
+    other = await _elsewhere(env)
+    await _add_crons(other)
+    await _moved(env, other)
+    crons = env.store.crons
+    assert await crons.list(CronOptions()) == await other.store.crons.list(CronOptions())
+    env.clock.advance(30)
+    (due,) = (await crons.due()).entries
+    assert due.name == "t-1"
+    first = due.last_fired_at
+    assert first is not None
+    again = Fire(due.id, due.revision, first, [NewTick(first, "fired", new())], env.after(30))
+    assert [fired.reply for fired in await crons.fire([again])] == [Reply.CONFLICT], "this tick was fired before"
+    assert len(await crons.history(due.id)) == 1
+    assert not (await crons.list(CronOptions(names=["nightly"]))).items[0].enabled

@@ -3,7 +3,9 @@
 SELECT 'definitions', count(*) FROM definitions UNION ALL SELECT 'queues', count(*) FROM queues
 UNION ALL SELECT 'jobs', count(*) FROM jobs UNION ALL SELECT 'unique_keys', count(*) FROM unique_keys
 UNION ALL SELECT 'idempotency', count(*) FROM idempotency UNION ALL SELECT 'dlq', count(*) FROM dlq
-UNION ALL SELECT 'events', count(*) FROM events UNION ALL SELECT 'records', count(*) FROM records;
+UNION ALL SELECT 'events', count(*) FROM events UNION ALL SELECT 'records', count(*) FROM records
+UNION ALL SELECT 'cron_codes', count(*) FROM cron_codes UNION ALL SELECT 'crons', count(*) FROM crons
+UNION ALL SELECT 'cron_ticks', count(*) FROM cron_ticks;
 
 -- name: export_definitions
 -- Definitions behind a place, by name, kind and version.
@@ -71,6 +73,24 @@ ORDER BY id;
 -- Records behind a place, expired ones too.
 SELECT namespace, key, CAST(value AS BLOB), version, created_at, updated_at, expires_at FROM records
 WHERE (namespace, key) > (:namespace, :key) ORDER BY namespace, key LIMIT :limit;
+
+-- name: export_cron_codes
+-- Entries as code has them, behind a hash.
+SELECT digest, spec, first_seen FROM cron_codes WHERE digest > :after ORDER BY digest LIMIT :limit;
+
+-- name: export_crons
+-- Cron entries behind an id.
+SELECT {cron_columns} FROM crons WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: export_cron_ticks
+-- Ticks behind a place.
+SELECT {tick_columns} FROM cron_ticks
+WHERE (entry_id, scheduled_at) > (:entry_id, :scheduled_at) ORDER BY entry_id, scheduled_at LIMIT :limit;
+
+-- name: load_cron_tick
+-- Adds a tick that is not there.
+INSERT INTO cron_ticks (entry_id, scheduled_at, outcome, fired_at, job_id, run_id, note)
+VALUES (:entry_id, :scheduled_at, :outcome, :fired_at, :job_id, :run_id, :note) ON CONFLICT DO NOTHING;
 
 -- name: load_definition
 -- Adds a definition that is not there.
