@@ -41,6 +41,15 @@ def _sqlite(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **o
     return SQLiteStore(path, migrate=migrate, clock=clock, **options)
 
 
+def _redis(scheme: str) -> Callable[..., Store]:
+    def make(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **options: Any) -> Store:
+        from dispatch.stores.redis import RedisStore
+
+        return RedisStore(f"{scheme}://{rest}", namespace=namespace, migrate=migrate, clock=clock, **options)
+
+    return make
+
+
 def _shown(scheme: str, rest: str) -> str:
     """The URL without the secrets that it may hold although it should not."""
     from dispatch.masking import mask_url
@@ -48,7 +57,11 @@ def _shown(scheme: str, rest: str) -> str:
     return mask_url(f"{scheme}://{rest}")
 
 
-_SCHEMES: dict[str, Callable[..., Store]] = {"memory": _memory, "sqlite": _sqlite}
+_SCHEMES: dict[str, Callable[..., Store]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    **{scheme: _redis(scheme) for scheme in ("redis", "rediss", "valkey", "valkeys", "redis+unix")},
+}
 
 
 def schemes() -> tuple[str, ...]:
