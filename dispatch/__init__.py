@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dispatch.app import Dispatch
     from dispatch.config import Config
     from dispatch.errors import DispatchError, Fail, Retry, Snooze
+    from dispatch.events.declaration import event
     from dispatch.events.model import Event
     from dispatch.hookspecs import hookimpl
     from dispatch.jobs.context import current_job
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from dispatch.queues import QueueConfig
     from dispatch.registry import Registry, cron, job, lifespan, workflow
     from dispatch.scope import Scope
+    from dispatch.workflows.context import WorkflowContext
+    from dispatch.workflows.handle import RunHandle, SyncRunHandle
 
 _HOMES = {
     "Config": "dispatch.config",
@@ -41,11 +44,15 @@ _HOMES = {
     "QueueConfig": "dispatch.queues",
     "Registry": "dispatch.registry",
     "Retry": "dispatch.errors",
+    "RunHandle": "dispatch.workflows.handle",
     "Scope": "dispatch.scope",
     "Snooze": "dispatch.errors",
     "SyncJobHandle": "dispatch.jobs.handle",
+    "SyncRunHandle": "dispatch.workflows.handle",
+    "WorkflowContext": "dispatch.workflows.context",
     "cron": "dispatch.registry",
     "current_job": "dispatch.jobs.context",
+    "event": "dispatch.events.declaration",
     "hookimpl": "dispatch.hookspecs",
     "job": "dispatch.registry",
     "lifespan": "dispatch.registry",
@@ -67,12 +74,16 @@ __all__ = [
     "QueueConfig",
     "Registry",
     "Retry",
+    "RunHandle",
     "Scope",
     "Snooze",
     "SyncJobHandle",
+    "SyncRunHandle",
+    "WorkflowContext",
     "backoff",
     "cron",
     "current_job",
+    "event",
     "hookimpl",
     "job",
     "lifespan",

@@ -41,13 +41,14 @@ class Signature:
     """What a function takes and returns, as JSON by parameter name.
 
     Adapters are built at first use, so that a definition may name models which its module defines further down. The
-    fields of models are written under their Python names and read under those or their aliases.
+    fields of models are written under their Python names and read under those or their aliases. The first `skip`
+    parameters are not the caller's to give.
     """
 
-    def __init__(self, function: Callable[..., Any], *, name: str) -> None:
+    def __init__(self, function: Callable[..., Any], *, name: str, skip: int = 0) -> None:
         self._function = function
         self._name = name
-        parameters = list(inspect.signature(function).parameters.values())
+        parameters = list(inspect.signature(function).parameters.values())[skip:]
         self._parameters = parameters
         self._positional = [p.name for p in parameters if p.kind in _POSITIONAL]
         self._positional_only = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_ONLY]

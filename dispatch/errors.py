@@ -4,12 +4,14 @@ DispatchError
 ├── NotFound (LookupError)  JobNotFound DLQNotFound WorkerNotFound RunNotFound WorkflowNotFound CronNotFound
 │                           EventNotFound
 ├── Conflict                JobAlreadyComplete JobNotCancellable JobNotRetryable DuplicateJob AlreadyReplayed
-│                           IdempotencyMismatch CopyRefused
+│                           IdempotencyMismatch CopyRefused RunEnded RunNotRetryable
 ├── UsageError              InvalidArguments PayloadTooLarge InvalidDefinition DuplicateName NoOpenApp SyncInAsync
 │                           NoStore ConfigError DiscoveryError InvalidPlugin MissingExtra WaitRefused
 ├── StoreError              StoreUnreachable StoreBusy StoreTimeout StoreReadOnly StoreFull StoreCorrupt
 │                           SchemaMismatch DataRejected
-├── ResultError             JobFailed JobCancelled JobExpired JobPurged ResultNotKept WaitTimeout
+├── ResultError             JobFailed JobCancelled JobExpired JobPurged ResultNotKept WaitTimeout RunFailed RunCancelled
+├── StepError               StepFailed (ChildFailed) EventTimeout (TimeoutError); what a workflow's body can catch
+│                           DuplicateStep StepNeverAwaited StepMisused: a mistake of the body itself
 ├── HandlerCrashed · HandlerTimeout (TimeoutError) · ResourceFailed
 ├── SlotTimeout (TimeoutError) · SlotLost
 └── LeadershipLost
@@ -78,7 +80,11 @@ class JobNotDeletable(Conflict):
 
 
 class RunEnded(Conflict):
-    """The workflow run has ended: nothing can be signalled to it any more."""
+    """The workflow run has ended (or undoes what it did): nothing can be signalled to it, nor can it be cancelled."""
+
+
+class RunNotRetryable(Conflict):
+    """The workflow run has not ended, its compensations have run, or a live twin holds its unique key."""
 
 
 class DuplicateJob(Conflict):
@@ -226,6 +232,64 @@ class ResultNotKept(ResultError):
 
 class WaitTimeout(ResultError, TimeoutError):
     """The job was not finished within the timeout given to the wait; it goes on."""
+
+
+class RunFailed(ResultError):
+    """The workflow run failed for good; `.type`, `.message` and `.traceback` are those of its last error."""
+
+    def __init__(self, message: str, *, type: str = "", traceback: str | None = None) -> None:
+        super().__init__(message)
+        self.type = type
+        self.message = message
+        self.traceback = traceback
+
+
+class RunCancelled(ResultError):
+    """The workflow run was cancelled, or expired, before it completed."""
+
+
+class StepError(DispatchError):
+    """What a verb of a WorkflowContext raises in the body of a workflow."""
+
+
+class StepFailed(StepError):
+    """A step failed; the same when it is replayed. `.step` is its name, `.type`, `.message` and `.traceback` are those
+    of what it raised, which is the `__cause__` where the step ran in this very activation."""
+
+    def __init__(self, step: str, type: str, message: str, *, traceback: str | None = None) -> None:
+        super().__init__(f"step {step!r} failed: {type}: {message}")
+        self.step = step
+        self.type = type
+        self.message = message
+        self.traceback = traceback
+
+
+class ChildFailed(StepFailed):
+    """A child (a run, or a job on the workers) did not complete; `.state` is "failed" or "cancelled", `.child` its
+    id."""
+
+    def __init__(
+        self, step: str, type: str, message: str, *, child: str, state: str, traceback: str | None = None
+    ) -> None:
+        super().__init__(step, type, message, traceback=traceback)
+        self.child = child
+        self.state = state
+
+
+class EventTimeout(StepError, TimeoutError):
+    """No event came within the `timeout` of a wait_for_event; recorded, so a replay raises it again."""
+
+
+class DuplicateStep(StepError):
+    """A name is used twice in a run; checkpoints are found by their names, so each needs its own."""
+
+
+class StepNeverAwaited(StepError):
+    """A step was created and never awaited, so it never ran; the message names its line."""
+
+
+class StepMisused(StepError):
+    """A step was awaited twice, changed after its start, or a verb was given what it cannot work with."""
 
 
 class HandlerCrashed(DispatchError):

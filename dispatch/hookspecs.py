@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dispatch.ids import JobID, WorkerID
     from dispatch.jobs.handler import Middleware
     from dispatch.jobs.model import Failure, Job, NewJob
+    from dispatch.workflows.model import Run
 
 GROUP = "dispatch"
 """The project name for pluggy, and the entry-point group that plugins are found in."""
@@ -116,6 +117,58 @@ def job_stolen(job: Job) -> None:
 
     Args:
         job: the job after that: waiting again, or failed when it has crashed too often (`job_failed` follows).
+    """
+
+
+@hookspec
+def workflow_started(run: Run) -> None:
+    """A worker plays the body of a workflow run for the first time; not again when it goes on after a park or retry.
+
+    Args:
+        run: the run: name, version, id, scope.
+    """
+
+
+@hookspec
+def workflow_step_completed(run: Run, step: str, elapsed: float) -> None:
+    """A step of a run, or the undo of one, has run in place and is recorded. What runs on the workers is a job, with a
+    job's hooks.
+
+    Args:
+        run: the run.
+        step: the step's name ("charge"; its undo is "charge~undo").
+        elapsed: seconds that it took, with its retries.
+    """
+
+
+@hookspec
+def workflow_step_failed(run: Run, step: str, error: Failure) -> None:
+    """A step of a run has used up its retries. The body may catch that; else the run is retried or fails.
+
+    Args:
+        run: the run.
+        step: the step's name.
+        error: type, message and traceback of its last failure.
+    """
+
+
+@hookspec
+def workflow_completed(run: Run, elapsed: float) -> None:
+    """The body returned and the run's end is stored.
+
+    Args:
+        run: the run, completed.
+        elapsed: seconds since its first start, sleeps and waits included.
+    """
+
+
+@hookspec
+def workflow_failed(run: Run, error: Failure) -> None:
+    """The run failed for good; what it did has been taken back, unless `run.compensation_failed`.
+
+    Args:
+        run: the run, failed; `run.reason` tells why.
+        error: type, message and traceback of what failed it.
     """
 
 

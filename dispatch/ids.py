@@ -42,6 +42,11 @@ def decode_suffix(suffix: str) -> int:
     return value
 
 
+def new_uuid() -> UUID:
+    """A fresh UUIDv7."""
+    return UUID(int=uuid7().int)
+
+
 class TypeID(str):
     """An identifier that knows its kind; a plain `str` subclass, so it stores and prints as itself.
 

@@ -6,7 +6,7 @@ import difflib
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
 from typing_extensions import Unpack
 
@@ -22,6 +22,7 @@ from dispatch.workflows.definition import WorkflowDefinition
 
 if TYPE_CHECKING:
     from dispatch.discovery import Discovered
+    from dispatch.workflows.context import WorkflowContext
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,8 +41,23 @@ class JobSettings(OptionsDict, total=False):
     middleware: Sequence[Middleware]
 
 
+class WorkflowSettings(OptionsDict, total=False):
+    """Everything `@workflow(...)` takes: a run's default options and what only its definition can say."""
+
+    name: str
+    version: int
+    retry_on: tuple[type[BaseException], ...]
+    fail_on: tuple[type[BaseException], ...]
+
+
 _DEFINITION_ONLY = ("name", "executor", "retry_on", "fail_on", "middleware")
 _JOB_OPTIONS = frozenset((*OptionsDict.__annotations__, *_DEFINITION_ONLY))
+_WORKFLOW_ONLY = ("name", "version", "retry_on", "fail_on")
+_WORKFLOW_OPTIONS = frozenset((*OptionsDict.__annotations__, *_WORKFLOW_ONLY)) - {
+    "concurrency",
+    "keep_result",
+    "unique_until",
+}
 
 
 class JobDecorator(Protocol):
@@ -53,6 +69,14 @@ class JobDecorator(Protocol):
     ) -> AsyncJobDefinition[P, R]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> PlainJobDefinition[P, R]: ...
+
+
+class WorkflowDecorator(Protocol):
+    """What `@workflow(...)` with options is."""
+
+    def __call__(
+        self, function: Callable[Concatenate[WorkflowContext, P], Coroutine[Any, Any, R]], /
+    ) -> WorkflowDefinition[P, R]: ...
 
 
 class Registry:
@@ -91,8 +115,20 @@ class Registry:
         return discover(*targets, folder=folder)
 
     def names(self) -> Iterator[str]:
-        """The names of the jobs a worker of this registry can run."""
-        return iter(self.jobs)
+        """The names of the jobs a worker of this registry can run, those that drive its workflows among them."""
+        yield from self.jobs
+        yield from self.drivers
+
+    @property
+    def drivers(self) -> dict[str, WorkflowDefinition[..., Any]]:
+        """Its workflows by the names of the jobs that drive their runs."""
+        return {definition.driver: definition for definition in self.workflows.values()}
+
+    @property
+    def queues(self) -> list[str]:
+        """The queues that its definitions name."""
+        definitions = [*self.jobs.values(), *self.workflows.values()]
+        return list(dict.fromkeys(d.settings.queue for d in definitions if d.settings.queue))
 
     @overload
     def job(  # type: ignore[overload-overlap]
@@ -123,34 +159,44 @@ class Registry:
                 "above it"
             )
         own = {key: settings.pop(key) for key in _DEFINITION_ONLY if key in settings}
-        where = f"@job on {getattr(function, '__name__', repr(function))}"
-        for name in settings:
-            if name not in _JOB_OPTIONS:
-                near = difflib.get_close_matches(name, _JOB_OPTIONS, 1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(_JOB_OPTIONS))}"
-                raise InvalidDefinition(f"{where}: there is no option {name!r}; {hint}")
-        try:
-            options = EnqueueOptions(**settings) if settings else NOTHING
-        except InvalidArguments as error:
-            raise InvalidDefinition(f"{where}: {error}") from None
+        options = _options(f"@job on {getattr(function, '__name__', repr(function))}", settings, _JOB_OPTIONS)
         kind = AsyncJobDefinition if runs_async(function) else PlainJobDefinition
         definition: JobDefinition[..., Any] = kind(function, settings=options, **own)
         definition.signature.check()
         return self.add(definition)
 
     @overload
-    def workflow(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> WorkflowDefinition[P, R]: ...
+    def workflow(
+        self, function: Callable[Concatenate[WorkflowContext, P], Coroutine[Any, Any, R]], /
+    ) -> WorkflowDefinition[P, R]: ...
     @overload
-    def workflow(
-        self, function: None = None, /, *, name: str | None = None, version: int = 1
-    ) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], WorkflowDefinition[P, R]]: ...
-    def workflow(
-        self, function: Callable[..., Any] | None = None, /, *, name: str | None = None, version: int = 1
-    ) -> Any:
-        """Declares a workflow under (name, version)."""
+    def workflow(self, function: None = None, /, **settings: Unpack[WorkflowSettings]) -> WorkflowDecorator: ...
+    def workflow(self, function: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
+        """Makes an `async def` a durable workflow: `@workflow`, or `@workflow(version=2, max_retries=5)`.
+
+        Args:
+            settings: `name`, `version` (from 1), `retry_on`, `fail_on`, and a job's options: queue, priority,
+                max_retries (attempts without progress), timeout (of one activation, from wake-up to park), backoff,
+                unique, tags …
+
+        Returns:
+            The definition, with `start`, `execute`, `call`, `options` and `.sync`.
+
+        Raises:
+            InvalidDefinition: it is not `async def`, takes no context, or an option makes no sense.
+            DuplicateName: another function has that name and version.
+        """
         if function is None:
-            return lambda decorated: self.workflow(decorated, name=name, version=version)
-        return self.add(WorkflowDefinition(function, name=name, version=version))
+            return lambda decorated: self.workflow(decorated, **settings)
+        if isinstance(function, Definition | CronDefinition):
+            raise InvalidDefinition(
+                f"{function!r} is a {function.kind} already: @workflow stands once, directly above the function"
+            )
+        own = {key: settings.pop(key) for key in _WORKFLOW_ONLY if key in settings}
+        options = _options(f"@workflow on {getattr(function, '__name__', repr(function))}", settings, _WORKFLOW_OPTIONS)
+        definition: WorkflowDefinition[..., Any] = WorkflowDefinition(function, settings=options, **own)
+        definition.signature.check()
+        return self.add(definition)
 
     def cron(
         self,
@@ -219,6 +265,19 @@ class Registry:
         if isinstance(definition, CronDefinition):
             return self.crons
         raise InvalidDefinition(f"{definition!r} is no definition; decorate a function with @job, @workflow or @cron")
+
+
+def _options(where: str, settings: dict[str, Any], known: frozenset[str]) -> EnqueueOptions:
+    """The options given to a decorator; InvalidDefinition names the nearest one for a name that is none."""
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
+            raise InvalidDefinition(f"{where}: there is no option {name!r}; {hint}")
+    try:
+        return EnqueueOptions(**settings) if settings else NOTHING
+    except InvalidArguments as error:
+        raise InvalidDefinition(f"{where}: {error}") from None
 
 
 default_registry = Registry()

@@ -14,6 +14,7 @@ from dispatch.queues import QueueStore
 from dispatch.records import RecordStore
 from dispatch.streams import StreamStore
 from dispatch.transfer import TransferStore
+from dispatch.workflows.store import WorkflowStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class Store(Protocol):
     def stream(self) -> StreamStore: ...
     @property
     def transfer(self) -> TransferStore: ...
+    @property
+    def workflows(self) -> WorkflowStore: ...
     @property
     def wakeups(self) -> Wakeups: ...
 

@@ -49,6 +49,13 @@ def announce_processes(count: int, *, each: int | None, store: str | None, as_js
     print(safe(told), file=sys.stderr, flush=True)
 
 
+def announce_probe(host: str, port: int) -> None:
+    """Tells where the health is answered for."""
+    shown = f"[{host}]" if ":" in host else host
+    extra = {"event": "probe_started", "host": host, "port": port}
+    _LOG.info("health at http://%s:%d/healthz and /readyz", shown, port, extra=extra)
+
+
 def announce(start: Start, *, as_json: bool, alone: bool, colored: bool) -> None:
     """Tells that the worker claims, with all that it found if it is the only one here."""
     if as_json:

@@ -29,6 +29,7 @@ class Root(LazyGroup):
         "run": ("run", "Start a worker for the jobs of a module."),
         "demo": ("demo", "Run a small real application from start to finish, then exit."),
         "status": ("status", "Show backlog, workers, dead letters and pauses on one screen."),
+        "top": ("top", "Watch queues, throughput, workers and failures, live."),
         "job": ("job", "Enqueue, look at, watch, explain, retry and cancel jobs."),
         "dlq": ("dlq", "Look at, replay, discard and purge dead letters."),
         "queue": ("queue", "Look at, pause, resume, limit and empty queues."),

@@ -8,12 +8,13 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Literal
 
 from dispatch.backoff import ExponentialWithJitter
 from dispatch.clock import boot_seconds
 from dispatch_cli.failures import CHECK, DISCOVERY, FAILED, INTERRUPTED, USAGE
+from dispatch_cli.probing import Household, served
 
 _PR_SET_PDEATHSIG = 1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -43,29 +44,63 @@ def ends_anyway() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 0)
 
 
-def run_processes(count: int, arguments: Sequence[str], *, burst: bool, tell: Callable[[str], None]) -> int:
-    """Runs `count` children with this command line until all have ended; answers the exit code."""
-    return asyncio.run(_Family(count, arguments, burst=burst, tell=tell).run())
+def run_processes(
+    count: int,
+    arguments: Sequence[str],
+    *,
+    burst: bool,
+    tell: Callable[[str], None],
+    changes: AsyncIterator[str] | None = None,
+    probe: str | None = None,
+) -> int:
+    """Runs `count` children with this command line until all have ended; answers the exit code.
+
+    changes: yields the name of a file that has changed, at which every child is stopped gracefully and started anew.
+    probe: where to answer for the health of all of them, as HOST:PORT.
+    """
+    return asyncio.run(_Family(count, arguments, burst=burst, tell=tell, changes=changes).run_probed(probe))
 
 
 class _Family:
-    def __init__(self, count: int, arguments: Sequence[str], *, burst: bool, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        count: int,
+        arguments: Sequence[str],
+        *,
+        burst: bool,
+        tell: Callable[[str], None],
+        changes: AsyncIterator[str] | None,
+    ) -> None:
         self._count = count
         self._arguments = arguments
         self._burst = burst
         self._tell = tell
+        self._changes = changes
+        self._changed = asyncio.Event()
+        """Set, and replaced, when a file has changed."""
+        self._health: Household | None = None
         self._children: dict[int, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
         self._code = 0
+
+    async def run_probed(self, probe: str | None) -> int:
+        if probe is None:
+            return await self.run()
+        self._health = Household(self._count)
+        async with served(probe, self._health.document):
+            return await self.run()
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._pass_on)
         try:
+            watching = asyncio.create_task(self._watch())
             async with asyncio.TaskGroup() as members:
                 for member in range(1, self._count + 1):
                     members.create_task(self._keep(member))
+            watching.cancel()
+            await asyncio.wait([watching])
         finally:
             for number in _SIGNALS:
                 loop.remove_signal_handler(number)
@@ -78,14 +113,32 @@ class _Family:
             if child.returncode is None:
                 child.send_signal(signal.SIGTERM)
 
+    async def _watch(self) -> None:
+        """Stops every child once for each change, so that `_keep` starts the next one."""
+        if self._changes is None:
+            return
+        async for name in self._changes:
+            self._tell(f"{name} has changed: starting anew")
+            changed, self._changed = self._changed, asyncio.Event()
+            changed.set()
+            for child in self._children.values():
+                if child.returncode is None:
+                    child.send_signal(signal.SIGTERM)
+
     async def _keep(self, member: int) -> None:
         """Keeps one place filled until its child ends on purpose or everything stops."""
         failures = 0
         while not self._stopping.is_set():
-            started = boot_seconds()
+            started, changed = boot_seconds(), self._changed
             code = await self._live(member)
             if self._stopping.is_set():
                 return
+            if changed.is_set():
+                failures = 0
+                continue
+            if self._changes is not None and code in _PERMANENT:
+                await _either(changed, self._stopping)
+                continue
             match after(code, burst=self._burst):
                 case "done":
                     self._code = self._code or code
@@ -105,16 +158,42 @@ class _Family:
 
     async def _live(self, member: int) -> int:
         """One child's life; the code that it ended with."""
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "dispatch_cli", *self._arguments),
-            *("--processes", "1", "--parent", str(os.getpid()), "--member", str(member)),
-            # A group of its own: Ctrl-C on the terminal reaches the parent only, which passes it on once.
-            start_new_session=True,
-        )
+        hears, speaks = os.pipe() if self._health is not None else (-1, -1)
+        pipe = ("--health-fd", str(speaks)) if self._health is not None else ()
+        changed = self._changed
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "dispatch_cli", *self._arguments),
+                *("--processes", "1", "--parent", str(os.getpid()), "--member", str(member), *pipe),
+                # A group of its own: Ctrl-C on the terminal reaches the parent only, which passes it on once.
+                start_new_session=True,
+                pass_fds=(speaks,) if pipe else (),
+            )
+        except BaseException:
+            if pipe:
+                os.close(hears)
+            raise
+        finally:
+            if pipe:
+                os.close(speaks)
         self._children[member] = child
-        if self._stopping.is_set():
+        if self._stopping.is_set() or changed.is_set():
             child.send_signal(signal.SIGTERM)
-        return await child.wait()
+        if self._health is None:
+            return await child.wait()
+        listening = asyncio.create_task(self._health.listen(member, hears))
+        code = await child.wait()
+        listening.cancel()
+        await asyncio.wait([listening])
+        return code
+
+
+async def _either(*events: asyncio.Event) -> None:
+    """Waits for the first of them."""
+    tasks = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
 
 
 def after(code: int, *, burst: bool) -> Literal["done", "again", "again later", "stop all"]:

@@ -65,6 +65,12 @@ def app(
     grace: Annotated[
         str | None, typer.Option("--grace", metavar="DURATION", help="How long a stop waits for running jobs.")
     ] = None,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Start anew, gracefully, when a file of the project changes.")
+    ] = False,
+    probe: Annotated[
+        str | None, typer.Option("--probe", metavar="HOST:PORT", help="Answer /healthz and /readyz there.")
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="A name to know the worker by.")] = None,
     label: Annotated[list[str] | None, typer.Option("--label", metavar="KEY=TEXT", help="Facts about it.")] = None,
     log_format: Annotated[
@@ -75,6 +81,7 @@ def app(
     ] = None,
     parent: Annotated[int | None, typer.Option("--parent", hidden=True)] = None,
     member: Annotated[int, typer.Option("--member", hidden=True)] = 1,
+    health_fd: Annotated[int | None, typer.Option("--health-fd", hidden=True)] = None,
 ) -> None:
     """Start a worker for the jobs of a module; it works until it is told to stop (Ctrl-C, SIGTERM)."""
     session = session_of(ctx)
@@ -96,11 +103,18 @@ def app(
         "name": name,
         "labels": labels_of(label or ()),
     }
+    if probe is not None:
+        from dispatch_cli.probing import address_of
+
+        address_of(probe)
+    if reload and burst:
+        raise CommandError("--reload works on and on, a --burst ends: leave out one of them")
     as_json, level = _logging(session, log_format, log_level)
     wanted = processes or (1 if parent else session.config.processes)
-    if wanted > 1:
+    if wanted > 1 or reload:
         from dispatch_cli import banner, logs
         from dispatch_cli.processes import run_processes
+        from dispatch_cli.reload import watcher
 
         logs.set_up(level=level, as_json=as_json, colored=session.settings.colored(sys.stderr))
         # An app that a target names has a store and a concurrency of its own, which only the children get to know.
@@ -111,14 +125,26 @@ def app(
             store=None if own else session.store_url,
             as_json=as_json,
         )
-        arguments = without_processes(session.settings.argv)
-        raise typer.Exit(run_processes(wanted, arguments, burst=burst, tell=banner.warn))
+        changes = watcher() if reload else None
+        arguments = for_a_child(session.settings.argv)
+        code = run_processes(wanted, arguments, burst=burst, tell=banner.warn, changes=changes, probe=probe)
+        raise typer.Exit(code)
     if parent is not None:
         from dispatch_cli.processes import die_with
 
         die_with(parent)
     alone = parent is None
-    report = _work(session, chosen, given, as_json=as_json, level=level, alone=alone, first=member == 1)
+    report = _work(
+        session,
+        chosen,
+        given,
+        as_json=as_json,
+        level=level,
+        alone=alone,
+        first=member == 1,
+        probe=probe,
+        health_fd=health_fd,
+    )
     if fail_on_error and report.failed:
         raise typer.Exit(1)
     if parent is not None and report.reason in ("max_jobs", "max_memory"):
@@ -136,11 +162,14 @@ def _work(
     level: str,
     alone: bool,
     first: bool,
+    probe: str | None,
+    health_fd: int | None,
 ) -> RunReport:
     from dispatch.discovery import discover
     from dispatch.engine.run import RunOptions, run_worker
     from dispatch_cli import banner, job_log, logs
     from dispatch_cli.loops import run_fast
+    from dispatch_cli.probing import OwnHealth, reported
     from dispatch_cli.processes import ends_anyway
     from dispatch_cli.unserved import due_but_unknown
 
@@ -172,11 +201,13 @@ def _work(
         )
         banner.announce(start, as_json=as_json, alone=alone, colored=colored)
 
-    options = RunOptions(**given, targets=tuple(targets), on_ready=ready)
+    own = OwnHealth()
+    options = RunOptions(**given, targets=tuple(targets), on_ready=ready, on_engine=own.heard)
 
     async def work() -> tuple[RunReport, Unserved | None]:
         async with app:
-            report = await run_worker(app, options)
+            async with reported(own, probe=probe, descriptor=health_fd):
+                report = await run_worker(app, options)
             if not alone:
                 ends_anyway()
             looked = report.reason == "burst" and served
@@ -258,13 +289,15 @@ def _logging(session: Session, log_format: str | None, log_level: str | None) ->
     return chosen == "json" or (chosen == "auto" and not session.settings.fancy(sys.stderr)), level
 
 
-def without_processes(argv: Sequence[str]) -> list[str]:
-    """The command line for one child: the same without -p."""
+def for_a_child(argv: Sequence[str]) -> list[str]:
+    """The command line for one child: the same without -p, --reload and --probe."""
     kept: list[str] = []
     words = iter(argv)
     for word in words:
-        if word in ("-p", "--processes"):
+        if word in ("-p", "--processes", "--probe"):
             next(words, None)
-        elif not word.startswith("--processes=") and not (word.startswith("-p") and word[2:].isdigit()):
+        elif not word.startswith(("--processes=", "--probe=", "--reload")) and not (
+            word.startswith("-p") and word[2:].isdigit()
+        ):
             kept.append(word)
     return kept

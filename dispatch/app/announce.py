@@ -6,12 +6,20 @@ from typing import Any
 
 from dispatch.cluster.model import Announcement
 from dispatch.jobs.definition import JobDefinition
+from dispatch.registry import Registry
+from dispatch.workflows.definition import WorkflowDefinition
 
 _OPTIONS = ("priority", "tags", "metadata", "delay", "expires_in", "on_conflict", "unique_for", "unique_until")
 
 
-def announcement(definition: JobDefinition[..., Any]) -> Announcement:
-    """The announcement of a job: queue, argument schema, and the options an enqueue needs."""
+def announcements(registry: Registry) -> list[Announcement]:
+    """What there is to announce of a registry: its jobs and workflows."""
+    jobs = [announcement(definition) for definition in registry.jobs.values()]
+    return jobs + [announcement(definition) for definition in registry.workflows.values()]
+
+
+def announcement(definition: JobDefinition[..., Any] | WorkflowDefinition[..., Any]) -> Announcement:
+    """The announcement of a job or workflow: queue, argument schema, and the options an enqueue needs."""
     settings = definition.settings
     options = {name: value for name in _OPTIONS if (value := getattr(settings, name)) is not None}
     if settings.unique is not None and not callable(settings.unique):
@@ -20,8 +28,9 @@ def announcement(definition: JobDefinition[..., Any]) -> Announcement:
         options["concurrency"] = limit
     return Announcement(
         name=definition.name,
-        kind="job",
+        kind="workflow" if isinstance(definition, WorkflowDefinition) else "job",
         queue=settings.queue or "default",
         schema=definition.signature.schema,
         options=options,
+        version=definition.version if isinstance(definition, WorkflowDefinition) else 0,
     )

@@ -11,21 +11,21 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from dispatch import current
-from dispatch.app.announce import announcement
+from dispatch.app.announce import announcements
 from dispatch.app.extensions import Extensions
 from dispatch.app.stores import limits_of, retention_of, store_of
 from dispatch.app.sync import SyncApp
+from dispatch.app.verbs import Verbs
 from dispatch.backoff import Strategy
 from dispatch.clock import Duration, seconds
 from dispatch.cluster.elector import LeaderElector
 from dispatch.config import Config, load
 from dispatch.crons.definition import CronDefinition
 from dispatch.errors import ConfigError, NoOpenApp, NoStore
-from dispatch.ids import JobID
 from dispatch.jobs.definition import Call, JobDefinition
 from dispatch.jobs.handle import JobHandle
 from dispatch.jobs.handler import Middleware
-from dispatch.jobs.model import Enqueued, Job, JobState
+from dispatch.jobs.model import Enqueued
 from dispatch.portal import bridge, portal, refuse_in_loop, run_sync
 from dispatch.queues import QueueConfig
 from dispatch.registry import Registry, default_registry
@@ -38,8 +38,8 @@ from dispatch.services import (
     JobService,
     QueueService,
     RetentionService,
+    WorkflowService,
 )
-from dispatch.services.audit import unrecorded
 from dispatch.services.crons import specs_of
 from dispatch.store import Store
 
@@ -55,7 +55,7 @@ R = TypeVar("R")
 _CONFIGURED = "configured"
 
 
-class Dispatch:
+class Dispatch(Verbs):
     """An application of Dispatch: open it to enqueue and administer, start it to run jobs.
 
     Args:
@@ -134,6 +134,14 @@ class Dispatch:
         self.workers = ClusterService(self.store, audit=self.audit)
         self.crons = CronService(self.store, audit=self.audit)
         self.events = EventService(self.store, plugins=self.plugins, largest=limits.payload)
+        self.workflows = WorkflowService(
+            self.store,
+            registry=self.registry,
+            jobs=self.jobs,
+            events=self.events,
+            idempotency_ttl=self.config.idempotency_ttl.total_seconds(),
+            audit=self.audit,
+        )
         self.retention = RetentionService(self.store, retention_of(self.config), audit=self.audit)
         self.engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -261,19 +269,6 @@ class Dispatch:
         call = definition.call(*args, **kwargs)
         return self.registry.add(CronDefinition(schedule, definition, name=name, call=lambda: call))
 
-    async def job(self, job_id: JobID) -> Job:
-        """The job; JobNotFound when there is none."""
-        return await self.jobs.get(job_id)
-
-    async def wait_job(self, job_id: JobID, timeout: float | None) -> Job:
-        """The job once it has ended; see JobService.wait."""
-        return await self.jobs.wait(job_id, timeout=timeout)
-
-    async def cancel_job(self, job_id: JobID) -> JobState:
-        """Cancels the job; see JobService.cancel. As a program's own act it leaves no audit record."""
-        with unrecorded():
-            return await self.jobs.cancel(job_id)
-
     @property
     def sync(self) -> SyncApp:
         """This app's services for synchronous code: `app.sync.dlq.replay(entry_id)`."""
@@ -355,6 +350,7 @@ class Dispatch:
             crons=specs_of(self.registry.crons.values()),
             leader_elector=self._leader_elector,
             child_environment=self._child_environment(),
+            prepare=self.jobs.prepared,
             on_drain=on_drain,
             on_death=on_death,
             logger=self._logger.getChild("engine"),
@@ -365,14 +361,13 @@ class Dispatch:
         chosen = self._queues if self._queues is not None else self.config.queues
         if chosen:
             return list(dict.fromkeys(chosen))
-        named = (d.settings.queue for d in self.registry.jobs.values() if d.settings.queue)
-        return list(dict.fromkeys(["default", *named, *self.config.queue]))
+        return list(dict.fromkeys(["default", *self.registry.queues, *self.config.queue]))
 
     async def announce(self) -> None:
-        """Publishes the registry's jobs into the store, so that others can enqueue them by name."""
-        announcements = [announcement(definition) for definition in self.registry.jobs.values()]
-        if announcements:
-            await self.store.cluster.announce(announcements)
+        """Publishes the registry's jobs and workflows into the store, so that others can start them by name."""
+        found = announcements(self.registry)
+        if found:
+            await self.store.cluster.announce(found)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -390,6 +385,8 @@ class Dispatch:
         return {"DISPATCH_STORE": self._url}
 
     async def _store_limits(self) -> None:
-        configured = self.config.queue_configs() if self.registry.jobs else ()  # not for a look from outside
+        configured = (
+            self.config.queue_configs() if self.registry.jobs or self.registry.workflows else ()
+        )  # not for a look from outside
         for queue in (*configured, *self._queue_config):
             await self.store.queues.configure(queue)

@@ -37,6 +37,8 @@ def engine_settings(
         max_crashes=config.max_crashes,
         unserved_after=_s(config.unserved_after),
         unknown_grace=None if config.unknown_grace is None else _s(config.unknown_grace),
+        park_after=_s(config.park_after),
+        idempotency_ttl=_s(config.idempotency_ttl),
         result_limit=config.limits.result,
         policy=Policy(
             max_retries=config.max_retries,

@@ -128,6 +128,7 @@ class Config(Table):
     unserved_after: Interval = timedelta(seconds=60)
     unknown_grace: MaybeInterval = None
     idempotency_ttl: Interval = timedelta(hours=24)
+    park_after: Interval = timedelta(seconds=1)
     plugins: list[Annotated[str, Field(min_length=1)]] = []
     disabled_plugins: list[Annotated[str, Field(min_length=1)]] = []
     queue: dict[Name, QueueTable] = {}

@@ -33,7 +33,7 @@ class CronDefinition:
     ) -> None:
         self.name = name or target.name
         check_options(self.name, schedule, timezone, overlap, misfire)
-        needed = target.signature.required[1 if target.kind == "workflow" else 0 :]
+        needed = target.signature.required
         if call is None and needed:
             raise InvalidDefinition(
                 f"{self.name}: {target.name} needs arguments ({', '.join(needed)}); "

@@ -78,7 +78,7 @@ class CronEntry(Entity[CronID]):
     orphaned: bool = False
     """Announced by code once, but by no live worker now: shown, not fired."""
     anchor: datetime | None = None
-    """From when "@every" counts: when the schedule became what it is."""
+    """When the schedule became what it is."""
     last_fired_at: datetime | None = None
     """The latest tick that made a job."""
     next_fire_at: datetime | None = None

@@ -29,8 +29,8 @@ class Rules:
 
 
 def schedule_of(entry: CronEntry) -> Schedule:
-    """The entry's schedule, its periods counted from when it became what it is."""
-    return parse(entry.spec.schedule, entry.spec.timezone, anchor=entry.anchor)
+    """The entry's schedule; periods of "@every" are counted on from the next tick, as every tick lies on their grid."""
+    return parse(entry.spec.schedule, entry.spec.timezone, anchor=entry.next_fire_at or entry.anchor)
 
 
 def first_fire(spec: CronSpec, now: datetime) -> datetime | None:

@@ -17,17 +17,20 @@ from dispatch.cluster.model import NewWorker, WorkerState
 from dispatch.crons.model import CronSpec
 from dispatch.engine.cut_short import cut_short_by
 from dispatch.engine.execution import Execution
+from dispatch.engine.health import STARTING, Health, Vitals, judge
 from dispatch.engine.heartbeat import Beat, Heartbeat
 from dispatch.engine.introduction import Introduction
 from dispatch.engine.leading import Leading
 from dispatch.engine.listener import Listener
 from dispatch.engine.pruner import Pruner
 from dispatch.engine.report import Report, Tally, facts_of
+from dispatch.engine.runs.runner import Prepare, Runner, unprepared
 from dispatch.engine.service import Service
 from dispatch.engine.settings import Settings
 from dispatch.engine.stealer import Quarantine, Stealer
+from dispatch.engine.stopped import Stopped
 from dispatch.engine.sweeper import ProgressWriter, Sweeper
-from dispatch.engine.worker import Stopped, Worker
+from dispatch.engine.worker import Worker
 from dispatch.entity import Reply
 from dispatch.errors import ResourceFailed, StoreError
 from dispatch.ids import JobID, WorkerID
@@ -58,10 +61,12 @@ class Engine:
         crons: Mapping[str, CronSpec] | None = None,
         leader_elector: LeaderElector | None = None,
         child_environment: Mapping[str, str] | None = None,
+        prepare: Prepare = unprepared,
         on_drain: Callable[[], None] | None = None,
         on_death: Callable[[BaseException], None] | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
+        self._prepare = prepare
         self.settings = settings
         self._logger = logger or logging.getLogger("dispatch.engine")
         self._store = store
@@ -121,6 +126,24 @@ class Engine:
         """Whether the latest claim found nothing while nothing was in flight."""
         return self._worker is not None and self._worker.idle_round and not self._worker.held
 
+    def health(self) -> Health:
+        """Whether it makes progress, and whether it takes jobs."""
+        worker, heartbeat = self._worker, self._heartbeat
+        if worker is None or heartbeat is None or not (self.running or self._stopping):
+            return STARTING
+        now = boot_seconds()
+        return judge(
+            Vitals(
+                loops={service.name: service.lives for service in self._services},
+                beating=heartbeat.lives,
+                claim_age=now - worker.round_at,
+                beat_age=now - heartbeat.renewed_at,
+                call_timeout=self.settings.call_timeout,
+                lease=self.settings.lease,
+                stopping=self._stopping,
+            )
+        )
+
     async def start(self) -> None:
         """Enters the lifespans, registers the worker, and begins to beat and to claim."""
         for lifespan in self._registry.lifespans.values():
@@ -138,6 +161,8 @@ class Engine:
             on_death=self._died,
             logger=self._logger,
         )
+        if self._registry.workflows:
+            worker.runner = self._runner(worker)
         self._worker = worker
         heartbeat = Heartbeat(
             self._store.sibling(),
@@ -331,6 +356,22 @@ class Engine:
         self._guard = asyncio.get_running_loop().call_later(_GUARD_INTERVAL, self._check_touch)
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _runner(self, worker: Worker) -> Runner:
+        return Runner(
+            self._store.workflows,
+            self.worker_id,
+            self.settings,
+            definitions=self._registry.drivers,
+            execution=self._execution,
+            report=self._report,
+            plugins=self._plugins,
+            resources=self._resources,
+            prepare=self._prepare,
+            progress=worker.note_progress,
+            give_up=self._out_of_touch,
+            logger=self._logger,
+        )
 
     def _process_pool(self) -> ProcessPool:
         from dispatch.engine.process_pool import ProcessPool

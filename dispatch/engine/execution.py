@@ -55,7 +55,7 @@ class Execution:
         if definition.executor == "thread":
 
             async def call_in_thread(job: Job) -> Any:
-                return await self._in_thread(function, current_job())
+                return await self.in_thread(function, current_job())
 
             return call_in_thread
 
@@ -65,7 +65,12 @@ class Execution:
 
         return call
 
-    async def _in_thread(self, function: Callable[..., Any], context: JobContext) -> Any:
+    async def in_process(self, definition: JobDefinition[..., Any], context: JobContext) -> Any:
+        """Runs the job of `context` in a worker subprocess."""
+        return await self._processes().run(context.job, definition, context)
+
+    async def in_thread(self, function: Callable[..., Any], context: JobContext) -> Any:
+        """Calls a plain function with the arguments of `context` in a thread, and holds on until that has ended."""
         args, kwargs = context.arguments
         future = self._threads.submit(lambda: function(*args, **kwargs))
         try:

@@ -67,6 +67,11 @@ class Heartbeat:
         """When a beat last failed or came late: for one lease after that nobody should steal."""
 
     @property
+    def lives(self) -> bool:
+        """Whether the thread goes on."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
     def out_of_touch(self) -> bool:
         """Whether the leases may have lapsed by now."""
         return boot_seconds() - self.renewed_at > self._settings.lease - self._settings.lease_margin

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from dispatch.clock import boot_seconds
 from dispatch.engine.service import Service
-from dispatch.engine.worker import Stopped, Worker
+from dispatch.engine.stopped import Stopped
+from dispatch.engine.worker import Worker
 from dispatch.ids import WorkerID
 from dispatch.store import Store
 

@@ -9,15 +9,29 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from dispatch import backoff as backoffs
 from dispatch.clock import LONGEST, seconds
 from dispatch.errors import Fail, HandlerTimeout, InvalidArguments, Retry, Snooze
 from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.model import Failure, Job, Transition, Verdict
+from dispatch.jobs.options import EnqueueOptions
 
 T = TypeVar("T")
+
+
+class Ruled(Protocol):
+    """What of a definition decides on an error: a job's or a workflow's."""
+
+    @property
+    def settings(self) -> EnqueueOptions: ...
+    @property
+    def retry_on(self) -> tuple[type[BaseException], ...] | None: ...
+    @property
+    def fail_on(self) -> tuple[type[BaseException], ...]: ...
+
+
 _OWN_FOLDER = str(Path(__file__).parent.parent)
 
 
@@ -61,7 +75,7 @@ class Policy:
     """Bytes of traceback kept with a failure."""
 
 
-def observe(error: BaseException, definition: JobDefinition[..., object] | None, *, limit: int = 16 * 1024) -> Raised:
+def observe(error: BaseException, definition: Ruled | None, *, limit: int = 16 * 1024) -> Raised:
     """What an exception of a handler means, by its type and by the definition's retry_on and fail_on."""
     match error:
         case RemoteFailure():
@@ -88,7 +102,7 @@ def observe(error: BaseException, definition: JobDefinition[..., object] | None,
 def decide(
     raised: Raised,
     job: Job,
-    definition: JobDefinition[..., object] | None,
+    definition: Ruled | None,
     policy: Policy,
     *,
     rng: Callable[[], float] = random.random,

@@ -37,6 +37,12 @@ class Report:
         self._logger = logger
         self.tally = Tally()
 
+    def activated(self, job: Job) -> None:
+        """A workflow's driver begins; runs have hooks of their own."""
+
+    def raised(self, job: Job, error: BaseException) -> None:
+        """An exception has left the body of a workflow."""
+
     def started(self, job: Job) -> None:
         """A handler begins."""
         if self._plugins.has("job_started"):
@@ -64,7 +70,7 @@ class Report:
                 tally.retried += 1
                 job.error = transition.failure
                 job.failures += 1
-                if self._plugins.has("job_retrying"):
+                if job.kind == "job" and self._plugins.has("job_retrying"):
                     self._plugins.background("job_retrying", job=job, attempt=job.failures, next_run_at=job.run_at)
             case _ if transition.verdict is Verdict.SNOOZE:
                 tally.snoozed += 1
@@ -100,6 +106,8 @@ class Report:
             job.state,
             extra={**facts_of("job_stolen", job), "worker_id": str(stolen.from_worker)},
         )
+        if job.kind == "workflow":
+            return
         if self._plugins.has("job_stolen"):
             self._plugins.background("job_stolen", job=job)
         if job.state is JobState.FAILED:

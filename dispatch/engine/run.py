@@ -19,7 +19,7 @@ from dispatch.engine.cut_short import cut_short_by
 from dispatch.engine.engine import Engine
 from dispatch.entity import LARGEST_PAGE
 from dispatch.errors import StoreError
-from dispatch.jobs.model import WAITING, JobState, ListOptions
+from dispatch.jobs.model import WAITING, JobKind, JobState, ListOptions
 
 if TYPE_CHECKING:
     from dispatch.app import Dispatch
@@ -55,6 +55,8 @@ class RunOptions:
     signals: bool = True
     """Handle SIGTERM and SIGINT: the first stops gracefully, the second at once."""
     on_ready: Callable[[WorkerReady], None] | None = None
+    on_engine: Callable[[Engine], None] | None = None
+    """Told of the engine before it starts, to ask it for its health."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ async def run_worker(
         on_drain=lambda: ending.end("drain"),
         on_death=ending.died,
     )
+    if chosen.on_engine is not None:
+        chosen.on_engine(engine)
     with ending.signals() if chosen.signals else contextlib.nullcontext():
         try:
             with using_app(app):
@@ -186,7 +190,8 @@ async def _waiting(
     app: Dispatch, states: Collection[JobState], queues: tuple[str, ...], names: tuple[str, ...], *, until: datetime
 ) -> bool:
     """Whether a job of these waits that is due by then; looks at every page, which a drained queue has few of."""
-    options = ListOptions(states=tuple(states), queues=queues, names=names, limit=LARGEST_PAGE)
+    kinds: tuple[JobKind, ...] = ("job", "workflow")
+    options = ListOptions(states=tuple(states), queues=queues, names=names, kinds=kinds, limit=LARGEST_PAGE)
     while True:
         page = await app.store.jobs.list(options)
         if any(job.run_at <= until for job in page.items):

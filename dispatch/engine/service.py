@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Callable
 
+from dispatch.clock import boot_seconds
 from dispatch.errors import StoreError
 
 _FIRST_PAUSE = 0.1
@@ -34,6 +35,13 @@ class Service:
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._stopping = False
+        self.round_at = boot_seconds()
+        """When the latest round began (seconds since boot)."""
+
+    @property
+    def lives(self) -> bool:
+        """Whether the loop goes on."""
+        return self._task is not None and not self._task.done()
 
     async def run_once(self) -> float | None:
         """Does one round and answers how many seconds to pause (None: `interval`); tests call it directly."""
@@ -69,6 +77,7 @@ class Service:
         failures = 0
         try:
             while not self._stopping:
+                self.round_at = boot_seconds()
                 try:
                     async with asyncio.timeout(self._limit):
                         pause = await self.run_once()

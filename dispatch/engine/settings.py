@@ -30,6 +30,9 @@ class Settings:
     """Whether this worker campaigns for leadership and fires cron entries."""
     unserved_after: float = 60.0
     unknown_grace: float | None = None
+    park_after: float = 1.0
+    """Sleeps of workflow runs that are over sooner than this are waited for in place."""
+    idempotency_ttl: float = 86400.0
     result_limit: int = 1024 * 1024
     policy: Policy = field(default_factory=Policy)
     retention: Retention = field(default_factory=Retention)

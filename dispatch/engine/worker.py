@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any
 
 from dispatch.clock import utc_now
@@ -16,8 +15,11 @@ from dispatch.engine.execution import Execution
 from dispatch.engine.outbox import Outbox
 from dispatch.engine.outcome import decide, invalid_payload, not_storable, observe, returned
 from dispatch.engine.report import Report
+from dispatch.engine.runs.activation import Activation
+from dispatch.engine.runs.runner import Runner
 from dispatch.engine.service import Service
 from dispatch.engine.settings import Settings
+from dispatch.engine.stopped import Stopped
 from dispatch.entity import Reply
 from dispatch.errors import DataRejected, InvalidArguments, StoreTimeout
 from dispatch.ids import JobID, WorkerID
@@ -28,17 +30,7 @@ from dispatch.store import Store
 
 _LINGER = 0.001
 _SHORTEST_PAUSE = 0.001
-
-
-class Stopped(StrEnum):
-    """Why the engine itself stopped a handler."""
-
-    REQUESTED = "requested"
-    """Somebody cancelled the job."""
-    GRACE = "grace"
-    """The worker is stopping; the job goes back."""
-    LOST = "lost"
-    """The claim is no longer this worker's; nothing is written."""
+_AFTER_A_BREAK = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -46,8 +38,10 @@ class Running:
     """A claim that this worker holds, from the claim's reply to the outcome's."""
 
     job: Job
-    definition: JobDefinition[..., Any]
+    definition: JobDefinition[..., Any] | None
+    """None: it drives a workflow run."""
     context: JobContext
+    activation: Activation | None = None
     task: asyncio.Task[None] | None = None
     started: bool = False
     executing: bool = True
@@ -87,6 +81,8 @@ class Worker(Service):
         self._out_of_touch = out_of_touch
         self._queues = list(settings.queues)
         self._executing_in: dict[str, int] = dict.fromkeys(self._queues, 0)
+        self.runner: Runner | None = None
+        """Plays the runs whose drivers are claimed; set before the first claim."""
         self.held: dict[JobID, Running] = {}
         """Claims whose outcome the store has not acknowledged."""
         self.executing = 0
@@ -168,7 +164,8 @@ class Worker(Service):
     @property
     def names(self) -> Collection[str]:
         """The job names it can run."""
-        return self._definitions.keys()
+        drivers = () if self.runner is None else self.runner.names
+        return [*self._definitions, *drivers] if drivers else self._definitions.keys()
 
     @property
     def alone(self) -> bool:
@@ -196,13 +193,15 @@ class Worker(Service):
     # -- running -------------------------------------------------------------------------------------------------
 
     def _start(self, job: Job) -> None:
-        definition = self._definitions[job.name]
-        if job.timeout is None and definition.settings.timeout is not None:
+        activation = self.runner.activation(job) if self.runner is not None and job.kind == "workflow" else None
+        definition = self._definitions[job.name] if activation is None else None
+        if job.timeout is None and definition is not None and definition.settings.timeout is not None:
             job.timeout = definition.settings.timeout  # type: ignore[assignment]
-        context = JobContext(job, resources=self._resources, progress=self._note_progress)
-        running = Running(job, definition, context, after=self.held.get(job.id))
-        if running.after is not None:
+        context = JobContext(job, resources=self._resources, progress=self.note_progress)
+        running = Running(job, definition, context, activation, after=self.held.get(job.id))
+        if running.after is not None and running.after.activation is None:
             self._logger.warning("%s was claimed again while it still ran here; stopping the older run", job.id)
+        if running.after is not None:
             self.stop_job(running.after, Stopped.LOST)
         self.held[job.id] = running
         self.executing += 1
@@ -220,6 +219,8 @@ class Worker(Service):
             running.after = None
             if running.stopped is not None:
                 transition = self._stopped(running)
+            elif running.activation is not None:
+                transition = await running.activation.run()
             else:
                 transition = await self._attempt(running)
         except asyncio.CancelledError as error:
@@ -241,6 +242,7 @@ class Worker(Service):
 
     async def _attempt(self, running: Running) -> Transition:
         job, definition = running.job, running.definition
+        assert definition is not None
         try:
             running.context.arguments = definition.signature.load(job.payload)
         except InvalidArguments as error:
@@ -252,16 +254,20 @@ class Worker(Service):
 
     def _failed(self, running: Running, error: BaseException) -> Transition:
         policy = self._settings.policy
+        if running.activation is not None:
+            self._logger.error("the activation of %s (%s) broke", running.job.name, running.job.id, exc_info=error)
+            self._report.raised(running.job, error)
+            return Transition(running.job.id, running.job.epoch, Verdict.SNOOZE, delay=_AFTER_A_BREAK)
         raised = observe(error, running.definition, limit=policy.traceback_limit)
         return decide(raised, running.job, running.definition, policy)
 
     def _stopped(self, running: Running) -> Transition | None:
         job = running.job
-        if running.stopped is Stopped.REQUESTED:
+        if running.stopped is Stopped.REQUESTED and running.activation is None:
             return Transition(job.id, job.epoch, Verdict.CANCEL, reason="cancelled")
-        if running.stopped is Stopped.GRACE:
-            return Transition(job.id, job.epoch, Verdict.RELEASE)
-        return None
+        if running.stopped is Stopped.LOST:
+            return None
+        return Transition(job.id, job.epoch, Verdict.RELEASE)
 
     def stop_job(self, running: Running, why: Stopped) -> None:
         """Stops a handler; what is written for it follows from `why`."""
@@ -270,7 +276,9 @@ class Worker(Service):
         first = running.stopped is None
         running.stopped = why
         running.context.cancel()
-        if first and running.started and running.task is not None:
+        if running.activation is not None:
+            running.activation.stop(why)
+        elif first and running.started and running.task is not None:
             running.task.cancel()
 
     # -- after ---------------------------------------------------------------------------------------------------
@@ -302,7 +310,8 @@ class Worker(Service):
         if self._hungry or not self.held or self._settings.max_jobs is not None:
             self.nudge()
 
-    def _note_progress(self, job: Job, fraction: float, note: str | None) -> None:
+    def note_progress(self, job: Job, fraction: float, note: str | None) -> None:
+        """Keeps what a handler reports of its progress, to be written soon."""
         self._progress[job.id] = (job.epoch, fraction, note)
 
     def take_progress(self) -> list[tuple[JobID, int, float, str | None]]:

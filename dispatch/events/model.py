@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +11,9 @@ from typing import Any
 from dispatch.entity import PAGE_SIZE
 from dispatch.ids import EventID, RunID
 from dispatch.scope import NO_SCOPE, Scope
+
+NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+"""What an event may be called."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ class Definition:
     """A decorated function under a name."""
 
     kind = "definition"
+    own_parameters = 0
+    """How many of the function's first parameters are given by Dispatch, not by the caller."""
 
     def __init__(self, function: Callable[..., Any], *, name: str | None = None) -> None:
         if not callable(function):
@@ -35,7 +37,7 @@ class Definition:
         self.function = function
         self.is_async = runs_async(function)
         try:
-            self.signature = Signature(function, name=chosen)
+            self.signature = Signature(function, name=chosen, skip=self.own_parameters)
         except ValueError as error:
             raise InvalidDefinition(f"{chosen}: its arguments are not known ({error}); wrap it in a function") from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Generic, Literal, NoReturn, ParamSpec, TypeVar, cast, get_args
 
@@ -11,11 +10,11 @@ from typing_extensions import Unpack
 from dispatch.current import app_for_blocking, on_app
 from dispatch.errors import InvalidArguments, InvalidDefinition
 from dispatch.ids import JobID
-from dispatch.jobs.base import Definition
 from dispatch.jobs.handle import JobHandle, SyncJobHandle, sync_handle
 from dispatch.jobs.handler import Middleware
 from dispatch.jobs.model import NewJob
 from dispatch.jobs.options import NOTHING, EnqueueOptions, OptionsDict, build_job
+from dispatch.jobs.unique import Keyed
 from dispatch.scope import Scope
 
 P = ParamSpec("P")
@@ -155,7 +154,7 @@ def _without_skipped(calls: Sequence[Call[R]], handles: Sequence[JobHandle[Any]]
     ]
 
 
-class JobDefinition(Definition, _Door[P, R]):
+class JobDefinition(Keyed, _Door[P, R]):
     """A function that is a job: called, it runs here and now; `enqueue` queues it."""
 
     kind = "job"
@@ -189,13 +188,7 @@ class JobDefinition(Definition, _Door[P, R]):
         self.middleware = tuple(middleware)
         self._definition = self
         self._chosen = NOTHING
-        self._names_of_rules: dict[int, list[str]] = {}
-        """Of the functions in the definition's options, by id(): the arguments each takes."""
-        if callable(settings.unique):
-            self._names_of_rules[id(settings.unique)] = self._match(settings.unique, "unique rule")
-        if settings.concurrency is not None and callable(settings.concurrency.key):
-            key = settings.concurrency.key
-            self._names_of_rules[id(key)] = self._match(key, "concurrency key")
+        self._learn(settings)
 
     def options(self, **options: Unpack[OptionsDict]) -> BoundJob[P, R]:
         """This job with options for the calls made through the result; they never mix with the function's arguments.
@@ -203,35 +196,6 @@ class JobDefinition(Definition, _Door[P, R]):
         >>> await send_email.options(queue="critical", delay=600).enqueue(Email(...))  # doctest: +SKIP
         """
         return BoundJob(self, EnqueueOptions.of(options))
-
-    def unique_value(self, options: EnqueueOptions, arguments: Mapping[str, Any]) -> object:
-        """What the unique rule makes of these arguments; None when it is no function."""
-        return self._value(options.unique, arguments, "unique rule")
-
-    def concurrency_value(self, options: EnqueueOptions, arguments: Mapping[str, Any]) -> object:
-        """What the key of the concurrency limit makes of these arguments; None when it is no function."""
-        limit = options.concurrency
-        return None if limit is None else self._value(limit.key, arguments, "concurrency key")
-
-    def _value(self, rule: object, arguments: Mapping[str, Any], what: str) -> object:
-        if not callable(rule):
-            return None
-        names = self._names_of_rules.get(id(rule))
-        if names is None:
-            names = self._match(rule, what)
-        defaults = self.signature.defaults
-        value = rule(*(arguments[name] if name in arguments else defaults.get(name) for name in names))
-        if value is None:
-            raise InvalidArguments(f"{self.name}: the {what} returned None for these arguments; return a value")
-        return value
-
-    def _match(self, rule: Callable[..., object], what: str) -> list[str]:
-        wanted = list(inspect.signature(rule).parameters)
-        if all(name in self.signature.names for name in wanted):
-            return wanted
-        if len(wanted) <= len(self.signature.names):
-            return self.signature.names[: len(wanted)]
-        raise InvalidDefinition(f"{self.name}: the {what} takes {len(wanted)} arguments, the job fewer")
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in _OTHER_LIBRARIES:

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 from dispatch.clock import Duration, seconds
 from dispatch.current import AppPort
 from dispatch.errors import JobCancelled, JobExpired, JobFailed, JobNotFound, JobPurged, ResultNotKept, WaitRefused
-from dispatch.ids import JobID
+from dispatch.ids import JobID, RunID
 from dispatch.jobs.context import running_job
 from dispatch.jobs.model import Job, JobState
 from dispatch.portal import bridge, run_sync
@@ -123,11 +123,12 @@ def outcome_of(job: Job, load: Callable[[bytes], Any] | None = None) -> Any:
     )
 
 
-def refuse_in_handler(job_id: JobID) -> None:
+def refuse_in_handler(awaited: JobID | RunID) -> None:
     """Raises WaitRefused inside a job's handler."""
     here = running_job()
     if here is not None:
         raise WaitRefused(
-            f"{here.name} ({here.id}) may not wait for {job_id} inside its handler: jobs that wait for jobs can block "
-            "every slot. Let this job enqueue the follow-up work instead of waiting for it"
+            f"{here.name} ({here.id}) may not wait for {awaited} inside its handler: jobs that wait for jobs can block "
+            "every slot. Let this job enqueue the follow-up work instead of waiting for it, or use a workflow, whose "
+            "body waits with ctx.run_child(...) and ctx.step(...).on_workers(), which hold no slot"
         )

@@ -13,6 +13,7 @@ from dispatch.services.retention import Retention, RetentionService
 from dispatch.services.stats import JobStats, NameStats
 from dispatch.services.status import Status, read_status
 from dispatch.services.transfer import Copied, StoreCopy
+from dispatch.services.workflows import WorkflowService
 
 __all__ = [
     "Act",
@@ -34,5 +35,6 @@ __all__ = [
     "RetentionService",
     "Status",
     "StoreCopy",
+    "WorkflowService",
     "read_status",
 ]

@@ -9,9 +9,9 @@ from pydantic_core import PydanticSerializationError, to_json
 from dispatch.calls import non_finite
 from dispatch.entity import Page
 from dispatch.errors import EventNotFound, InvalidArguments, PayloadTooLarge
-from dispatch.events.model import Event, ListOptions
-from dispatch.ids import EventID
-from dispatch.jobs.base import NAME
+from dispatch.events.declaration import EventDefinition, key_text
+from dispatch.events.model import NAME, Event, ListOptions
+from dispatch.ids import EventID, RunID
 from dispatch.plugins import PluginManager
 from dispatch.scope import Scope, capture
 from dispatch.store import Store
@@ -25,8 +25,26 @@ class EventService:
         self._plugins = plugins
         self._largest = largest
 
-    async def publish(self, name: str, payload: Any = None, *, key: str | None = None) -> Event:
-        """Appends an event durably. Raises InvalidArguments, PayloadTooLarge, StoreError."""
+    async def publish(
+        self,
+        name: str | EventDefinition[Any],
+        payload: Any = None,
+        *,
+        key: str | int | None = None,
+        run_id: RunID | None = None,
+    ) -> Event:
+        """Appends an event durably and wakes the runs that wait for it.
+
+        Args:
+            name: a name, or a declaration (`event("payment.cleared", Cleared)`), which the payload is checked against.
+            payload: anything that JSON can hold.
+            key: which thing the event is about; only waits with exactly this key match.
+            run_id: makes it a signal to this run alone.
+
+        Raises InvalidArguments, PayloadTooLarge, RunNotFound, RunEnded, StoreError.
+        """
+        if isinstance(name, EventDefinition):
+            payload, name = name.dump(payload), name.name
         if not NAME.fullmatch(name):
             raise InvalidArguments(f"{name!r} is no event name: 1 to 128 of letters, digits and _ . : -")
         try:
@@ -38,7 +56,9 @@ class EventService:
             raise InvalidArguments(f"event {name}: {where or 'the payload'} is NaN or infinite, which JSON cannot hold")
         if len(data) > self._largest:
             raise PayloadTooLarge(f"event {name}: the payload takes {len(data):,} bytes, more than {self._largest:,}")
-        event = await self._store.events.publish(Event(name=name, payload=data, key=key, scope=capture()))
+        event = await self._store.events.publish(
+            Event(name=name, payload=data, key=key_text(key), run_id=run_id, scope=capture())
+        )
         if self._plugins.has("event_published"):
             self._plugins.background("event_published", event=event)
         return event

@@ -133,6 +133,16 @@ class JobService:
                     self._plugins.background("job_enqueued", job=job)
         return answers
 
+    async def prepared(self, job: NewJob) -> NewJob:
+        """A row as it will be written: with what `job_enqueuing` adds (drivers are not shown to it), and not too large.
+
+        Raises PayloadTooLarge, InvalidArguments.
+        """
+        if job.kind == "job" and self._plugins.has("job_enqueuing"):
+            job = await self._with_plugin_metadata(job)
+        self._check_size(job)
+        return job
+
     async def get(self, job_id: JobID, *, scope: Scope | None = None) -> Job:
         """The job; JobNotFound when there is none."""
         job = await self._store.jobs.get(job_id, scope=scope)

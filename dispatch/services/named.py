@@ -28,17 +28,7 @@ def named_job(
     """The NewJob of `name` with these arguments; InvalidArguments when they do not fit the announced schema."""
     if not NAME.fullmatch(name):
         raise InvalidArguments(f"{name!r} is no job name: 1 to 128 of letters, digits and _ . : -")
-    schema = announced.schema if announced else None
-    document = _arrange(name, arguments, schema)
-    if schema is not None:
-        _check(name, document, schema)
-    where = non_finite(document)
-    if where is not None:
-        raise InvalidArguments(f"{name}: {where or 'an argument'} is NaN or infinite, which JSON cannot hold")
-    try:
-        payload = to_json(document)
-    except PydanticSerializationError as error:
-        raise InvalidArguments(f"{name}: an argument cannot be stored as JSON: {error}") from None
+    payload = named_payload(name, arguments, announced.schema if announced else None)
     defaults = EnqueueOptions(**announced.options) if announced else EnqueueOptions()
     return build_job(
         name=name,
@@ -49,6 +39,20 @@ def named_job(
         idempotency_ttl=idempotency_ttl,
         default_queue=announced.queue if announced else "default",
     )
+
+
+def named_payload(name: str, arguments: Any, schema: dict[str, Any] | None) -> bytes:
+    """Arguments as outsiders write them, as JSON by parameter name; InvalidArguments unless they fit the schema."""
+    document = _arrange(name, arguments, schema)
+    if schema is not None:
+        _check(name, document, schema)
+    where = non_finite(document)
+    if where is not None:
+        raise InvalidArguments(f"{name}: {where or 'an argument'} is NaN or infinite, which JSON cannot hold")
+    try:
+        return to_json(document)
+    except PydanticSerializationError as error:
+        raise InvalidArguments(f"{name}: an argument cannot be stored as JSON: {error}") from None
 
 
 def _arrange(name: str, arguments: Any, schema: dict[str, Any] | None) -> dict[str, Any]:

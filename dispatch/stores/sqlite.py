@@ -17,6 +17,7 @@ from dispatch.stores.sql.queues import SQLQueues
 from dispatch.stores.sql.records import SQLRecords
 from dispatch.stores.sql.stream import SQLStream
 from dispatch.stores.sql.transfer import SQLTransfer
+from dispatch.stores.sql.workflows import SQLWorkflows
 from dispatch.stores.sqlite_executor import SQLiteExecutor
 from dispatch.stores.sqlite_jobs import SQLiteJobs
 from dispatch.stores.sqlite_wakeups import SQLiteWakeups
@@ -71,6 +72,7 @@ class SQLiteStore:
         self.queues = SQLQueues(self._executor)
         self.dlq = SQLDeadLetters(self._executor)
         self.events = SQLEvents(self._executor)
+        self.workflows = SQLWorkflows(self._executor)
         self.crons = SQLCrons(self._executor)
         self.cluster = SQLCluster(self._executor)
         self.records = SQLRecords(self._executor)

@@ -16,12 +16,14 @@ from dispatch.cluster.model import NewWorker
 from dispatch.engine.execution import Execution
 from dispatch.engine.listener import Listener
 from dispatch.engine.process_pool import ProcessPool
+from dispatch.engine.runs.runner import Prepare, Runner
 from dispatch.engine.service import Service
 from dispatch.engine.settings import Settings
+from dispatch.engine.stopped import Stopped
 from dispatch.engine.sweeper import ProgressWriter
-from dispatch.engine.worker import Stopped, Worker
+from dispatch.engine.worker import Worker
 from dispatch.jobs.handler import Middleware
-from dispatch.jobs.model import WAITING, Claimed, ListOptions
+from dispatch.jobs.model import WAITING, Claimed, JobKind, ListOptions
 from dispatch.plugins import PluginManager
 from dispatch.registry import Registry
 from dispatch.store import Store
@@ -67,9 +69,11 @@ class Driver:
         info: NewWorker,
         every_queue: bool,
         environment: Mapping[str, str],
+        prepare: Prepare,
         logger: logging.Logger,
     ) -> None:
         self._store = store
+        self._prepare = prepare
         self._clock = clock
         self._registry = registry
         self._plugins = plugins
@@ -104,6 +108,8 @@ class Driver:
             out_of_touch=lambda: False,
             **common,
         )
+        if self._registry.workflows:
+            worker.runner = self._runner(worker, resources)
         timeout = self._settings.call_timeout
         self._services = [
             Listener(self._store, self._info.id, worker, call_timeout=timeout, **common),
@@ -113,6 +119,25 @@ class Driver:
             self._context.run(service.start)
         if self._plugins.has("worker_started"):
             self._context.run(self._plugins.background, "worker_started", worker=self._info)
+
+    def _runner(self, worker: SteppedWorker, resources: list[object]) -> Runner:
+        """As a worker's own; sleeps are parked, however short, and pauses between a step's retries are skipped."""
+        return Runner(
+            self._store.workflows,
+            self._info.id,
+            replace(self._settings, park_after=-1.0),
+            definitions=self._registry.drivers,
+            execution=self._execution,
+            report=self._report,
+            plugins=self._plugins,
+            resources=resources,
+            prepare=self._prepare,
+            progress=worker.note_progress,
+            give_up=lambda: False,
+            logger=self._logger,
+            elapsed=lambda: 0.0,
+            pause=lambda _: asyncio.sleep(0),
+        )
 
     async def run(self, until: datetime, *, raise_errors: bool, limit: int) -> WorkDone:
         """Runs what is due, then moves the clock from one due moment to the next until `until`, running what is due at
@@ -180,8 +205,9 @@ class Driver:
 
     async def _tell_what_is_left(self) -> None:
         """A job that the registry lacks waits for ever; that is hard to see from a test that fails for it."""
-        waiting = await self._store.jobs.list(ListOptions(states=tuple(WAITING), limit=100))
-        now, known = self._clock.now(), self._registry.jobs
+        kinds: tuple[JobKind, ...] = ("job", "workflow")
+        waiting = await self._store.jobs.list(ListOptions(states=tuple(WAITING), kinds=kinds, limit=100))
+        now, known = self._clock.now(), set(self._registry.names())
         names = sorted({job.name for job in waiting.items if job.run_at <= now and job.name not in known})
         if names:
             self._logger.warning(

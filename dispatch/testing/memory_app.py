@@ -14,7 +14,7 @@ from dispatch.backoff import Strategy
 from dispatch.clock import Duration, ManualClock, seconds, utc_now
 from dispatch.config import Config
 from dispatch.errors import UsageError, WaitTimeout
-from dispatch.ids import JobID
+from dispatch.ids import JobID, RunID
 from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.handler import Middleware
 from dispatch.jobs.model import Job
@@ -26,6 +26,7 @@ from dispatch.testing.driver import Driver, driven
 from dispatch.testing.enqueued import EnqueuedCall, enqueued_calls
 from dispatch.testing.report import ATTEMPTS, WorkDone
 from dispatch.testing.sync_app import SyncMemoryApp
+from dispatch.workflows.model import Run
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -134,6 +135,22 @@ class MemoryApp(Dispatch):
             )
         return job
 
+    async def wait_run(self, run_id: RunID, timeout: float | None) -> Run:
+        """The run once it has ended. Nobody else would play it, so this runs what is due, and raises WaitTimeout at
+        once if the run waits for an event or a later time."""
+        if self.engine is not None or self._turn.locked() or driven():
+            return await super().wait_run(run_id, timeout)
+        await self.run_until_idle()
+        run = await self.run_of(run_id)
+        if not run.state.terminal:
+            waits = ", ".join(name for wait in await self.workflows.waits(run_id) for name in wait.events)
+            due = f", until {run.wakes_at:%Y-%m-%d %H:%M:%S} UTC" if run.wakes_at else ""
+            raise WaitTimeout(
+                f"{run.name} ({run_id}) is {run.state}{f', for {waits}' if waits else ''}{due}; it is "
+                f"{self.now():%Y-%m-%d %H:%M:%S}. Publish what it waits for, or `await app.travel(...)`"
+            )
+        return run
+
     async def close(self) -> None:
         """Cancels what runs, leaves the lifespans, and closes as Dispatch does."""
         driver, self._driver = self._driver, None
@@ -173,5 +190,6 @@ class MemoryApp(Dispatch):
                 info=plan.info,
                 every_queue=not (self._queues or self.config.queues),
                 environment=self._child_environment(),
+                prepare=self.jobs.prepared,
                 logger=self._logger.getChild("testing"),
             )

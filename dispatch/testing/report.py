@@ -69,6 +69,15 @@ class WatchedReport(Report):
             self._raised[job.id] = error
             raise
 
+    def activated(self, job: Job) -> None:
+        self._attempts[job.name] += 1
+
+    def raised(self, job: Job, error: BaseException) -> None:
+        signal = isinstance(error, HandlerSignal) or isinstance(error.__cause__, HandlerSignal)
+        if isinstance(error, Exception) and not signal:
+            error.add_note(f"raised by {job.name} ({job.run_id})")
+            self._failures.append(error)
+
     def started(self, job: Job) -> None:
         self._attempts[job.name] += 1
         super().started(job)

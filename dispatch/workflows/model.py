@@ -157,7 +157,7 @@ class NewRun:
     version: int
     driver: NewJob
     """Kind "workflow", id `driver_id(id)`, name `driver_name(name, version)`, payload the input, run_id this run. Its
-    unique key (if any) is the run's. Its lane left open is its name."""
+    unique key (if any) is the run's; it has no concurrency key. Its lane left open is its name."""
     parent: RunID | None = None
     step: str | None = None
     awaited: bool = True

@@ -9,6 +9,7 @@ Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}
 MAYBE_TEXT: Schema = {"type": ["string", "null"]}
 POSITIVE: Schema = {"type": "number", "exclusiveMinimum": 0}
+MAYBE_NUMBER: Schema = {"type": ["number", "null"]}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 TIME: Schema = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"}
 MAYBE_TIME: Schema = {"anyOf": [TIME, {"type": "null"}]}
@@ -217,6 +218,16 @@ OVERVIEW = exactly(
         "items": exactly(job_name=TEXT, error_type=TEXT, count=COUNT, oldest_at=TIME, newest_at=TIME, sample=LETTER_ID),
     },
 )
+TOP = exactly(
+    store=TEXT,
+    at=TIME,
+    completed_per_second=MAYBE_NUMBER,
+    failed_per_second=MAYBE_NUMBER,
+    dead_letters=COUNT,
+    queues={"type": "array", "items": QUEUE},
+    workers={"type": "array", "items": WORKER},
+    groups=OVERVIEW["properties"]["groups"],
+)
 WATCHED = items(
     exactly(
         **_JOB,
@@ -247,8 +258,7 @@ AUDIT = items(
 PLUGINS = items(
     exactly(name=TEXT, state={"enum": ["loaded", "disabled"]}, origin=TEXT, hooks={"type": "array", "items": TEXT})
 )
-_SECONDS: Schema = {"type": ["number", "null"]}
-_SPREAD = exactly(p50=_SECONDS, p95=_SECONDS, p99=_SECONDS)
+_SPREAD = exactly(p50=MAYBE_NUMBER, p95=MAYBE_NUMBER, p99=MAYBE_NUMBER)
 STATS = items(
     exactly(
         name=TEXT,

@@ -43,10 +43,12 @@ OTHERS = {
         "store verify",
         "config show",
         "status",
+        "top",
         "health",
         "doctor",
         "inspect",
         "version",
+        "completion",
     ),
     "run",  # a worker: what it does to jobs, the jobs tell
     "check",

@@ -17,7 +17,7 @@ import pytest
 from dispatch_cli.banner import announce_processes
 from dispatch_cli.failures import CommandError
 from dispatch_cli.processes import RECYCLE, after
-from dispatch_cli.run import labels_of, queues_of, without_processes
+from dispatch_cli.run import for_a_child, labels_of, queues_of
 
 from tests.cli.conftest import Seeds, run, spawn
 
@@ -228,7 +228,7 @@ def test_queues_may_bring_a_number_of_slots() -> None:
 
 def test_a_child_gets_the_same_command_line_without_the_number_of_processes() -> None:
     words = ["--store", "x", "run", "t", "-p", "3", "-c", "2", "--processes=4", "-p5", "--processes", "6"]
-    assert without_processes(words) == ["--store", "x", "run", "t", "-c", "2"]
+    assert for_a_child(words) == ["--store", "x", "run", "t", "-c", "2"]
 
 
 CHATTY = """

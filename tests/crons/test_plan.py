@@ -65,8 +65,8 @@ def test_what_came_up_while_an_entry_was_disabled_does_not_fire_when_it_is_back(
     assert (minutes_ago(fire, "fired"), minutes_ago(fire, "missed")) == ([1, 0], [])
 
 
-def test_periods_are_counted_from_the_anchor_not_from_the_last_firing() -> None:
-    late = entry(NOON - timedelta(seconds=3), schedule="@every 40s", anchor=NOON - timedelta(seconds=83))
+def test_periods_stay_on_their_grid_however_late_a_tick_is_fired_and_whenever_its_entry_was_stored() -> None:
+    late = entry(NOON - timedelta(seconds=3), schedule="@every 40s", anchor=NOON - timedelta(seconds=42.99))
     fire = plan(late, NOON, RULES)
     assert fire.next_fire_at == NOON + timedelta(seconds=37)
 

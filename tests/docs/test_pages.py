@@ -11,7 +11,7 @@ import pytest
 from snippets import commands, snippets
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUNNER = Path(__file__).with_name("page_runner.py")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 NOT_RUN = ("pip install", "./dev ", "pytest ")

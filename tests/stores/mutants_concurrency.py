@@ -13,7 +13,7 @@ from dispatch.dlq import DLQEntry
 from dispatch.stores.memory import claim, finish
 from dispatch.stores.memory.concurrency import Concurrency
 from dispatch.stores.memory.data import Data
-from dispatch.stores.sql import changes, concurrency, leases, prune
+from dispatch.stores.sql import concurrency, leases, workflow_ends
 
 HERE = ("concurrency", "concurrency_ways")
 
@@ -135,7 +135,6 @@ CONCURRENCY_SQLITE = (
         ("claimable_before", "AND queue = :queue AND lane = :lane AND name = :name", ""),
     ),
     _here("less urgent ones count", "I6", ("claimable_before", "AND (priority > :priority", "AND (1")),
-    Fault("a cancelled row lets nobody in", "I1", HERE, plant=_without_leave(changes)),
     Fault("a stolen row lets nobody in", "I10", HERE, plant=_without_leave(leases)),
-    Fault("a deleted row lets nobody in", "I1", HERE, plant=_without_leave(prune)),
+    Fault("a cancelled or deleted row lets nobody in", "I1", HERE, plant=_without_leave(workflow_ends)),
 )

@@ -15,7 +15,7 @@ from dispatch.jobs.model import WAITING, ListOptions
 from dispatch.stores.memory import changes, keys
 from dispatch.stores.memory.data import Data
 from dispatch.stores.memory.rows import Origin
-from dispatch.stores.sql import prune as sql_prune
+from dispatch.stores.sql import workflow_ends as ends
 
 _HERE = ("retention",)
 
@@ -164,5 +164,5 @@ RETENTION_SQLITE = (
         "retention",
         ("prune_workers", "ORDER BY last_seen,", "ORDER BY -last_seen,"),
     ),
-    Fault("deleted jobs keep their keys", "I1", _HERE, plant=lambda: patch.object(sql_prune.unique, "end", _no_end)),
+    Fault("deleted jobs keep their keys", "I1", _HERE, plant=lambda: patch.object(ends.unique, "end", _no_end)),
 )

@@ -13,7 +13,9 @@ import pytest
 
 from dispatch.clock import ManualClock
 from dispatch.cluster import Announcement, NewWorker
+from dispatch.entity import Reply
 from dispatch.errors import DataRejected, StoreUnreachable
+from dispatch.events import Event
 from dispatch.ids import JobID, WorkerID
 from dispatch.jobs.model import Failure, JobState, ListOptions, NewJob, Transition, Unique, Verdict
 from dispatch.queues import QueueConfig
@@ -21,6 +23,9 @@ from dispatch.scope import Scope
 from dispatch.store import Store
 from dispatch.stores.memory import MemoryStore
 from dispatch.streams import StreamEntry
+from dispatch.testing.conformance import Env
+from dispatch.testing.conformance.flows import begin, drive
+from dispatch.workflows.model import NewCheckpoint, RunState
 
 DEADLINE = 10.0
 WORKER = WorkerID.new()
@@ -326,3 +331,17 @@ async def test_a_row_stays_out_when_the_clock_is_set_back(store: MemoryStore, cl
     assert claimed.next_due == clock.now() + timedelta(hours=1)
     clock.advance(3600)
     assert len(await claim(store, 1)) == 1
+
+
+async def test_a_run_is_created_driven_parked_woken_and_finished(clock: ManualClock) -> None:
+    store = MemoryStore(clock=clock)
+    await store.open()
+    env = Env(store, clock)
+    held = await begin(env)
+    assert (await held.wait("paid", timeout=60)).event is None
+    assert await held.park() is Reply.APPLIED
+    event = await store.events.publish(Event("paid"))
+    held = await drive(env, held.id)
+    assert (await held.wait("paid", timeout=60)).event == event
+    assert len((await held.record(NewCheckpoint("paid", "wait", event_id=event.id))).checkpoints) == 1
+    assert (await held.finish(result=b"1")).state is RunState.COMPLETED

@@ -13,6 +13,7 @@ from mutants_crons import CRONS, CRONS_MEMORY, CRONS_SQLITE
 from mutants_memory import MEMORY
 from mutants_more import FAULTS
 from mutants_retention import RETENTION, RETENTION_MEMORY, RETENTION_SQLITE
+from mutants_runs import RUNS, RUNS_MEMORY, RUNS_SQLITE
 from mutants_sqlite import SQLITE
 from mutants_transfer import TRANSFER, TRANSFER_MEMORY, TRANSFER_SQLITE
 from store_kinds import KINDS, maker
@@ -21,12 +22,16 @@ from dispatch.clock import ManualClock
 from dispatch.errors import Conflict
 from dispatch.testing.conformance import cases, run_case
 
-PLANTED = [(kind, fault) for kind in KINDS for fault in ANYWHERE + FAULTS + RETENTION + TRANSFER + CRONS + CONCURRENCY]
-PLANTED += [
-    ("memory", fault) for fault in MEMORY + RETENTION_MEMORY + TRANSFER_MEMORY + CRONS_MEMORY + CONCURRENCY_MEMORY
+PLANTED = [
+    (kind, fault) for kind in KINDS for fault in ANYWHERE + FAULTS + RETENTION + TRANSFER + CRONS + CONCURRENCY + RUNS
 ]
 PLANTED += [
-    ("sqlite", fault) for fault in SQLITE + RETENTION_SQLITE + TRANSFER_SQLITE + CRONS_SQLITE + CONCURRENCY_SQLITE
+    ("memory", fault)
+    for fault in MEMORY + RETENTION_MEMORY + TRANSFER_MEMORY + CRONS_MEMORY + CONCURRENCY_MEMORY + RUNS_MEMORY
+]
+PLANTED += [
+    ("sqlite", fault)
+    for fault in SQLITE + RETENTION_SQLITE + TRANSFER_SQLITE + CRONS_SQLITE + CONCURRENCY_SQLITE + RUNS_SQLITE
 ]
 
 RED = (AssertionError, ValueError, Conflict)

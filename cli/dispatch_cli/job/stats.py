@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dispatch_cli import complete
 from dispatch_cli.choices import since_when
 from dispatch_cli.failures import NOT_FOUND, CommandError
 from dispatch_cli.job.base import app
@@ -37,7 +38,9 @@ _COLUMNS = (
 )
 def stats(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Only jobs of this name.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Only jobs of this name.", autocompletion=complete.names)
+    ] = None,
     since: Annotated[
         str | None, typer.Option("--since", metavar="WHEN", help="Ended within that time (2h), or since then.")
     ] = None,

@@ -147,7 +147,7 @@ class Data:
         counts[state] += 1
         if row.state in TERMINAL:
             self.ended[row.state].pop(row.id, None)
-        if state in TERMINAL and self.runs.driven_by(row) is None:
+        if state in TERMINAL and row.kind != "workflow":
             self.ended[state][row.id] = row
         row.state = state
 

@@ -156,11 +156,19 @@ def lose_driver(data: Data, row: Row, run: RunRow, now: datetime) -> None:
         wakes.compensates(data, row, run, _WORKER_LOST, now)
         return
     run.compensation_failed = True
-    end_run(data, row, run, RunState.FAILED, None, _WORKER_LOST, now)
+    end_run(data, row, run, RunState.FAILED, now, reason=_WORKER_LOST)
 
 
 def end_run(
-    data: Data, row: Row, run: RunRow, state: RunState, result: bytes | None, reason: str | None, now: datetime
+    data: Data,
+    row: Row,
+    run: RunRow,
+    state: RunState,
+    now: datetime,
+    *,
+    reason: str | None,
+    result: bytes | None = None,
+    dead_letter: bool = True,
 ) -> None:
     """Ends the run and its stopped driver: key, dead letter, waits, the parent's ChildResult, the children's ends."""
     run.result = result
@@ -172,7 +180,8 @@ def end_run(
     data.end(row, JobState(state.value), reason, now)
     if state is RunState.FAILED:
         row.error = run.error
-        bury(data, row, reason or "failed", now)
+        if dead_letter:
+            bury(data, row, reason or "failed", now)
     if run.parent is not None and run.step is not None and run.awaited:
         wakes.child_ended(data, run.parent, run.step, run.id, wakes.OUTCOMES[row.state], result, run.error, now)
     for job_id in sorted(run.child_jobs):

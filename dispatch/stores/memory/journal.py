@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from dispatch.entity import Reply
-from dispatch.errors import DuplicateJob, IdempotencyMismatch
+from dispatch.errors import DataRejected, DuplicateJob, IdempotencyMismatch
 from dispatch.ids import CheckpointID, JobID, RunID, WorkerID
 from dispatch.jobs.model import JobState, NewJob
 from dispatch.stores.memory.data import Data, insert_sorted
@@ -87,6 +87,8 @@ def wait(data: Data, worker_id: WorkerID, waits: Sequence[WaitFor], now: datetim
 
 def _driver(new: NewRun) -> NewJob:
     """The driver as it is enqueued: no run is put into the place of another."""
+    if new.driver.concurrency_key is not None:
+        raise DataRejected(f"run {new.id}: a driver takes no concurrency key; nothing was written")
     unique = new.driver.unique
     if unique is not None and unique.on_conflict == "replace":
         return replace(new.driver, unique=replace(unique, on_conflict="return"))
@@ -129,7 +131,7 @@ def _check(run_id: RunID, new: NewCheckpoint, now: datetime) -> None:
     checked_bytes(new.data, f"the data of {what}")
     if new.started_at is not None:
         utc(new.started_at, f"the started_at of {what}")
-    for job in (*new.jobs, *(run.driver for run in new.runs)):
+    for job in (*new.jobs, *(_driver(run) for run in new.runs)):
         new_row(job, now)
 
 

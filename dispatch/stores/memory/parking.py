@@ -131,7 +131,8 @@ def _finish_one(data: Data, worker_id: WorkerID, said: FinishRun, now: datetime)
     data.stop(row)
     row.last = (worker_id, said.epoch, said.state)
     row.letter = None
-    end_run(data, row, run, state, said.result if state is RunState.COMPLETED else None, reason, now)
+    result = said.result if state is RunState.COMPLETED else None
+    end_run(data, row, run, state, now, reason=reason, result=result, dead_letter=said.dead_letter)
     enqueue_followups(data, said.then, now)
     return RunFinished(Reply.APPLIED, run.state, row.letter)
 

@@ -9,6 +9,7 @@ from dispatch.scope import Scope
 from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.plan import Do, Plan, Rows, first
 from dispatch.stores.sql.rows import job_of, scope_params
+from dispatch.stores.sql.workflow_ends import cancel_waiting
 
 
 def cancel(job_id: JobID, scope: Scope | None, reason: str, now: int) -> Plan[Changed]:
@@ -17,17 +18,15 @@ def cancel(job_id: JobID, scope: Scope | None, reason: str, now: int) -> Plan[Ch
     if row is None:
         return Changed(Reply.MISSING)
     job = job_of(row)
+    if job.kind == "workflow" and job.run_id is not None:
+        return Changed(Reply.CONFLICT, job.state)
     params = {"id": str(job_id), "reason": reason, "now": now}
     if job.state is JobState.RUNNING:
         yield Do("request_cancel", params)
         return Changed(Reply.APPLIED, JobState.RUNNING)
     if job.state not in WAITING:
         return Changed(Reply.CONFLICT, job.state)
-    yield Do("cancel_waiting", params)
-    if job.unique_key is not None:
-        yield from unique.end(job.unique_key, job_id, now)
-    if job.concurrency_key is not None:
-        yield from concurrency.leave({job.concurrency_key}, now)
+    yield from cancel_waiting(job, reason, now)
     return Changed(Reply.APPLIED, JobState.CANCELLED)
 
 
@@ -37,6 +36,8 @@ def retry(job_id: JobID, scope: Scope | None, now: int) -> Plan[Changed]:
     if row is None:
         return Changed(Reply.MISSING)
     job = job_of(row)
+    if job.kind == "workflow" and job.run_id is not None:
+        return Changed(Reply.CONFLICT, job.state)
     if job.state is JobState.RETRYING:
         yield Do("hurry_retry", {"id": str(job_id), "now": now})
         if job.concurrency_key is not None:

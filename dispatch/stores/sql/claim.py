@@ -14,10 +14,11 @@ from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.limits import UNLIMITED, Gate, gates
 from dispatch.stores.sql.plan import Do, Many, Plan, Rows
 from dispatch.stores.sql.rows import job_of, names_text, span
+from dispatch.stores.sql.workflow_wakes import job_ended
 
 _CLAIM = ("worker_id", "epoch_floor", "lease_until", "now", "seq")
 _EXPIRE = ("now", "seq")
-_STARTED_AT, _EXPIRES_AT, _UNIQUE_KEY, _APP, _ORG, _KEY = 16, 19, 30, 34, 35, 41
+_KIND, _STARTED_AT, _EXPIRES_AT, _UNIQUE_KEY, _APP, _ORG, _KEY, _RUN_ID = 8, 16, 19, 30, 34, 35, 41, 44
 """Places in `job_columns`."""
 _MIXED_CHUNK = 200
 _LANES_AT_ONCE = 256
@@ -78,6 +79,7 @@ class Claim:
         for job in self.expired:
             if job.unique_key is not None and (yield from unique.end(job.unique_key, job.id, self.now)):
                 unfinished = True
+            yield from job_ended(job.id, job.run_id, job.step, self.now)
         keys = {job.concurrency_key for job in self.expired if job.concurrency_key is not None}
         if (yield from concurrency.leave(keys, self.now)):
             unfinished = True
@@ -278,7 +280,9 @@ class Claim:
             counts[tenant] = counts.get(tenant, 0) + 1
 
     def _is_expired(self, row: tuple[Any, ...]) -> bool:
-        return row[_EXPIRES_AT] is not None and row[_STARTED_AT] is None and row[_EXPIRES_AT] < self.now
+        if row[_EXPIRES_AT] is None or row[_STARTED_AT] is not None or row[_EXPIRES_AT] >= self.now:
+            return False
+        return row[_KIND] != "workflow" or row[_RUN_ID] is None
 
     def _start(self, rows: list[tuple[Any, ...]]) -> Plan[int]:
         """Makes the rows running (or cancels the expired ones); answers how many run."""
@@ -296,6 +300,9 @@ class Claim:
             job.started_at = job.updated_at = moment
             job.lease_until = until
             self.jobs.append(job)
+            if job.kind == "workflow" and job.run_id is not None:
+                expired = row[_STARTED_AT] is None and row[_EXPIRES_AT] is not None and row[_EXPIRES_AT] < now
+                yield Do("claim_run", {"id": str(job.run_id), "expired": int(expired), "now": now})
             if row[-1] == "start" and row[_UNIQUE_KEY] is not None:
                 yield from unique.give_up(row[_UNIQUE_KEY], job.id, now)
         if len(started) < len(rows):

@@ -94,7 +94,7 @@ class SQLCluster:
             ]
             yield Many("announce", _ANNOUNCE, rows)
             names = [d.name for d in definitions if d.kind != "cron"]
-            yield Do("bring_back", _back(None, names, self._executor.now()))
+            yield from _bring_back(None, names, self._executor.now())
 
         if definitions:
             await self._executor.run(plan)
@@ -153,17 +153,19 @@ def _register(worker: NewWorker, now: int) -> Plan[int]:
             "now": now,
         },
     )
-    back: int = yield Do("bring_back", _back(worker.queues, worker.names, now))
-    return back
+    return (yield from _bring_back(worker.queues, worker.names, now))
 
 
-def _back(queues: Sequence[str] | None, names: Sequence[str], now: int) -> dict[str, Any]:
-    return {
+def _bring_back(queues: Sequence[str] | None, names: Sequence[str], now: int) -> Plan[int]:
+    params = {
         "queues": None if queues is None else names_text(queues),
         "names": names_text(names),
         "quarantine": QUARANTINE_FROM,
         "now": now,
     }
+    yield Do("unblock_runs", params)
+    back: int = yield Do("bring_back", params)
+    return back
 
 
 def _changed(name: str, params: dict[str, Any]) -> Plan[Reply]:

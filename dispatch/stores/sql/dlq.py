@@ -93,6 +93,8 @@ def _replay(entry_id: DLQID, new_id: JobID, scope: Scope | None, now: int) -> Pl
     if entry.state is not DLQState.OPEN:
         same = entry.replayed_as == new_id
         return Replayed(Reply.APPLIED if same else Reply.CONFLICT, entry.replayed_as, entry.state)
+    if (yield Rows("entry_kind", {"id": str(entry_id)}))[0][0] == "workflow":
+        return Replayed(Reply.CONFLICT, None, DLQState.OPEN)
     if entry.unique_key is not None:
         holder = yield from unique.holder(entry.unique_key, now)
         if holder is not None and holder.live:

@@ -43,6 +43,8 @@ COLUMNS = (
     "concurrency_key",
     "concurrency_max",
     "blocked",
+    "run_id",
+    "step",
     "payload",
 )
 
@@ -227,6 +229,8 @@ def _fields(job: NewJob, place: Place) -> dict[str, Any]:
 def _lane(job: NewJob, by_tenant: set[str]) -> str:
     if job.lane is not None:
         return job.lane
+    if job.kind == "workflow":
+        return job.name
     return job.scope.tenant if job.queue in by_tenant else ""
 
 
@@ -241,6 +245,7 @@ def _is_plain(job: NewJob) -> bool:
         and job.scheduled_at is None
         and job.replay_of is None
         and job.concurrency_key is None
+        and job.run_id is None
         and not job.tags
     )
 
@@ -301,5 +306,7 @@ def _row(job: NewJob, place: Place, behind: JobID | None = None) -> tuple[Any, .
         job.concurrency_key,
         job.concurrency_max,
         int(blocked),
+        None if job.run_id is None else str(job.run_id),
+        job.step,
         job.payload,
     )

@@ -7,13 +7,16 @@ from typing import Any
 
 from dispatch.clock import from_micros
 from dispatch.entity import Page
+from dispatch.errors import RunEnded, RunNotFound
 from dispatch.events.model import Event, ListOptions
 from dispatch.ids import EventID, RunID
 from dispatch.scope import Scope
 from dispatch.stores.sql.listing import page_limit
 from dispatch.stores.sql.plan import Do, Executor, Plan, Rows, first
 from dispatch.stores.sql.prune import prune_old
-from dispatch.stores.sql.rows import optional_names, scope_of, scope_params, span
+from dispatch.stores.sql.rows import names_text, optional_names, scope_of, scope_params, span
+from dispatch.stores.sql.workflow_rows import lock_runs
+from dispatch.stores.sql.workflow_wakes import wake
 
 
 class SQLEvents:
@@ -25,6 +28,10 @@ class SQLEvents:
     async def publish(self, event: Event) -> Event:
         def plan() -> Plan[Event]:
             now = self._executor.now()
+            known = first((yield Rows("get_event", {"id": str(event.id), **scope_params(None)})))
+            if known is not None:
+                return event_of(known)
+            scope = yield from _scope(event)
             added = yield Do(
                 "publish_event",
                 {
@@ -32,16 +39,17 @@ class SQLEvents:
                     "name": event.name,
                     "key": event.key,
                     "run_id": None if event.run_id is None else str(event.run_id),
-                    "app_id": event.scope.app_id,
-                    "org_id": event.scope.org_id,
+                    "app_id": scope.app_id,
+                    "org_id": scope.org_id,
                     "now": now,
                     "payload": event.payload,
                 },
             )
-            if added:
-                return replace(event, created_at=from_micros(now))
-            rows = yield Rows("get_event", {"id": str(event.id), **scope_params(None)})
-            return event_of(rows[0])
+            if not added:
+                rows = yield Rows("get_event", {"id": str(event.id), **scope_params(None)})
+                return event_of(rows[0])
+            yield from _wake_waiting(event, scope, now)
+            return replace(event, created_at=from_micros(now), scope=scope)
 
         return await self._executor.run(plan)
 
@@ -73,6 +81,36 @@ class SQLEvents:
     async def prune(self, *, older_than: float, limit: int = 1000, dry_run: bool = False) -> int:
         params = {"before": self._executor.now() - span(older_than)}
         return await prune_old(self._executor, "count_old_events", "prune_events", params, limit=limit, dry_run=dry_run)
+
+
+def _scope(event: Event) -> Plan[Scope]:
+    """The scope that the event is stored with; a signal's is that of its run, which must be live."""
+    if event.run_id is None:
+        return event.scope
+    ids = {"ids": names_text([event.run_id])}
+    yield Rows("lock_drivers_of", ids)
+    run = (yield from lock_runs([event.run_id])).get(event.run_id)
+    if run is None or (event.scope and event.scope != (run.app_id, run.org_id)):
+        raise RunNotFound(f"There is no run {event.run_id} to signal {event.name!r} to; nothing was written")
+    if run.ended:
+        raise RunEnded(
+            f"Run {run.id} is {run.state}: the signal {event.name!r} was not written. Retry the run first, or start "
+            "another one"
+        )
+    return scope_of(run.app_id, run.org_id)
+
+
+def _wake_waiting(event: Event, scope: Scope, now: int) -> Plan[None]:
+    """Wakes the runs with an open wait that takes the event, each once."""
+    if event.run_id is not None:
+        signal = {"run_id": str(event.run_id), "name": event.name}
+        waiting = [str(event.run_id)] if (yield Rows("waits_for_signal", signal)) else []
+    else:
+        channel = {"name": event.name, "key": event.key, "app_id": scope.app_id, "org_id": scope.org_id}
+        yield Rows("share_channel", channel)
+        waiting = [run_id for (run_id,) in (yield Rows("runs_waiting", {**channel, "now": now}))]
+    if waiting:
+        yield from wake(waiting, now)
 
 
 def event_of(row: tuple[Any, ...]) -> Event:

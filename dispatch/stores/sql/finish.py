@@ -13,8 +13,10 @@ from dispatch.jobs.model import QUARANTINE_FROM, TERMINAL, WAITING, Failure, Fin
 from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.plan import Do, Each, Plan, Rows, first
-from dispatch.stores.sql.rows import later
+from dispatch.stores.sql.rows import failure_params, later
+from dispatch.stores.sql.workflow_wakes import compensates, job_ended
 
+_ENDS = (Verdict.COMPLETE, Verdict.FAIL, Verdict.CANCEL)
 _FAST = ("id", "epoch", "result", "worker_id", "now")
 
 
@@ -32,6 +34,14 @@ class Held(NamedTuple):
     started_at: int | None
     run_at: int
     concurrency_key: str | None
+    kind: str
+    run_id: str | None
+    step: str | None
+
+    @property
+    def drives(self) -> str | None:
+        """The run that it drives, if it is a driver."""
+        return self.run_id if self.kind == "workflow" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,13 @@ def decide(held: Held, said: Transition, now: int) -> Outcome:
         return Outcome(JobState.FAILED, failures, held.run_at, said.reason, said.dead_letter)
     state = JobState.RETRYING if failures or held.crashes else JobState.PENDING
     return Outcome(state, failures, held.run_at if said.verdict is Verdict.RELEASE else later(now, said.delay))
+
+
+def wait_again(held: Held, said: Transition, now: int) -> Outcome:
+    """What becomes of a driver that is given back: one whose run was cancelled is due to compensate."""
+    if held.cancel_reason is not None:
+        return Outcome(JobState.PENDING, 0, now)
+    return decide(held, said, now)
 
 
 def is_repetition(held: Held, said: Transition, worker_id: WorkerID) -> bool:
@@ -108,7 +125,10 @@ def _finish_one(worker_id: WorkerID, said: Transition, now: int, keys: set[str])
             entry = first((yield Rows("latest_dead_letter", {"job_id": str(said.job_id)})))
         again = from_micros(held.run_at) if reply is Reply.APPLIED and held.state in WAITING else None
         return Finished(reply, JobState(held.state), DLQID(entry[0]) if entry else None, again)
-    outcome = decide(held, said, now)
+    run_id = held.drives
+    if run_id is not None and said.verdict in _ENDS:
+        return Finished(Reply.CONFLICT, JobState.RUNNING)
+    outcome = decide(held, said, now) if run_id is None else wait_again(held, said, now)
     terminal = outcome.state in TERMINAL
     changed = yield Do(
         "leave_running",
@@ -135,11 +155,17 @@ def _finish_one(worker_id: WorkerID, said: Transition, now: int, keys: set[str])
         keys.add(held.concurrency_key)
     if said.failure is not None:
         yield Do("add_attempt", attempt(said.job_id, held, "failed", said.failure, now))
+        if run_id is not None:
+            yield Do("note_run_error", {"id": run_id, **failure_params(said.failure)})
+    if run_id is not None and held.cancel_reason is not None:
+        yield from compensates(run_id, str(said.job_id), held.cancel_reason, now)
     entry_id = None
     if outcome.dead_letter:
         entry_id = yield from bury(said.job_id, outcome.reason or "failed", now)
     if terminal and held.unique_key is not None:
         yield from unique.end(held.unique_key, said.job_id, now)
+    if terminal:
+        yield from job_ended(said.job_id, held.run_id, held.step, now)
     if said.then:
         yield from enqueue(said.then, now, lenient=True)
     return Finished(Reply.APPLIED, outcome.state, entry_id, None if terminal else from_micros(outcome.run_at))
@@ -148,14 +174,6 @@ def _finish_one(worker_id: WorkerID, said: Transition, now: int, keys: set[str])
 def ready(crashes: int) -> int:
     """The `ready` column of a waiting row: 1, or 2 once it has crashed too many workers."""
     return 1 if crashes < QUARANTINE_FROM else 2
-
-
-def failure_params(failure: Failure | None) -> dict[str, str | None]:
-    return {
-        "error_type": failure.type if failure else None,
-        "error_message": failure.message if failure else None,
-        "error_traceback": failure.traceback if failure else None,
-    }
 
 
 def attempt(job_id: JobID, held: Held, kind: str, failure: Failure, now: int) -> dict[str, Any]:

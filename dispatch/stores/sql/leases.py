@@ -10,7 +10,11 @@ from dispatch.jobs.model import TERMINAL, Failure, Job, JobState, Renewed, Stole
 from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.finish import Held, attempt, bury, ready
 from dispatch.stores.sql.plan import Do, Many, Plan, Rows, first
-from dispatch.stores.sql.rows import job_of, later, span
+from dispatch.stores.sql.rows import failure_params, job_of, later, span
+from dispatch.stores.sql.workflow_ends import end_run
+from dispatch.stores.sql.workflow_rows import lock_runs
+from dispatch.stores.sql.workflow_wakes import compensates, job_ended
+from dispatch.workflows.model import RunState
 
 _RENEW = ("id", "worker_id", "epoch", "lease_until")
 _WORKER_LOST = "WorkerLost"
@@ -52,7 +56,11 @@ def _steal_one(
     run_at: int | None = later(now, delay)
     reason: str | None = None
     state = JobState.RETRYING
-    if cancel_reason is not None:
+    run = None if job.kind != "workflow" or job.run_id is None else (yield from lock_runs([job.run_id])).get(job.run_id)
+    turned = cancel_reason or ("worker_lost" if crashes > max_crashes else None)
+    if run is not None and turned is not None and (cancel_reason is not None or not run.compensating):
+        state, run_at = JobState.PENDING, now
+    elif cancel_reason is not None:
         state, reason, run_at = JobState.CANCELLED, cancel_reason, None
     elif crashes > max_crashes:
         state, reason, run_at = JobState.FAILED, "worker_lost", None
@@ -77,11 +85,27 @@ def _steal_one(
         },
     )
     yield Do("add_attempt", attempt(job.id, held, "crashed", failure, now))
+    if run is not None:
+        yield Do("note_run_error", {"id": run.id, **failure_params(failure)})
     entry: DLQID | None = None
     if state is JobState.FAILED:
         entry = yield from bury(job.id, "worker_lost", now)
-    if terminal and held.unique_key is not None:
-        yield from unique.end(held.unique_key, job.id, now)
+    if run is not None and state is JobState.FAILED:
+        yield from end_run(
+            run,
+            RunState.FAILED,
+            now,
+            reason=reason,
+            error=failure,
+            compensation_failed=True,
+            unique_key=held.unique_key,
+        )
+    elif run is not None and turned is not None:
+        yield from compensates(run.id, job.id, turned, now)
+    elif terminal:
+        if held.unique_key is not None:
+            yield from unique.end(held.unique_key, job.id, now)
+        yield from job_ended(job.id, job.run_id, job.step, now)
     after = first((yield Rows("get_job", {"id": str(job.id), "app_id": None, "org_id": None})))
     return Stolen(job_of(after) if after else job, job.worker_id, entry)
 
@@ -103,7 +127,9 @@ def set_aside(due: int, limit: int, now: int) -> Plan[int]:
                 break
     chosen = found[:limit]
     if chosen:
-        yield Many("set_aside", ("seq", "now"), [(seq, now) for seq, _ in chosen])
+        stamped = [(seq, now) for seq, _ in chosen]
+        yield Many("set_aside", ("seq", "now"), stamped)
+        yield Many("block_aside", ("seq", "now"), stamped)
         yield from concurrency.leave({key for _, key in chosen if key is not None}, now)
     return len(chosen)
 
@@ -112,7 +138,7 @@ def bury_unserved(due: int, limit: int, now: int) -> Plan[list[DLQID]]:
     """The plan of JobStore.bury_unserved."""
     entries: list[DLQID] = []
     keys: set[str] = set()
-    for id_, unique_key, concurrency_key in (yield Rows("long_aside", {"due": due, "limit": limit})):
+    for id_, unique_key, concurrency_key, run_id, step in (yield Rows("long_aside", {"due": due, "limit": limit})):
         job_id = JobID(id_)
         yield Do("fail_unserved", {"id": id_, "now": now})
         entry = yield from bury(job_id, "no_handler", now)
@@ -121,5 +147,6 @@ def bury_unserved(due: int, limit: int, now: int) -> Plan[list[DLQID]]:
             yield from unique.end(unique_key, job_id, now)
         if concurrency_key is not None:
             keys.add(concurrency_key)
+        yield from job_ended(job_id, run_id, step, now)
     yield from concurrency.leave(keys, now)
     return entries

@@ -13,9 +13,9 @@ from dispatch.entity import Reply
 from dispatch.ids import JobID
 from dispatch.jobs.model import WAITING, JobState
 from dispatch.scope import Scope
-from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.plan import Do, Executor, Plan, Rows, first
 from dispatch.stores.sql.rows import job_of, scope_params
+from dispatch.stores.sql.workflow_ends import cancel_waiting
 
 _AT_ONCE = 4 * 1024 * 1024
 """Bytes of payloads and results that one transaction gives up: freeing a large value reads all of its pages."""
@@ -27,14 +27,12 @@ def delete(job_id: JobID, scope: Scope | None, now: int) -> Plan[Reply]:
     if row is None:
         return Reply.MISSING
     job = job_of(row)
-    if job.state is JobState.RUNNING:
+    if job.state is JobState.RUNNING or (job.kind == "workflow" and job.run_id is not None):
         return Reply.CONFLICT
-    if job.state in WAITING and job.unique_key is not None:
-        yield from unique.end(job.unique_key, job_id, now)
+    if job.state in WAITING:
+        yield from cancel_waiting(job, "deleted", now)
     yield Do("delete_attempts", {"id": str(job_id)})
     yield Do("delete_job", {"id": str(job_id)})
-    if job.state in WAITING and job.concurrency_key is not None:
-        yield from concurrency.leave({job.concurrency_key}, now)
     return Reply.APPLIED
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 from dispatch.clock import EPOCH, from_micros, micros
 from dispatch.errors import DataRejected, StoreCorrupt
-from dispatch.ids import DLQID, JobID, WorkerID
+from dispatch.ids import DLQID, JobID, RunID, WorkerID
 from dispatch.jobs.model import Failure, Job, JobState
 from dispatch.scope import NO_SCOPE, Scope
 
 SECOND = 1_000_000
 _LATEST = micros(datetime.max.replace(tzinfo=UTC))
+NEVER = micros(datetime(9999, 12, 31, tzinfo=UTC))
+"""The run_at of a driver that only an event, a child or a person can wake."""
 _STATES = {state.value: state for state in JobState}
 
 
@@ -67,6 +69,14 @@ def parsed(text: str | None, empty: Any) -> Any:
 
 def failure_of(kind: str | None, message: str | None, traceback: str | None) -> Failure | None:
     return None if kind is None else Failure(kind, message or "", traceback)
+
+
+def failure_params(failure: Failure | None) -> dict[str, str | None]:
+    return {
+        "error_type": failure.type if failure else None,
+        "error_message": failure.message if failure else None,
+        "error_traceback": failure.traceback if failure else None,
+    }
 
 
 def scope_params(scope: Scope | None) -> dict[str, str | None]:
@@ -123,6 +133,8 @@ def job_of(row: tuple[Any, ...]) -> Job:
         concurrency_key,
         concurrency_max,
         blocked,
+        run_id,
+        step,
         *_,
     ) = row
     try:
@@ -165,6 +177,8 @@ def job_of(row: tuple[Any, ...]) -> Job:
             bool(set_aside),
             None if behind is None else JobID(behind),
             None if replay_of is None else DLQID(replay_of),
+            None if run_id is None else RunID(run_id),
+            step,
             concurrency_key=concurrency_key,
             concurrency_max=concurrency_max,
             blocked=bool(blocked),

@@ -127,9 +127,9 @@ WHERE set_aside = 1 AND (:queues IS NULL OR queue IN (SELECT value FROM json_eac
   AND name IN (SELECT value FROM json_each(:names));
 
 -- name: long_aside
--- Jobs that nobody has served for long.
-SELECT id, unique_key, concurrency_key FROM jobs INDEXED BY jobs_aside WHERE set_aside = 1 AND run_at <= :due ORDER BY run_at, id
-LIMIT :limit;
+-- Jobs, but no drivers, that nobody has served for long.
+SELECT id, unique_key, concurrency_key, run_id, step FROM jobs INDEXED BY jobs_aside
+WHERE set_aside = 1 AND run_at <= :due AND kind <> 'workflow' ORDER BY run_at, id LIMIT :limit;
 
 -- name: fail_unserved
 -- Ends a job that nobody serves.

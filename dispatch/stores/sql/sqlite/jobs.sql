@@ -3,7 +3,7 @@ id, created_at, updated_at, name, queue, state, CAST(payload AS BLOB), run_at, k
 epoch, worker_id, lease_until, started_at, finished_at, scheduled_at, expires_at, max_retries, timeout, backoff,
 keep_result, CAST(result AS BLOB), error_type, error_message, error_traceback, reason, cancel_reason, unique_key,
 effect_key, metadata, tags, app_id, org_id, progress, progress_note, set_aside, behind, replay_of, concurrency_key,
-concurrency_max, blocked
+concurrency_max, blocked, run_id, step
 
 -- part: in_scope
 (:app_id IS NULL OR (app_id = :app_id AND org_id = :org_id))
@@ -44,11 +44,12 @@ ON CONFLICT (id) DO NOTHING;
 -- Adds a waiting job; an id that is there already changes nothing.
 INSERT INTO jobs (id, ready, state, queue, name, kind, lane, priority, run_at, unique_key, unique_until,
   unique_hold_until, created_at, updated_at, scheduled_at, expires_at, max_retries, timeout, backoff, keep_result,
-  app_id, org_id, effect_key, metadata, tags, behind, replay_of, concurrency_key, concurrency_max, blocked, payload)
+  app_id, org_id, effect_key, metadata, tags, behind, replay_of, concurrency_key, concurrency_max, blocked, run_id,
+  step, payload)
 VALUES (:id, :ready, 'pending', :queue, :name, :kind, :lane, :priority, :run_at, :unique_key, :unique_until,
   :unique_hold_until, :now, :now, :scheduled_at, :expires_at, :max_retries, :timeout, :backoff, :keep_result,
   :app_id, :org_id, :effect_key, :metadata, :tags, :behind, :replay_of, :concurrency_key, :concurrency_max, :blocked,
-  :payload)
+  :run_id, :step, :payload)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: replace_job
@@ -121,15 +122,15 @@ DELETE FROM idempotency WHERE (tenant, key) IN (
   SELECT tenant, key FROM idempotency WHERE expires_at <= :now LIMIT 20);
 
 -- name: complete_job
--- The short way to completed, for a job without keys.
+-- The short way to completed, for a job without keys that is no part of a run.
 UPDATE jobs SET state = 'completed', result = :result, finished_at = :now, updated_at = :now, lease_until = NULL
 WHERE id = :id AND state = 'running' AND worker_id = :worker_id AND epoch = :epoch AND unique_key IS NULL
-  AND concurrency_key IS NULL;
+  AND concurrency_key IS NULL AND run_id IS NULL;
 
 -- name: job_held
 -- What a transition needs to know of its job.
 SELECT state, worker_id, epoch, failures, crashes, cancel_reason, unique_key, left_as, started_at, run_at,
-  concurrency_key
+  concurrency_key, kind, run_id, step
 FROM jobs WHERE id = :id;
 
 -- name: leave_running

@@ -1,12 +1,16 @@
+-- part: prunable_job
+state = :state AND kind <> 'workflow' AND finished_at < :before AND (
+  run_id IS NULL OR NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = jobs.run_id AND runs.finished_at IS NULL))
+
 -- name: ended_jobs
 -- Some jobs of one outcome that ended before a time, longest ended first, and how large they are.
 SELECT finished_at, seq, coalesce(length(payload), 0) + coalesce(length(result), 0) FROM jobs INDEXED BY jobs_ended
-WHERE state = :state AND finished_at < :before ORDER BY finished_at, seq LIMIT :limit;
+WHERE {prunable_job} ORDER BY finished_at, seq LIMIT :limit;
 
 -- name: count_ended_jobs
 -- How many jobs of one outcome ended before a time.
 SELECT count(*) FROM (
-  SELECT 1 FROM jobs INDEXED BY jobs_ended WHERE state = :state AND finished_at < :before LIMIT :limit);
+  SELECT 1 FROM jobs INDEXED BY jobs_ended WHERE {prunable_job} LIMIT :limit);
 
 -- name: forget_attempts
 -- Removes the attempts of some jobs.
@@ -37,7 +41,7 @@ DELETE FROM workers WHERE id IN (
 
 -- name: count_old_events
 -- How many events are older than a time.
-SELECT count(*) FROM (SELECT 1 FROM events WHERE created_at < :before LIMIT :limit);
+SELECT count(*) FROM (SELECT 1 FROM events WHERE {prunable_event} LIMIT :limit);
 
 -- name: count_old_records
 -- How many records have expired.

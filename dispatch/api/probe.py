@@ -1,0 +1,92 @@
+"""The probe: /healthz and /readyz for whoever restarts processes and routes to them. No data, no key, any Host."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dispatch.errors import ConfigError, MissingExtra
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+Ask = Callable[[], Mapping[str, Any]]
+"""Answers the health now: a document with `live` and `ready`, each true or false."""
+
+
+def probe_app(ask: Ask) -> Starlette:
+    """An ASGI application with GET /healthz (200 while `live`) and /readyz (200 while `ready`), else 503.
+
+    The body is the whole document, as JSON.
+    """
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    def route(path: str, key: str) -> Route:
+        async def answer(request: Request) -> JSONResponse:
+            found = ask()
+            headers = {"Cache-Control": "no-store"}
+            return JSONResponse(dict(found), status_code=200 if found[key] else 503, headers=headers)
+
+        return Route(path, answer, methods=["GET"])
+
+    return Starlette(routes=[route("/healthz", "live"), route("/readyz", "ready")])
+
+
+@asynccontextmanager
+async def probe(host: str, port: int, ask: Ask) -> AsyncIterator[tuple[str, int]]:
+    """Serves the probe on this loop inside the block, so that a blocked loop does not answer; yields host and port.
+
+    Args:
+        host: a name or an address. port: 0 takes a free one.
+        ask: asked at every request.
+
+    Raises:
+        MissingExtra: the server's packages are not installed.
+        ConfigError: the address cannot be listened on.
+    """
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise MissingExtra(
+            f"the probe needs {error.name}, which is not installed: pip install 'dispatch-tasks[server]'"
+        ) from None
+
+    class Server(uvicorn.Server):
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield  # signals belong to the worker
+
+    listening = _listen(host, port)
+    try:
+        config = uvicorn.Config(probe_app(ask), lifespan="off", log_config=None, access_log=False, ws="none")
+    except ImportError as error:
+        listening.close()
+        raise MissingExtra(
+            f"the probe needs {error.name}, which is not installed: pip install 'dispatch-tasks[server]'"
+        ) from None
+    server = Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listening]), name="dispatch probe")
+    try:
+        address = listening.getsockname()
+        yield str(address[0]), int(address[1])
+    finally:
+        server.should_exit = server.force_exit = True
+        await asyncio.wait([task])
+        listening.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        return socket.create_server(address[:2], family=family)
+    except OSError as error:
+        raise ConfigError(
+            f"the probe cannot listen on {host}:{port}: {error.strerror or error}; choose another address or port"
+        ) from None

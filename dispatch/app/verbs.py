@@ -1,0 +1,92 @@
+"""What handles ask of an app, and how it starts workflows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+
+from dispatch.events.model import Event
+from dispatch.ids import JobID, RunID
+from dispatch.jobs.model import Job, JobState
+from dispatch.portal import bridge
+from dispatch.registry import Registry
+from dispatch.services import EventService, JobService, WorkflowService
+from dispatch.services.audit import unrecorded
+from dispatch.workflows.definition import WorkflowCall, WorkflowDefinition
+from dispatch.workflows.handle import RunHandle
+from dispatch.workflows.model import Run, RunState
+
+if TYPE_CHECKING:
+    from dispatch.current import AppPort
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Verbs:
+    """The part of Dispatch that handles and definitions call."""
+
+    jobs: JobService
+    workflows: WorkflowService
+    events: EventService
+    registry: Registry
+
+    if TYPE_CHECKING:
+
+        @property
+        def loop(self) -> asyncio.AbstractEventLoop: ...
+
+    async def start_workflow(
+        self, definition: WorkflowDefinition[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> RunHandle[R]:
+        """Starts a run of `definition` in this app; as `definition.start(...)`, which finds the app itself."""
+        call = definition.call(*args, **kwargs)
+        handles: list[RunHandle[Any]] = await bridge(self.loop, lambda: self.start_runs([call]))
+        return handles[0]
+
+    def register_workflow(self, definition: WorkflowDefinition[P, R]) -> WorkflowDefinition[P, R]:
+        """Adds a workflow to this app's registry. Raises DuplicateName."""
+        return self.registry.add(definition)
+
+    async def start_runs(self, calls: Sequence[WorkflowCall[Any]]) -> list[RunHandle[Any]]:
+        """Starts validated calls in one transaction, all or none, and answers a handle for each, in order."""
+        app = cast("AppPort", self)
+        return [
+            RunHandle(answer.id, app=app, created=answer.created, load=call.definition.signature.load_result)
+            for call, answer in zip(calls, await self.workflows.start(calls), strict=True)
+        ]
+
+    async def job(self, job_id: JobID) -> Job:
+        """The job; JobNotFound when there is none."""
+        return await self.jobs.get(job_id)
+
+    async def wait_job(self, job_id: JobID, timeout: float | None) -> Job:
+        """The job once it has ended; see JobService.wait."""
+        return await self.jobs.wait(job_id, timeout=timeout)
+
+    async def cancel_job(self, job_id: JobID) -> JobState:
+        """Cancels the job; see JobService.cancel. As a program's own act it leaves no audit record."""
+        with unrecorded():
+            return await self.jobs.cancel(job_id)
+
+    async def run_of(self, run_id: RunID) -> Run:
+        """The run; RunNotFound when there is none."""
+        return await self.workflows.get(run_id)
+
+    async def wait_run(self, run_id: RunID, timeout: float | None) -> Run:
+        """The run once it has ended; see WorkflowService.wait."""
+        return await self.workflows.wait(run_id, timeout=timeout)
+
+    async def cancel_run(self, run_id: RunID) -> RunState:
+        """Cancels the run; see WorkflowService.cancel. As a program's own act it leaves no audit record."""
+        with unrecorded():
+            return await self.workflows.cancel(run_id)
+
+    async def signal_run(self, run_id: RunID, name: str, payload: Any) -> Event:
+        """Sends an event to the run; see WorkflowService.signal."""
+        return await self.workflows.signal(run_id, name, payload)
+
+    async def publish_event(self, name: str, payload: Any, key: str | None) -> Event:
+        """Publishes an event; see EventService.publish."""
+        return await self.events.publish(name, payload, key=key)
