@@ -9,13 +9,13 @@ from typing import Any
 from dispatch.config import Config
 from dispatch.services import Limits, Retention
 from dispatch.store import Store
-from dispatch.stores import open_store
+from dispatch.stores import REDIS_SCHEMES, open_store
 from dispatch.stores.scratch import MakeScratch, scratch
 
 
 def store_of(config: Config, url: str, *, migrate: str | None = None) -> Store:
     """The store at `url`, not yet opened; `migrate` instead of what the configuration says."""
-    return open_store(url, migrate=migrate or config.migrate, **_options(config, url))
+    return open_store(url, namespace=config.namespace, migrate=migrate or config.migrate, **_options(config, url))
 
 
 def scratch_of(config: Config, url: str) -> AbstractAsyncContextManager[MakeScratch]:
@@ -26,6 +26,15 @@ def scratch_of(config: Config, url: str) -> AbstractAsyncContextManager[MakeScra
 def _options(config: Config, url: str) -> dict[str, Any]:
     if url.startswith("sqlite:"):
         return {"synchronous": config.sqlite.synchronous, "busy_timeout": config.sqlite.busy_timeout.total_seconds()}
+    if url.partition("://")[0] in REDIS_SCHEMES:
+        table = config.redis
+        return {
+            "connections": table.connections,
+            # the rest of the engine counts on an answer within a third of a lease
+            "timeout": min(table.timeout, config.lease / 3.5).total_seconds(),
+            "protocol": table.protocol,
+            "allow_eviction": table.allow_eviction,
+        }
     return {}
 
 

@@ -107,11 +107,21 @@ class SQLite(Table):
     busy_timeout: Interval = timedelta(seconds=5)
 
 
+class Redis(Table):
+    """`[redis]`: how many connections, how long a call may take, and what is accepted of the server."""
+
+    connections: Count = 10
+    timeout: Interval = timedelta(seconds=5)
+    protocol: Literal[2, 3] = 3
+    allow_eviction: bool = False
+
+
 class Config(Table):
     """The whole configuration; `Config.default()` is what an empty file means. A wrong value raises ConfigError."""
 
     store: Annotated[str, Field(min_length=1)] = "sqlite:///dispatch.db"
-    migrate: Annotated[Literal["auto", "never"], Lower] = "auto"
+    namespace: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,47}$")] = "dispatch"
+    migrate: Annotated[Literal["auto", "empty", "never"], Lower] | None = None
     app: str | None = None
     auto_open: bool = True
     queues: list[Name] = []
@@ -137,6 +147,7 @@ class Config(Table):
     cron: Cron = Cron()
     log: Log = Log()
     sqlite: SQLite = SQLite()
+    redis: Redis = Redis()
     plugin: dict[str, dict[str, Any]] = {}
 
     @classmethod
@@ -229,5 +240,5 @@ def keys_of(path: tuple[str, ...]) -> list[str]:
             return []
 
 
-TABLES: dict[str, type[Table]] = {"limits": Limits, "retention": Retention, "cron": Cron, "log": Log, "sqlite": SQLite}
+TABLES: dict[str, type[Table]] = {"limits": Limits, "retention": Retention, "cron": Cron, "log": Log, "sqlite": SQLite, "redis": Redis}
 LISTS = frozenset(name for name, field in Config.model_fields.items() if get_origin(field.annotation) is list)

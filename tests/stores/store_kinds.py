@@ -9,7 +9,9 @@ from dispatch.clock import ManualClock
 from dispatch.store import Store
 
 Make = Callable[[ManualClock], Store]
-KINDS = ("memory", "sqlite")
+KINDS = ("memory", "sqlite", "redis")
+WITHOUT_RUNS = ("redis",)
+"""Kinds that keep no workflow runs."""
 
 
 def maker(kind: str, folder: Path) -> Make:
@@ -23,8 +25,25 @@ def maker(kind: str, folder: Path) -> Make:
             from dispatch.stores.memory import MemoryStore
 
             return MemoryStore(clock=clock)
+        if kind == "redis":
+            from servers.redis import new_namespace, redis_url
+
+            from dispatch.stores.redis import RedisStore
+
+            return RedisStore(redis_url(), namespace=new_namespace(), clock=clock, timeout=20.0)
         from dispatch.stores.sqlite import SQLiteStore
 
         return SQLiteStore(folder / f"store-{count}.db", clock=clock)
 
     return make
+
+
+def audited(store: Store) -> None:
+    """Fails when indexes that a store keeps by hand disagree with its rows."""
+    from dispatch.stores.redis import RedisStore
+
+    if isinstance(store, RedisStore):
+        from redis_audit import audit
+        from servers.redis import redis_url
+
+        audit(redis_url(), store.namespace)

@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from store_kinds import KINDS
-
 from dispatch.dlq import DLQState
 from dispatch.dlq import ListOptions as DLQOptions
 from dispatch.errors import Conflict
@@ -23,8 +21,9 @@ Call = Callable[[Store], Awaitable[Any]]
 class Twins:
     """Two stores that are asked the same, and the names that make their answers comparable."""
 
-    def __init__(self, stores: tuple[Store, ...]) -> None:
+    def __init__(self, stores: tuple[Store, ...], kinds: tuple[str, ...]) -> None:
         self.stores = stores
+        self.kinds = kinds
         self.letters: tuple[dict[DLQID, str], ...] = tuple({} for _ in stores)
         """For each store the id of a dead letter → a name that is the same in all."""
         self.limited = False
@@ -39,7 +38,7 @@ class Twins:
         plain = [self._plain(i, answer) for i, answer in enumerate(answers)]
         if unordered:
             plain = [sorted(p, key=repr) for p in plain]
-        assert plain[0] == plain[1], _first_difference(plain[0], plain[1])
+        assert plain[0] == plain[1], f"{' and '.join(self.kinds)} differ at {_first_difference(plain[0], plain[1])}"
         return answers[0]
 
     async def _answer(self, store: Store, call: Call) -> Any:
@@ -107,4 +106,4 @@ def _first_difference(a: Any, b: Any, path: str = "") -> str:
         return next(
             (_first_difference(x, y, f"{path}[{i}]") for i, (x, y) in enumerate(zip(a, b, strict=True)) if x != y), ""
         )
-    return f"{KINDS[0]} and {KINDS[1]} differ at {path or 'the top'}: {a!r} != {b!r}"
+    return f"{path or 'the top'}: {a!r} != {b!r}"

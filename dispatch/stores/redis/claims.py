@@ -35,7 +35,9 @@ async def claim(
             "claim", worker_id, max(0, most), lease, int(alone), len(left), *shares, *names
         )
         moment = from_micros(int(now))
-        taken = [_started([*row, b"id", id_], epoch, worker_id, moment, int(now) + lease) for id_, epoch, row in claimed]
+        taken = [
+            _started([*row, b"id", id_], epoch, worker_id, moment, int(now) + lease) for id_, epoch, row in claimed
+        ]
         jobs += taken
         expired += map(job_of, overdue)
         if len(taken) < at_once or len(jobs) >= limit:

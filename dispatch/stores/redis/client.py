@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,6 +39,7 @@ class RedisClient:
         connections: int,
         protocol: int,
         wakeups: RedisWakeups,
+        check_schema: Callable[[], Awaitable[None]],
     ) -> None:
         self.address = address
         self.prefix = f"{{{namespace}}}:"
@@ -48,6 +49,9 @@ class RedisClient:
         self._connections = connections
         self._protocol = protocol
         self._wakeups = wakeups
+        self._check_schema = check_schema
+        self.ready = False
+        """The namespace has this library's schema."""
         self._idle: list[Any] = []
         self._turns: asyncio.Semaphore | None = None
 
@@ -66,7 +70,7 @@ class RedisClient:
 
     async def close(self) -> None:
         """Ends every connection that is not in use; those end with their calls."""
-        self._turns = None
+        self._turns, self.ready = None, False
         idle, self._idle = self._idle, []
         for connection in idle:
             await _end(connection)
@@ -83,6 +87,8 @@ class RedisClient:
     async def run_all(self, name: str, calls: Sequence[Sequence[Any]], *, together: bool = False) -> list[Reply]:
         """A script several times, sent at once; `together`: as one transaction. Raises the first error."""
         script = load(name)
+        if not self.ready and name != "migrate":
+            await self._check_schema()
         commands = [self._evalsha(script, args) for args in calls]
         replies = await self._exchange(commands, together)
         if any(isinstance(reply, Exception) and code_of(reply) == "NOSCRIPT" for reply in replies):
@@ -148,7 +154,9 @@ class RedisClient:
             from redis.asyncio.retry import Retry
             from redis.backoff import NoBackoff
         except ImportError as error:
-            raise MissingExtra("a redis:// store needs the package redis: pip install 'dispatch-tasks[redis]'") from error
+            raise MissingExtra(
+                "a redis:// store needs the package redis: pip install 'dispatch-tasks[redis]'"
+            ) from error
         kinds = {"tcp": Connection, "tls": SSLConnection, "unix": UnixDomainSocketConnection}
         connection = kinds[self.address.kind](
             **self.address.options,

@@ -128,7 +128,7 @@ def ticks_of(entry_id: CronID, flat: Sequence[bytes]) -> list[Tick]:
 
 
 def _tick(entry_id: CronID, time: bytes, stored: bytes) -> Tick:
-    outcome, fired_at, job_id, run_id = json.loads(stored)
+    outcome, fired_at, job_id, run_id, note = json.loads(stored)
     return Tick(
         entry_id,
         from_micros(int(time)),
@@ -136,6 +136,7 @@ def _tick(entry_id: CronID, time: bytes, stored: bytes) -> Tick:
         from_micros(int(fired_at)),
         JobID(job_id) if job_id else None,
         RunID(run_id) if run_id else None,
+        note,
     )
 
 

@@ -17,7 +17,9 @@ async def enqueue(client: RedisClient, jobs: Sequence[NewJob], *, at_once: int) 
     if not jobs:
         return []
     given = [new_job(job) for job in jobs]
-    script, head = ("enqueue_plain", []) if all(is_plain(job) and not job.scope for job in jobs) else ("enqueue", ["part"])
+    script, head = (
+        ("enqueue_plain", []) if all(is_plain(job) and not any(job.scope) for job in jobs) else ("enqueue", ["part"])
+    )
     if len(given) <= at_once:
         arguments = (part for job in given for part in job)
         if head:

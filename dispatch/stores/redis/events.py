@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dispatch.clock import from_micros
 from dispatch.entity import LARGEST_PAGE, Page
-from dispatch.errors import DataRejected
+from dispatch.errors import DataRejected, RunNotFound
 from dispatch.events.model import Event, ListOptions
 from dispatch.ids import EventID, RunID
 from dispatch.scope import Scope
@@ -31,11 +31,11 @@ class RedisEvents:
             raise DataRejected(
                 f"the payload of event {event.id} is {type(event.payload).__name__}, not bytes; nothing was written"
             )
+        if event.run_id is not None:
+            raise RunNotFound(f"there is no run {event.run_id}; the signal {event.name!r} was not written")
         fields: List[Any] = ["p", event.payload]
         if event.key is not None:
             fields += ("key", event.key)
-        if event.run_id is not None:
-            fields += ("ri", event.run_id)
         if event.scope:
             fields += ("ap", event.scope.app_id, "og", event.scope.org_id)
         return _event(await self._client.run("publish", event.id, event.name, *fields), event.id)

@@ -45,7 +45,9 @@ class RedisQueues:
     async def list(self) -> List[QueueInfo]:
         now, *infos = await self._client.run("queues", "", "all")
         found = [(_info(info, int(now)), b"set" in table(info[1])) for info in infos]
-        return sorted((info for info, settings in found if settings or _in_use(info)), key=lambda info: info.config.name)
+        return sorted(
+            (info for info, settings in found if settings or _in_use(info)), key=lambda info: info.config.name
+        )
 
     async def take_slot(self, queue: str, holder: str, *, lease: float, limit: int | None = None) -> Reply:
         return await self._reply("take_slot", queue, holder, span(lease), "" if limit is None else limit, 0)

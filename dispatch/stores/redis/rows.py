@@ -115,9 +115,9 @@ def new_job(new: NewJob) -> list[Any]:
         fields += ("m", to_json(dict(new.metadata), f"the metadata of {what}"))
     if new.tags:
         fields += ("t", to_json(list(new.tags), f"the tags of {what}"))
-    scope = new.scope
-    if scope:
-        fields += ("ap", scope.app_id, "og", scope.org_id)
+    app_id, org_id = new.scope
+    if app_id or org_id:
+        fields += ("ap", app_id, "og", org_id)
     options = {
         key: value
         for key, value in (
@@ -146,7 +146,8 @@ def new_job(new: NewJob) -> list[Any]:
         when = f"+{duration(new.delay, f'the delay of {what}')}"
     else:
         when = "" if new.run_at is None else str(micros(_aware(new.run_at, f"the run_at of {what}")))
-    head = (new.id, new.queue, new.name, new.kind, new.priority, when, scope.tenant, _extras(new), len(fields))
+    tenant = f"{app_id}/{org_id}" if app_id or org_id else ""
+    head = (new.id, new.queue, new.name, new.kind, new.priority, when, tenant, _extras(new), len(fields))
     return [*head, *fields]
 
 

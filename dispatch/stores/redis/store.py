@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, cast
 
 from dispatch.clock import Clock
 from dispatch.errors import ConfigError, SchemaMismatch, StoreUnreachable
@@ -16,9 +17,13 @@ from dispatch.stores.redis.events import RedisEvents
 from dispatch.stores.redis.jobs import RedisJobs
 from dispatch.stores.redis.queues import RedisQueues
 from dispatch.stores.redis.records import RedisRecords
+from dispatch.stores.redis.runs import NoRuns
 from dispatch.stores.redis.stream import RedisStream
 from dispatch.stores.redis.transfer import RedisTransfer
 from dispatch.stores.redis.wakeups import RedisWakeups
+
+if TYPE_CHECKING:
+    from dispatch.workflows.store import WorkflowStore
 
 SCHEMA = 1
 _NAMES = {1: "0001_start"}
@@ -76,6 +81,7 @@ class RedisStore:
             connections=connections,
             protocol=protocol,
             wakeups=self.wakeups,
+            check_schema=self._check_schema,
         )
         self.jobs = RedisJobs(self._client)
         self.queues = RedisQueues(self._client)
@@ -86,6 +92,12 @@ class RedisStore:
         self.records = RedisRecords(self._client)
         self.stream = RedisStream(self._client)
         self.transfer = RedisTransfer(self._client)
+        self.workflows = cast("WorkflowStore", NoRuns(self.url))
+
+    @property
+    def namespace(self) -> str:
+        """What separates this application from others on the server."""
+        return self._namespace
 
     @property
     def url(self) -> str:
@@ -104,10 +116,13 @@ class RedisStore:
             if found.current > SCHEMA:
                 raise SchemaMismatch(
                     f"{self.url}: the namespace {self._namespace!r} has schema {found.current}, this library knows "
-                    f"{SCHEMA}; upgrade dispatch-tasks"
+                    f"{SCHEMA} at most; upgrade dispatch-tasks"
                 )
             if found.pending and (self._migrate == "auto" or (self._migrate == "empty" and not found.current)):
                 await self.migrate()
+            elif found.pending and self._migrate == "empty":
+                raise self._behind(found)
+            self._client.ready = not found.pending or self._client.ready
             await self.wakeups.open(
                 connect=self._client.connect,
                 count=lambda: self._client.command("GET", f"{self._client.prefix}changes"),
@@ -129,18 +144,42 @@ class RedisStore:
 
     async def migrate(self) -> list[str]:
         """Applies what is pending; answers the names applied."""
-        found = await self.schema()
-        if found.pending:
-            await self._client.command("SET", f"{self._client.prefix}schema", SCHEMA)
-        return list(found.pending)
+        before = await self._client.run("migrate", SCHEMA)
+        self._client.ready = True
+        return [name for number, name in _NAMES.items() if number > before]
+
+    async def erase(self, at_once: int) -> None:
+        """Deletes every key of the namespace, about `at_once` at a time."""
+        cursor: bytes | int = 0
+        while True:
+            # a namespace holds none of the characters that a pattern gives a meaning to
+            found = await self._client.command("SCAN", cursor, "MATCH", f"{self._client.prefix}*", "COUNT", at_once)
+            cursor, keys = found
+            if keys:
+                await self._client.command("UNLINK", *keys)
+            if int(cursor) == 0:
+                return
 
     async def schema(self) -> SchemaStatus:
         """The state of the schema."""
         if not self._client.opened:
             raise StoreUnreachable(f"{self.url}: this store is not open; call `await store.open()` first")
-        value = await self._client.command("GET", f"{self._client.prefix}schema")
-        current = int(value or 0)
+        current = int(await self._client.command("GET", f"{self._client.prefix}schema") or 0)
         return SchemaStatus(current, SCHEMA, tuple(name for number, name in _NAMES.items() if number > current))
+
+    async def _check_schema(self) -> None:
+        """Before the first verb on a store whose schema was not as wanted when it was opened."""
+        found = await self.schema()
+        if found.pending:
+            raise self._behind(found)
+        self._client.ready = True
+
+    def _behind(self, found: SchemaStatus) -> SchemaMismatch:
+        return SchemaMismatch(
+            f"{self.url}: the namespace {self._namespace!r} "
+            + (f"has schema {found.current}, this library wants {SCHEMA}" if found.current else "is no store yet")
+            + "; run `dispatch store migrate`"
+        )
 
     def sibling(self) -> RedisStore:
         """A second, unopened store on the same data, with connections of its own."""

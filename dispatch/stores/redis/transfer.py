@@ -12,6 +12,7 @@ from dispatch.entity import LARGEST_PAGE, Page
 from dispatch.errors import DataRejected
 from dispatch.jobs.model import JobState
 from dispatch.stores.redis import documents as as_
+from dispatch.stores.redis import transfer_crons as crons
 from dispatch.stores.redis.client import RedisClient
 from dispatch.stores.redis.dlq import CODES as LETTER_CODES
 from dispatch.stores.redis.dlq import STATES as LETTER_STATES
@@ -39,7 +40,14 @@ class RedisTransfer:
             return _page([_definition(*item) for item in items], ("name", "kind", "version"), after, limit)
         if kind == "queues":
             return _page([_queue(*one) for one in await self._client.run("settings")], ("name",), after, limit)
-        if kind == "records":
+        if kind == "cron_codes":
+            flat = await self._client.command("HGETALL", f"{self._client.prefix}cc")
+            items = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
+            return _page([crons.code_document(*item) for item in items], ("digest",), after, limit)
+        if kind == "crons":
+            entries = (await self._client.run("cron_read", "entries"))[2]
+            return _page([crons.cron_document(*entry) for entry in entries], ("id",), after, limit)
+        if kind in ("records", "cron_ticks"):
             place = ("", "") if after is None else json.loads(after)
             rows = await self._client.run("export", kind, *place, limit)
         else:
@@ -181,6 +189,7 @@ _READ: dict[TransferKind, Callable[[Any], tuple[str, Document]]] = {
     "dlq": _letter,
     "events": _event,
     "records": _record,
+    "cron_ticks": lambda row: crons.tick_document(*row),
 }
 _WRITE: dict[TransferKind, Callable[[Document], list[Any]]] = {
     "definitions": _write_definition,
@@ -191,4 +200,7 @@ _WRITE: dict[TransferKind, Callable[[Document], list[Any]]] = {
     "dlq": _write_letter,
     "events": lambda d: [d["id"], *_fields(as_.write(as_.EVENT, d))],
     "records": lambda d: [d["namespace"], d["key"], *_fields(as_.write(as_.RECORD, d))],
+    "cron_codes": crons.write_code,
+    "crons": crons.write_cron,
+    "cron_ticks": crons.write_tick,
 }

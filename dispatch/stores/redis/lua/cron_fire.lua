@@ -46,7 +46,7 @@ while at <= #ARGV do
     if has_job and not made then
       outcome = 'skipped'
     end
-    known = cjson.encode({outcome, NOW_TEXT, made or '', made and run or ''})
+    known = cjson.encode({outcome, NOW_TEXT, made or '', made and run or '', ''})
     call('HSET', P .. 'ct:' .. id, time, known)
     call('ZADD', P .. 'co:' .. id, time, time)
     call('ZADD', P .. 'ca', NOW, id .. ':' .. time)

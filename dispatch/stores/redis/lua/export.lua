@@ -1,7 +1,8 @@
 -- Rows of a kind in the order of their keys, from behind a cursor on, as their hashes; fewer where they are large.
 -- flags: no-writes
 -- parts: base keys rows letters records
--- ARGV: now, kind, after ('' from the start; of records the namespace, then the key), limit.
+-- ARGV: now, kind, after ('' from the start; of records the namespace, then the
+-- key; of cron_ticks the entry, then the time), limit.
 local kind, limit, BYTES = ARGV[2], tonumber(ARGV[#ARGV]), 4 * 1024 * 1024
 local rows, size = {}, 0
 
@@ -21,6 +22,22 @@ if kind == 'records' then
       local flat = call('HGETALL', record_key(namespace, key))
       if not add({namespace, key, flat}, flat) then
         return rows
+      end
+    end
+  end
+  return rows
+end
+
+if kind == 'cron_ticks' then
+  local after, ids = ARGV[3], call('SMEMBERS', P .. 'cs')
+  table.sort(ids)
+  for _, id in ipairs(ids) do
+    if id >= after then
+      local from = id == after and '(' .. ARGV[4] or '-inf'
+      for _, time in ipairs(call('ZRANGEBYSCORE', P .. 'co:' .. id, from, '+inf', 'LIMIT', 0, limit - #rows)) do
+        if not add({id, time, call('HGET', P .. 'ct:' .. id, time)}, {}) then
+          return rows
+        end
       end
     end
   end

@@ -85,7 +85,7 @@ local completed, cells, freed = {}, {}, {}
 local function complete(said)
   local key = P .. 'j:' .. said.id
   local row = call('HMGET', key, 'st', 'w', 'e', 'q', 'n', 'k', 'uk', 'cr', 'dl', 'ap', 'og', 'ck')
-  if row[1] ~= 'R' or row[2] ~= worker or row[3] ~= said.epoch or row[7] or row[8] or row[9] or row[10] or row[11]
+  if row[1] ~= 'R' or row[2] ~= worker or (row[3] or '0') ~= said.epoch or row[7] or row[8] or row[9] or row[10] or row[11]
     or row[12] then
     return false
   end
@@ -140,7 +140,7 @@ local function apply(said)
   if not row then
     return answer('m')
   end
-  if row.st ~= 'R' or row.w ~= worker or row.e ~= said.epoch then
+  if row.st ~= 'R' or row.w ~= worker or (row.e or '0') ~= said.epoch then
     local repeated = row.e == said.epoch and (row.la == mark(said) or
       (verdict == 'C' and row.st == 'C' and row.w == worker))
     return answer(repeated and 'a' or 's', row)

@@ -1,6 +1,6 @@
 -- Writes rows as they are, each unless its key is there already.
--- parts: base keys rows moves concurrency place ready admit unique ends inserts records letters
--- ARGV: now, kind, rows. A row is a key (of records and idempotency keys two), the number of its fields, the fields; of
+-- parts: base keys rows moves concurrency place ready admit unique ends inserts records letters crons
+-- ARGV: now, kind, rows. A row is a key (of records, idempotency keys and cron_ticks two, of crons id, tenant and name), the number of its fields, the fields; of
 -- jobs then the end of the lease ('' none), the number of parts of attempts, and those. Answers how many were not there.
 -- Jobs that wait behind one that is still to come are noted in aw:<that job>.
 local kind, at, count = ARGV[2], 3, 0
@@ -152,6 +152,32 @@ local loads = {
       call('HSET', key, 'tok', string.format('%.17g', rate > 0 and burst or 0), 'at', NOW_TEXT)
     end
     call('SADD', P .. 'q', name)
+    return true
+  end,
+  cron_codes = function()
+    local digest, row = next_argument(), next_fields()
+    return call('HSETNX', P .. 'cc', digest, row.stored) == 1
+  end,
+  crons = function()
+    local id, tenant, name = next_argument(), next_argument(), next_argument()
+    local row, fields = next_fields()
+    if call('EXISTS', P .. 'cr:' .. id) == 1 or call('HSETNX', P .. 'cn', pair(tenant, name), id) == 0 then
+      return false
+    end
+    call('HSET', P .. 'cr:' .. id, unpack(fields))
+    call('SADD', P .. 'cs', id)
+    note_due(id, row)
+    call('INCR', P .. 'cv')
+    return true
+  end,
+  cron_ticks = function()
+    local id, time, row = next_argument(), next_argument(), nil
+    row = next_fields()
+    if call('HSETNX', P .. 'ct:' .. id, time, row.stored) == 0 then
+      return false
+    end
+    call('ZADD', P .. 'co:' .. id, time, time)
+    call('ZADD', P .. 'ca', row.fired, id .. ':' .. time)
     return true
   end,
   definitions = function()

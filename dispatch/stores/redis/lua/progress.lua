@@ -6,7 +6,7 @@ local replies = {}
 for i = 3, #ARGV, 4 do
   local key = job_key(ARGV[i])
   local row = call('HMGET', key, 'st', 'w', 'e')
-  if row[1] == 'R' and row[2] == ARGV[2] and row[3] == ARGV[i + 1] then
+  if row[1] == 'R' and row[2] == ARGV[2] and (row[3] or '0') == ARGV[i + 1] then
     call('HSET', key, 'pg', ARGV[i + 2], 'u', NOW_TEXT)
     if ARGV[i + 3] == '' then
       call('HDEL', key, 'pn')

@@ -8,7 +8,7 @@ local held, stopping, all = {}, {}, {}
 for i = 5, #ARGV, 2 do
   local id = ARGV[i]
   local row = call('HMGET', job_key(id), 'st', 'w', 'e', 'cr', 'k', 'q', 'n')
-  if row[1] == 'R' and row[2] == worker and row[3] == ARGV[i + 1] then
+  if row[1] == 'R' and row[2] == worker and (row[3] or '0') == ARGV[i + 1] then
     call('ZADD', P .. 's:R:' .. cell_of(row[5] or 'job', row[6], row[7]), 'XX', lease_until, id)
     held[#held + 1] = id
     if row[4] then
@@ -19,7 +19,7 @@ end
 if ARGV[4] == '1' then
   for _, id in ipairs(call('SMEMBERS', P .. 'h:' .. worker)) do
     all[#all + 1] = id
-    all[#all + 1] = call('HGET', job_key(id), 'e')
+    all[#all + 1] = call('HGET', job_key(id), 'e') or '0'
   end
 end
 return {held, stopping, all}
