@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from dispatch.cluster.elector import LeaderElector
     from dispatch.cluster.model import NewWorker
     from dispatch.crons.model import CronEntry
     from dispatch.events.model import Event
@@ -222,6 +223,20 @@ def leader_changed(worker_id: WorkerID, term: int | None) -> None:
 @hookspec
 def shutdown() -> None:
     """The app is closing; the store is still open. The last call a plugin gets: flush and let go of resources here."""
+
+
+@hookspec
+def register_leader_elector(lease: float) -> LeaderElector | None:
+    """Asked once, when the app opens: another election than the store's own. The first answer is taken, unless the
+    application named an elector itself. What it raises stops the start.
+
+    Args:
+        lease: seconds for which a leader leads without renewal (`leader_lease`).
+
+    Returns:
+        The elector.
+    """
+    return None
 
 
 @hookspec

@@ -118,7 +118,7 @@ def test_a_profile_without_a_file_is_an_error(tmp_path: Path) -> None:
         ("[queue.mail]\nmax_concurency = 3", r"\(queue.mail\)\): did you mean 'max_concurrency'"),
         ("[profiles.p]\ngrase = 3", r"unknown key 'grase' \(file .* \(profiles.p\)\): did you mean 'grace'"),
         ("[queues.mail]\nfair = true", r"queues = .*\[queue.NAME\]"),
-        ("zzz = 1", "it may be one of store, migrate"),
+        ("zzz = 1", "it may be one of store, namespace, migrate"),
         ("a = 1\nb = \n", r"dispatch.toml is not valid TOML: .*line 2"),
         ("concurrency = 0", r"concurrency = 0 \(file .*\): .*greater than or equal to 1"),
         ("lease = '20s'", r"lease = 20s \(file .*\) must be at least 5 × heartbeat_interval = 25s \(default\)"),

@@ -115,7 +115,14 @@ def carry_out(
                 finally:
                     act.settle(outcomes.ids, count=outcomes.done, refused=outcomes.refused)
 
-    session.on_app(run)
+    try:
+        session.on_app(run)
+    except BaseException:
+        if outcomes.done and not dry_run:
+            session.tell(
+                f"{outcomes.done} done, {outcomes.refused} refused before it ended; `dispatch audit list` has it"
+            )
+        raise
     none = "no ids were given" if isinstance(chosen, Named) else f"no {change.thing}s match"
     empty = nothing or f"{none}, so nothing was done"
     finish(session, outcomes, empty=empty, columns=change.columns, brief=not isinstance(chosen, Named))

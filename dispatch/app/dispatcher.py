@@ -348,7 +348,7 @@ class Dispatch(Verbs):
             settings=settings,
             targets=targets,
             crons=specs_of(self.registry.crons.values()),
-            leader_elector=self._leader_elector,
+            leader_elector=self._leader_elector or self._extensions.elector,
             child_environment=self._child_environment(),
             prepare=self.jobs.prepared,
             on_drain=on_drain,

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dispatch.cluster.elector import LeaderElector
 from dispatch.config import Config
 from dispatch.errors import ConfigError
 from dispatch.jobs.handler import Middleware
@@ -38,6 +39,8 @@ class Extensions:
         self._tracer_provider = tracer_provider
         self._from_plugins: list[Middleware] = []
         self._loaded = False
+        self.elector: LeaderElector | None = None
+        """The election that a plugin brought instead of the store's."""
         self.plugins = PluginManager(
             disabled=config.disabled_plugins, settings=config.plugin, logger=logger.getChild("plugins")
         )
@@ -55,6 +58,9 @@ class Extensions:
         for plugin in self._given:
             self.plugins.register(plugin)
         answers = await self.plugins.collect("register_middleware")
+        lease = config.leader_lease.total_seconds()
+        electors = await self.plugins.collect("register_leader_elector", lease=lease)
+        self.elector = electors[0] if electors else None
         self._from_plugins = [member for answer in answers for member in answer]
         self._loaded = True
 

@@ -26,14 +26,25 @@ def scratch_of(config: Config, url: str) -> AbstractAsyncContextManager[MakeScra
 def _options(config: Config, url: str) -> dict[str, Any]:
     if url.startswith("sqlite:"):
         return {"synchronous": config.sqlite.synchronous, "busy_timeout": config.sqlite.busy_timeout.total_seconds()}
-    if url.partition("://")[0] in REDIS_SCHEMES:
-        table = config.redis
+    if url.startswith(("postgres:", "postgresql:")):
+        postgres = config.postgres
         return {
-            "connections": table.connections,
+            "pool_size": postgres.pool_size,
+            "pooler": postgres.pooler,
+            "listen": postgres.listen,
+            "statement_cache_size": postgres.statement_cache_size,
+            "connect_timeout": postgres.connect_timeout.total_seconds(),
             # the rest of the engine counts on an answer within a third of a lease
-            "timeout": min(table.timeout, config.lease / 3.5).total_seconds(),
-            "protocol": table.protocol,
-            "allow_eviction": table.allow_eviction,
+            "command_timeout": min(postgres.command_timeout, config.lease / 3.5).total_seconds(),
+        }
+    if url.partition("://")[0] in REDIS_SCHEMES:
+        redis = config.redis
+        return {
+            "connections": redis.connections,
+            # the rest of the engine counts on an answer within a third of a lease
+            "timeout": min(redis.timeout, config.lease / 3.5).total_seconds(),
+            "protocol": redis.protocol,
+            "allow_eviction": redis.allow_eviction,
         }
     return {}
 

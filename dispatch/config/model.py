@@ -107,6 +107,17 @@ class SQLite(Table):
     busy_timeout: Interval = timedelta(seconds=5)
 
 
+class Postgres(Table):
+    """`[postgres]`: how many connections, what stands in between, and how long a call may take."""
+
+    pool_size: Count = 5
+    pooler: bool = False
+    listen: bool = True
+    statement_cache_size: Annotated[int, Field(ge=0)] = 256
+    connect_timeout: Interval = timedelta(seconds=5)
+    command_timeout: Interval = timedelta(seconds=8)
+
+
 class Redis(Table):
     """`[redis]`: how many connections, how long a call may take, and what is accepted of the server."""
 
@@ -147,6 +158,7 @@ class Config(Table):
     cron: Cron = Cron()
     log: Log = Log()
     sqlite: SQLite = SQLite()
+    postgres: Postgres = Postgres()
     redis: Redis = Redis()
     plugin: dict[str, dict[str, Any]] = {}
 
@@ -240,5 +252,13 @@ def keys_of(path: tuple[str, ...]) -> list[str]:
             return []
 
 
-TABLES: dict[str, type[Table]] = {"limits": Limits, "retention": Retention, "cron": Cron, "log": Log, "sqlite": SQLite, "redis": Redis}
+TABLES: dict[str, type[Table]] = {
+    "limits": Limits,
+    "retention": Retention,
+    "cron": Cron,
+    "log": Log,
+    "sqlite": SQLite,
+    "postgres": Postgres,
+    "redis": Redis,
+}
 LISTS = frozenset(name for name, field in Config.model_fields.items() if get_origin(field.annotation) is list)

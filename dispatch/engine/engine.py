@@ -7,7 +7,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +14,12 @@ from dispatch.clock import boot_seconds
 from dispatch.cluster.elector import LeaderElector
 from dispatch.cluster.model import NewWorker, WorkerState
 from dispatch.crons.model import CronSpec
-from dispatch.engine.cut_short import cut_short_by
 from dispatch.engine.execution import Execution
 from dispatch.engine.health import STARTING, Health, Vitals, judge
 from dispatch.engine.heartbeat import Beat, Heartbeat
 from dispatch.engine.introduction import Introduction
 from dispatch.engine.leading import Leading
+from dispatch.engine.lifespans import Lifespans
 from dispatch.engine.listener import Listener
 from dispatch.engine.pruner import Pruner
 from dispatch.engine.report import Report, Tally, facts_of
@@ -32,11 +31,11 @@ from dispatch.engine.stopped import Stopped
 from dispatch.engine.sweeper import ProgressWriter, Sweeper
 from dispatch.engine.worker import Worker
 from dispatch.entity import Reply
-from dispatch.errors import ResourceFailed, StoreError
+from dispatch.errors import StoreError
 from dispatch.ids import JobID, WorkerID
 from dispatch.jobs.handler import Middleware
 from dispatch.plugins import PluginManager
-from dispatch.registry import Lifespan, Registry
+from dispatch.registry import Registry
 from dispatch.store import Store
 
 if TYPE_CHECKING:
@@ -81,8 +80,7 @@ class Engine:
         self._pool: ProcessPool | None = None
         self._execution = Execution(middleware=middleware, processes=self._process_pool)
         self._report = Report(plugins, logger=self._logger)
-        self._stack = AsyncExitStack()
-        self._resources: list[object] = []
+        self._lifespans = Lifespans()
         self._services: list[Service] = []
         self._heartbeat: Heartbeat | None = None
         self._worker: Worker | None = None
@@ -146,8 +144,7 @@ class Engine:
 
     async def start(self) -> None:
         """Enters the lifespans, registers the worker, and begins to beat and to claim."""
-        for lifespan in self._registry.lifespans.values():
-            self._resources.append(await self._entered(lifespan))
+        await self._lifespans.enter(self._registry.lifespans.values())
         await self._introduction.make(self._store)
         worker = Worker(
             self._store,
@@ -156,7 +153,7 @@ class Engine:
             definitions=self._registry.jobs,
             execution=self._execution,
             report=self._report,
-            resources=self._resources,
+            resources=self._lifespans.resources,
             out_of_touch=self._out_of_touch,
             on_death=self._died,
             logger=self._logger,
@@ -197,16 +194,6 @@ class Engine:
         if self._plugins.has("worker_started"):
             self._plugins.background("worker_started", worker=self.info)
 
-    async def _entered(self, lifespan: Lifespan) -> object:
-        try:
-            return await self._stack.enter_async_context(asynccontextmanager(lifespan)())
-        except Exception as error:
-            code = getattr(lifespan, "__code__", None)
-            place = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
-            raise ResourceFailed(
-                f"the resource {lifespan.__qualname__}{place} could not be opened: {type(error).__name__}: {error}"
-            ) from error
-
     def hold(self) -> None:
         """Stops claiming; what runs goes on."""
         if self._worker is not None:
@@ -221,7 +208,7 @@ class Engine:
         if worker is None or heartbeat is None or not self.running:
             if self._stopping:
                 await self._stopped.wait()
-            await self._leave_lifespans(hurry)
+            await self._lifespans.leave(hurry)
             return
         self.running, self._stopping = False, True
         try:
@@ -257,11 +244,7 @@ class Engine:
             self._plugins.background("worker_stopped", worker=self.info)
         await self._plugins.drain(_HOOKS_AT_STOP)
         self._execution.close()
-        await self._leave_lifespans(hurry)
-
-    async def _leave_lifespans(self, hurry: asyncio.Event | None) -> None:
-        async with cut_short_by(hurry):
-            await self._stack.aclose()
+        await self._lifespans.leave(hurry)
 
     async def _wait_for_handlers(self, worker: Worker, grace: float, hurry: asyncio.Event | None) -> None:
         deadline = boot_seconds() + grace
@@ -366,7 +349,7 @@ class Engine:
             execution=self._execution,
             report=self._report,
             plugins=self._plugins,
-            resources=self._resources,
+            resources=self._lifespans.resources,
             prepare=self._prepare,
             progress=worker.note_progress,
             give_up=self._out_of_touch,

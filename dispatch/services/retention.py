@@ -85,16 +85,20 @@ class RetentionService:
 
 
 def _jobs(store: Store, outcome: str, age: float) -> Prune:
+    """Prunes workflow runs of that outcome with all that is theirs, then jobs."""
     ages: dict[str, float | None] = {"completed": None, "failed": None, "cancelled": None, outcome: age}
 
     async def prune(*, limit: int, dry_run: bool = False) -> int:
-        return await store.jobs.prune(
-            completed=ages["completed"],
-            failed=ages["failed"],
-            cancelled=ages["cancelled"],
-            limit=limit,
-            dry_run=dry_run,
-        )
+        removed = 0
+        for part in (store.workflows, store.jobs):
+            removed += await part.prune(
+                completed=ages["completed"],
+                failed=ages["failed"],
+                cancelled=ages["cancelled"],
+                limit=limit - removed,
+                dry_run=dry_run,
+            )
+        return removed
 
     return prune
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from dispatch.errors import ConfigError
+from dispatch.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
     from dispatch.clock import Clock
@@ -41,6 +41,18 @@ def _sqlite(rest: str, *, namespace: str, migrate: str | None, clock: Clock | No
     return SQLiteStore(path, migrate=migrate or "auto", clock=clock, **options)
 
 
+def _postgres(rest: str, *, namespace: str, migrate: str | None, clock: Clock | None, **options: Any) -> Store:
+    try:
+        from dispatch.stores.postgres import PostgresStore
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise MissingExtra("postgresql:// needs the driver asyncpg: pip install 'dispatch-tasks[postgres]'") from None
+    return PostgresStore(
+        f"postgresql://{rest}", namespace=namespace, migrate=migrate or "empty", clock=clock, **options
+    )
+
+
 REDIS_SCHEMES = ("redis", "rediss", "valkey", "valkeys", "redis+unix")
 
 
@@ -64,6 +76,8 @@ def _shown(scheme: str, rest: str) -> str:
 _SCHEMES: dict[str, Callable[..., Store]] = {
     "memory": _memory,
     "sqlite": _sqlite,
+    "postgresql": _postgres,
+    "postgres": _postgres,
     **{scheme: _redis(scheme) for scheme in REDIS_SCHEMES},
 }
 
@@ -82,7 +96,7 @@ def open_store(
     url: str, *, namespace: str = "dispatch", migrate: str | None = None, clock: Clock | None = None, **options: Any
 ) -> Store:
     """The store at `url`, not yet opened: `memory://`, `sqlite:///relative.db`, `sqlite:////absolute.db` or
-    `redis://:password@host:6379/0` (`rediss://` with TLS).
+    `postgresql://user:password@host/database`, or `redis://:password@host:6379/0` (`rediss://` with TLS).
 
     Args:
         url: where the data is.
@@ -90,10 +104,12 @@ def open_store(
         migrate: "auto" brings an empty or older store to this library's schema when it is opened, "empty" an empty one
             only, "never" none. None: "auto" for a file, "empty" for a server.
         clock: what the store takes for now; the wall clock unless a test says otherwise.
-        options: what only that backend knows, such as `synchronous` or `busy_timeout` (seconds) for SQLite.
+        options: what only that backend knows, such as `synchronous` or `busy_timeout` (seconds) for SQLite,
+            `pool_size` for PostgreSQL.
 
     Raises:
         ConfigError: the scheme is unknown, or the URL or an option makes no sense to it.
+        MissingExtra: the driver for it is not installed.
     """
     scheme, separator, rest = url.partition("://")
     maker = _SCHEMES.get(scheme) if separator else None

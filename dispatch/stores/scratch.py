@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,7 +13,6 @@ from urllib.parse import unquote
 
 from dispatch.clock import Clock
 from dispatch.errors import ConfigError, StoreUnreachable
-from dispatch.ids import WorkerID
 from dispatch.store import Store
 from dispatch.stores import REDIS_SCHEMES, open_store
 
@@ -26,12 +26,13 @@ async def scratch(url: str, **options: Any) -> AsyncIterator[MakeScratch]:
     """A maker of empty stores beside the store at `url`, which itself is not touched; all of them go in the end.
 
     Args:
-        url: `sqlite:///…` makes files in a folder beside the file, `redis://…` a namespace; `memory://` needs no place.
+        url: `sqlite:///…` makes files in a folder beside the file, `postgresql://…` a schema of its own, `redis://…` a
+            namespace; `memory://` needs no place.
         options: as for `open_store`.
 
     Raises:
         ConfigError: there is no way to make an empty store of that kind.
-        StoreUnreachable: there is no folder to make it in.
+        StoreUnreachable: there is no folder to make it in, or the server does not answer.
     """
     scheme, _, rest = url.partition("://")
     if scheme == "memory":
@@ -51,8 +52,21 @@ async def scratch(url: str, **options: Any) -> AsyncIterator[MakeScratch]:
             yield in_folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+    elif scheme in ("postgres", "postgresql"):
+        from dispatch.stores.postgres_schema import drop
+
+        namespace = f"dispatch_scratch_{secrets.token_hex(8)}"
+
+        async def in_schema(clock: Clock | None) -> Store:
+            await drop(url, namespace)
+            return open_store(url, namespace=namespace, clock=clock, **{**options, "migrate": "auto"})
+
+        try:
+            yield in_schema
+        finally:
+            await drop(url, namespace)
     elif scheme in REDIS_SCHEMES:
-        namespace = f"scratch_{WorkerID.new().rpartition('_')[2]}"
+        namespace = f"dispatch_scratch_{secrets.token_hex(8)}"
 
         async def in_namespace(clock: Clock | None) -> Store:
             await _forget(url, namespace)

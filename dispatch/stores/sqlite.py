@@ -22,7 +22,7 @@ from dispatch.stores.sqlite_executor import SQLiteExecutor
 from dispatch.stores.sqlite_jobs import SQLiteJobs
 from dispatch.stores.sqlite_wakeups import SQLiteWakeups
 
-_MIGRATE = ("auto", "never")
+_MIGRATE = ("auto", "empty", "never")
 _SYNCHRONOUS = ("NORMAL", "FULL", "EXTRA")
 
 
@@ -32,7 +32,8 @@ class SQLiteStore:
     Args:
         path: the file; created with mode 0600 if it is missing, its directory is not.
         clock: what the store takes for now.
-        migrate: "auto" creates and migrates on open; "never" leaves that to `migrate()`.
+        migrate: "auto" creates and migrates on open; "empty" creates but refuses an older schema; "never" leaves both
+            to `migrate()`.
         synchronous: "FULL" (an acknowledged write survives a power failure), "EXTRA", or "NORMAL" (survives a crash of
             the process, not of the machine).
         busy_timeout: seconds to wait for other writers before StoreBusy.
@@ -49,7 +50,7 @@ class SQLiteStore:
         _beats: bool = False,
     ) -> None:
         if migrate not in _MIGRATE:
-            raise ConfigError(f"migrate = {migrate!r}: a SQLite store takes {' or '.join(map(repr, _MIGRATE))}")
+            raise ConfigError(f"migrate = {migrate!r}: a SQLite store takes {', '.join(map(repr, _MIGRATE))}")
         if synchronous.upper() not in _SYNCHRONOUS:
             raise ConfigError(f"synchronous = {synchronous!r}: choose one of {', '.join(_SYNCHRONOUS)}")
         self._path = os.fspath(path)
@@ -92,8 +93,10 @@ class SQLiteStore:
         try:
             found = await self._executor.schema()
             sqlite_schema.refuse_newer(found, self._path)
-            if found.pending and self._migrate == "auto":
+            if found.pending and (self._migrate == "auto" or (self._migrate == "empty" and not found.current)):
                 await self._executor.migrate()
+            elif self._migrate == "empty":
+                sqlite_schema.refuse_older(found, self._path)
             self.wakeups.open()
         except BaseException:
             await self._executor.close()

@@ -14,7 +14,7 @@ from dispatch.clock import Clock, micros
 from dispatch.errors import DispatchError, StoreTimeout, StoreUnreachable
 from dispatch.store import SchemaStatus
 from dispatch.stores import sqlite_schema
-from dispatch.stores.sql.plan import Do, Each, Plan, Rows, Step
+from dispatch.stores.sql.plan import Do, Each, Lock, Plan, Rows, Step
 from dispatch.stores.sql.statements import Statement, load
 from dispatch.stores.sqlite_connection import Connection, Occupied, create_file
 from dispatch.stores.sqlite_errors import is_busy, store_error
@@ -120,12 +120,13 @@ class SQLiteExecutor:
         durable: bool = True,
         wake: bool = True,
         late: bool = True,
+        single: bool = False,
     ) -> T:
         with self._told():
             if not self._ready:
                 await self.check_schema()
             if not write:
-                return await self._reader.run(lambda raw: self._read(raw, plan))
+                return await self._reader.run(lambda raw: self._read(raw, plan, single))
             if self._broken:
                 await self._open_writer_anew()
             caller = _Caller()
@@ -220,8 +221,9 @@ class SQLiteExecutor:
             finally:
                 self._gate.release()
 
-    def _read(self, raw: sqlite3.Connection, plan: Callable[[], Plan[T]]) -> T:
-        raw.execute("BEGIN")
+    def _read(self, raw: sqlite3.Connection, plan: Callable[[], Plan[T]], single: bool) -> T:
+        if not single:
+            raw.execute("BEGIN")
         try:
             self._check_file()
             return self._drive(raw, plan())
@@ -272,6 +274,9 @@ class SQLiteExecutor:
         try:
             while True:
                 step: Step = plan.send(answer)
+                if isinstance(step, Lock):
+                    answer = ()
+                    continue
                 statement = statements[step.name]
                 if isinstance(step, Rows):
                     params = step.params

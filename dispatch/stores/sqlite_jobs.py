@@ -3,12 +3,14 @@ claims that found nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dispatch.clock import from_micros
-from dispatch.jobs.model import Claimed, Enqueued, NewJob
+from dispatch.ids import WorkerID
+from dispatch.jobs.model import Claimed, Enqueued, NewJob, Stolen
 from dispatch.stores.sql.claim import Claim
+from dispatch.stores.sql.damaged import around, bury_waiting, mend_running
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.jobs import SQLJobs
 from dispatch.stores.sql.plan import Plan, Rows
@@ -64,6 +66,31 @@ class SQLiteJobs(SQLJobs):
             return self._here.run_here(lambda: enqueue(jobs, self._here.now()))
         except Occupied:
             return None
+
+    async def claim(
+        self,
+        worker_id: WorkerID,
+        *,
+        queues: Mapping[str, int],
+        names: Collection[str],
+        limit: int,
+        lease: float,
+        alone: bool = False,
+    ) -> Claimed:
+        claim = super().claim
+        return await around(
+            self._here,
+            lambda: claim(worker_id, queues=queues, names=names, limit=limit, lease=lease, alone=alone),
+            lambda: bury_waiting(queues, self._here.now()),
+        )
+
+    async def steal(self, *, limit: int, max_crashes: int, delays: Sequence[float]) -> list[Stolen]:
+        steal = super().steal
+        return await around(
+            self._here,
+            lambda: steal(limit=limit, max_crashes=max_crashes, delays=delays),
+            lambda: mend_running(self._here.now()),
+        )
 
     def _look(self, claim: Claim, alone: bool) -> Plan[Claimed | None]:
         """An idle worker with thousands of lanes walks through them once for each change of the file, not each poll."""

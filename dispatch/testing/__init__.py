@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dispatch.testing.crashes import crash_after
     from dispatch.testing.enqueued import EnqueuedCall
     from dispatch.testing.memory_app import MemoryApp
     from dispatch.testing.memory_app import MemoryApp as app
@@ -27,9 +28,10 @@ _HOMES = {
     "SyncMemoryApp": ("dispatch.testing.sync_app", "SyncMemoryApp"),
     "WorkDone": ("dispatch.testing.report", "WorkDone"),
     "app": ("dispatch.testing.memory_app", "MemoryApp"),
+    "crash_after": ("dispatch.testing.crashes", "crash_after"),
 }
 
-__all__ = ["EnqueuedCall", "MemoryApp", "SyncMemoryApp", "WorkDone", "app"]
+__all__ = ["EnqueuedCall", "MemoryApp", "SyncMemoryApp", "WorkDone", "app", "crash_after"]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,6 +27,7 @@ from dispatch.jobs.model import WAITING, Claimed, JobKind, ListOptions
 from dispatch.plugins import PluginManager
 from dispatch.registry import Registry
 from dispatch.store import Store
+from dispatch.testing.crashes import CrashingWriter
 from dispatch.testing.lifespans import Lifespans
 from dispatch.testing.report import WatchedReport, WorkDone
 
@@ -137,6 +138,7 @@ class Driver:
             logger=self._logger,
             elapsed=lambda: 0.0,
             pause=lambda _: asyncio.sleep(0),
+            writer=CrashingWriter,
         )
 
     async def run(self, until: datetime, *, raise_errors: bool, limit: int) -> WorkDone:
@@ -183,15 +185,25 @@ class Driver:
         """Claims and waits for ends and wake-ups in turn; hooks count as work, for they may enqueue."""
         while True:
             seen = self._store.wakeups.version
+            await self._recover(worker)
             await worker.run_once()
             self._report.check(limit)
             if worker.held or not worker.idle_round:
                 await worker.pause(self._settings.poll_interval)
                 continue
             await self._plugins.drain(_HOOKS)
+            await self._recover(worker)
             more_due = worker.next_due is not None and worker.next_due <= self._clock.now()
             if self._store.wakeups.version == seen and not more_due and not await self._serve_new_queues(worker):
                 return
+
+    async def _recover(self, worker: SteppedWorker) -> None:
+        """Runs whose worker was lost on purpose are free again."""
+        writer = None if worker.runner is None else worker.runner.writer
+        if isinstance(writer, CrashingWriter) and writer.lost:
+            free = [pair for pair in writer.lost if pair[0] not in worker.held]
+            writer.lost = [pair for pair in writer.lost if pair[0] in worker.held]
+            await self._store.jobs.release(self._info.id, free)
 
     async def _serve_new_queues(self, worker: SteppedWorker) -> bool:
         """Unless the app was told its queues, every queue that holds jobs is served, whatever it is called."""

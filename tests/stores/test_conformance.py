@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from redis_audit import audit
-from servers.redis import forget, new_namespace, redis_url
+from servers.postgres import new_namespace, postgres_url
+from servers.redis import forget, redis_url
 
 from dispatch.clock import ManualClock
 from dispatch.store import Store
@@ -32,6 +33,13 @@ class TestSQLite(StoreConformance):
 
     async def make_store(self, clock: ManualClock) -> Store:
         return SQLiteStore(self.folder / "store.db", clock=clock)
+
+
+class TestPostgres(StoreConformance):
+    async def make_store(self, clock: ManualClock) -> Store:
+        from dispatch.stores.postgres import PostgresStore
+
+        return PostgresStore(postgres_url(), namespace=new_namespace(), clock=clock, command_timeout=20.0)
 
 
 class TestRedis(StoreConformance):

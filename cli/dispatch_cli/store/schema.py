@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from importlib.resources import files
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,7 +29,7 @@ def init(ctx: typer.Context, dry_run: DryRun = False) -> None:
 
     missing = session.missing_file()
     if missing is not None and dry_run:
-        pending = _all_migrations(session)
+        pending = tuple(_migrations(session))
     else:
         pending = asyncio.run(act())
     _tell_applied(session, pending, dry_run=dry_run)
@@ -127,18 +126,13 @@ def _tell_applied(session: Session, names: tuple[str, ...], *, dry_run: bool) ->
 
 
 def _statements(session: Session, name: str) -> str:
-    text = (_migrations(session) / f"{name}.sql").read_text()
-    return f"-- {name}\n{text.rstrip()}\n"
+    return f"-- {name}\n{_migrations(session)[name].rstrip()}\n"
 
 
-def _all_migrations(session: Session) -> tuple[str, ...]:
-    folder = _migrations(session)
-    return tuple(sorted(file.name.removesuffix(".sql") for file in folder.iterdir() if file.name.endswith(".sql")))
+def _migrations(session: Session) -> Mapping[str, str]:
+    from dispatch.stores.scripts import migration_scripts
 
-
-def _migrations(session: Session) -> Path:
-    dialect = session.config.store.partition(":")[0]
-    folder = Path(str(files("dispatch.stores.sql"))) / dialect / "migrations"
-    if not folder.is_dir():
+    found = migration_scripts(session.config.store, session.config.namespace)
+    if not found:
         raise CommandError(f"{session.store_url} keeps no schema, so there are no statements to show")
-    return folder
+    return found

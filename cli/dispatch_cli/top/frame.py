@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dispatch_cli.top.view import View
 
 _BLOCKS, _ASCII = "▁▂▃▄▅▆▇█", "_.-=+*#@"
+_LETTERS = str.maketrans({"·": "-", "…": "~"})
 _BAR, _ASCII_BAR = ("█", "░"), ("#", ".")
 _ROOMY = 120
 """From so many columns on there is room for ids."""
@@ -58,8 +59,11 @@ def frame(view: View, screen: Screen) -> list[Text]:
     for section, room in zip(sections, rooms, strict=True):
         if room > 0:
             lines += [Text(""), *_table(section, room, screen.width)]
-    lines += foot
-    return [_cut(line, screen.width) for line in lines[: screen.height]]
+    lines = [_cut(line, screen.width) for line in [*lines, *foot][: screen.height]]
+    if screen.plain:
+        for line in lines:
+            line.plain = line.plain.translate(_LETTERS)
+    return lines
 
 
 def sparkline(values: Iterable[float], width: int, *, plain: bool = False) -> str:
@@ -74,7 +78,7 @@ def _head(view: View, screen: Screen) -> list[Text]:
     look, status = view.latest, view.latest.status
     queues = status.queues
     totals = {word: sum(getattr(info, word) for info in queues) for word in ("pending", "retrying", "running")}
-    aside = sum(info.set_aside for info in queues)
+    aside, blocked = sum(info.set_aside for info in queues), sum(info.blocked for info in queues)
     title = Text.assemble(("dispatch top", "bold"), f"  {safe(view.store)}")
     clock = f"{look.at:%H:%M:%S} UTC" + ("  q quits" if screen.live else "")
     title = _cut(title, max(len("dispatch top"), screen.width - len(clock) - 2))
@@ -82,6 +86,7 @@ def _head(view: View, screen: Screen) -> list[Text]:
     jobs = Text("jobs     ")
     jobs.append(" · ".join(f"{count:,} {word}" for word, count in totals.items()))
     jobs.append(f" · {aside:,} set aside" if aside else "", "yellow")
+    jobs.append(f" · {blocked:,} blocked by keys" if blocked else "", "yellow")
     workers = Text("workers  ")
     workers.append(f"{len(status.live)} live", "" if status.live else "red")
     workers.append(f" · {status.draining} draining" if status.draining else "")
@@ -93,7 +98,7 @@ def _head(view: View, screen: Screen) -> list[Text]:
 def _throughput(view: View, screen: Screen) -> Text:
     line, rates = Text("a second "), view.rates
     if rates is None:
-        return line.append("measuring …" if not screen.plain else "measuring")
+        return line.append("measuring")
     completed, failed = rates
     line.append(f"{completed:,.1f} completed", "green" if completed else "")
     line.append(f" · {failed:,.1f} failed", "red" if failed else "")

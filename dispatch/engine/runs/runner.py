@@ -50,6 +50,7 @@ class Runner:
         logger: logging.Logger,
         elapsed: Callable[[], float] = boot_seconds,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        writer: type[RunWriter] = RunWriter,
     ) -> None:
         self._definitions = definitions
         self._rules = Rules(park_after=settings.park_after, result_limit=settings.result_limit, policy=settings.policy)
@@ -61,9 +62,9 @@ class Runner:
             progress=progress,
             pause=pause,
         )
-        writer = RunWriter(store, worker_id, give_up=give_up, call_timeout=settings.call_timeout, logger=logger)
+        self.writer = writer(store, worker_id, give_up=give_up, call_timeout=settings.call_timeout, logger=logger)
         self._means = Means(
-            writer=writer,
+            writer=self.writer,
             steps=steps,
             report=RunReport(report, plugins, logger=logging.getLogger("dispatch.workflow")),
             prepare=prepare,

@@ -29,11 +29,9 @@ class RedisDLQ:
         self._client = client
 
     async def replay(self, entry_id: DLQID, new_id: JobID, *, scope: Scope | None = None) -> Replayed:
-        reply, job_id, state, *_ = (
-            *(await self._client.run("replay", entry_id, new_id, *scoped(scope))),
-            None,
-            None,
-        )
+        answer: List[bytes] = await self._client.run("replay", entry_id, new_id, *scoped(scope))
+        reply, job_id, state, *_ = (*answer, None, None)
+        assert reply is not None
         return Replayed(
             Reply(reply.decode()), JobID(job_id.decode()) if job_id else None, None if state is None else STATES[state]
         )
@@ -78,10 +76,11 @@ class RedisDLQ:
         return sorted(groups, key=lambda group: (-group.count, group.job_name, group.error_type))
 
     async def count(self, options: ListOptions) -> int:
-        total, cursor = 0, ""
+        total: int = 0
+        cursor = ""
         while True:
             count, after = await self._client.run("list_letters", cursor, 1 << 30, "count", _filters(options))
-            total += count
+            total += int(count)
             if not after:
                 return total
             cursor = after.decode()

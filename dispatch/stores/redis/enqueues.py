@@ -29,8 +29,10 @@ async def enqueue(client: RedisClient, jobs: Sequence[NewJob], *, at_once: int) 
     calls: list[list[Any]] = []
     if any(job.unique is not None or job.idempotency is not None for job in jobs):
         calls.append(["check", token, *(part for job in given for part in (*job[:8], 0))])
-    for at in range(0, len(given), at_once):
-        calls.append([*head, token, *(part for job in given[at : at + at_once] for part in job)])
+    calls += (
+        [*head, token, *(part for job in given[at : at + at_once] for part in job)]
+        for at in range(0, len(given), at_once)
+    )
     replies = await client.run_all(script, calls, together=True)
     return [answer for reply in replies for answer in _answers(reply)]
 

@@ -20,7 +20,7 @@ _UNREACHABLE = {
     "MOVED": "the server is part of a cluster, which this store does not speak to; use a server without cluster mode",
     "NOAUTH": "the server wants a password; put it into the URL: redis://:PASSWORD@host",
     "WRONGPASS": "user or password are wrong",
-    "NOPERM": "the user may not do what the store needs: scripts (+@scripting), +@pubsub, +info, and ~{NAMESPACE}:* as keys",
+    "NOPERM": "the user may not do what the store needs: +@scripting, +@pubsub, +info, and the keys ~{NAMESPACE}:*",
 }
 _READ_ONLY = {
     "READONLY": "the server is a read-only replica now; nothing was written. After a fail-over the URL must name the "

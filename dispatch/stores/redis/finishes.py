@@ -54,7 +54,8 @@ def _chunks(given: Sequence[list[Any]], at_once: int) -> Iterator[list[Any]]:
 
 def _arguments(said: Transition) -> list[Any]:
     """A transition as finish.lua reads it."""
-    flags, fields = "", []
+    flags = ""
+    fields: list[Any] = []
     if said.verdict is Verdict.COMPLETE and said.result is not None:
         if type(said.result) is not bytes:
             raise DataRejected(

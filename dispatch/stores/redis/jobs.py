@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dispatch.clock import from_micros, micros
 from dispatch.entity import LARGEST_PAGE, Page, Reply
-from dispatch.errors import DataRejected
 from dispatch.ids import DLQID, JobID, WorkerID
 from dispatch.jobs.model import (
     Attempt,

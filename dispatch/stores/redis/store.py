@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from dispatch.clock import Clock
 from dispatch.errors import ConfigError, SchemaMismatch, StoreUnreachable
@@ -35,8 +35,8 @@ class RedisStore:
     """A store on a Redis 7 or Valkey server, shared by any number of processes.
 
     Args:
-        url: `redis://[user[:password]@]host[:port][/database]`, `rediss://` with TLS, `valkey://` and `valkeys://` alike,
-            or `redis+unix:///path/to.sock?db=0`.
+        url: `redis://[user[:password]@]host[:port][/database]`, `rediss://` with TLS, `valkey://` and `valkeys://`
+            alike, or `redis+unix:///path/to.sock?db=0`.
         namespace: separates applications on one server: every key begins with `{namespace}:`.
         clock: a test's clock; None: the server's.
         migrate: "auto" and "empty" make an empty database a store, and "auto" brings an older one up to date; "never"
@@ -69,7 +69,7 @@ class RedisStore:
         self._namespace = namespace
         self._clock = clock
         self._migrate = migrate
-        self._options = {"timeout": timeout, "connections": connections, "protocol": protocol}
+        self._options: dict[str, Any] = {"timeout": timeout, "connections": connections, "protocol": protocol}
         self._allow_eviction = allow_eviction
         self._address = address.parse(url)
         self.wakeups = RedisWakeups()

@@ -6,10 +6,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dispatch.clock import micros
 from dispatch.dlq.model import DLQState
 from dispatch.entity import LARGEST_PAGE, Page
-from dispatch.errors import DataRejected
 from dispatch.jobs.model import JobState
 from dispatch.stores.redis import documents as as_
 from dispatch.stores.redis import transfer_crons as crons

@@ -7,13 +7,14 @@ from dispatch.ids import JobID
 from dispatch.jobs.model import WAITING, Changed, JobState
 from dispatch.scope import Scope
 from dispatch.stores.sql import concurrency, unique
-from dispatch.stores.sql.plan import Do, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Lock, Plan, Rows, first
 from dispatch.stores.sql.rows import job_of, scope_params
 from dispatch.stores.sql.workflow_ends import cancel_waiting
 
 
 def cancel(job_id: JobID, scope: Scope | None, reason: str, now: int) -> Plan[Changed]:
     """The plan of JobStore.cancel."""
+    yield Lock("lock_job", {"id": str(job_id)})
     row = first((yield Rows("get_job", {"id": str(job_id), **scope_params(scope)})))
     if row is None:
         return Changed(Reply.MISSING)
@@ -32,6 +33,8 @@ def cancel(job_id: JobID, scope: Scope | None, reason: str, now: int) -> Plan[Ch
 
 def retry(job_id: JobID, scope: Scope | None, now: int) -> Plan[Changed]:
     """The plan of JobStore.retry."""
+    yield Lock("lock_job", {"id": str(job_id)})
+    yield Lock("lock_entries_of", {"job_id": str(job_id)})
     row = first((yield Rows("get_job", {"id": str(job_id), **scope_params(scope)})))
     if row is None:
         return Changed(Reply.MISSING)

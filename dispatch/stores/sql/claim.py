@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dispatch.clock import from_micros
+from dispatch.errors import StoreCorrupt
 from dispatch.ids import WorkerID
 from dispatch.jobs.model import Claimed, Job, JobState
 from dispatch.scope import Scope
 from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.limits import UNLIMITED, Gate, gates
-from dispatch.stores.sql.plan import Do, Many, Plan, Rows
+from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows
 from dispatch.stores.sql.rows import job_of, names_text, span
 from dispatch.stores.sql.workflow_wakes import job_ended
 
@@ -21,6 +22,8 @@ _EXPIRE = ("now", "seq")
 _KIND, _STARTED_AT, _EXPIRES_AT, _UNIQUE_KEY, _APP, _ORG, _KEY, _RUN_ID = 8, 16, 19, 30, 34, 35, 41, 44
 """Places in `job_columns`."""
 _MIXED_CHUNK = 200
+EVER = -(1 << 63)
+"""Before any time."""
 _LANES_AT_ONCE = 256
 _PASSED_A_CLAIM = 1000
 """A claim holds the gate; a heap of jobs that are expired, or of a full concurrency key, is worked off in several."""
@@ -47,6 +50,8 @@ class Claim:
     """How many more jobs of a concurrency key may start."""
     blocked: int = 0
     """Rows whose key was found full."""
+    writes: bool = False
+    """Whether it takes jobs or only looks."""
     unhindered: bool = False
     """Whether every queue that was asked for has room, so that only a change of the store or the time brings jobs."""
 
@@ -63,13 +68,15 @@ class Claim:
             return self._answer(None)
         open_gates = yield from self._gates()
         self.unhindered = all(gate.room > 0 for gate in open_gates.values())
-        next_due = yield from self._next_due(open_gates, alone, 0)
+        next_due = yield from self._next_due(open_gates, alone, EVER)
         return None if next_due is not None and next_due <= self.now else self._answer(next_due)
 
     def run(self, alone: bool) -> Plan[Claimed]:
         """The plan of JobStore.claim."""
         if self.limit <= 0 or not self.names:
             return self._answer(None)
+        self.writes = True
+        yield Lock("lock_queues", {"queues": names_text(self.queues)})
         open_gates = yield from self._gates()
         single = alone and (yield from self._take_quarantined(open_gates))
         if not single:
@@ -87,7 +94,7 @@ class Claim:
             return self._answer(None)
         for queue in [queue for queue, share in self.queues.items() if share <= self._taken_from(queue)]:
             open_gates.pop(queue, None)
-        return self._answer((yield from self._next_due(open_gates, alone, 0 if unfinished else self.now)))
+        return self._answer((yield from self._next_due(open_gates, alone, EVER if unfinished else self.now)))
 
     @property
     def _may_pass(self) -> bool:
@@ -122,7 +129,7 @@ class Claim:
             opens_at = gate.opens_at(self.now)
             if opens_at is None:
                 continue
-            due = yield from self._next_run_at(gate, after if gate.room > 0 else 0)
+            due = yield from self._next_run_at(gate, after if gate.room > 0 else EVER)
             if alone:
                 due = earlier(due, (yield from self._next_quarantined(gate)))
             if due is not None:
@@ -214,7 +221,7 @@ class Claim:
         for (priority,) in (yield Rows("priorities", {"queue": gate.queue, "lane": lane})):
             if taken >= n:
                 break
-            place = (-1, "")
+            place = (EVER, "")
             while taken < n and self._may_pass:
                 mixed = gate.tenant_room is not None or self.blocked
                 ask = max(n - taken, _MIXED_CHUNK) if mixed else n - taken
@@ -240,6 +247,8 @@ class Claim:
     def _look_at_keys(self, keys: list[str]) -> Plan[None]:
         """Learns how much room these concurrency keys have, unless it is known already."""
         unknown = set(keys) - self.rooms.keys()
+        if self.writes:
+            yield from concurrency.lock(unknown, wait=not self.rooms)
         for key, room in (yield from concurrency.rooms(unknown)).items():
             self.rooms[key] = room.left()
 
@@ -294,6 +303,8 @@ class Claim:
         moment, until = from_micros(now), from_micros(lease_until)
         for row in started:
             job = job_of(row)
+            if not _is_sound(job):
+                raise StoreCorrupt(f"the row of {job.id} holds what no job can hold; find and repair that row")
             job.state = JobState.RUNNING
             job.worker_id = self.worker_id
             job.epoch = max(job.epoch + 1, floor)
@@ -333,6 +344,19 @@ class Claim:
                     yield from self._debit(gate, started)
                     return True
         return False
+
+
+def _is_sound(job: Job) -> bool:
+    """Whether its columns hold what a worker reckons with; times were read already."""
+    return (
+        isinstance(job.failures, int)
+        and isinstance(job.crashes, int)
+        and isinstance(job.priority, int)
+        and (job.max_retries is None or isinstance(job.max_retries, int))
+        and (job.timeout is None or isinstance(job.timeout, int | float))
+        and isinstance(job.scope.app_id, str)
+        and isinstance(job.scope.org_id, str)
+    )
 
 
 def earlier(one: int | None, other: int | None) -> int | None:

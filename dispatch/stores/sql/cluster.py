@@ -11,7 +11,7 @@ from dispatch.cluster.model import Announcement, Leadership, NewWorker, Worker, 
 from dispatch.entity import Reply
 from dispatch.ids import WorkerID
 from dispatch.jobs.model import QUARANTINE_FROM
-from dispatch.stores.sql.plan import Do, Executor, Many, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Executor, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.prune import prune_old
 from dispatch.stores.sql.rows import SECOND, names_text, span
 
@@ -35,7 +35,7 @@ class SQLCluster:
             params = {"id": str(worker_id), "running": running, "now": self._executor.now()}
             return Reply.APPLIED if (yield Do("beat_worker", params)) else Reply.MISSING
 
-        return await self._executor.run(plan, durable=False, wake=False)
+        return await self._executor.run(plan, durable=False, wake=False, single=True)
 
     async def update(self, worker_id: WorkerID, state: WorkerState) -> Reply:
         def plan() -> Plan[Reply]:
@@ -55,7 +55,7 @@ class SQLCluster:
             row = first((yield Rows("drain_requested", {"id": str(worker_id)})))
             return bool(row and row[0])
 
-        return await self._executor.run(plan, write=False)
+        return await self._executor.run(plan, write=False, single=True)
 
     async def retire(self, worker_id: WorkerID) -> Reply:
         def plan() -> Plan[Reply]:
@@ -77,7 +77,7 @@ class SQLCluster:
             row = first((yield Rows("get_worker", {"id": str(worker_id)})))
             return None if row is None else worker_of(row, self._executor.now())
 
-        return await self._executor.run(plan, write=False)
+        return await self._executor.run(plan, write=False, single=True)
 
     async def list(self, *, live: bool = False) -> List[Worker]:
         def plan() -> Plan[List[Worker]]:
@@ -85,14 +85,15 @@ class SQLCluster:
             rows = yield Rows("list_workers", {"live": int(live), "now": now})
             return [worker_of(row, now) for row in rows]
 
-        return await self._executor.run(plan, write=False)
+        return await self._executor.run(plan, write=False, single=True)
 
     async def announce(self, definitions: Sequence[Announcement]) -> None:
         def plan() -> Plan[None]:
-            rows = [
-                (d.name, d.kind, d.version, d.queue, json.dumps(d.schema), json.dumps(d.options)) for d in definitions
-            ]
-            yield Many("announce", _ANNOUNCE, rows)
+            yield Lock("lock_fleet", {})
+            rows = {
+                (d.name, d.kind, d.version): (d.queue, json.dumps(d.schema), json.dumps(d.options)) for d in definitions
+            }
+            yield Many("announce", _ANNOUNCE, [(*place, *rest) for place, rest in rows.items()])
             names = [d.name for d in definitions if d.kind != "cron"]
             yield from _bring_back(None, names, self._executor.now())
 
@@ -104,13 +105,13 @@ class SQLCluster:
             row = first((yield Rows("definition", {"name": name})))
             return None if row is None else announcement_of(row)
 
-        return await self._executor.run(plan, write=False)
+        return await self._executor.run(plan, write=False, single=True)
 
     async def definitions(self) -> List[Announcement]:
         def plan() -> Plan[List[Announcement]]:
             return [announcement_of(row) for row in (yield Rows("definitions", {}))]
 
-        return await self._executor.run(plan, write=False)
+        return await self._executor.run(plan, write=False, single=True)
 
     async def acquire_leadership(self, worker_id: WorkerID, *, lease: float) -> Leadership:
         return await self._executor.run(lambda: _acquire(worker_id, lease, self._executor.now()))
@@ -120,24 +121,25 @@ class SQLCluster:
             params = {"leader": str(worker_id), "term": term, "until": self._executor.now() + span(lease)}
             return Reply.APPLIED if (yield Do("extend_term", params)) else Reply.STALE
 
-        return await self._executor.run(plan, wake=False)
+        return await self._executor.run(plan, wake=False, single=True)
 
     async def resign(self, worker_id: WorkerID, term: int) -> Reply:
         def plan() -> Plan[Reply]:
             params = {"leader": str(worker_id), "term": term, "until": 0}
             return Reply.APPLIED if (yield Do("extend_term", params)) else Reply.STALE
 
-        return await self._executor.run(plan)
+        return await self._executor.run(plan, single=True)
 
     async def leadership(self) -> Leadership | None:
         def plan() -> Plan[Leadership | None]:
             row = first((yield Rows("leadership", {})))
             return None if row is None or row[2] <= self._executor.now() else _leadership(row)
 
-        return await self._executor.run(plan, write=False)
+        return await self._executor.run(plan, write=False, single=True)
 
 
 def _register(worker: NewWorker, now: int) -> Plan[int]:
+    yield Lock("lock_fleet", {})
     yield Do(
         "register_worker",
         {
@@ -175,6 +177,8 @@ def _changed(name: str, params: dict[str, Any]) -> Plan[Reply]:
 
 
 def _acquire(worker_id: WorkerID, lease: float, now: int) -> Plan[Leadership]:
+    yield Lock("lock_leadership", {})
+    yield Lock("lock_term", {})
     row = first((yield Rows("leadership", {})))
     if row is not None and row[2] > now and row[0] != worker_id:
         return _leadership(row)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dispatch.ids import JobID
 from dispatch.jobs.model import QUARANTINE_FROM, Enqueued, KeyHolders, NewJob
-from dispatch.stores.sql.plan import Do, Many, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.rows import names_text
 
 _EXTRA = 200
@@ -38,10 +38,20 @@ def rooms(keys: Collection[str]) -> Plan[dict[str, Room]]:
     return {row[0]: Room(*row) for row in (yield Rows("key_rooms", {"keys": names_text(keys)}))}
 
 
+def lock(keys: Collection[str], *, wait: bool = True) -> Plan[None]:
+    """Lets nobody else start jobs of these keys, or bring any back, before this plan has ended.
+
+    Who holds such locks already does not wait for more: two would wait for each other.
+    """
+    if keys:
+        yield Lock("lock_concurrency" if wait else "lock_concurrency_at_once", {"keys": names_text(keys)})
+
+
 def fitting(jobs: Sequence[NewJob], due: Sequence[bool]) -> Plan[set[str]]:
     """The keys whose new jobs can all start beside what runs, while nothing else waits: they need not be blocked."""
     most = {job.concurrency_key: job.concurrency_max for job in jobs if job.concurrency_key is not None}
     wanted = Counter(job.concurrency_key for job, is_due in zip(jobs, due, strict=True) if is_due)
+    yield from lock(most)
     found = yield from rooms(most)
     return {key for key, room in found.items() if not room.waits and wanted[key] <= room.left(most[key])}
 
@@ -64,14 +74,18 @@ def leave(keys: Collection[str], now: int) -> Plan[int]:
     """Jobs of these keys have stopped running or waiting: forgets keys that nobody has, brings back what has room."""
     if not keys:
         return 0
+    yield from lock(keys)
     yield Do("forget_keys", {"keys": names_text(keys)})
-    return (yield from unblock(keys, now))
+    return (yield from _bring_back(keys, now))
 
 
 def unblock(keys: Collection[str], now: int) -> Plan[int]:
     """Brings back the blocked rows of these keys that there is room for; answers how many."""
-    if not keys:
-        return 0
+    yield from lock(keys)
+    return (yield from _bring_back(keys, now)) if keys else 0
+
+
+def _bring_back(keys: Collection[str], now: int) -> Plan[int]:
     places = yield Rows("blocked_places", {"keys": names_text(keys)})
     known = yield from rooms({key for key, _ in places})
     count = 0

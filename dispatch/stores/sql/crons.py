@@ -30,7 +30,7 @@ from dispatch.stores.sql.cron_rows import (
 )
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.listing import page_limit
-from dispatch.stores.sql.plan import Do, Executor, Many, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Executor, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.prune import prune_old
 from dispatch.stores.sql.rows import moment, optional_names, scope_params, span
 
@@ -47,6 +47,7 @@ class SQLCrons:
     async def announce(self, worker_id: WorkerID, specs: Mapping[str, CronSpec]) -> None:
         def plan() -> Plan[None]:
             now = self._executor.now()
+            yield Lock("lock_fleet", {})
             yield Many("keep_cron_code", CODE, [code_row(digest, spec, now) for digest, spec in specs.items()])
             yield Do("forget_cron_announcer", {"worker_id": str(worker_id)})
             yield Many("announce_cron", ANNOUNCE, [(str(worker_id), digest) for digest in specs])
@@ -77,6 +78,7 @@ class SQLCrons:
 
         def act() -> Plan[List[CronEntry]]:
             changed = []
+            yield Lock("lock_fleet", {})
             for entry in (yield from decide()):
                 name = "insert_cron" if entry.revision == 1 else "settle_cron"
                 if (yield Do(name, columns_of(entry))):
@@ -102,6 +104,7 @@ class SQLCrons:
 
     async def edit(self, entry_id: CronID, spec: CronSpec, *, revision: int, next_fire_at: datetime | None) -> Reply:
         def plan() -> Plan[Reply]:
+            yield Lock("lock_cron", {"id": str(entry_id)})
             row = first((yield Rows("cron_by_id", {"id": str(entry_id)})))
             if row is None:
                 return Reply.MISSING
@@ -115,6 +118,7 @@ class SQLCrons:
 
     async def enable(self, name: str, *, next_fire_at: datetime | None, scope: Scope | None = None) -> Reply:
         def plan() -> Plan[Reply]:
+            yield Lock("lock_crons", {"name": name})
             entry = named((yield from _entries([name])), name, scope)
             if entry is None:
                 return Reply.MISSING
@@ -129,6 +133,7 @@ class SQLCrons:
         self, name: str, *, until: datetime | None = None, reason: str = "", by: str = "", scope: Scope | None = None
     ) -> Reply:
         def plan() -> Plan[Reply]:
+            yield Lock("lock_crons", {"name": name})
             entry = named((yield from _entries([name])), name, scope)
             if entry is None:
                 return Reply.MISSING
@@ -156,6 +161,7 @@ class SQLCrons:
 
     async def trigger(self, name: str, tick: NewTick, *, scope: Scope | None = None) -> Fired:
         def plan() -> Plan[Fired]:
+            yield Lock("lock_crons", {"name": name})
             entry = named((yield from _entries([name])), name, scope)
             if entry is None:
                 return Fired(Reply.MISSING)
@@ -165,6 +171,7 @@ class SQLCrons:
 
     async def delete(self, name: str, *, scope: Scope | None = None) -> Reply:
         def plan() -> Plan[Reply]:
+            yield Lock("lock_crons", {"name": name})
             entry = named((yield from _entries([name])), name, scope)
             if entry is None:
                 return Reply.MISSING

@@ -12,7 +12,7 @@ from dispatch.ids import DLQID, JobID
 from dispatch.scope import Scope
 from dispatch.stores.sql import unique
 from dispatch.stores.sql.listing import page_limit
-from dispatch.stores.sql.plan import Do, Executor, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Executor, Lock, Plan, Rows, first
 from dispatch.stores.sql.rows import failure_of, optional_names, parsed, scope_of, scope_params, span
 
 if TYPE_CHECKING:
@@ -47,14 +47,14 @@ class SQLDeadLetters:
             deleted: int = yield Do("purge_entries", params)
             return deleted
 
-        return await self._executor.run(plan)
+        return await self._executor.run(plan, single=True)
 
     async def get(self, entry_id: DLQID, *, scope: Scope | None = None) -> DLQEntry | None:
         def plan() -> Plan[DLQEntry | None]:
             row = first((yield Rows("get_entry", {"id": str(entry_id), **scope_params(scope)})))
             return None if row is None else entry_of(row)
 
-        return await self._executor.run(plan, write=False)
+        return await self._executor.run(plan, write=False, single=True)
 
     async def list(self, options: ListOptions) -> Page[DLQEntry]:
         def plan() -> Plan[Page[DLQEntry]]:
@@ -64,7 +64,7 @@ class SQLDeadLetters:
             items = [entry_of(row) for row in rows[:limit]]
             return Page(items, str(items[-1].id) if len(rows) > limit else None)
 
-        return await self._executor.run(plan, write=False)
+        return await self._executor.run(plan, write=False, single=True)
 
     async def groups(self, *, scope: Scope | None = None) -> List[DLQGroup]:
         def plan() -> Plan[List[DLQGroup]]:
@@ -74,7 +74,7 @@ class SQLDeadLetters:
                 for name, error, count, oldest, newest, sample in rows
             ]
 
-        return await self._executor.run(plan, write=False)
+        return await self._executor.run(plan, write=False, single=True)
 
     async def count(self, options: ListOptions) -> int:
         def plan() -> Plan[int]:
@@ -82,10 +82,11 @@ class SQLDeadLetters:
             total: int = rows[0][0]
             return total
 
-        return await self._executor.run(plan, write=False)
+        return await self._executor.run(plan, write=False, single=True)
 
 
 def _replay(entry_id: DLQID, new_id: JobID, scope: Scope | None, now: int) -> Plan[Replayed]:
+    yield Lock("lock_entry", {"id": str(entry_id)})
     row = first((yield Rows("get_entry", {"id": str(entry_id), **scope_params(scope)})))
     if row is None:
         return Replayed(Reply.MISSING)
@@ -96,6 +97,7 @@ def _replay(entry_id: DLQID, new_id: JobID, scope: Scope | None, now: int) -> Pl
     if (yield Rows("entry_kind", {"id": str(entry_id)}))[0][0] == "workflow":
         return Replayed(Reply.CONFLICT, None, DLQState.OPEN)
     if entry.unique_key is not None:
+        yield from unique.lock([entry.unique_key])
         holder = yield from unique.holder(entry.unique_key, now)
         if holder is not None and holder.live:
             return Replayed(Reply.CONFLICT, holder.job_id, DLQState.OPEN)

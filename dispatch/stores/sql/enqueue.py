@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from dispatch.errors import DuplicateJob, IdempotencyMismatch
 from dispatch.ids import JobID
 from dispatch.jobs.model import QUARANTINE_FROM, Enqueued, JobState, NewJob, Unique
 from dispatch.stores.sql import concurrency, unique
-from dispatch.stores.sql.plan import Do, Many, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.rows import later, names_text, to_text
 
 COLUMNS = (
@@ -84,6 +85,7 @@ class Place:
 def enqueue(jobs: Sequence[NewJob], now: int, *, lenient: bool = False) -> Plan[list[Enqueued]]:
     """The plan of JobStore.enqueue; with `lenient` (follow-ups) a conflict drops its job instead of raising."""
     by_tenant = yield from _queues_by_tenant(jobs)
+    yield from _lock_keys(jobs)
     keyed = any(job.concurrency_key is not None for job in jobs)
     fits = (yield from concurrency.fitting(jobs, [run_at(job, now) <= now for job in jobs])) if keyed else set[str]()
     place = Place(by_tenant, fits, now)
@@ -100,6 +102,15 @@ def enqueue(jobs: Sequence[NewJob], now: int, *, lenient: bool = False) -> Plan[
     return answers
 
 
+def _lock_keys(jobs: Sequence[NewJob]) -> Plan[None]:
+    if all(job.unique is None and job.idempotency is None for job in jobs):
+        return
+    pairs = {(job.scope.tenant, job.idempotency.key) for job in jobs if job.idempotency is not None}
+    if pairs:
+        yield Lock("lock_idempotency", {"pairs": json.dumps(sorted(pairs))})
+    yield from unique.lock(job.unique.key for job in jobs if job.unique is not None)
+
+
 def _queues_by_tenant(jobs: Sequence[NewJob]) -> Plan[set[str]]:
     """Queues whose lanes are tenants; nobody asks for them where no job belongs to a tenant."""
     if not any(job.scope and job.lane is None for job in jobs):
@@ -109,7 +120,7 @@ def _queues_by_tenant(jobs: Sequence[NewJob]) -> Plan[set[str]]:
 
 
 def _enqueue_plain(jobs: Sequence[NewJob], place: Place) -> Plan[list[Enqueued]]:
-    if all(map(_is_plain, jobs)):
+    if all(map(is_plain, jobs)):
         rows = [_plain_row(job, place) for job in jobs]
         alike = _alike(rows)
         if alike is None:
@@ -194,6 +205,8 @@ def _insert_unique(job: NewJob, wanted: Unique | None, place: Place, lenient: bo
         )
     if wanted.on_conflict != "replace":
         return Enqueued(holder.job_id, False)
+    yield Lock("lock_job_at_once", {"id": str(holder.job_id)})
+    yield Lock("lock_successors", {"behind": str(holder.job_id)})
     successor = first((yield Rows("successors", {"behind": str(holder.job_id)})))
     target = JobID(successor[0]) if successor else holder.job_id
     left = yield from concurrency.key_of(target)
@@ -234,7 +247,8 @@ def _lane(job: NewJob, by_tenant: set[str]) -> str:
     return job.scope.tenant if job.queue in by_tenant else ""
 
 
-def _is_plain(job: NewJob) -> bool:
+def is_plain(job: NewJob) -> bool:
+    """Whether a job without keys leaves its options open."""
     return (
         job.expires_in is None
         and job.max_retries is None

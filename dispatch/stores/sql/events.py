@@ -58,7 +58,7 @@ class SQLEvents:
             row = first((yield Rows("get_event", {"id": str(event_id), **scope_params(scope)})))
             return None if row is None else event_of(row)
 
-        return await self._executor.run(plan, write=False)
+        return await self._executor.run(plan, write=False, single=True)
 
     async def list(self, options: ListOptions) -> Page[Event]:
         def plan() -> Plan[Page[Event]]:
@@ -76,7 +76,7 @@ class SQLEvents:
             items = [event_of(row) for row in rows[:limit]]
             return Page(items, str(items[-1].id) if len(rows) > limit else None)
 
-        return await self._executor.run(plan, write=False)
+        return await self._executor.run(plan, write=False, single=True)
 
     async def prune(self, *, older_than: float, limit: int = 1000, dry_run: bool = False) -> int:
         params = {"before": self._executor.now() - span(older_than)}

@@ -12,12 +12,12 @@ from dispatch.ids import DLQID, JobID, WorkerID
 from dispatch.jobs.model import QUARANTINE_FROM, TERMINAL, WAITING, Failure, Finished, JobState, Transition, Verdict
 from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.enqueue import enqueue
-from dispatch.stores.sql.plan import Do, Each, Plan, Rows, first
-from dispatch.stores.sql.rows import failure_params, later
+from dispatch.stores.sql.plan import Do, Each, Lock, Plan, Rows, first
+from dispatch.stores.sql.rows import failure_params, later, names_text
 from dispatch.stores.sql.workflow_wakes import compensates, job_ended
 
 _ENDS = (Verdict.COMPLETE, Verdict.FAIL, Verdict.CANCEL)
-_FAST = ("id", "epoch", "result", "worker_id", "now")
+FAST_COLUMNS = ("id", "epoch", "result", "worker_id", "now")
 
 
 class Held(NamedTuple):
@@ -91,6 +91,10 @@ def mark(worker_id: WorkerID, said: Transition) -> str:
 def finish(worker_id: WorkerID, transitions: Sequence[Transition], now: int) -> Plan[list[Finished]]:
     """The plan of JobStore.finish: plain completions in one batch first, everything else one by one in order."""
     answers: list[Finished | None] = [None] * len(transitions)
+    held = yield Lock("lock_jobs", {"ids": names_text({said.job_id for said in transitions})})
+    unique_keys = [key for (key,) in held]
+    unique_keys += [job.unique.key for said in transitions for job in said.then if job.unique is not None]
+    yield from unique.lock(unique_keys)
     if len({said.job_id for said in transitions}) == len(transitions):
         plain = [
             number
@@ -99,7 +103,7 @@ def finish(worker_id: WorkerID, transitions: Sequence[Transition], now: int) -> 
         ]
         worker = str(worker_id)
         rows = [(str((t := transitions[number]).job_id), t.epoch, t.result, worker, now) for number in plain]
-        changed = yield Each("complete_job", _FAST, rows)
+        changed = yield Each("complete_job", FAST_COLUMNS, rows)
         done = Finished(Reply.APPLIED, JobState.COMPLETED)
         for number, count in zip(plain, changed, strict=True):
             if count:

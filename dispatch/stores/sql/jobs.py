@@ -101,9 +101,9 @@ class SQLJobs:
 
     async def steal(self, *, limit: int, max_crashes: int, delays: Sequence[float]) -> List[Stolen]:
         def look() -> Plan[bool]:
-            return bool((yield Rows("lapsed_jobs", {"now": self._executor.now(), "limit": 1})))
+            return bool((yield Rows("some_lapsed", {"now": self._executor.now()}))[0][0])
 
-        if limit <= 0 or not await self._executor.run(look, write=False):
+        if limit <= 0 or not await self._executor.run(look, write=False, single=True):
             return []
         # right after an outage, a steal from before it would take what its owners are about to renew
         return await self._executor.run(
@@ -153,7 +153,7 @@ class SQLJobs:
             rows = yield Rows("cancel_requests", {"worker_id": str(worker_id)})
             return [JobID(id_) for (id_,) in rows]
 
-        return await self._executor.run(plan, write=False)
+        return await self._executor.run(plan, write=False, single=True)
 
     async def retry(self, job_id: JobID, *, scope: Scope | None = None) -> Changed:
         return await self._executor.run(lambda: changes.retry(job_id, scope, self._executor.now()))
@@ -200,13 +200,13 @@ class SQLJobs:
             row = first((yield Rows("get_job", {"id": str(job_id), **scope_params(scope)})))
             return None if row is None else job_of(row)
 
-        return await self._executor.run(plan, write=False)
+        return await self._executor.run(plan, write=False, single=True)
 
     async def list(self, options: ListOptions) -> Page[Job]:
         return await self._executor.run(lambda: listing.list_jobs(options), write=False)
 
     async def count(self, options: CountOptions) -> dict[JobState, int]:
-        return await self._executor.run(lambda: listing.count_jobs(options), write=False)
+        return await self._executor.run(lambda: listing.count_jobs(options), write=False, single=True)
 
     async def attempts(self, job_id: JobID) -> List[Attempt]:
         def plan() -> Plan[List[Attempt]]:
@@ -224,7 +224,7 @@ class SQLJobs:
                 for number, kind, error, message, traceback, worker, epoch, started_at, ended_at in rows
             ]
 
-        return await self._executor.run(plan, write=False)
+        return await self._executor.run(plan, write=False, single=True)
 
     async def ahead(self, job_id: JobID, *, limit: int = 10_000) -> int:
         return await self._executor.run(lambda: listing.ahead(job_id, limit, self._executor.now()), write=False)

@@ -9,7 +9,7 @@ from dispatch.ids import DLQID, JobID, WorkerID
 from dispatch.jobs.model import TERMINAL, Failure, Job, JobState, Renewed, Stolen
 from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.finish import Held, attempt, bury, ready
-from dispatch.stores.sql.plan import Do, Many, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.rows import failure_params, job_of, later, span
 from dispatch.stores.sql.workflow_ends import end_run
 from dispatch.stores.sql.workflow_rows import lock_runs
@@ -22,6 +22,7 @@ _WORKER_LOST = "WorkerLost"
 
 def renew(worker_id: WorkerID, held: Sequence[tuple[JobID, int]], lease: float, now: int) -> Plan[Renewed]:
     """The plan of JobStore.renew."""
+    yield Lock("lock_held", {"worker_id": str(worker_id)})
     rows = yield Rows("held_by_worker", {"worker_id": str(worker_id)})
     running = {(id_, epoch): cancel for id_, epoch, cancel in rows}
     named = set(held)
@@ -40,6 +41,7 @@ def renew(worker_id: WorkerID, held: Sequence[tuple[JobID, int]], lease: float, 
 def steal(limit: int, max_crashes: int, delays: Sequence[float], now: int) -> Plan[list[Stolen]]:
     """The plan of JobStore.steal."""
     rows = yield Rows("lapsed_jobs", {"now": now, "limit": limit})
+    yield from unique.lock(row[30] for row in rows)
     stolen: list[Stolen] = []
     for row in rows:
         taken = yield from _steal_one(job_of(row), row[29], max_crashes, delays, now)
@@ -112,6 +114,7 @@ def _steal_one(
 
 def set_aside(due: int, limit: int, now: int) -> Plan[int]:
     """The plan of JobStore.set_aside: looks at the first due rows of every lane and priority."""
+    yield Lock("lock_fleet", {})
     workers = yield Rows("live_workers", {"now": now})
     served = {(queue, name) for queues, names in workers for queue in json.loads(queues) for name in json.loads(names)}
     found: list[tuple[int, str | None]] = []
@@ -126,19 +129,22 @@ def set_aside(due: int, limit: int, now: int) -> Plan[int]:
             if len(found) >= limit:
                 break
     chosen = found[:limit]
-    if chosen:
-        stamped = [(seq, now) for seq, _ in chosen]
-        yield Many("set_aside", ("seq", "now"), stamped)
-        yield Many("block_aside", ("seq", "now"), stamped)
-        yield from concurrency.leave({key for _, key in chosen if key is not None}, now)
-    return len(chosen)
+    if not chosen:
+        return 0
+    stamped = [(seq, now) for seq, _ in chosen]
+    aside: int = yield Many("set_aside", ("seq", "now"), stamped)
+    yield Many("block_aside", ("seq", "now"), stamped)
+    yield from concurrency.leave({key for _, key in chosen if key is not None}, now)
+    return aside
 
 
 def bury_unserved(due: int, limit: int, now: int) -> Plan[list[DLQID]]:
     """The plan of JobStore.bury_unserved."""
     entries: list[DLQID] = []
     keys: set[str] = set()
-    for id_, unique_key, concurrency_key, run_id, step in (yield Rows("long_aside", {"due": due, "limit": limit})):
+    rows = yield Rows("long_aside", {"due": due, "limit": limit})
+    yield from unique.lock(row[1] for row in rows)
+    for id_, unique_key, concurrency_key, run_id, step in rows:
         job_id = JobID(id_)
         yield Do("fail_unserved", {"id": id_, "now": now})
         entry = yield from bury(job_id, "no_handler", now)

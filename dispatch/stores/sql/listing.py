@@ -12,7 +12,7 @@ from dispatch.jobs.model import CountOptions, Job, JobState, ListOptions
 from dispatch.stores.sql.plan import Plan, Rows, first
 from dispatch.stores.sql.rows import job_of, names_text, optional_names, scope_params
 
-_AFTER_ANY_ID = "\U0010ffff"
+AFTER_ANY_ID = "\U0010ffff"
 
 
 def page_limit(limit: int) -> int:
@@ -36,7 +36,7 @@ def list_jobs(options: ListOptions) -> Plan[Page[Job]]:
     if not (options.states or options.queues or options.names or options.scope):
         rows = yield Rows("list_jobs", params)
     else:
-        params["cursor"] = options.cursor or _AFTER_ANY_ID
+        params["cursor"] = options.cursor or AFTER_ANY_ID
         walks = []
         for state in dict.fromkeys(options.states or JobState):
             for kind in dict.fromkeys(options.kinds):

@@ -38,7 +38,18 @@ class Many(NamedTuple):
     rows: Sequence[tuple[Any, ...]]
 
 
-Step = Do | Rows | Each | Many
+class Lock(NamedTuple):
+    """One statement that makes others wait until this plan has ended; a store with one writer skips it.
+
+    Answers rows where the plan asks for them, none where it was skipped. The order is the same everywhere: queues, jobs
+    (by id), dead letters, unique keys; who must take a job after its key does not wait for it but starts again.
+    """
+
+    name: str
+    params: Mapping[str, Any]
+
+
+Step = Do | Rows | Each | Many | Lock
 Plan = Generator[Step, Any, T]
 
 
@@ -53,12 +64,14 @@ class Executor(Protocol):
         durable: bool = True,
         wake: bool = True,
         late: bool = True,
+        single: bool = False,
     ) -> T:
         """Runs the whole plan as one transaction (`write`) or on one snapshot, and answers what it returns.
 
         The plan may be started again from its beginning when the database asks for a retry.
         durable=False: the commit need not wait for the disk. wake=False: nobody waits for what this write does.
         late=False: not made once the caller has stopped waiting for it (cancelled, timed out) before it began.
+        single: the plan is one statement, which needs no transaction around it.
         """
         ...
 

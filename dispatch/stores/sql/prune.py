@@ -13,7 +13,7 @@ from dispatch.entity import Reply
 from dispatch.ids import JobID
 from dispatch.jobs.model import WAITING, JobState
 from dispatch.scope import Scope
-from dispatch.stores.sql.plan import Do, Executor, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Executor, Lock, Plan, Rows, first
 from dispatch.stores.sql.rows import job_of, scope_params
 from dispatch.stores.sql.workflow_ends import cancel_waiting
 
@@ -23,6 +23,7 @@ _AT_ONCE = 4 * 1024 * 1024
 
 def delete(job_id: JobID, scope: Scope | None, now: int) -> Plan[Reply]:
     """The plan of JobStore.delete."""
+    yield Lock("lock_job", {"id": str(job_id)})
     row = first((yield Rows("get_job", {"id": str(job_id), **scope_params(scope)})))
     if row is None:
         return Reply.MISSING
@@ -80,5 +81,5 @@ async def prune_old(
 
     if limit <= 0:
         return 0
-    found = await executor.run(look, write=False)
-    return found if dry_run or not found else await executor.run(act, durable=False, wake=False)
+    found = await executor.run(look, write=False, single=True)
+    return found if dry_run or not found else await executor.run(act, durable=False, wake=False, single=True)

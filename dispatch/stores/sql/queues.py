@@ -8,8 +8,8 @@ from dispatch.clock import from_micros
 from dispatch.entity import Reply
 from dispatch.queues import Pause, QueueConfig, QueueInfo
 from dispatch.stores.sql.limits import Settings, burst, refilled, running_and_slots
-from dispatch.stores.sql.plan import Do, Executor, Plan, Rows, first
-from dispatch.stores.sql.rows import later, moment, span
+from dispatch.stores.sql.plan import Do, Executor, Lock, Plan, Rows, first
+from dispatch.stores.sql.rows import later, moment, names_text, span
 
 if TYPE_CHECKING:
     from builtins import list as List
@@ -29,14 +29,14 @@ class SQLQueues:
             until = None if duration is None else later(now, duration)
             yield Do("pause_queue", {"queue": queue, "now": now, "until": until, "by": by, "reason": reason})
 
-        await self._executor.run(plan)
+        await self._executor.run(plan, single=True)
 
     async def resume(self, queue: str) -> Reply:
         def plan() -> Plan[Reply]:
             changed = yield Do("resume_queue", {"queue": queue, "now": self._executor.now()})
             return Reply.APPLIED if changed else Reply.CONFLICT
 
-        return await self._executor.run(plan)
+        return await self._executor.run(plan, single=True)
 
     async def configure(self, config: QueueConfig) -> None:
         await self._executor.run(lambda: _configure(config, self._executor.now()))
@@ -64,10 +64,11 @@ class SQLQueues:
             freed = yield Do("free_slot", {"queue": queue, "holder": holder})
             return Reply.APPLIED if freed else Reply.STALE
 
-        return await self._executor.run(plan)
+        return await self._executor.run(plan, single=True)
 
 
 def _configure(config: QueueConfig, now: int) -> Plan[None]:
+    yield Lock("lock_queues", {"queues": names_text([config.name])})
     rows = yield Rows("queue_settings", {})
     before = next((Settings(*row) for row in rows if row[0] == config.name), None)
     tokens = 0.0
@@ -150,7 +151,14 @@ def _capacity(queue: str, limit: int | None) -> Plan[int | None]:
     return row[1] if row is not None and row[1] is not None else limit
 
 
+def _lock(queue: str) -> Plan[None]:
+    """Lets nobody else take what counts against the queue's limit."""
+    yield Lock("lock_queues", {"queues": names_text([queue])})
+    yield Lock("lock_slots", {"queue": queue})
+
+
 def _take_slot(queue: str, holder: str, lease: float, limit: int | None, now: int) -> Plan[Reply]:
+    yield from _lock(queue)
     mine = first((yield Rows("slot", {"queue": queue, "holder": holder})))
     yield Do("drop_lapsed_slots", {"queue": queue, "holder": holder, "now": now})
     capacity = yield from _capacity(queue, limit)
@@ -163,6 +171,7 @@ def _take_slot(queue: str, holder: str, lease: float, limit: int | None, now: in
 
 
 def _renew_slot(queue: str, holder: str, lease: float, now: int) -> Plan[Reply]:
+    yield from _lock(queue)
     mine = first((yield Rows("slot", {"queue": queue, "holder": holder})))
     if mine is None:
         return Reply.STALE

@@ -8,7 +8,7 @@ from dispatch.clock import from_micros
 from dispatch.entity import PAGE_SIZE, Page, Reply
 from dispatch.records import Record
 from dispatch.stores.sql.listing import page_limit
-from dispatch.stores.sql.plan import Do, Executor, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Executor, Lock, Plan, Rows, first
 from dispatch.stores.sql.prune import prune_old
 from dispatch.stores.sql.rows import later, moment
 
@@ -24,6 +24,7 @@ class SQLRecords:
     ) -> Record | None:
         def plan() -> Plan[Record | None]:
             now = self._executor.now()
+            yield Lock("lock_record", {"namespace": namespace, "key": key})
             before = first((yield Rows("get_record", {"namespace": namespace, "key": key, "now": now})))
             version, created_at = (before[3], before[4]) if before else (0, now)
             if if_version is not None and if_version != version:
@@ -49,11 +50,12 @@ class SQLRecords:
             row = first((yield Rows("get_record", params)))
             return None if row is None else record_of(row)
 
-        return await self._executor.run(plan, write=False)
+        return await self._executor.run(plan, write=False, single=True)
 
     async def delete(self, namespace: str, key: str, *, if_version: int | None = None) -> Reply:
         def plan() -> Plan[Reply]:
             params = {"namespace": namespace, "key": key, "now": self._executor.now()}
+            yield Lock("lock_record", params)
             row = first((yield Rows("get_record", params)))
             if row is None:
                 return Reply.MISSING
@@ -82,7 +84,7 @@ class SQLRecords:
             items = [record_of(row) for row in rows[:size]]
             return Page(items, items[-1].key if len(rows) > size else None)
 
-        return await self._executor.run(plan, write=False)
+        return await self._executor.run(plan, write=False, single=True)
 
     async def prune(self, *, limit: int = 1000, dry_run: bool = False) -> int:
         params = {"now": self._executor.now()}

@@ -13,16 +13,25 @@ _HEAD = re.compile(r"^-- (name|part): (\w+)\n", re.MULTILINE)
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 _PART = re.compile(r"\{(\w+)\}")
 
+TABLES = (
+    *("jobs", "attempts", "unique_keys", "concurrency_keys", "idempotency", "dlq"),
+    *("queues", "slots", "events", "workers", "definitions"),
+    *("leadership", "locks", "records", "stream_channels", "stream_listeners", "stream"),
+    *("crons", "cron_codes", "cron_announced", "cron_ticks"),
+    *("runs", "checkpoints", "child_results", "park_groups", "park_steps", "waits", "waits_events"),
+)
+"""The tables of a store on a server, where a schema of its own holds them."""
+
 
 class Statement:
     """The text of a statement with numbered parameters, and the names that the numbers stand for."""
 
     __slots__ = ("_orders", "name", "names", "text")
 
-    def __init__(self, name: str, text: str) -> None:
+    def __init__(self, name: str, text: str, mark: str = "?") -> None:
         self.name = name
         self.names = tuple(dict.fromkeys(_PARAMETER.findall(text)))
-        numbers = {parameter: f"?{number}" for number, parameter in enumerate(self.names, 1)}
+        numbers = {parameter: f"{mark}{number}" for number, parameter in enumerate(self.names, 1)}
         self.text = _PARAMETER.sub(lambda match: numbers[match[1]], text)
         self._orders: dict[tuple[str, ...], itemgetter[Any] | None] = {}
 
@@ -39,10 +48,14 @@ class Statement:
 
 
 @cache
-def load(folder: Path) -> dict[str, Statement]:
-    """Every `-- name:` block of the folder's .sql files, with `{part}` replaced by that `-- part:` block."""
+def load(folder: Path, mark: str = "?", schema: str = "") -> dict[str, Statement]:
+    """Every `-- name:` block of the folder's .sql files, with `{part}` replaced by that `-- part:` block.
+
+    `mark` stands before the numbers of parameters; with `schema`, `{table}` is replaced by `schema.table`.
+    """
     blocks: dict[str, str] = {}
     parts: dict[str, str] = {}
+    tables = {table: f"{schema}.{table}" for table in TABLES} if schema else {}
     for file in sorted(folder.glob("*.sql")):
         _, *pieces = _HEAD.split(file.read_text())
         for kind, name, text in zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True):
@@ -50,7 +63,7 @@ def load(folder: Path) -> dict[str, Statement]:
                 raise ValueError(f"{file.name} defines {name} a second time")
             lines = (line for line in text.splitlines() if not line.lstrip().startswith("--"))
             (blocks if kind == "name" else parts)[name] = "\n".join(lines).strip().rstrip(";")
-    return {name: Statement(name, _filled(text, parts)) for name, text in blocks.items()}
+    return {name: Statement(name, _filled(text, tables | parts), mark) for name, text in blocks.items()}
 
 
 def _filled(text: str, parts: dict[str, str]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dispatch.clock import from_micros
-from dispatch.stores.sql.plan import Do, Executor, Many, Plan, Rows, first
-from dispatch.stores.sql.rows import span
+from dispatch.stores.sql.plan import Do, Executor, Lock, Many, Plan, Rows, first
+from dispatch.stores.sql.rows import names_text, span
 from dispatch.streams import StreamEntry, StreamPage
 
 _APPEND = ("channel", "position", "id", "type", "tenant", "now", "data")
@@ -55,9 +55,9 @@ class SQLStream:
         def plan() -> Plan[int]:
             before = self._executor.now() - span(older_than)
             rows = yield Rows("old_entries", {"before": before, "limit": limit})
-            yield Many("delete_entry", ("rowid",), [(rowid,) for rowid, _, _ in rows])
+            yield Many("delete_entry", ("channel", "position"), [tuple(row) for row in rows])
             furthest: dict[str, int] = {}
-            for _, channel, position in rows:
+            for channel, position in rows:
                 furthest[channel] = max(position, furthest.get(channel, 0))
             for channel, position in furthest.items():
                 yield Do("raise_floor", {"channel": channel, "position": position})
@@ -67,6 +67,7 @@ class SQLStream:
 
 
 def _append(entries: Sequence[StreamEntry], now: int) -> Plan[int]:
+    yield Lock("lock_listeners", {"channels": names_text({entry.channel for entry in entries})})
     ends: dict[str, int | None] = {}
     begins: dict[str, int] = {}
     rows = []

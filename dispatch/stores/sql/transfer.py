@@ -44,7 +44,7 @@ _TABLES: dict[TransferKind, _Table] = {
     "events": _Table("export_events", "load_event", {"id": ""}),
     "records": _Table("export_records", "load_record", {"namespace": "", "key": ""}),
     "cron_codes": _Table("export_cron_codes", "keep_cron_code", {"digest": ""}),
-    "crons": _Table("export_crons", "insert_cron", {"id": ""}),
+    "crons": _Table("export_crons", "load_cron", {"id": ""}),
     "cron_ticks": _Table("export_cron_ticks", "load_cron_tick", {"entry_id": "", "scheduled_at": -(1 << 62)}),
 }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from dispatch.ids import JobID
-from dispatch.stores.sql.plan import Do, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Lock, Plan, Rows, first
+from dispatch.stores.sql.rows import names_text
 
 
 class Holder(NamedTuple):
@@ -13,6 +15,13 @@ class Holder(NamedTuple):
 
     job_id: JobID
     live: bool
+
+
+def lock(keys: Iterable[str | None]) -> Plan[None]:
+    """Makes others who want one of these keys wait, in an order that all keep to."""
+    wanted = {key for key in keys if key is not None}
+    if wanted:
+        yield Lock("lock_keys", {"keys": names_text(wanted)})
 
 
 def holder(key: str, now: int) -> Plan[Holder | None]:
@@ -39,6 +48,8 @@ def give_up(key: str, job_id: JobID, now: int) -> Plan[None]:
 
 def end(key: str, job_id: JobID, now: int) -> Plan[bool]:
     """The job is over: its key goes to the job behind it, or is given up. Answers whether one was set free."""
+    yield from lock([key])
+    yield Lock("lock_successors", {"behind": str(job_id)})
     yield from give_up(key, job_id, now)
     successors = yield Rows("successors", {"behind": str(job_id)})
     if not successors:
@@ -62,6 +73,7 @@ def take_again(job_id: JobID, now: int) -> Plan[bool]:
     key, hold_until = (yield Rows("unique_of", {"id": str(job_id)}))[0]
     if key is None:
         return True
+    yield from lock([key])
     present = yield from holder(key, now)
     if present is not None and present.live:
         return present.job_id == job_id

@@ -18,7 +18,7 @@ from dispatch.stores.sql.workflow_rows import Driver, LockedRun, checkpoint_of, 
 from dispatch.stores.sql.workflow_wakes import cancel_run, compensates
 from dispatch.workflows.model import CreatedRun, NewRun, RunChanged, RunState, driver_name
 
-_ROWS_AT_ONCE = 20_000
+_ROWS_AT_ONCE = 2000
 _BYTES_AT_ONCE = 4 * 1024 * 1024
 """What one transaction gives up of journals."""
 

@@ -13,7 +13,7 @@ from dispatch.ids import JobID, RunID, WorkerID
 from dispatch.jobs.model import Failure
 from dispatch.scope import Scope
 from dispatch.stores.sql import workflow_changes, workflow_journal, workflow_parking
-from dispatch.stores.sql.listing import page_limit
+from dispatch.stores.sql.listing import AFTER_ANY_ID, page_limit
 from dispatch.stores.sql.plan import Executor, Plan, Rows, first
 from dispatch.stores.sql.rows import names_text, optional_names, scope_params, span
 from dispatch.stores.sql.workflow_rows import checkpoint_of, child_of, run_of, wait_of
@@ -190,7 +190,7 @@ def _list(options: ListOptions) -> Plan[Page[Run]]:
     """One walk by id, by parent, or one short walk a state, merged."""
     limit = page_limit(options.limit)
     params: dict[str, Any] = {
-        "cursor": options.cursor,
+        "cursor": options.cursor or AFTER_ANY_ID,
         "names": optional_names(options.names),
         "states": optional_names(options.states),
         "version": options.version,

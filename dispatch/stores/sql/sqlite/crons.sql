@@ -35,13 +35,20 @@ DELETE FROM cron_announced WHERE worker_id NOT IN (SELECT id FROM workers WHERE 
 DELETE FROM cron_codes WHERE digest NOT IN (SELECT code_hash FROM crons WHERE code_hash IS NOT NULL)
   AND digest NOT IN (SELECT digest FROM cron_announced);
 
--- name: insert_cron
--- Adds an entry; nothing when its id or its name is taken.
+-- part: new_cron
 INSERT INTO crons (id, name, tenant, app_id, org_id, spec, enabled, disabled_until, disabled_reason, disabled_by,
   revision, code_hash, orphaned, anchor, last_fired_at, next_fire_at, created_at, updated_at)
 VALUES (:id, :name, :tenant, :app_id, :org_id, :spec, :enabled, :disabled_until, :disabled_reason, :disabled_by,
   :revision, :code_hash, :orphaned, :anchor, :last_fired_at, :next_fire_at, :created_at, :updated_at)
-ON CONFLICT DO NOTHING;
+ON CONFLICT DO NOTHING
+
+-- name: insert_cron
+-- Adds an entry; nothing when its id or its name is taken.
+{new_cron};
+
+-- name: load_cron
+-- Adds an entry of another store; nothing when its id or its name is taken.
+{new_cron};
 
 -- name: settle_cron
 -- Gives an entry its next version, if nobody else has.

@@ -173,6 +173,10 @@ WHERE state = 'running' AND cancel_reason IS NOT NULL AND worker_id = :worker_id
 UPDATE jobs SET progress = :progress, progress_note = :note, updated_at = :now
 WHERE id = :id AND state = 'running' AND worker_id = :worker_id AND epoch = :epoch;
 
+-- name: some_lapsed
+-- Whether any running job's lease is over.
+SELECT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_running WHERE state = 'running' AND lease_until < :now);
+
 -- name: lapsed_jobs
 -- Running jobs whose lease is over, longest first.
 SELECT {job_columns} FROM jobs INDEXED BY jobs_running

@@ -40,8 +40,8 @@ WHERE channel = :channel AND position > :position ORDER BY position LIMIT :limit
 
 -- name: old_entries
 -- Some entries that are old enough to go.
-SELECT rowid, channel, position FROM stream WHERE at < :before ORDER BY at, channel, position LIMIT :limit;
+SELECT channel, position FROM stream WHERE at < :before ORDER BY at, channel, position LIMIT :limit;
 
 -- name: delete_entry
 -- Removes an entry.
-DELETE FROM stream WHERE rowid = :rowid;
+DELETE FROM stream WHERE channel = :channel AND position = :position;

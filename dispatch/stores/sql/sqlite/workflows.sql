@@ -47,18 +47,18 @@ WHERE jobs.id IN (SELECT value FROM json_each(:drivers)) AND jobs.kind = 'workfl
 -- name: list_runs
 -- Runs that match, newest first.
 SELECT {listed_run} FROM runs JOIN jobs ON jobs.id = runs.driver
-WHERE (:cursor IS NULL OR runs.id < :cursor) AND {run_filter} ORDER BY runs.id DESC LIMIT :limit;
+WHERE runs.id < :cursor AND {run_filter} ORDER BY runs.id DESC LIMIT :limit;
 
 -- name: list_runs_in_state
 -- Runs of one state that match, newest first.
 SELECT {listed_run} FROM runs INDEXED BY runs_listed JOIN jobs ON jobs.id = runs.driver
-WHERE runs.state = :state AND (:cursor IS NULL OR runs.id < :cursor) AND {run_filter} ORDER BY runs.id DESC
+WHERE runs.state = :state AND runs.id < :cursor AND {run_filter} ORDER BY runs.id DESC
 LIMIT :limit;
 
 -- name: list_child_runs
 -- Runs of one parent that match, newest first.
 SELECT {listed_run} FROM runs INDEXED BY runs_children JOIN jobs ON jobs.id = runs.driver
-WHERE runs.parent = :parent AND (:cursor IS NULL OR runs.id < :cursor)
+WHERE runs.parent = :parent AND runs.id < :cursor
   AND (:states IS NULL OR runs.state IN (SELECT value FROM json_each(:states))) AND {run_filter}
 ORDER BY runs.id DESC LIMIT :limit;
 

@@ -42,7 +42,7 @@ CREATE TABLE runs (
 );
 CREATE INDEX runs_listed ON runs (state, id, name, version, app_id, org_id);
 CREATE INDEX runs_children ON runs (parent, id) WHERE parent IS NOT NULL;
-CREATE INDEX runs_ended ON runs (state, finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX runs_ended ON runs (state, finished_at, id) WHERE finished_at IS NOT NULL;
 
 CREATE TABLE checkpoints (
   run_id TEXT NOT NULL,

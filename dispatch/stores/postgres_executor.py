@@ -1,0 +1,303 @@
+"""Drives plans on PostgreSQL: one transaction each, out of reach of the caller's cancellation, within a time limit."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+
+from dispatch.clock import Clock, boot_seconds
+from dispatch.errors import DispatchError, StoreTimeout, StoreUnreachable
+from dispatch.store import SchemaStatus
+from dispatch.stores import postgres_schema
+from dispatch.stores.postgres_clock import ServerClock
+from dispatch.stores.postgres_errors import AGAIN, store_error
+from dispatch.stores.postgres_pool import Connection, Pool, connector
+from dispatch.stores.postgres_url import Place
+from dispatch.stores.postgres_wakeups import PostgresWakeups
+from dispatch.stores.sql.plan import Do, Each, Plan, Rows, Step
+from dispatch.stores.sql.plan import Lock as LockStep
+from dispatch.stores.sql.statements import Statement, load
+
+T = TypeVar("T")
+
+_STATEMENTS = Path(__file__).parent / "sql" / "postgres"
+_CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8"
+_MIGRATE_LIMIT = 600.0
+_CLOSE_LIMIT = 5.0
+_FREE = frozenset(
+    ("error_type", "error_message", "error_traceback", "reason", "note", "by", "disabled_reason", "disabled_by")
+)
+"""Parameters that hold what people or programs wrote for people."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
+
+
+class PostgresExecutor:
+    """A small pool of connections to one schema."""
+
+    def __init__(
+        self,
+        place: Place,
+        *,
+        clock: Clock | None,
+        pool_size: int,
+        statement_cache_size: int,
+        pooler: bool,
+        connect_timeout: float,
+        command_timeout: float,
+        wakeups: PostgresWakeups,
+    ) -> None:
+        self.place = place
+        self._clock = ServerClock(clock)
+        self._size = pool_size
+        self._pooler = pooler
+        self._timeout = command_timeout
+        self._connect = connector(
+            place,
+            statement_cache_size=statement_cache_size,
+            pooler=pooler,
+            connect_timeout=connect_timeout,
+            command_timeout=command_timeout,
+            name=f"dispatch {place.namespace}",
+        )
+        self._wakeups = wakeups
+        self._statements: dict[str, Statement] = load(_STATEMENTS, "$", place.schema)
+        self._pool: Pool | None = None
+        self._calls: set[asyncio.Task[Any]] = set()
+        self._ready = False
+
+    def now(self) -> int:
+        return self._clock.now()
+
+    async def open(self) -> None:
+        """Makes the first connection, so that a wrong URL is told now."""
+        self._pool = Pool(self._connect, size=self._size, shown=self.place.shown)
+        try:
+            await self._shielded(self._measure(), self._timeout)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _measure(self) -> None:
+        async with self._connection() as connection:
+            if self._clock.stale:
+                await self._clock.measure(partial(connection.fetchval, _CLOCK))
+
+    async def close(self) -> None:
+        """Waits for the calls under way, briefly, and disconnects; idempotent."""
+        self._ready = False
+        pool, self._pool = self._pool, None
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=_CLOSE_LIMIT)
+        if pool is not None:
+            await pool.close()
+        if self._calls:
+            await asyncio.wait(self._calls)
+
+    async def run(
+        self,
+        plan: Callable[[], Plan[T]],
+        *,
+        write: bool = True,
+        durable: bool = True,
+        wake: bool = True,
+        late: bool = True,
+        single: bool = False,
+    ) -> T:
+        if not self._ready:
+            await self.check_schema()
+        waiting = _Waiting()
+
+        async def call() -> T:
+            answer = await self._transact(plan, write, durable, single, None if late else waiting)
+            if write and wake:
+                self._wakeups.bump()
+            return answer
+
+        return await self._shielded(call(), self._timeout, waiting)
+
+    async def schema(self) -> SchemaStatus:
+        """What the store's schema is."""
+
+        async def look() -> SchemaStatus:
+            async with self._connection() as connection:
+                return await postgres_schema.status(connection, self.place)
+
+        found = await self._shielded(look(), self._timeout)
+        self._ready = found.current == found.wanted
+        return found
+
+    async def check_schema(self) -> None:
+        """SchemaMismatch unless the store has this library's schema."""
+        found = await self.schema()
+        postgres_schema.refuse_newer(found, self.place)
+        postgres_schema.refuse_older(found, self.place)
+
+    async def migrate(self) -> list[str]:
+        """Applies what is pending; answers the names."""
+
+        async def act() -> list[str]:
+            async with self._connection() as connection:
+                return await postgres_schema.migrate(connection, self.place)
+
+        applied = await self._shielded(act(), _MIGRATE_LIMIT)
+        self._ready = True
+        return applied
+
+    async def notify(self) -> None:
+        """Tells everybody who listens that something may have changed."""
+
+        async def act() -> None:
+            async with self._connection() as connection:
+                await connection.execute(
+                    "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, '')", self.place.channel
+                )
+
+        await self._shielded(act(), self._timeout)
+
+    async def connect(self) -> Connection:
+        """A connection beside the pool, for listening; the caller closes it."""
+        return await self._connect()
+
+    async def _shielded(self, call: Awaitable[T], limit: float, waiting: _Waiting | None = None) -> T:
+        """Awaits the call as a task of its own: cancelling the caller leaves it to its end, which is never far."""
+
+        async def limited() -> T:
+            try:
+                async with asyncio.timeout(limit):
+                    return await call
+            except DispatchError:
+                raise
+            except Exception as error:
+                told = store_error(error, self.place.shown)
+                if isinstance(told, StoreUnreachable):
+                    self._clock.forget()
+                    if self._pool is not None:
+                        self._pool.drop_idle()
+                if told is None:
+                    raise
+                raise told from error
+
+        task = asyncio.get_running_loop().create_task(limited(), name="dispatch store call")
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if waiting is not None:
+                waiting.over = True
+            raise
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        pool = self._pool
+        if pool is None:
+            raise StoreUnreachable(f"{self.place.shown}: the store is closed; open it (`async with`) before use")
+        async with pool.connection() as connection:
+            yield connection
+
+    async def _transact(
+        self, plan: Callable[[], Plan[T]], write: bool, durable: bool, single: bool, waiting: _Waiting | None
+    ) -> T:
+        """Runs the plan, again from its beginning while others are in its way."""
+        until = boot_seconds() + self._timeout / 2
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                async with self._connection() as connection:
+                    if self._clock.stale:
+                        await self._clock.measure(partial(connection.fetchval, _CLOCK))
+                    if waiting is not None and waiting.over:
+                        raise StoreTimeout(
+                            f"{self.place.shown}: the caller stopped waiting before the write began; "
+                            "nothing was written"
+                        )
+                    if single and not self._pooler:
+                        return await self._drive(connection, plan())
+                    return await self._in_transaction(connection, plan, write, durable)
+            except AGAIN:
+                if boot_seconds() > until:
+                    raise
+            await asyncio.sleep(random.uniform(0, pause))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _in_transaction(
+        self, connection: Connection, plan: Callable[[], Plan[T]], write: bool, durable: bool
+    ) -> T:
+        if not write:
+            await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        elif durable:
+            await connection.execute("BEGIN")
+        else:
+            await connection.execute("BEGIN; SET LOCAL synchronous_commit TO off")
+        try:
+            answer = await self._drive(connection, plan())
+        except (DispatchError, asyncpg.PostgresError):
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await connection.execute("ROLLBACK")
+            raise
+        await connection.execute("COMMIT")
+        return answer
+
+    async def _drive(self, connection: Connection, plan: Plan[T]) -> T:
+        answer: Any = None
+        try:
+            while True:
+                step: Step = plan.send(answer)
+                statement = self._statements[step.name]
+                if isinstance(step, Rows | LockStep):
+                    answer = await connection.fetch(statement.text, *_bound(statement, step.params))
+                elif isinstance(step, Do):
+                    answer = _changed(await connection.execute(statement.text, *_bound(statement, step.params)))
+                elif not step.rows:
+                    answer = [] if isinstance(step, Each) else 0
+                else:
+                    # one statement takes all rows, a list for each column
+                    columns = dict(zip(step.columns, zip(*step.rows, strict=True), strict=True))
+                    values = _bound(statement, columns)
+                    if isinstance(step, Each):
+                        numbers = await connection.fetch(statement.text, *values)
+                        answer = [0] * len(step.rows)
+                        for (number,) in numbers:
+                            answer[number - 1] = 1
+                    else:
+                        answer = _changed(await connection.execute(statement.text, *values))
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            plan.close()
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Whether the caller of a write has stopped waiting for it."""
+
+    over: bool = False
+
+
+def _bound(statement: Statement, params: Mapping[str, Any]) -> list[Any]:
+    """The values of a statement's parameters; zero bytes, which no text can hold, are spelled out in prose."""
+    values = [params[name] for name in statement.names]
+    for place, name in enumerate(statement.names):
+        if name in _FREE:
+            values[place] = _without_zero(values[place])
+    return values
+
+
+def _without_zero(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\\x00") if "\0" in value else value
+    return [_without_zero(each) for each in value] if isinstance(value, tuple) else value
+
+
+def _changed(status: str) -> int:
+    """How many rows a statement changed: "UPDATE 3", "INSERT 0 3"."""
+    return int(status.rpartition(" ")[2])

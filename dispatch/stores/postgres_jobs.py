@@ -1,0 +1,202 @@
+"""The jobs part on PostgreSQL: the busy verbs as one statement each, everything else as the plans of all SQL stores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from dispatch.clock import from_micros
+from dispatch.entity import Reply
+from dispatch.ids import JobID, WorkerID
+from dispatch.jobs.model import Claimed, Enqueued, Finished, Job, JobState, NewJob, Renewed, Transition, Verdict
+from dispatch.stores.sql.enqueue import is_plain, run_at
+from dispatch.stores.sql.finish import FAST_COLUMNS, finish
+from dispatch.stores.sql.jobs import SQLJobs
+from dispatch.stores.sql.plan import Each, Plan, Rows
+from dispatch.stores.sql.rows import job_of, parsed, span, to_text
+
+_ALL = 1 << 40
+
+
+class PostgresJobs(SQLJobs):
+    """JobStore over an executor on PostgreSQL."""
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        if not jobs or not all(job.unique is None and job.idempotency is None and is_plain(job) for job in jobs):
+            return await super().enqueue(jobs)
+        return await self._executor.run(lambda: _insert(jobs, self._executor.now()), single=True)
+
+    async def claim(
+        self,
+        worker_id: WorkerID,
+        *,
+        queues: Mapping[str, int],
+        names: Collection[str],
+        limit: int,
+        lease: float,
+        alone: bool = False,
+    ) -> Claimed:
+        left = {queue: share for queue, share in queues.items() if share > 0}
+        if limit <= 0 or not names or not left:
+            return Claimed([], [], None, from_micros(self._executor.now()))
+        known = list(map(str, names))
+        taken: list[Job] = []
+
+        def ask(shares: Mapping[str, int]) -> Callable[[], Plan[_Round]]:
+            return partial(
+                _claim, worker_id, shares, known, limit - len(taken), lease, alone and not taken, self._executor.now
+            )
+
+        rounds: list[_Round] = []
+        asked = left
+        for most in (max(1, limit // len(left)), _ALL):
+            shares = {queue: min(share, most) for queue, share in asked.items()}
+            found = await self._executor.run(ask(shares), durable=False, wake=False, late=False, single=True)
+            rounds.append(found)
+            jobs = found.jobs(list(shares))
+            taken += jobs
+            gave = Counter(job.queue for job in jobs)
+            left = {queue: share - gave[queue] for queue, share in left.items()}
+            if found.special:
+                rest = await super().claim(
+                    worker_id,
+                    queues=left,
+                    names=names,
+                    limit=limit - len(taken),
+                    lease=lease,
+                    alone=alone and not taken,
+                )
+                return Claimed([*taken, *rest.jobs], rest.expired, rest.next_due, rest.now)
+            # a queue that gave less than asked has nothing more to give in the second round
+            asked = {queue: left[queue] for queue, share in shares.items() if gave[queue] == share and left[queue]}
+            if len(taken) >= limit or not asked:
+                break
+        due = rounds[0].next_due([queue for queue, share in left.items() if share]) if len(taken) < limit else None
+        return Claimed(taken, [], due, from_micros(rounds[0].now))
+
+    async def renew(self, worker_id: WorkerID, held: Sequence[tuple[JobID, int]], *, lease: float) -> Renewed:
+        def plan() -> Plan[Renewed]:
+            rows = yield Rows(
+                "renew_jobs",
+                {
+                    "worker_id": str(worker_id),
+                    "ids": [str(id_) for id_, _ in held],
+                    "epochs": [epoch for _, epoch in held],
+                    "lease_until": self._executor.now() + span(lease),
+                },
+            )
+            running = {(id_, epoch): cancel for id_, epoch, cancel, renewed in rows if renewed}
+            return Renewed(
+                held=[id_ for id_, epoch in held if (id_, epoch) in running],
+                lost=[id_ for id_, epoch in held if (id_, epoch) not in running],
+                cancel_requested=[id_ for id_, epoch in held if running.get((id_, epoch))],
+                unnamed=[(JobID(id_), epoch) for id_, epoch, _, renewed in rows if not renewed],
+            )
+
+        return await self._executor.run(plan, durable=False, wake=False, single=True)
+
+    async def finish(self, worker_id: WorkerID, transitions: Sequence[Transition]) -> list[Finished]:
+        plain = len({said.job_id for said in transitions}) == len(transitions) and all(map(_is_plain, transitions))
+        if not plain or not transitions:
+            return await super().finish(worker_id, transitions)
+
+        def plan() -> Plan[list[int]]:
+            worker, now = str(worker_id), self._executor.now()
+            changed: list[int] = yield Each(
+                "complete_job", FAST_COLUMNS, [(str(t.job_id), t.epoch, t.result, worker, now) for t in transitions]
+            )
+            return changed
+
+        changed = await self._executor.run(plan, single=True)
+        done = Finished(Reply.APPLIED, JobState.COMPLETED)
+        left = [said for said, count in zip(transitions, changed, strict=True) if not count]
+        if not left:
+            return [done] * len(transitions)
+        # stale, repeated, or with a unique key: what becomes of these takes more than one statement
+        others = iter(await self._executor.run(lambda: finish(worker_id, left, self._executor.now())))
+        return [done if count else next(others) for count in changed]
+
+
+class _Round:
+    """What one claim statement answered: the same two facts in every row, and a job or NULLs."""
+
+    def __init__(self, rows: list[tuple[Any, ...]], now: int) -> None:
+        self.now = now
+        self.special, self._due = rows[0][:2]
+        self._rows = [row[2:] for row in rows] if rows[0][2] is not None else []
+
+    def jobs(self, queues: list[str]) -> list[Job]:
+        """The jobs in claim order."""
+        places = {queue: place for place, queue in enumerate(queues)}
+        jobs = [job_of(row) for row in self._rows]
+        jobs.sort(key=lambda job: (places[job.queue], -job.priority, job.run_at, job.id))
+        return jobs
+
+    def next_due(self, queues: list[str]) -> datetime | None:
+        """When the first job of these queues is due that was not yet."""
+        known = parsed(self._due, {})
+        return min((from_micros(known[queue]) for queue in queues if queue in known), default=None)
+
+
+def _claim(
+    worker_id: WorkerID,
+    shares: Mapping[str, int],
+    names: list[str],
+    limit: int,
+    lease: float,
+    alone: bool,
+    clock: Callable[[], int],
+) -> Plan[_Round]:
+    now = clock()
+    rows = yield Rows(
+        "claim_jobs",
+        {
+            "queues": list(shares),
+            "shares": list(shares.values()),
+            "names": names,
+            "limit": limit,
+            "alone": alone,
+            "now": now,
+            "worker_id": str(worker_id),
+            "epoch_floor": now // 1000,
+            "lease_until": now + span(lease),
+        },
+    )
+    return _Round(rows, now)
+
+
+def _is_plain(said: Transition) -> bool:
+    return said.verdict is Verdict.COMPLETE and said.failure is None and not said.then
+
+
+def _insert(jobs: Sequence[NewJob], now: int) -> Plan[list[Enqueued]]:
+    """All of them in one statement; the lanes are chosen there, where the queues' settings are."""
+    rows = yield Rows(
+        "insert_jobs",
+        {
+            "id": [str(job.id) for job in jobs],
+            "queue": [job.queue for job in jobs],
+            "name": [job.name for job in jobs],
+            "kind": [job.kind for job in jobs],
+            "lane": [job.lane for job in jobs],
+            "tenant": [job.scope.tenant for job in jobs],
+            "priority": [job.priority for job in jobs],
+            "run_at": [now if job.delay is None and job.run_at is None else run_at(job, now) for job in jobs],
+            "now": [now] * len(jobs),
+            "app_id": [job.scope.app_id for job in jobs],
+            "org_id": [job.scope.org_id for job in jobs],
+            "metadata": [to_text(job.metadata) if job.metadata else None for job in jobs],
+            "payload": [job.payload for job in jobs],
+        },
+    )
+    if len(rows) == len(jobs):
+        return [Enqueued(job.id, True) for job in jobs]
+    added = {id_ for (id_,) in rows}
+    answers = []
+    for job in jobs:
+        answers.append(Enqueued(job.id, job.id in added))
+        added.discard(job.id)
+    return answers

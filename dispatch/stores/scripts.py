@@ -1,0 +1,27 @@
+"""The migrations of a kind of store as text, for people who apply them by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent / "sql"
+
+
+def migration_scripts(url: str, namespace: str = "dispatch") -> Mapping[str, str]:
+    """Name → statements of every migration, in order; none where that kind of store keeps no schema.
+
+    Args:
+        url: of the store; nothing is opened.
+        namespace: where the tables stand on a server that several applications share.
+    """
+    scheme = url.partition(":")[0]
+    if scheme == "sqlite":
+        return {file.stem: file.read_text() for file in sorted((_FOLDER / "sqlite" / "migrations").glob("*.sql"))}
+    if scheme in ("postgres", "postgresql"):
+        from dispatch.stores.postgres_schema import migrations, script
+        from dispatch.stores.postgres_url import place
+
+        where = place(url, namespace)
+        return {name: f"BEGIN;\n{script(where, number, name, text)}COMMIT;\n" for number, name, text in migrations()}
+    return {}

@@ -1,0 +1,34 @@
+-- part: record_columns
+namespace, key, value, version, created_at, updated_at, expires_at
+
+-- name: lock_record
+-- Lets those who write a record in one by one, whether or not there is one.
+SELECT pg_advisory_xact_lock(hashtextextended('{records} ' || :namespace::text || ' ' || :key::text, 0));
+
+-- name: get_record
+-- One record that has not expired.
+SELECT {record_columns} FROM {records}
+WHERE namespace = :namespace AND key = :key AND (expires_at IS NULL OR expires_at > :now);
+
+-- name: put_record
+-- Writes a record.
+INSERT INTO {records} (namespace, key, value, version, created_at, updated_at, expires_at)
+VALUES (:namespace, :key, :value, :version, :created_at, :now, :expires_at)
+ON CONFLICT (namespace, key) DO UPDATE SET value = excluded.value, version = excluded.version,
+  created_at = excluded.created_at, updated_at = excluded.updated_at, expires_at = excluded.expires_at;
+
+-- name: delete_record
+-- Removes a record.
+DELETE FROM {records} WHERE namespace = :namespace AND key = :key;
+
+-- name: list_records
+-- Records of a namespace whose key starts with a prefix.
+SELECT {record_columns} FROM {records}
+WHERE namespace = :namespace AND key >= :prefix::text AND (:cursor::text IS NULL OR key > :cursor)
+  AND starts_with(key, :prefix) AND (expires_at IS NULL OR expires_at > :now)
+ORDER BY key LIMIT :limit;
+
+-- name: prune_records
+-- Deletes some expired records.
+DELETE FROM {records} WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM {records} WHERE expires_at <= :now LIMIT :limit FOR UPDATE SKIP LOCKED));

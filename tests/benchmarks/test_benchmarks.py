@@ -1,0 +1,42 @@
+"""The benchmarks run, and count what they say they count."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def bench(*words: str) -> str:
+    path = os.pathsep.join(map(str, [ROOT / "tests", ROOT, ROOT / "cli"]))
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *words],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    return ran.stdout if ran.returncode == 0 else ran.stderr
+
+
+def test_a_small_run_measures_cleans_up_and_draws(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the group `bench` is not installed")
+    store, plots = tmp_path / "store", tmp_path / "plots"
+    store.mkdir()
+    sizes = ("--jobs", "50", "--rounds", "1", "--processes", "1", "--largest", "50")
+    said = bench("one", "latency", "scaling", *sizes, "--store", f"sqlite:///{store}", "--plots", str(plots))
+    assert '"one_blocking": {"per_second"' in said, said
+    assert '"p50_ms"' in said
+    assert '"resident_mib"' in said
+    assert {file.name for file in plots.iterdir()} == {"latency.svg", "scaling.svg"}
+    assert not list(store.iterdir())
+
+
+def test_an_unknown_measure_is_refused() -> None:
+    assert "there is no measure 'speed'" in bench("speed")
