@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
 
 from dispatch.clock import from_micros, micros
 from dispatch.dlq.model import DLQEntry, DLQGroup, DLQState, ListOptions, Replayed
@@ -98,7 +98,7 @@ class RedisDLQ:
             cursor = after.decode()
         return Page(items[:limit], str(items[limit - 1].id) if len(items) > limit else None)
 
-    async def _walk(self, what: str, wanted: str) -> Any:
+    async def _walk(self, what: str, wanted: str) -> AsyncIterator[List[bytes]]:
         cursor = ""
         while True:
             rows, after = await self._client.run("list_letters", cursor, 1 << 30, what, wanted)

@@ -67,7 +67,7 @@ def table(flat: Sequence[bytes]) -> dict[bytes, bytes]:
 
 def scoped(scope: Scope | None) -> tuple[str, str, str]:
     """How scripts are told whose rows may be seen: whether only one tenant's, app, org."""
-    return ("0", "", "") if scope is None else ("1", *scope)
+    return ("0", "", "") if scope is None else ("1", scope.app_id, scope.org_id)
 
 
 def scope_of(row: Row) -> Scope:
