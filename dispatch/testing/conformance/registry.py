@@ -71,6 +71,7 @@ MODULES = (
     "run_waits",
     "run_parking",
     "run_children",
+    "run_families",
     "run_ends",
     "run_forks",
     "opening",
