@@ -117,7 +117,7 @@ class Data:
         insert_sorted(self.row_order, row.id)
         if row.state not in TERMINAL:
             self.concurrency.join(row)
-        parent = None if row.step is None or row.run_id is None else self.runs.rows.get(row.run_id)
+        parent = self.runs.find(row.run_id) if row.step is not None else None
         if parent is not None:
             parent.child_jobs.add(row.id)
 
@@ -279,7 +279,7 @@ class Data:
             self.ended[row.state].pop(row.id, None)
             self.attempts.pop(row.id, None)
             del self.rows[row.id]
-            parent = None if row.run_id is None else self.runs.rows.get(row.run_id)
+            parent = self.runs.find(row.run_id)
             if parent is not None:
                 parent.child_jobs.discard(row.id)
         remove_sorted(self.row_order, {row.id for row in gone})

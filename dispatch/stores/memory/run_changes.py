@@ -172,11 +172,7 @@ def prune(data: Data, ages: Mapping[RunState, float | None], limit: int, dry_run
 
 def _ended_before(data: Data, state: RunState, moment: datetime) -> Iterator[RunRow]:
     old = takewhile(lambda run: _age(run) < moment, data.runs.ended[state].values())
-    return (run for run in old if (parent := _parent(data, run)) is None or parent.state.terminal)
-
-
-def _parent(data: Data, run: RunRow) -> RunRow | None:
-    return None if run.parent is None else data.runs.rows.get(run.parent)
+    return (run for run in old if (parent := data.runs.find(run.parent)) is None or parent.state.terminal)
 
 
 def _age(run: RunRow) -> datetime:
@@ -188,7 +184,7 @@ def _forget(data: Data, run: RunRow) -> None:
     data.runs.count(run, -1)
     data.runs.ended[run.state].pop(run.id)
     del data.runs.rows[run.id]
-    parent = _parent(data, run)
+    parent = data.runs.find(run.parent)
     if parent is not None:
         parent.child_runs.discard(run.id)
     data.forget([data.rows[run.driver]])
