@@ -1,4 +1,4 @@
-"""What holds for the Redis store beside the conformance suite: its server, its scripts, and what goes wrong with them."""
+"""What holds for the Redis store beside the conformance suite: its server, its scripts, and what goes wrong there."""
 
 from __future__ import annotations
 
