@@ -227,7 +227,7 @@ async def test_there_are_no_runs_and_none_can_be_started(store: RedisStore) -> N
     assert set((await store.workflows.count()).values()) == {0}
     assert (await store.workflows.list(RunOptions())).items == []
     assert await store.workflows.get(RunID.new()) is None
-    with pytest.raises(UsageError, match="no workflow runs, so none can be started here"):
+    with pytest.raises(UsageError, match="no workflow runs, so none can be started"):
         await store.workflows.create([NewRun(RunID.new(), "flow", 1, NewJob(JobID.new(), "flow", b"{}"))])
 
 

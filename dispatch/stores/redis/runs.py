@@ -117,6 +117,6 @@ class NoRuns:
 
     def _refuse(self, what: str) -> NoReturn:
         raise UsageError(
-            f"{self._url}: a Redis store keeps jobs and cron entries, but no workflow runs, so none can be {what} here; "
+            f"{self._url}: a Redis store keeps jobs and cron entries, but no workflow runs, so none can be {what}; "
             "nothing was written. Workflows run on sqlite:///, postgresql:// and memory://"
         )
