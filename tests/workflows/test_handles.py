@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dispatch import Dispatch, WorkflowContext, job
+from dispatch import Dispatch, WorkflowContext
 from dispatch.config import Config
 from dispatch.errors import (
     DuplicateJob,
@@ -247,7 +247,7 @@ async def test_the_hooks_of_runs_are_told_what_happened(registry: Registry) -> N
 
 
 def test_a_job_is_no_workflow() -> None:
-    @job(name=f"{__name__}.a_job")
+    @Registry().job
     async def a_job() -> None: ...
 
     with pytest.raises(Exception, match="is a job already"):
