@@ -160,7 +160,7 @@ local function open_lanes(queue)
     end
     return a < b
   end)
-  return lanes, by_lane
+  return lanes, by_lane, last
 end
 
 local function take_from(this, wanted)
@@ -168,8 +168,8 @@ local function take_from(this, wanted)
   if most < 1 then
     return 0
   end
-  local lanes, by_lane = open_lanes(this.queue)
-  local taken, skipped, last, several = 0, {}, nil, #lanes > 1
+  local lanes, by_lane, served = open_lanes(this.queue)
+  local taken, skipped, last = 0, {}, nil
   while #lanes > 0 and taken < most do
     local share, more = math.max(1, math.floor((most - taken) / #lanes)), {}
     for _, lane in ipairs(lanes) do
@@ -190,7 +190,7 @@ local function take_from(this, wanted)
     end
     lanes = more
   end
-  if last and (several or last ~= '') then
+  if last and last ~= served then
     call('HSET', P .. 'qs:' .. this.queue, 'lane', last)
   end
   debit(this, taken)
