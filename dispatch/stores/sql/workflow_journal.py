@@ -15,7 +15,7 @@ from dispatch.ids import CheckpointID, RunID, WorkerID
 from dispatch.jobs.model import NewJob
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.events import event_of
-from dispatch.stores.sql.plan import Do, Many, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Each, Many, Plan, Rows, first
 from dispatch.stores.sql.rows import later, names_text
 from dispatch.stores.sql.workflow_rows import Driver, LockedRun, checkpoint_of, lock_drivers, lock_runs, wait_of
 from dispatch.workflows.model import (
@@ -32,6 +32,10 @@ from dispatch.workflows.model import (
 )
 
 _RUN = ("id", "name", "version", "driver", "parent", "step", "awaited", "abandon", "forked_from", "app_id", "org_id")
+CHECKPOINT = (
+    *("run_id", "id", "name", "kind", "attempt", "worker_id", "event_id", "inherited", "started_at"),
+    *("created_at", "now", "data"),
+)
 _WAIT_EVENT = ("run_id", "name", "event", "key", "app_id", "org_id", "since")
 
 
@@ -51,16 +55,16 @@ def record(worker_id: WorkerID, records: Sequence[Record], now: int) -> Plan[lis
     drivers = yield from lock_drivers([said.driver for said in records])
     held = {said.run_id for said in records if _fenced(drivers, worker_id, said)}
     journal = yield from Journal.open(held, now)
+    fenced = [said for said in records if _fenced(drivers, worker_id, said)]
+    visits = [(drivers[said.driver], new) for said in fenced for new in said.checkpoints]
+    standing = iter((yield from journal.add(visits)))
     answers = []
     for said in records:
-        if not _fenced(drivers, worker_id, said):
+        if _fenced(drivers, worker_id, said):
+            found = [next(standing) for _ in said.checkpoints]
+            answers.append(Recorded(Reply.APPLIED, [checkpoint for checkpoint in found if checkpoint is not None]))
+        else:
             answers.append(Recorded(Reply.STALE))
-            continue
-        found = []
-        for new in said.checkpoints:
-            standing = yield from journal.add(drivers[said.driver], new)
-            found += [] if standing is None else [standing]
-        answers.append(Recorded(Reply.APPLIED, found))
     if journal.jobs:
         yield from enqueue(journal.jobs, now, lenient=True)
     if journal.runs:
@@ -107,56 +111,69 @@ class Journal:
         waits = [wait_of(row) for row in (yield Rows("open_waits", ids))]
         return cls(last, {(wait.run_id, wait.name): wait for wait in waits}, now)
 
-    def add(self, driver: Driver, new: NewCheckpoint) -> Plan[Checkpoint | None]:
-        """What stands under the name now; None when another visit has consumed its event."""
-        run_id = driver.run_id
-        checkpoint = Checkpoint(
+    def add(self, visits: Sequence[tuple[Driver, NewCheckpoint]]) -> Plan[list[Checkpoint | None]]:
+        """What stands under each name now; None when another visit has consumed its event."""
+        given = [self._checkpoint(driver, new) for driver, new in visits]
+        added = yield Each("add_checkpoint", CHECKPOINT, [checkpoint_row(each, self._now) for each in given])
+        answers: list[Checkpoint | None] = []
+        consumed, closed, calmed = [], [], []
+        for (driver, new), checkpoint, count in zip(visits, given, added, strict=True):
+            if not count:
+                standing = yield from _named(driver.run_id, new.name)
+                # what a later visit of this very call has written did not stand yet
+                before = standing is not None and standing.position <= self._last[driver.run_id]
+                answers.append(standing if before else None)
+                continue
+            self._last[driver.run_id] += 1
+            checkpoint.position = self._last[driver.run_id]
+            answers.append(checkpoint)
+            if new.event_id is not None:
+                consumed.append((str(new.event_id), driver.run_id))
+            if self.waits.pop((driver.run_id, new.name), None) is not None:
+                closed.append((driver.run_id, new.name))
+            if driver.id not in self._calm:
+                self._calm.add(driver.id)
+                if driver.failures or driver.crashes:
+                    calmed.append((driver.id,))
+            self.jobs += new.jobs
+            self.runs += new.runs
+        yield Many("consume_signal", ("id", "run_id"), consumed)
+        yield from _close(closed)
+        yield Many("reset_driver", ("id",), calmed)
+        return answers
+
+    def _checkpoint(self, driver: Driver, new: NewCheckpoint) -> Checkpoint:
+        return Checkpoint(
             id=CheckpointID.new(),
             created_at=from_micros(self._now),
             updated_at=from_micros(self._now),
-            run_id=RunID(run_id),
+            run_id=RunID(driver.run_id),
             name=new.name,
             kind=new.kind,
             data=new.data,
-            position=self._last[run_id] + 1,
             attempt=new.attempt,
             worker_id=None if driver.worker_id is None else WorkerID(driver.worker_id),
             started_at=new.started_at,
             event_id=new.event_id,
         )
-        if not (yield Do("add_checkpoint", checkpoint_params(checkpoint, self._now))):
-            return (yield from _named(run_id, new.name))
-        self._last[run_id] += 1
-        if new.event_id is not None:
-            yield Do("consume_signal", {"id": str(new.event_id), "run_id": run_id})
-        if self.waits.pop((run_id, new.name), None) is not None:
-            yield from _close(run_id, new.name)
-        if driver.id not in self._calm:
-            self._calm.add(driver.id)
-            if driver.failures or driver.crashes:
-                yield Do("reset_driver", {"id": driver.id})
-        self.jobs += new.jobs
-        self.runs += new.runs
-        return checkpoint
 
 
-def checkpoint_params(checkpoint: Checkpoint, now: int) -> dict[str, Any]:
-    """The parameters of `add_checkpoint`."""
-    return {
-        "run_id": str(checkpoint.run_id),
-        "position": checkpoint.position,
-        "id": str(checkpoint.id),
-        "name": checkpoint.name,
-        "kind": checkpoint.kind,
-        "attempt": checkpoint.attempt,
-        "worker_id": None if checkpoint.worker_id is None else str(checkpoint.worker_id),
-        "event_id": None if checkpoint.event_id is None else str(checkpoint.event_id),
-        "inherited": checkpoint.inherited,
-        "started_at": None if checkpoint.started_at is None else micros(checkpoint.started_at),
-        "created_at": micros(checkpoint.created_at),
-        "now": now,
-        "data": checkpoint.data,
-    }
+def checkpoint_row(checkpoint: Checkpoint, now: int) -> tuple[Any, ...]:
+    """The parameters of `add_checkpoint`, in the order of CHECKPOINT; its place in the journal is the next."""
+    return (
+        str(checkpoint.run_id),
+        str(checkpoint.id),
+        checkpoint.name,
+        checkpoint.kind,
+        checkpoint.attempt,
+        None if checkpoint.worker_id is None else str(checkpoint.worker_id),
+        None if checkpoint.event_id is None else str(checkpoint.event_id),
+        int(checkpoint.inherited),
+        None if checkpoint.started_at is None else micros(checkpoint.started_at),
+        micros(checkpoint.created_at),
+        now,
+        checkpoint.data,
+    )
 
 
 def _fenced(drivers: dict[str, Driver], worker_id: WorkerID, said: Record | WaitFor) -> bool:
@@ -215,14 +232,14 @@ def _wait_one(journal: Journal, driver: Driver, run: LockedRun, asked: WaitFor, 
     if event is not None:
         return Waited(Reply.APPLIED, event=event, deadline=deadline)
     if deadline is not None and micros(deadline) <= now:
-        checkpoint = yield from journal.add(driver, NewCheckpoint(asked.name, "wait"))
+        (checkpoint,) = yield from journal.add([(driver, NewCheckpoint(asked.name, "wait"))])
         return Waited(Reply.APPLIED, checkpoint=checkpoint, deadline=deadline)
     return Waited(Reply.APPLIED, deadline=deadline)
 
 
 def _register(run: LockedRun, wait: Wait, *, again: bool) -> Plan[None]:
     if again:
-        yield from _close(run.id, wait.name)
+        yield from _close([(run.id, wait.name)])
     since = None if wait.since is None else micros(wait.since)
     yield Do(
         "add_wait",
@@ -239,9 +256,9 @@ def _register(run: LockedRun, wait: Wait, *, again: bool) -> Plan[None]:
     yield Many("add_wait_event", _WAIT_EVENT, rows)
 
 
-def _close(run_id: str, name: str) -> Plan[None]:
-    yield Do("close_wait", {"run_id": run_id, "name": name})
-    yield Do("close_wait_events", {"run_id": run_id, "name": name})
+def _close(waits: Sequence[tuple[str, str]]) -> Plan[None]:
+    yield Many("close_wait", ("run_id", "name"), waits)
+    yield Many("close_wait_events", ("run_id", "name"), waits)
 
 
 def _oldest(run: LockedRun, wait: Wait) -> Plan[Event | None]:

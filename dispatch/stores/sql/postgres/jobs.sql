@@ -104,8 +104,14 @@ SELECT {job_columns} FROM {jobs} WHERE id = :id AND {in_scope};
 SELECT 1 FROM {jobs} WHERE id = :id FOR UPDATE;
 
 -- name: lock_jobs
--- Locks jobs in the order of their ids; answers the unique keys that they have.
-SELECT unique_key FROM {jobs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json)))
+-- Locks jobs, and the drivers of the runs that wait for them, in the order of their ids; answers the jobs' unique keys.
+WITH asked AS MATERIALIZED (SELECT json_array_elements_text(:ids::json) AS id)
+SELECT CASE WHEN id = ANY (ARRAY(SELECT id FROM asked)) THEN unique_key END FROM {jobs}
+WHERE id = ANY (ARRAY(
+  SELECT id FROM asked
+  UNION
+  SELECT driver FROM {runs} WHERE id = ANY (ARRAY(
+    SELECT run_id FROM {jobs} WHERE id = ANY (ARRAY(SELECT id FROM asked)) AND step IS NOT NULL))))
 ORDER BY id FOR UPDATE;
 
 -- name: lock_job_at_once
