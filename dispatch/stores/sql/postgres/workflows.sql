@@ -146,6 +146,12 @@ SELECT given.number FROM given JOIN added ON added.id = given.id;
 -- What stands under a name.
 SELECT {checkpoint_columns} FROM {checkpoints} WHERE run_id = :run_id AND name = :name;
 
+-- name: checkpoints_named
+-- What stands under some names.
+SELECT found.* FROM json_array_elements(:pairs::json) AS p (pair) CROSS JOIN LATERAL (
+  SELECT {checkpoint_columns} FROM {checkpoints}
+  WHERE run_id = p.pair ->> 0 AND name = p.pair ->> 1 LIMIT 1) AS found;
+
 -- name: journals
 -- The checkpoints of some runs, by position.
 SELECT {checkpoint_columns} FROM {checkpoints} WHERE run_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json)))
@@ -185,23 +191,23 @@ ORDER BY run_id, name;
 hashtextextended('{waits} ' || json_build_array(c.app_id, c.org_id, c.key, c.name)::text, 0)
 
 -- name: lock_channels
--- Nobody publishes on these channels until this transaction ends.
+-- Nobody publishes on the channels that runs want to wait on until this transaction ends.
 SELECT pg_advisory_xact_lock(locks.number) FROM (
-  SELECT {channel_lock} AS number
-  FROM (SELECT e ->> 0 AS app_id, e ->> 1 AS org_id, e ->> 2 AS key, e ->> 3 AS name
-    FROM json_array_elements(:channels::json) AS e) AS c
+  SELECT DISTINCT {channel_lock} AS number
+  FROM (SELECT runs.app_id, runs.org_id, e ->> 1 AS key, e ->> 2 AS name
+    FROM json_array_elements(:channels::json) AS e JOIN {runs} ON runs.id = e ->> 0) AS c
   ORDER BY 1) AS locks;
 
--- name: share_channel
+-- name: lock_channel_shared
 -- Nobody registers a wait on this channel until this transaction ends.
 SELECT pg_advisory_xact_lock_shared({channel_lock})
 FROM (SELECT :app_id::text AS app_id, :org_id::text AS org_id, coalesce(:key::text, '') AS key, :name::text AS name)
   AS c;
 
 -- name: add_wait
--- Registers a wait.
+-- Registers waits.
 INSERT INTO {waits} (run_id, name, events, key, since, deadline)
-VALUES (:run_id, :name, :events, :key, :since, :deadline);
+SELECT * FROM unnest(:run_id::text[], :name::text[], :events::text[], :key::text[], :since::int8[], :deadline::int8[]);
 
 -- name: add_wait_event
 -- Registers the events of a wait.

@@ -107,6 +107,11 @@ ON CONFLICT DO NOTHING;
 -- What stands under a name.
 SELECT {checkpoint_columns} FROM checkpoints WHERE run_id = :run_id AND name = :name;
 
+-- name: checkpoints_named
+-- What stands under some names.
+SELECT {checkpoint_columns} FROM checkpoints
+WHERE (run_id, name) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:pairs));
+
 -- name: journals
 -- The checkpoints of some runs, by position.
 SELECT {checkpoint_columns} FROM checkpoints WHERE run_id IN (SELECT value FROM json_each(:ids))
@@ -140,14 +145,6 @@ UPDATE jobs SET failures = 0, crashes = 0 WHERE id = :id AND (failures > 0 OR cr
 -- The open waits of some runs.
 SELECT run_id, name, events, key, since, deadline FROM waits WHERE run_id IN (SELECT value FROM json_each(:ids))
 ORDER BY run_id, name;
-
--- name: lock_channels
--- Nobody publishes on these channels until this transaction ends: SQLite has one writer anyhow.
-SELECT 1 WHERE 0;
-
--- name: share_channel
--- Nobody registers a wait on this channel until this transaction ends: SQLite has one writer anyhow.
-SELECT 1 WHERE 0;
 
 -- name: add_wait
 -- Registers a wait.
