@@ -1,4 +1,4 @@
-"""`python -m workflows.processes URL NAMESPACE FOLDER`: a worker whose runs note effects and die where they are told to."""
+"""`python -m workflows.processes URL NAMESPACE FOLDER`: a worker whose runs note effects and die where told to."""
 
 from __future__ import annotations
 
