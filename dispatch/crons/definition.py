@@ -42,8 +42,8 @@ class CronDefinition:
         self.schedule = schedule
         self.target = target
         self.timezone = timezone
-        self.overlap = overlap
-        self.misfire = misfire
+        self.overlap: Overlap = overlap
+        self.misfire: Misfire = misfire
         self.misfire_window = None if misfire_window is None else _span(self.name, "misfire_window", misfire_window)
         self.jitter = _span(self.name, "jitter", jitter)
         self.make_call = call

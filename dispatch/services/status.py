@@ -10,6 +10,8 @@ from dispatch.cluster.model import Worker, WorkerState
 from dispatch.dlq.model import DLQGroup
 from dispatch.queues import QueueConfig, QueueInfo
 from dispatch.store import Store
+from dispatch.stores import keeps_runs
+from dispatch.workflows.model import RunState
 
 RECENT = timedelta(hours=1)
 """How long a worker that has stopped is still counted."""
@@ -28,6 +30,8 @@ class Status:
     live: Sequence[Worker]
     stopped_lately: int
     """Workers that stopped or fell silent within the last hour."""
+    runs: Mapping[RunState, int]
+    """How many workflow runs, by state."""
 
     @property
     def dead_letters(self) -> int:
@@ -50,11 +54,17 @@ async def read_status(store: Store, *, now: datetime) -> Status:
     workers = await store.cluster.list()
     queues = await store.queues.list()
     groups = await store.dlq.groups()
-    return status_of(queues, workers, groups, now=now)
+    runs = await store.workflows.count() if keeps_runs(store.url) else None
+    return status_of(queues, workers, groups, runs, now=now)
 
 
 def status_of(
-    queues: Sequence[QueueInfo], workers: Sequence[Worker], groups: Sequence[DLQGroup], *, now: datetime
+    queues: Sequence[QueueInfo],
+    workers: Sequence[Worker],
+    groups: Sequence[DLQGroup],
+    runs: Mapping[RunState, int] | None = None,
+    *,
+    now: datetime,
 ) -> Status:
     """The status that these facts make."""
     live = [worker for worker in workers if worker.state is not WorkerState.DEAD]
@@ -64,4 +74,6 @@ def status_of(
         for name in worker.queues:
             infos.setdefault(name, QueueInfo(QueueConfig(name)))
     served_by = {name: sum(name in worker.queues for worker in live) for name in infos}
-    return Status([infos[name] for name in sorted(infos)], served_by, groups, live, gone)
+    return Status(
+        [infos[name] for name in sorted(infos)], served_by, groups, live, gone, runs or dict.fromkeys(RunState, 0)
+    )
