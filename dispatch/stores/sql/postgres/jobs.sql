@@ -184,7 +184,8 @@ DELETE FROM {idempotency} WHERE ctid = ANY (ARRAY(
 
 -- name: complete_job
 -- The short way to completed, for jobs without keys that are no part of a run; answers the numbers of those that were.
--- What is locked is looked at as it is now; the update then asks for ids only, so that no plan reads what has run.
+-- What is locked is looked at as it is now. `= ANY (ARRAY[one])` can only be looked up in the index, row by row: no plan
+-- reads what has run, nor sorts a list of all ids once for each of them.
 WITH locked AS MATERIALIZED (
   SELECT id, state, worker_id, epoch, unique_key, concurrency_key, run_id FROM {jobs}
   WHERE id = ANY (:id::text[]) ORDER BY id FOR UPDATE
@@ -197,7 +198,7 @@ WITH locked AS MATERIALIZED (
 )
 UPDATE {jobs} AS j SET state = 'completed', result = held.result, finished_at = held.now, updated_at = held.now,
   lease_until = NULL
-FROM held WHERE j.id = ANY (ARRAY(SELECT id FROM held)) AND j.id = held.id
+FROM held WHERE j.id = ANY (ARRAY[held.id])
 RETURNING held.number;
 
 -- name: job_held
@@ -269,9 +270,10 @@ WHERE state = 'running' AND cancel_reason IS NOT NULL AND worker_id = :worker_id
 -- Notes how far claimed jobs are; answers the numbers of those that were held.
 WITH locked AS MATERIALIZED (SELECT id FROM {jobs} WHERE id = ANY (:id::text[]) ORDER BY id FOR UPDATE)
 UPDATE {jobs} AS j SET progress = n.progress, progress_note = n.note, updated_at = n.now
-FROM unnest(:id::text[], :worker_id::text[], :epoch::int8[], :progress::float8[], :note::text[], :now::int8[])
-  WITH ORDINALITY AS n (id, worker_id, epoch, progress, note, now, number)
-WHERE j.id = ANY (ARRAY(SELECT id FROM locked)) AND j.id = n.id AND j.state = 'running'
+FROM locked JOIN
+  unnest(:id::text[], :worker_id::text[], :epoch::int8[], :progress::float8[], :note::text[], :now::int8[])
+  WITH ORDINALITY AS n (id, worker_id, epoch, progress, note, now, number) ON n.id = locked.id
+WHERE j.id = ANY (ARRAY[n.id]) AND j.state = 'running'
   AND j.worker_id = n.worker_id AND j.epoch = n.epoch
 RETURNING n.number;
 
