@@ -10,6 +10,7 @@ from dispatch.cluster.model import Worker, WorkerState
 from dispatch.dlq.model import DLQGroup
 from dispatch.queues import QueueConfig, QueueInfo
 from dispatch.store import Store
+from dispatch.stores import keeps_runs
 from dispatch.workflows.model import RunState
 
 RECENT = timedelta(hours=1)
@@ -53,7 +54,7 @@ async def read_status(store: Store, *, now: datetime) -> Status:
     workers = await store.cluster.list()
     queues = await store.queues.list()
     groups = await store.dlq.groups()
-    runs = await store.workflows.count()
+    runs = await store.workflows.count() if keeps_runs(store.url) else None
     return status_of(queues, workers, groups, runs, now=now)
 
 

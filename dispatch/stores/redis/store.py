@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from dispatch.clock import Clock
 from dispatch.errors import ConfigError, SchemaMismatch, StoreUnreachable
@@ -21,9 +21,6 @@ from dispatch.stores.redis.runs import NoRuns
 from dispatch.stores.redis.stream import RedisStream
 from dispatch.stores.redis.transfer import RedisTransfer
 from dispatch.stores.redis.wakeups import RedisWakeups
-
-if TYPE_CHECKING:
-    from dispatch.workflows.store import WorkflowStore
 
 SCHEMA = 1
 _NAMES = {1: "0001_start"}
@@ -92,7 +89,7 @@ class RedisStore:
         self.records = RedisRecords(self._client)
         self.stream = RedisStream(self._client)
         self.transfer = RedisTransfer(self._client)
-        self.workflows = cast("WorkflowStore", NoRuns(self.url))
+        self.workflows = NoRuns(self.url)
 
     @property
     def namespace(self) -> str:
