@@ -76,6 +76,7 @@ class Leading:
             if tick.outcome == "missed":
                 self._logger.warning("cron %s missed its tick of %s", entry.name, tick.scheduled_at)
             elif tick.job_id is not None:
-                self._logger.info("cron %s fired %s", entry.name, tick.job_id, extra={"event": "cron_fired"})
+                made = tick.run_id or tick.job_id
+                self._logger.info("cron %s fired %s", entry.name, made, extra={"event": "cron_fired"})
                 if self._plugins.has("cron_fired"):
                     self._plugins.background("cron_fired", entry=entry, job_id=tick.job_id)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-Named = Literal["queue", "name", "worker", "letter", "job"]
+Named = Literal["queue", "name", "worker", "letter", "job", "cron"]
 _PATIENCE = 0.05
 """Seconds to wait for a lock."""
 _MOST = 100
@@ -25,6 +25,7 @@ _QUERIES: dict[Named, str] = {
     "worker": "SELECT id AS found FROM workers WHERE state <> 'dead'",
     "letter": "SELECT id AS found FROM dlq WHERE state = 'open'",
     "job": "SELECT id AS found FROM jobs",
+    "cron": "SELECT name AS found FROM crons",
 }
 _NEWEST_FIRST = ("worker", "letter", "job")
 
