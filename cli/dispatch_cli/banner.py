@@ -95,7 +95,7 @@ def _facts(start: Start) -> list[tuple[str, str]]:
     flags = " ".join(f"-q {name}:{slots}" if slots else f"-q {name}" for name, slots in start.queues.items())
     return [
         ("store", start.store),
-        ("found", f"{_jobs(len(start.jobs))} in {', '.join(start.modules)}: {shown or 'nothing to run'}"),
+        ("found", f"{_found(start.jobs)} in {', '.join(start.modules)}: {shown or 'nothing to run'}"),
         *crons,
         ("queues", f"{', '.join(start.queues)}   (in production say so: {flags})"),
         ("at once", f"{_jobs(start.concurrency)}   (-c)"),
@@ -141,10 +141,11 @@ def _left_behind(unserved: Unserved) -> str:
 
 def warn_of_idleness(registry: Registry, modules: Sequence[str], queues: Collection[str]) -> None:
     """A line when no job is defined at all, and for each queue of -q that no definition names."""
-    if not registry.jobs:
+    if not registry.jobs and not registry.workflows:
         _LOG.warning("%s: no job is defined there, so this worker has nothing to run", ", ".join(modules))
         return
-    used = {definition.settings.queue or "default" for definition in registry.jobs.values()}
+    definitions = [*registry.jobs.values(), *registry.workflows.values()]
+    used = {definition.settings.queue or "default" for definition in definitions}
     for queue in sorted(set(queues) - used):
         _LOG.warning(
             "-q %s: no job is defined for this queue, only for %s; it gets those that an enqueue sends there",
@@ -165,6 +166,13 @@ def warn_of_memory() -> None:
 
 def _shown(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMES_SHOWN]) + (" …" if len(names) > _NAMES_SHOWN else "")
+
+
+def _found(names: Sequence[str]) -> str:
+    """How many jobs and workflows (named with their version) there are."""
+    workflows = sum("@" in name for name in names)
+    jobs = _jobs(len(names) - workflows)
+    return jobs + (f", {workflows} workflow{'' if workflows == 1 else 's'}" if workflows else "")
 
 
 def _jobs(count: int) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from dispatch.clock import LONGEST, seconds, utc_now
-from dispatch.ids import DLQID, JobID, TypeID, WorkerID
+from dispatch.ids import DLQID, EventID, JobID, RunID, TypeID, WorkerID
 from dispatch_cli.failures import CommandError
 
 ID = TypeVar("ID", bound=TypeID)
@@ -25,6 +25,8 @@ _KINDS: dict[type[TypeID], tuple[str, str]] = {
     JobID: ("job", "job"),
     DLQID: ("dead letter", "dlq"),
     WorkerID: ("worker", "worker"),
+    RunID: ("workflow run", "workflow"),
+    EventID: ("event", "event"),
 }
 
 

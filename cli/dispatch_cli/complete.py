@@ -50,6 +50,7 @@ def words_of(words: Iterable[str]) -> Completer:
 
 queues, names, workers = values_of("queue"), values_of("name"), values_of("worker")
 letters, jobs, crons = values_of("letter"), values_of("job"), values_of("cron")
+runs, workflows = values_of("run"), values_of("workflow")
 
 
 def found(settings: Settings, named: Named, prefix: str) -> list[str]:
@@ -127,6 +128,16 @@ async def _jobs(store: Any) -> list[str]:
     return [str(job.id) for job in (await store.jobs.list(ListOptions(limit=_MOST))).items]
 
 
+async def _runs(store: Any) -> list[str]:
+    from dispatch.workflows.model import ListOptions
+
+    return [str(run.id) for run in (await store.workflows.list(ListOptions(limit=_MOST))).items]
+
+
+async def _workflows(store: Any) -> list[str]:
+    return sorted({found.name for found in await store.cluster.definitions() if found.kind == "workflow"})
+
+
 _ASK: dict[Named, Any] = {
     "queue": _queues,
     "name": _names,
@@ -134,4 +145,6 @@ _ASK: dict[Named, Any] = {
     "letter": _letters,
     "job": _jobs,
     "cron": _crons,
+    "run": _runs,
+    "workflow": _workflows,
 }

@@ -31,6 +31,8 @@ class Root(LazyGroup):
         "status": ("status", "Show backlog, workers, dead letters and pauses on one screen."),
         "top": ("top", "Watch queues, throughput, workers and failures, live."),
         "job": ("job", "Enqueue, look at, watch, explain, retry and cancel jobs."),
+        "workflow": ("workflow", "Start, look at, signal, cancel, retry and fork workflow runs."),
+        "event": ("event", "Publish events that workflow runs wait for, and look at them."),
         "dlq": ("dlq", "Look at, replay, discard and purge dead letters."),
         "queue": ("queue", "Look at, pause, resume, limit and empty queues."),
         "cron": ("cron", "Look at, plan, make, change, switch and trigger cron entries."),

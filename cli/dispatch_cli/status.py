@@ -70,6 +70,7 @@ def _document(session: Session, found: Status, missed: dict[str, int], now: date
         "store": session.store_url,
         "at": iso(now),
         "jobs": {key: sum(queue[key] for queue in queues) for key in ("pending", "running", "retrying", "set_aside")},
+        "runs": {str(state): count for state, count in found.runs.items()},
         "workers": {"live": len(found.live), "draining": found.draining, "stopped_last_hour": found.stopped_lately},
         "dead_letters": found.dead_letters,
         "crons": {**crons_document(found), "missed_last_day": sum(missed.values())},
@@ -97,6 +98,10 @@ def attention(found: Status) -> list[str]:
         if info.set_aside:
             what = "job of queue" if info.set_aside == 1 else "jobs of queue"
             lines.append(f"{info.set_aside} {what} {name!r} set aside: no live worker has announced the job's name")
+    blocked = sum(count for state, count in found.runs.items() if state == "blocked")
+    if blocked:
+        runs = "workflow run is" if blocked == 1 else "workflow runs are"
+        lines.append(f"{blocked} {runs} blocked: `dispatch workflow list --state blocked` shows why")
     if found.dead_letters:
         letters = "dead letter waits" if found.dead_letters == 1 else "dead letters wait"
         lines.append(f"{found.dead_letters} {letters} for a decision: `dispatch dlq list --group`")
@@ -127,11 +132,17 @@ def cron_attention(found: Status, missed: dict[str, int]) -> list[str]:
     return lines
 
 
+def _in_words(counts: dict[str, int]) -> str:
+    """The counts that are not 0, in words; "" when all are."""
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+
+
 def _draw(session: Session, document: dict[str, Any]) -> None:
     out, jobs, workers = session.out, document["jobs"], document["workers"]
     fields = [
         ("store", document["store"]),
         ("jobs", ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in jobs.items())),
+        ("runs", _in_words(document["runs"])),
         ("workers", ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in workers.items())),
         ("dead letters", f"{document['dead_letters']} open"),
     ]

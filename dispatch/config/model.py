@@ -127,6 +127,15 @@ class Postgres(Table):
     command_timeout: Interval = timedelta(seconds=8)
 
 
+class Redis(Table):
+    """`[redis]`: how many connections, how long a call may take, and what is accepted of the server."""
+
+    connections: Count = 10
+    timeout: Interval = timedelta(seconds=5)
+    protocol: Literal[2, 3] = 3
+    allow_eviction: bool = False
+
+
 class Config(Table):
     """The whole configuration; `Config.default()` is what an empty file means. A wrong value raises ConfigError."""
 
@@ -159,6 +168,7 @@ class Config(Table):
     log: Log = Log()
     sqlite: SQLite = SQLite()
     postgres: Postgres = Postgres()
+    redis: Redis = Redis()
     plugin: dict[str, dict[str, Any]] = {}
 
     @classmethod
@@ -258,5 +268,6 @@ TABLES: dict[str, type[Table]] = {
     "log": Log,
     "sqlite": SQLite,
     "postgres": Postgres,
+    "redis": Redis,
 }
 LISTS = frozenset(name for name, field in Config.model_fields.items() if get_origin(field.annotation) is list)

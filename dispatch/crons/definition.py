@@ -51,8 +51,8 @@ class CronDefinition:
         self.schedule = schedule
         self.target = target
         self.timezone = timezone
-        self.overlap = overlap
-        self.misfire = misfire
+        self.overlap: Overlap = overlap
+        self.misfire: Misfire | None = misfire
         self.misfire_window = span(self.name, "misfire_window", misfire_window)
         self.jitter = span(self.name, "jitter", jitter)
         self.make_call = call

@@ -1,4 +1,4 @@
-"""The edits of a fork: which recorded results a copy of a run starts with."""
+"""The journals of two runs beside each other: what a fork starts with, and where two runs differ."""
 
 from __future__ import annotations
 
@@ -40,6 +40,16 @@ def edited(checkpoints: Sequence[Checkpoint], before: str, edits: Mapping[str, A
         return {name: to_json(value) for name, value in values.items()}
     except PydanticSerializationError as error:
         raise InvalidArguments(f"an edit cannot be stored as JSON: {error}") from None
+
+
+def differences(
+    left: Sequence[Checkpoint], right: Sequence[Checkpoint]
+) -> list[tuple[str, Checkpoint | None, Checkpoint | None]]:
+    """The visits that only one of two runs has, or that have recorded other data, in the order of the first run."""
+    ours, theirs = ({c.name: c for c in sorted(side, key=lambda c: c.position)} for side in (left, right))
+    names = dict.fromkeys([*ours, *theirs])
+    pairs = [(name, ours.get(name), theirs.get(name)) for name in names]
+    return [(name, a, b) for name, a, b in pairs if a is None or b is None or (a.kind, a.data) != (b.kind, b.data)]
 
 
 def _set(document: Any, inside: str, value: Any, path: str) -> Any:

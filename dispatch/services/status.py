@@ -12,6 +12,8 @@ from dispatch.dlq.model import DLQGroup
 from dispatch.entity import LARGEST_PAGE
 from dispatch.queues import QueueConfig, QueueInfo
 from dispatch.store import Store
+from dispatch.stores import keeps_runs
+from dispatch.workflows.model import RunState
 
 RECENT = timedelta(hours=1)
 """How long a worker that has stopped is still counted."""
@@ -33,6 +35,8 @@ class Status:
     live: Sequence[Worker]
     stopped_lately: int
     """Workers that stopped or fell silent within the last hour."""
+    runs: Mapping[RunState, int]
+    """How many workflow runs, by state."""
     crons: Sequence[CronEntry] = ()
     """The first 500 entries by name."""
     at: datetime | None = None
@@ -78,8 +82,9 @@ async def read_status(store: Store, *, now: datetime) -> Status:
     workers = await store.cluster.list()
     queues = await store.queues.list()
     groups = await store.dlq.groups()
+    runs = await store.workflows.count() if keeps_runs(store.url) else None
     crons = await store.crons.list(ListOptions(limit=LARGEST_PAGE))
-    return status_of(queues, workers, groups, crons=crons.items, now=now)
+    return status_of(queues, workers, groups, runs, crons=crons.items, now=now)
 
 
 async def missed_ticks(store: Store, entries: Sequence[CronEntry], *, since: datetime) -> dict[str, int]:
@@ -98,6 +103,7 @@ def status_of(
     queues: Sequence[QueueInfo],
     workers: Sequence[Worker],
     groups: Sequence[DLQGroup],
+    runs: Mapping[RunState, int] | None = None,
     *,
     crons: Sequence[CronEntry] = (),
     now: datetime,
@@ -110,4 +116,5 @@ def status_of(
         for name in worker.queues:
             infos.setdefault(name, QueueInfo(QueueConfig(name)))
     served_by = {name: sum(name in worker.queues for worker in live) for name in infos}
-    return Status([infos[name] for name in sorted(infos)], served_by, groups, live, gone, crons, now)
+    counts = runs or dict.fromkeys(RunState, 0)
+    return Status([infos[name] for name in sorted(infos)], served_by, groups, live, gone, counts, crons, now)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from dispatch.errors import CopyRefused
 from dispatch.store import Store
 from dispatch.transfer import FIELDS, KEYS, KINDS, Document, TransferKind
+from dispatch.workflows.model import ListOptions as RunOptions
 
 PAGE = 500
 MARK = ("transfer", "copy")
@@ -75,11 +76,17 @@ class StoreCopy:
         """How many documents there are to copy, and whether a copy would be resumed; writes nothing.
 
         Raises:
-            CopyRefused: the destination holds something else, the source is itself an unfinished copy, or workers live.
+            CopyRefused: the destination holds something else, the source is itself an unfinished copy or holds workflow
+                runs, or workers live.
         """
         await self._refuse_workers()
         if await self._source.records.get(*MARK) is not None:
             raise CopyRefused("the source is itself an unfinished copy: finish that one first. Nothing was written")
+        if (await self._source.workflows.list(RunOptions(limit=1))).items:
+            raise CopyRefused(
+                "the source holds workflow runs, which are not copied: let them end, and `dispatch store prune` what "
+                "retention keeps of them. Nothing was written"
+            )
         mark = await self._target.records.get(*MARK)
         if mark is not None:
             begun = json.loads(mark.value)["source"]

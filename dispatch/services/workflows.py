@@ -69,10 +69,7 @@ class WorkflowService:
 
         Raises PayloadTooLarge, InvalidArguments, DuplicateJob, IdempotencyMismatch, StoreError.
         """
-        scope, ttl = capture(), self._idempotency_ttl
-        metadata: dict[str, Any] = {}
-        inject(metadata)
-        return await self._create([call.new_run(scope=scope, idempotency_ttl=ttl, metadata=metadata) for call in calls])
+        return await self._create(self._new_runs(calls))
 
     async def start_named(
         self,
@@ -92,15 +89,26 @@ class WorkflowService:
 
         Raises WorkflowNotFound, InvalidArguments, PayloadTooLarge, DuplicateJob, IdempotencyMismatch, StoreError.
         """
+        return (await self._create([await self.rehearse(name, arguments, options, version=version)]))[0]
+
+    async def rehearse(
+        self,
+        name: str,
+        arguments: Any = None,
+        options: EnqueueOptions | None = None,
+        *,
+        version: int | None = None,
+    ) -> NewRun:
+        """What `start_named` would write, checked; it writes nothing. Arguments and errors as there."""
         chosen = options or EnqueueOptions()
         values = {} if arguments is None else arguments
         known = [d for d in self._registry.workflows.values() if d.name == name and version in (None, d.version)]
         if known:
             definition = max(known, key=lambda d: d.version)
             document = definition.signature.validate_document(definition.signature.arrange(values))
-            return (await self.start([WorkflowCall(definition, document, chosen)]))[0]
+            return self._new_runs([WorkflowCall(definition, document, chosen)])[0]
         announced = await self._announced(name, version)
-        run = build_run(
+        return build_run(
             name=name,
             version=announced.version,
             payload=named_payload(name, values, announced.schema),
@@ -110,7 +118,6 @@ class WorkflowService:
             idempotency_ttl=self._idempotency_ttl,
             default_queue=announced.queue,
         )
-        return (await self._create([run]))[0]
 
     async def get(self, run_id: RunID, *, scope: Scope | None = None) -> Run:
         """The run with its input and result; RunNotFound when there is none."""
@@ -261,6 +268,12 @@ class WorkflowService:
             if created is None:
                 raise _not_found(run_id)
             return created
+
+    def _new_runs(self, calls: Sequence[WorkflowCall[Any]]) -> List[NewRun]:
+        scope, ttl = capture(), self._idempotency_ttl
+        metadata: dict[str, Any] = {}
+        inject(metadata)
+        return [call.new_run(scope=scope, idempotency_ttl=ttl, metadata=metadata) for call in calls]
 
     async def _create(self, runs: Sequence[NewRun]) -> List[CreatedRun]:
         prepared = [replace(run, driver=await self._jobs.prepared(run.driver)) for run in runs]

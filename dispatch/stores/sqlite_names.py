@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-Named = Literal["queue", "name", "worker", "letter", "job", "cron"]
+Named = Literal["queue", "name", "worker", "letter", "job", "run", "workflow", "cron"]
 _PATIENCE = 0.05
 """Seconds to wait for a lock."""
 _MOST = 100
@@ -24,10 +24,12 @@ _QUERIES: dict[Named, str] = {
     "name": "SELECT name AS found FROM definitions WHERE kind = 'job'",
     "worker": "SELECT id AS found FROM workers WHERE state <> 'dead'",
     "letter": "SELECT id AS found FROM dlq WHERE state = 'open'",
-    "job": "SELECT id AS found FROM jobs",
+    "job": "SELECT id AS found FROM jobs WHERE kind <> 'workflow'",
+    "run": "SELECT id AS found FROM runs",
+    "workflow": "SELECT name AS found FROM definitions WHERE kind = 'workflow'",
     "cron": "SELECT name AS found FROM crons",
 }
-_NEWEST_FIRST = ("worker", "letter", "job")
+_NEWEST_FIRST = ("worker", "letter", "job", "run")
 
 
 def names_in(path: Path, named: Named, prefix: str) -> list[str]:

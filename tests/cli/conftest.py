@@ -22,11 +22,13 @@ from dispatch_cli.main import main
 
 from dispatch.cluster.model import Announcement, NewWorker
 from dispatch.crons.model import CronSpec, Fire, NewTick
-from dispatch.ids import CronID, JobID, WorkerID
+from dispatch.events.model import Event
+from dispatch.ids import CronID, JobID, RunID, WorkerID
 from dispatch.jobs.model import Failure, NewJob, Transition, Verdict
 from dispatch.registry import default_registry
 from dispatch.store import Store
 from dispatch.stores import open_store
+from dispatch.workflows.model import FinishRun, NewCheckpoint, NewRun, Park, Record, WaitFor, driver_id
 
 SOON = datetime(2100, 1, 1, 2, tzinfo=UTC)
 TASKS = '''"""Jobs for the examples."""
@@ -77,6 +79,10 @@ class Seeds:
     letter: str
     other_letter: str
     worker: str
+    run_done: str
+    run_waiting: str
+    run_failed: str
+    event: str
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,49 @@ async def _seed(store: Store) -> Seeds:
     await _seed_crons(store, worker)
     await store.queues.pause("slow", by="ada", reason="the disk is full", duration=3600)
     letters = [done.dead_letter for done in ended if done.dead_letter is not None]
-    return Seeds(pending, completed, failed, running, odd, letters[0], letters[1], worker)
+    runs, event = await _seed_runs(store, worker)
+    return Seeds(pending, completed, failed, running, odd, letters[0], letters[1], worker, *runs, event)
+
+
+def _new_run(order: int) -> NewRun:
+    run_id = RunID.new()
+    payload = b'{"order": %d, "token": "s3cret"}' % order
+    driver = NewJob(driver_id(run_id), "checkout@2", payload, kind="workflow", run_id=run_id, queue="shop")
+    return NewRun(run_id, "checkout", 2, driver)
+
+
+async def _seed_runs(store: Store, worker: WorkerID) -> tuple[list[str], str]:
+    """One run that has completed, one that waits for an event, one that has failed; and an event."""
+    workflows = store.workflows
+    news = [_new_run(n) for n in (1, 2, 3)]
+    for new in news:
+        await workflows.create([new])
+        (job,) = (await store.jobs.claim(worker, queues={"shop": 1}, names=["checkout@2"], limit=1, lease=3600)).jobs
+        held = (new.id, job.id, job.epoch)
+        steps = [
+            NewCheckpoint("charge", "step", b'{"amount": 3, "password": "s3cret"}', started_at=job.started_at),
+            NewCheckpoint("pause", "sleep", b'{"until": "2026-05-01T09:00:00+00:00"}'),
+            NewCheckpoint("ship", "step", b'"%d"' % len(new.id + str(new.driver.payload))),
+        ]
+        await workflows.record(worker, [Record(*held, steps)])
+        if new is news[0]:
+            await workflows.finish(worker, [FinishRun(*held, "completed", result=b'{"sent": true}')])
+        elif new is news[1]:
+            await workflows.wait(
+                worker, [WaitFor(*held, "payment", ("payment.cleared",), key="order-2", timeout=86400)]
+            )
+            (loaded,) = await workflows.load([job.id])
+            await workflows.park(worker, [Park(*held, loaded.run.wake_seq)])
+        else:
+            wrong = Failure("ValueError", "sold \x1b[31mout", "Traceback: sold out")
+            await workflows.compensate(worker, job.id, job.epoch, failure=wrong, reason="exhausted")
+            await workflows.finish(worker, [FinishRun(*held, "failed", reason="exhausted", dead_letter=False)])
+    checkout = {"properties": {"order": {"type": "integer"}}, "required": ["order"], "additionalProperties": False}
+    await store.cluster.announce(
+        [Announcement("checkout", "workflow", queue="shop", schema=checkout, version=version) for version in (2, 3)]
+    )
+    event = await store.events.publish(Event("stock.arrived", b'{"sku": "a-1"}', key="a-1"))
+    return [new.id for new in news], event.id
 
 
 async def _seed_crons(store: Store, worker: WorkerID) -> None:

@@ -17,6 +17,8 @@ JOB_ID: Schema = {"type": "string", "pattern": r"^job_[0-9a-z]{26}$"}
 LETTER_ID: Schema = {"type": "string", "pattern": r"^dlq_[0-9a-z]{26}$"}
 STATE: Schema = {"enum": ["pending", "running", "retrying", "completed", "failed", "cancelled"]}
 
+_RUN_STATES = ("pending", "running", "waiting", "compensating", "completed", "failed", "cancelled", "blocked")
+
 
 def exactly(**properties: Schema) -> Schema:
     """An object with these fields, all of them, and no other."""
@@ -287,6 +289,7 @@ OVERVIEW = exactly(
     workers=exactly(**dict.fromkeys(("live", "draining", "stopped_last_hour"), COUNT)),
     dead_letters=COUNT,
     crons=exactly(**CRON_COUNTS, missed_last_day=COUNT),
+    runs=exactly(**dict.fromkeys(_RUN_STATES, COUNT)),
     attention={"type": "array", "items": TEXT},
     queues={"type": "array", "items": QUEUE},
     groups={
@@ -486,3 +489,82 @@ FAILURE = exactly(
         "additionalProperties": False,
     }
 )
+
+RUN_ID: Schema = {"type": "string", "pattern": r"^run_[0-9a-z]{26}$"}
+EVENT_ID: Schema = {"type": "string", "pattern": r"^evt_[0-9a-z]{26}$"}
+RUN_STATE: Schema = {"enum": [*_RUN_STATES]}
+_RUN: dict[str, Schema] = {
+    "id": RUN_ID,
+    "name": TEXT,
+    "version": COUNT,
+    "state": RUN_STATE,
+    "queue": TEXT,
+    "created_at": TIME,
+    "started_at": MAYBE_TIME,
+    "finished_at": MAYBE_TIME,
+    "wakes_at": MAYBE_TIME,
+    "parent": maybe(RUN_ID),
+    "step": MAYBE_TEXT,
+    "forked_from": maybe(RUN_ID),
+    "tags": {"type": "array", "items": TEXT},
+    "scope": SCOPE,
+    "reason": MAYBE_TEXT,
+    "compensated": {"type": "boolean"},
+    "compensation_failed": {"type": "boolean"},
+}
+RUN_SUMMARY = exactly(**_RUN, error=SHORT_ERROR)
+RUN_LIST = items(exactly(**_RUN, error=SHORT_ERROR, why=MAYBE_TEXT), next_cursor=MAYBE_TEXT)
+RUN_STARTED = exactly(**_RUN, error=SHORT_ERROR, created={"type": "boolean"})
+RUN = exactly(
+    **_RUN,
+    error=ERROR,
+    updated_at=TIME,
+    driver=JOB_ID,
+    payload={},
+    payload_text=MAYBE_TEXT,
+    result={},
+    result_text=MAYBE_TEXT,
+    result_kept={"type": "boolean"},
+    metadata={"type": "object"},
+    checkpoints=COUNT,
+    waits={
+        "type": "array",
+        "items": exactly(name=TEXT, events={"type": "array", "items": TEXT}, key=MAYBE_TEXT, deadline=MAYBE_TIME),
+    },
+    children={"type": "array", "items": exactly(step=TEXT, child=TEXT, state=TEXT, error=SHORT_ERROR)},
+)
+TIMELINE = items(
+    exactly(
+        id=TEXT,
+        step_name=TEXT,
+        kind={"enum": ["step", "value", "sleep", "wait", "child", "undo", "failure"]},
+        state={"enum": ["recorded", "open", "completed", "failed", "cancelled"]},
+        data={},
+        data_text=MAYBE_TEXT,
+        position=COUNT,
+        attempt=COUNT,
+        worker_id=MAYBE_TEXT,
+        started_at=MAYBE_TIME,
+        created_at=TIME,
+        event_id=maybe(EVENT_ID),
+        inherited={"type": "boolean"},
+    )
+)
+RUN_DIFF = items(exactly(step_name=TEXT, left={}, right={}, left_kind=MAYBE_TEXT, right_kind=MAYBE_TEXT))
+_OUTCOME = {"id": TEXT, "ok": {"type": "boolean"}, "outcome": TEXT, "detail": TEXT}
+RUN_CHANGES = items(
+    exactly(**_OUTCOME, state=TEXT, error={"type": "null"}),
+    done=COUNT,
+    refused=COUNT,
+)
+EVENT = exactly(
+    id=EVENT_ID,
+    name=TEXT,
+    key=MAYBE_TEXT,
+    run_id=maybe(RUN_ID),
+    created_at=TIME,
+    payload={},
+    payload_text=MAYBE_TEXT,
+    scope=SCOPE,
+)
+EVENT_LIST = items(EVENT, next_cursor=MAYBE_TEXT)

@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 import typer
 from dispatch_cli.dlq.base import EXAMPLE as LETTER
+from dispatch_cli.event.base import EXAMPLE as EVENT
 from dispatch_cli.job.base import EXAMPLE as JOB
 from dispatch_cli.main import Root, app
 from dispatch_cli.worker.base import EXAMPLE as WORKER
+from dispatch_cli.workflow.base import EXAMPLE as RUN
+from dispatch_cli.workflow.base import OTHER as OTHER_RUN
 
 from tests.cli.conftest import Seeds, run
 
@@ -59,10 +62,14 @@ def test_every_example_runs(example: str, seeds: Seeds, folder: Path) -> None:
     (folder / "examples_tasks.py").rename(folder / "myapp" / "tasks.py")
     fitting = {"result": seeds.completed, "watch": seeds.completed, "cancel": seeds.pending, "explain": seeds.pending}
     verb = [*example.split(), ""][2]
+    run_of = {"result": seeds.run_done, "retry": seeds.run_failed, "fork": seeds.run_done}
     text = (
         example.replace(JOB, fitting.get(verb, seeds.failed))
         .replace(LETTER, seeds.letter)
         .replace(WORKER, seeds.worker)
+        .replace(RUN, run_of.get(verb, seeds.run_waiting))
+        .replace(OTHER_RUN, seeds.run_failed)
+        .replace(EVENT, seeds.event)
     )
     if "|" in text:
         done = subprocess.run(["bash", "-c", SHELL + text], capture_output=True, text=True, timeout=30)

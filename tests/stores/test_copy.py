@@ -15,12 +15,13 @@ from population import digest, populate
 from dispatch.clock import ManualClock
 from dispatch.cluster import NewWorker
 from dispatch.errors import CopyRefused
-from dispatch.ids import JobID, WorkerID
+from dispatch.ids import JobID, RunID, WorkerID
 from dispatch.jobs.model import NewJob
 from dispatch.services.transfer import MARK, StoreCopy
 from dispatch.store import Store
 from dispatch.stores import open_store
 from dispatch.transfer import Document, TransferKind
+from dispatch.workflows.model import NewRun, driver_id, driver_name
 
 KILLED = """
 import asyncio, os, signal, sys
@@ -150,6 +151,16 @@ async def test_a_copy_of_one_store_does_not_go_on_with_that_of_another() -> None
             with pytest.raises(CopyRefused, match="itself an unfinished copy"):
                 await copied(target, third)
         await copied(source, target)
+
+
+async def test_a_store_with_workflow_runs_is_not_copied_without_them() -> None:
+    async with opened("memory://", "memory://") as (source, target):
+        run_id = RunID.new()
+        driver = NewJob(driver_id(run_id), driver_name("checkout", 1), b"{}", kind="workflow", run_id=run_id)
+        await source.workflows.create([NewRun(run_id, "checkout", 1, driver=driver)])
+        with pytest.raises(CopyRefused, match="workflow runs"):
+            await copied(source, target)
+        assert not any((await target.transfer.count()).values())
 
 
 @pytest.mark.parametrize("where", ["source", "destination"])

@@ -16,6 +16,7 @@ from dispatch_cli.store.base import app
 
 if TYPE_CHECKING:
     from dispatch.services import Copied
+    from dispatch.store import Store
 
 
 @verb(
@@ -92,15 +93,24 @@ async def _copy(session: Session, source: str, destination: str, *, name: str, f
 
 async def _rehearse(session: Session, source: str, destination: str, *, force: bool) -> tuple[dict[Any, int], bool]:
     from dispatch.services import StoreCopy
-    from dispatch.stores.memory import MemoryStore
 
     async with session.bare_store(source) as theirs:
         if session.missing_file(destination) is not None:
-            empty = MemoryStore()
-            await empty.open()
-            return await StoreCopy(theirs, empty, name="", force=force).plan()
+            return await _onto_nothing(theirs, force=force)
         async with session.bare_store(destination) as ours:
+            if not (await ours.schema()).current:
+                return await _onto_nothing(theirs, force=force)
             return await StoreCopy(theirs, ours, name=_identity(session, source), force=force).plan()
+
+
+async def _onto_nothing(source: Store, *, force: bool) -> tuple[dict[Any, int], bool]:
+    """The rehearsal of a copy to a store that has to be made first."""
+    from dispatch.services import StoreCopy
+    from dispatch.stores.memory import MemoryStore
+
+    empty = MemoryStore()
+    await empty.open()
+    return await StoreCopy(source, empty, name="", force=force).plan()
 
 
 def _identity(session: Session, url: str) -> str:

@@ -167,7 +167,7 @@ def _add(data: Data, row: Row, run: RunRow, new: NewCheckpoint, now: datetime) -
     if new.event_id is not None:
         run.consumed.add(new.event_id)
         event = data.events.get(new.event_id)
-        if event is not None:
+        if event is not None and event.run_id == run.id:
             data.channels.consume(event)
     data.runs.close(run, new.name)
     row.failures = row.crashes = 0

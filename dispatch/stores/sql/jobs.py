@@ -123,6 +123,11 @@ class SQLJobs:
         return await self._executor.run(plan, write=False)
 
     async def unblock(self, *, limit: int) -> int:
+        def look() -> Plan[bool]:
+            return bool((yield Rows("blocked_keys", {"queue": "", "key": "", "limit": 1})))
+
+        if limit <= 0 or not await self._executor.run(look, write=False):
+            return 0
         count, self._repaired = await self._executor.run(
             lambda: concurrency.repair(self._repaired, limit, self._executor.now())
         )

@@ -320,3 +320,13 @@ async def a_wait_that_asks_for_something_else_now_keeps_its_deadline(env: Env) -
     assert await idle(env)
     await _publish(env, "refused")
     assert (await (await drive(env, held.id)).wait("w", "refused", timeout=60)).event is not None
+
+
+@case("I22")
+async def nobody_takes_another_runs_signal_out_of_its_mailbox(env: Env) -> None:
+    held, other = await begin(env), await begin(env)
+    sent = await _publish(env, "go", run_id=held.id)
+    await _consume(other, "w", sent)
+    found = await held.wait("w", "go")
+    assert found.event is not None
+    assert found.event.id == sent

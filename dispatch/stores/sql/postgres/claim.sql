@@ -2,7 +2,8 @@
 -- A whole claim from queues without limits, pauses and lanes, in one statement: walks the priorities of each queue,
 -- locks due rows in claim order (never waiting for a row that somebody else has), makes them running, gives up the keys
 -- that were held until the start. The commit need not wait for the disk. The first column: a queue of these (or an expired
--- job, one with a concurrency key or one of a run in the way) wants the long way, nothing was taken. MATERIALIZED and ARRAY keep the pick from being made twice.
+-- job, one with a concurrency key or one of a run in the way) wants the long way, nothing was taken. MATERIALIZED and ARRAY keep the pick from being made twice. The
+-- walk yields the highest priority first, and nothing sorts behind it: a sort would lock rows that are not taken.
 WITH RECURSIVE asked AS MATERIALIZED (
   SELECT a.queue, a.share, a.n FROM unnest(:queues::text[], :shares::int8[]) WITH ORDINALITY AS a (queue, share, n)
 ), heads AS (
@@ -23,7 +24,8 @@ WITH RECURSIVE asked AS MATERIALIZED (
       OR coalesce(max_concurrency, tenant_concurrency) IS NOT NULL OR rate_limit IS NOT NULL)
   ) OR EXISTS (
     SELECT 1 FROM walk CROSS JOIN LATERAL (
-      SELECT 1 FROM {jobs} WHERE ready = 1 AND queue = walk.queue AND lane > walk.lane LIMIT 1) AS other_lane
+      SELECT lane FROM {jobs} WHERE ready = 1 AND queue = walk.queue AND lane > walk.lane ORDER BY lane LIMIT 1
+    ) AS other_lane
   ) OR (:alone::bool AND EXISTS (
     SELECT 1 FROM {jobs} WHERE ready = 2 AND queue = ANY (:queues)
   )) AS special
@@ -36,7 +38,7 @@ WITH RECURSIVE asked AS MATERIALIZED (
       WHERE ready = 1 AND queue = walk.queue AND lane = walk.lane AND priority = walk.priority AND run_at <= :now::int8
         AND name = ANY (:names::text[])
       ORDER BY run_at, id LIMIT asked.share FOR UPDATE SKIP LOCKED
-    ) AS due WHERE walk.n = asked.n ORDER BY walk.priority DESC LIMIT asked.share
+    ) AS due WHERE walk.n = asked.n LIMIT asked.share
   ) AS p WHERE NOT (SELECT special FROM gates) LIMIT :limit
 ), claimed AS (
   UPDATE {jobs} SET state = 'running', ready = 0, worker_id = :worker_id,

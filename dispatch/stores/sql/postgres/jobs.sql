@@ -184,15 +184,21 @@ DELETE FROM {idempotency} WHERE ctid = ANY (ARRAY(
 
 -- name: complete_job
 -- The short way to completed, for jobs without keys that are no part of a run; answers the numbers of those that were.
-WITH locked AS MATERIALIZED (SELECT id FROM {jobs} WHERE id = ANY (:id::text[]) ORDER BY id FOR UPDATE)
-UPDATE {jobs} AS j SET state = 'completed', result = n.result, finished_at = n.now, updated_at = n.now,
+-- What is locked is looked at as it is now; the update then asks for ids only, so that no plan reads what has run.
+WITH locked AS MATERIALIZED (
+  SELECT id, state, worker_id, epoch, unique_key, concurrency_key, run_id FROM {jobs}
+  WHERE id = ANY (:id::text[]) ORDER BY id FOR UPDATE
+), held AS MATERIALIZED (
+  SELECT n.id, n.result, n.now, n.number FROM locked JOIN
+    unnest(:id::text[], :epoch::int8[], :result::bytea[], :worker_id::text[], :now::int8[]) WITH ORDINALITY
+    AS n (id, epoch, result, worker_id, now, number) ON n.id = locked.id
+  WHERE locked.state = 'running' AND locked.worker_id = n.worker_id AND locked.epoch = n.epoch
+    AND locked.unique_key IS NULL AND locked.concurrency_key IS NULL AND locked.run_id IS NULL
+)
+UPDATE {jobs} AS j SET state = 'completed', result = held.result, finished_at = held.now, updated_at = held.now,
   lease_until = NULL
-FROM unnest(:id::text[], :epoch::int8[], :result::bytea[], :worker_id::text[], :now::int8[]) WITH ORDINALITY
-  AS n (id, epoch, result, worker_id, now, number)
-WHERE j.id = ANY (ARRAY(SELECT id FROM locked)) AND j.id = n.id AND j.state = 'running'
-  AND j.worker_id = n.worker_id AND j.epoch = n.epoch AND j.unique_key IS NULL AND j.concurrency_key IS NULL
-  AND j.run_id IS NULL
-RETURNING n.number;
+FROM held WHERE j.id = ANY (ARRAY(SELECT id FROM held)) AND j.id = held.id
+RETURNING held.number;
 
 -- name: job_held
 -- What a transition needs to know of its job.

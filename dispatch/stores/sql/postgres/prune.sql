@@ -11,7 +11,7 @@ ORDER BY finished_at, id LIMIT :limit FOR UPDATE SKIP LOCKED;
 -- name: count_ended_jobs
 -- How many jobs of one outcome ended before a time.
 SELECT count(*) FROM (
-  SELECT 1 FROM {jobs} AS j WHERE {prunable_job} LIMIT :limit) AS ended;
+  SELECT 1 FROM {jobs} AS j WHERE {prunable_job} ORDER BY finished_at LIMIT :limit) AS ended;
 
 -- name: forget_attempts
 -- Removes the attempts of some jobs.

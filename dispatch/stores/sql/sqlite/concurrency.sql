@@ -57,15 +57,20 @@ WHERE walk.queue IS NOT NULL AND EXISTS (
 
 -- name: blocked_groups
 -- Lanes and names with blocked rows of a key in a queue, each with its first row, by jumping from one to the next.
+-- Compared as a pair, (lane, name) would be found by walking through all rows of the lane.
 WITH RECURSIVE walk (seq) AS (
   SELECT (SELECT seq FROM jobs INDEXED BY jobs_blocked
     WHERE blocked = 1 AND queue = :queue AND concurrency_key = :key
     ORDER BY lane, name, priority DESC, run_at, id LIMIT 1)
   UNION ALL
-  SELECT (SELECT jobs.seq FROM jobs INDEXED BY jobs_blocked
-    WHERE blocked = 1 AND jobs.queue = :queue AND jobs.concurrency_key = :key
-      AND (jobs.lane, jobs.name) > (here.lane, here.name)
-    ORDER BY jobs.lane, jobs.name, jobs.priority DESC, jobs.run_at, jobs.id LIMIT 1)
+  SELECT coalesce(
+    (SELECT jobs.seq FROM jobs INDEXED BY jobs_blocked
+      WHERE blocked = 1 AND jobs.queue = :queue AND jobs.concurrency_key = :key
+        AND jobs.lane = here.lane AND jobs.name > here.name
+      ORDER BY jobs.name, jobs.priority DESC, jobs.run_at, jobs.id LIMIT 1),
+    (SELECT jobs.seq FROM jobs INDEXED BY jobs_blocked
+      WHERE blocked = 1 AND jobs.queue = :queue AND jobs.concurrency_key = :key AND jobs.lane > here.lane
+      ORDER BY jobs.lane, jobs.name, jobs.priority DESC, jobs.run_at, jobs.id LIMIT 1))
   FROM walk JOIN jobs AS here ON here.seq = walk.seq
 )
 SELECT lane, name, priority, run_at, id FROM walk JOIN jobs ON jobs.seq = walk.seq;
@@ -92,9 +97,12 @@ WITH RECURSIVE walk (seq) AS (
   SELECT (SELECT seq FROM jobs INDEXED BY jobs_blocked
     WHERE blocked = 1 AND (queue, concurrency_key) > (:queue, :key) ORDER BY queue, concurrency_key LIMIT 1)
   UNION ALL
-  SELECT (SELECT jobs.seq FROM jobs INDEXED BY jobs_blocked
-    WHERE blocked = 1 AND (jobs.queue, jobs.concurrency_key) > (here.queue, here.concurrency_key)
-    ORDER BY jobs.queue, jobs.concurrency_key LIMIT 1)
+  SELECT coalesce(
+    (SELECT jobs.seq FROM jobs INDEXED BY jobs_blocked
+      WHERE blocked = 1 AND jobs.queue = here.queue AND jobs.concurrency_key > here.concurrency_key
+      ORDER BY jobs.concurrency_key LIMIT 1),
+    (SELECT jobs.seq FROM jobs INDEXED BY jobs_blocked
+      WHERE blocked = 1 AND jobs.queue > here.queue ORDER BY jobs.queue, jobs.concurrency_key LIMIT 1))
   FROM walk JOIN jobs AS here ON here.seq = walk.seq
 )
 SELECT queue, concurrency_key FROM walk JOIN jobs ON jobs.seq = walk.seq LIMIT :limit;

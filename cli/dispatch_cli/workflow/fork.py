@@ -1,0 +1,86 @@
+"""`dispatch workflow fork`: a new run that begins with what another has recorded."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dispatch_cli.choices import one_id
+from dispatch_cli.consent import DryRun
+from dispatch_cli.failures import CommandError
+from dispatch_cli.session import session_of
+from dispatch_cli.shell import verb
+from dispatch_cli.workflow.base import EXAMPLE, OneRun, app
+
+if TYPE_CHECKING:
+    from dispatch import Dispatch
+    from dispatch.workflows.model import Run
+
+
+@verb(
+    app,
+    "fork",
+    examples=(
+        f"dispatch workflow fork {EXAMPLE} --from ship",
+        f"dispatch workflow fork {EXAMPLE} --from ship --set charge.amount=5 --dry-run",
+    ),
+)
+def fork(
+    ctx: typer.Context,
+    id_: OneRun,
+    before: Annotated[
+        str, typer.Option("--from", metavar="STEP", help="The step to go on with; what came before it is copied.")
+    ],
+    edits: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="STEP.PATH=JSON", help="Start with another result of a copied step, or a part."),
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Start a new run with what a run recorded before a step, to go on from there; prints its id."""
+    from dispatch.ids import RunID
+    from dispatch.services.forks import edited
+    from dispatch_cli.run_documents import run_summary
+
+    session = session_of(ctx)
+    run_id = one_id(RunID, id_)
+    chosen = dict(_edit(text) for text in edits or ())
+
+    async def act(app: Dispatch) -> Run | None:
+        if dry_run:
+            checkpoints = await app.workflows.timeline(run_id)
+            names = [checkpoint.name for checkpoint in checkpoints]
+            if before not in names:
+                raise CommandError(
+                    f"{run_id} has recorded no {before!r}", hint="`dispatch workflow timeline` shows all"
+                )
+            changed = edited(checkpoints, before, chosen)
+            copied = names[: names.index(before)]
+            shown = ", ".join(f"{name} (edited)" if name in changed else name for name in copied) or "nothing"
+            session.tell(f"nothing was written; a new run would begin with: {shown}")
+            return None
+        created = await app.workflows.fork(run_id, before=before, edits=chosen)
+        return await app.workflows.get(created.id)
+
+    run = session.on_app(act)
+    if run is None:
+        return
+    if session.out.format == "table":
+        session.tell(f"forked {run.name} version {run.version} before {before!r}")
+        session.out.write(f"{run.id}\n")
+    else:
+        session.out.record(run_summary(run), fields=())
+
+
+def _edit(text: str) -> tuple[str, Any]:
+    path, separator, value = text.partition("=")
+    if not separator or not path:
+        raise CommandError(f"--set {text!r} is no edit", hint="write STEP=json or STEP.path=json: charge.amount=5")
+    try:
+        return path, json.loads(value)
+    except ValueError as error:
+        raise CommandError(
+            f"--set {text!r}: the value is not JSON: {error}", hint=f"text is written {path}='\"{value}\"'"
+        ) from None

@@ -1,0 +1,90 @@
+"""`dispatch workflow timeline`: what a run has recorded, drawn along time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from dispatch_cli.choices import one_id
+from dispatch_cli.render import Column, brief
+from dispatch_cli.session import session_of
+from dispatch_cli.shell import verb
+from dispatch_cli.workflow.base import EXAMPLE, OneRun, app
+
+if TYPE_CHECKING:
+    from dispatch import Dispatch
+    from dispatch.workflows.model import Checkpoint, ChildResult, Run
+
+WIDTH = 40
+COLUMNS = (
+    Column("step", "step_name"),
+    Column("kind", "kind"),
+    Column("attempt", "attempt", right=True, spare=2),
+    Column("state", "state", spare=1),
+    Column("took", "took", right=True),
+    Column("timeline", "bar"),
+)
+
+
+@verb(
+    app, "timeline", examples=(f"dispatch workflow timeline {EXAMPLE}", f"dispatch workflow timeline {EXAMPLE} --json")
+)
+def timeline(ctx: typer.Context, id_: OneRun) -> None:
+    """Draw a run's steps, waits, children and undos along time."""
+    from dispatch.ids import RunID
+    from dispatch_cli.run_documents import checkpoint_document
+
+    session = session_of(ctx)
+    run_id = one_id(RunID, id_)
+
+    async def look(app: Dispatch) -> tuple[Run, Sequence[Checkpoint], dict[str, ChildResult]]:
+        children = {child.step: child for child in await app.workflows.children(run_id)}
+        return await app.workflows.get(run_id), await app.workflows.timeline(run_id), children
+
+    run, checkpoints, children = session.on_app(look)
+    documents = [checkpoint_document(found, children.get(found.name)) for found in checkpoints]
+    if session.out.format != "table":
+        session.out.rows(documents, ())
+        return
+    session.out.rows(drawn(documents, checkpoints), COLUMNS, empty="nothing is recorded yet")
+    session.tell(f"{run.name} version {run.version} is {run.state}")
+
+
+def drawn(documents: Sequence[dict[str, Any]], checkpoints: Sequence[Checkpoint]) -> list[dict[str, Any]]:
+    """The rows of the picture: each with a bar from its start to its end, on one scale."""
+    spans = [(found.started_at or found.created_at, _end(found)) for found in checkpoints]
+    first = min((start for start, _ in spans), default=None)
+    last = max((end for _, end in spans), default=None)
+    if first is None or last is None:
+        return []
+    return [
+        {**document, "took": brief((end - start) / timedelta(seconds=1)), "bar": bar(start, end, first, last)}
+        for document, (start, end) in zip(documents, spans, strict=True)
+    ]
+
+
+def bar(start: datetime, end: datetime, first: datetime, last: datetime, width: int = WIDTH) -> str:
+    """A bar on a line of that width that stands for the time from first to last.
+
+    >>> from datetime import UTC
+    >>> moment = [datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in range(5)]
+    >>> bar(moment[1], moment[3], moment[0], moment[4], 8)
+    '  ████'
+    """
+    whole = max((last - first) / timedelta(seconds=1), 1e-9)
+    left = round((start - first) / timedelta(seconds=1) / whole * width)
+    right = round((end - first) / timedelta(seconds=1) / whole * width)
+    left = min(left, width - 1)
+    return " " * left + "█" * max(right - left, 1)
+
+
+def _end(found: Checkpoint) -> datetime:
+    """When a visit was over: a sleep, when it ends; anything else, when it was recorded."""
+    if found.kind == "sleep":
+        from dispatch.workflows.documents import read_time
+
+        return max(read_time(found, "until"), found.created_at)
+    return max(found.created_at, found.started_at or found.created_at)

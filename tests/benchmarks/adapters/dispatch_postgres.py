@@ -1,0 +1,18 @@
+from adapters.dispatch_sqlite import close, enqueue_bulk, enqueue_one, noop, open, setup
+
+__all__ = ["META", "close", "enqueue_bulk", "enqueue_one", "noop", "open", "setup"]
+
+META = {
+    "backend": "postgres",
+    "venv": "$DISPATCH_VENV",
+    "dist": "dispatch-tasks",
+    "reqs": ["asyncpg"],
+    "kind": "async",
+    "note": "dispatch run -c 400, the server's durability defaults, results kept, uvloop where installed",
+    "bulk": "api",
+    "env": {
+        "DISPATCH_STORE": "{postgres}",
+        "DISPATCH_LOG__LEVEL": "warning",
+    },
+    "worker": ["dispatch", "run", "adapters.dispatch_sqlite", "-c", "400"],
+}
