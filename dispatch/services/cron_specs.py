@@ -139,7 +139,7 @@ def must_be_kept(specs: Iterable[CronSpec], url: str) -> None:
     for spec in specs:
         if spec.kind == "workflow" and not keeps_runs(url):
             raise UsageError(
-                f"the cron entry {spec.name} starts runs of {spec.target}, a workflow, and a Redis store keeps no runs; "
+                f"the cron entry {spec.name} starts runs of {spec.target}, but a Redis store keeps no workflow runs; "
                 "workflows run on sqlite:///, postgresql:// and memory://"
             )
 
