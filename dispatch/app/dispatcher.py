@@ -25,7 +25,6 @@ from dispatch.errors import ConfigError, NoOpenApp, NoStore
 from dispatch.jobs.definition import Call, JobDefinition
 from dispatch.jobs.handle import JobHandle
 from dispatch.jobs.handler import Middleware
-from dispatch.jobs.model import Enqueued
 from dispatch.portal import bridge, portal, refuse_in_loop, run_sync
 from dispatch.queues import QueueConfig
 from dispatch.registry import Registry, default_registry
@@ -250,12 +249,6 @@ class Dispatch(Verbs):
         if answers is None:
             return run_sync(loop, lambda: self.enqueue_calls(calls))
         return self._handles(calls, answers)
-
-    def _handles(self, calls: Sequence[Call[Any]], answers: Sequence[Enqueued]) -> list[JobHandle[Any]]:
-        return [
-            JobHandle(answer.id, app=self, created=answer.created, load=call.definition.signature.load_result)
-            for call, answer in zip(calls, answers, strict=True)
-        ]
 
     def register(self, definition: JobDefinition[P, R]) -> JobDefinition[P, R]:
         """Adds a definition to this app's registry. Raises DuplicateName."""
