@@ -41,6 +41,12 @@ ROWS: dict[int, tuple[str, ...]] = {
     7: ("dispatch.engine.Engine",),
     8: ("dispatch.job", "dispatch.Dispatch.register"),
     9: ("dispatch.jobs.JobDefinition.enqueue", "dispatch.Dispatch.enqueue", "dispatch.jobs.JobDefinition.options"),
+    10: (
+        "dispatch.workflows.WorkflowDefinition.start",
+        "dispatch.Dispatch.start_workflow",
+        "dispatch.workflows.WorkflowDefinition.execute",
+        "dispatch.Dispatch.register_workflow",
+    ),
     11: ("dispatch.Middleware", "dispatch.hookimpl", "dispatch.backoff.Constant", "dispatch.QueueConfig"),
     12: ("dispatch.jobs.Job", "dispatch.jobs.JobState"),
     13: ("dispatch.jobs.JobDefinition",),
@@ -51,6 +57,25 @@ ROWS: dict[int, tuple[str, ...]] = {
         "dispatch.jobs.CountOptions",
         "dispatch.jobs.EnqueueOptions",
     ),
+    16: (
+        "dispatch.workflows.WorkflowDefinition",
+        "dispatch.workflow",
+        "dispatch.workflows.Run",
+        "dispatch.workflows.RunState",
+        "dispatch.workflows.Checkpoint",
+        "dispatch.workflows.WorkflowStore",
+        "dispatch.workflows.ListOptions",
+    ),
+    17: ("dispatch.WorkflowContext",),
+    18: ("dispatch.WorkflowContext.step",),
+    19: ("dispatch.workflows.steps.Step.compensate",),
+    20: ("dispatch.WorkflowContext.parallel",),
+    21: ("dispatch.WorkflowContext.wait_for_event", "dispatch.WorkflowContext.wait_for_any"),
+    22: ("dispatch.WorkflowContext.sleep", "dispatch.WorkflowContext.sleep_until"),
+    23: ("dispatch.WorkflowContext.run_child", "dispatch.WorkflowContext.spawn_child"),
+    24: ("dispatch.WorkflowContext.fan_out",),
+    25: ("dispatch.WorkflowContext.run_compensations",),
+    26: ("dispatch.testing.crash_after",),
     29: (
         "dispatch.dlq.DLQEntry",
         "dispatch.dlq.DLQStore",
@@ -179,7 +204,19 @@ def use_config(config: Any) -> None:
 @row(3)
 async def use_store(store: Any) -> None:
     parts = {name for name in vars(store) if not name.startswith("_")}
-    assert {"jobs", "dlq", "events", "cluster", "queues", "records", "stream", "migrate", "ping", "close"} <= parts
+    assert {
+        "jobs",
+        "workflows",
+        "dlq",
+        "events",
+        "cluster",
+        "queues",
+        "records",
+        "stream",
+        "migrate",
+        "ping",
+        "close",
+    } <= parts
     made = get("dispatch.stores.memory.MemoryStore")()
     await made.open()
     await made.ping()
@@ -255,6 +292,21 @@ async def use_enqueue(enqueue: Any, through_app: Any, options: Any, app: Any) ->
     rows = [await handle.job() for handle in (first, second, third)]
     assert [job.payload for job in rows] == [b'{"n":1}', b'{"n":2}', b'{"n":3}']
     assert (rows[2].run_at, rows[2].priority, rows[2].queue) == (when, 5, "other")
+
+
+@row(10)
+async def use_start(start: Any, through_app: Any, execute: Any, register: Any, app: Any) -> None:
+    other = Names()
+
+    @other.workflow
+    async def double(ctx: Any, n: int) -> int:
+        return n * 2
+
+    assert register(app, double) is app.registry.workflows["double", 1]
+    await app.start()
+    assert await (await start(double, 2)).result(timeout=5) == 4
+    assert await (await through_app(app, double, 3)).result(timeout=5) == 6
+    assert await execute(double, 4, timeout=5) == 8
 
 
 @row(11)
@@ -361,6 +413,162 @@ async def use_job_store(store: Any, list_options: Any, count_options: Any, enque
     assert [verb for verb in vars(store) if not verb.startswith("_") and not hasattr(app.store.jobs, verb)] == []
 
 
+async def played(app: Any, body: Any) -> Any:
+    """What a run of this body answers, on a worker of the app."""
+    flow = app.registry.workflow(name=f"flow-{len(app.registry.workflows)}")(body)
+    if app.engine is not None:
+        await app.stop()
+    await app.start()
+    return await (await flow.start()).result(timeout=10)
+
+
+async def _text(value: str) -> str:
+    return value
+
+
+@row(16)
+async def use_workflow(
+    definition: Any, decorator: Any, run: Any, state: Any, checkpoint: Any, store: Any, options: Any, app: Any
+) -> None:
+    @app.registry.workflow(version=2)
+    async def flow(ctx: Any) -> str:
+        return str(await ctx.step("one", _text, "x"))
+
+    assert isinstance(flow, definition)
+    assert decorator.__func__ is Names.workflow
+    assert app.registry.workflows["flow", 2] is flow
+    await app.start()
+    handle = await flow.start()
+    await handle.result(timeout=5)
+    found = await app.workflows.get(handle.id)
+    assert isinstance(found, run)
+    assert found.state is state.COMPLETED
+    assert [type(c) for c in await app.workflows.timeline(handle.id)] == [checkpoint]
+    assert [r.id for r in (await app.workflows.list(options(names=["flow"]))).items] == [handle.id]
+    assert hasattr(store, "record")
+
+
+@row(17)
+async def use_context(context: Any, app: Any) -> None:
+    async def body(ctx: Any) -> bool:
+        return isinstance(ctx, context) and ctx.key("a") == f"{ctx.run_id}/a"
+
+    assert await played(app, body)
+
+
+@row(18)
+async def use_step(step: Any, app: Any) -> None:
+    async def body(ctx: Any) -> str:
+        return str(await step(ctx, "one", _text, "done"))
+
+    assert await played(app, body) == "done"
+
+
+@row(19)
+async def use_compensate(compensate: Any, app: Any) -> None:
+    undone: list[str] = []
+
+    async def undo(result: str) -> None:
+        undone.append(result)
+
+    async def body(ctx: Any) -> None:
+        await compensate(ctx.step("one", _text, "done"), undo)
+        raise get("dispatch.Fail")("no")
+
+    with pytest.raises(get("dispatch.errors.RunFailed")):
+        await played(app, body)
+    assert undone == ["done"]
+
+
+@row(20)
+async def use_parallel(parallel: Any, app: Any) -> None:
+    async def body(ctx: Any) -> list[str]:
+        return list(await parallel(ctx, ctx.step("a", _text, "a"), ctx.step("b", _text, "b")))
+
+    assert await played(app, body) == ["a", "b"]
+
+
+@row(21)
+async def use_waits(for_event: Any, for_any: Any, app: Any) -> None:
+    async def body(ctx: Any) -> list[Any]:
+        first = await for_event(ctx, "paid", key="k", since=datetime(2020, 1, 1, tzinfo=UTC))
+        return [first.data, await for_any(ctx, "never", timeout=0.05)]
+
+    await app.events.publish("paid", 7, key="k")
+    assert await played(app, body) == [7, None]
+
+
+@row(22)
+async def use_sleeps(sleep: Any, until: Any, app: Any) -> None:
+    async def body(ctx: Any) -> bool:
+        start = ctx.now()
+        await sleep(ctx, 0.05)
+        await until(ctx, start + timedelta(seconds=0.1))
+        return ctx.now(name="after") >= start + timedelta(seconds=0.1)
+
+    assert await played(app, body)
+
+
+@row(23)
+async def use_children(run_child: Any, spawn_child: Any, app: Any) -> None:
+    @app.registry.workflow
+    async def child(ctx: Any, n: int) -> int:
+        return n + 1
+
+    async def body(ctx: Any) -> list[Any]:
+        spawned = await spawn_child(ctx, child, 5, name="spawned")
+        return [await run_child(ctx, child, 1), spawned.id]
+
+    two, spawned = await played(app, body)
+    assert two == 2
+    assert (await app.workflows.wait(spawned, timeout=5)).result == b"6"
+
+
+@row(24)
+async def use_fan_out(fan_out: Any, app: Any) -> None:
+    async def body(ctx: Any) -> list[str]:
+        return list(await fan_out(ctx, "texts", _text, ["a", "b", "c"]).limit(2))
+
+    assert await played(app, body) == ["a", "b", "c"]
+
+
+@row(25)
+async def use_run_compensations(compensations: Any, app: Any) -> None:
+    undone: list[str] = []
+
+    async def undo(result: str) -> None:
+        undone.append(result)
+
+    async def body(ctx: Any) -> None:
+        await ctx.step("one", _text, "done").compensate(undo)
+        await compensations(ctx)
+
+    await played(app, body)
+    assert undone == ["done"]
+
+
+@row(26)
+async def use_crash_after(crash_after: Any) -> None:
+    ran: list[str] = []
+
+    async def note(name: str) -> str:
+        ran.append(name)
+        return name
+
+    registry = Names()
+
+    @registry.workflow
+    async def flow(ctx: Any) -> list[str]:
+        return [await ctx.step(name, note, name) for name in ("a", "b", "c")]
+
+    async with get("dispatch.testing.app")(registry) as app:
+        handle = await app.start_workflow(flow)
+        with crash_after("b"):
+            await app.run_until_idle()
+        assert await handle.result() == ["a", "b", "c"]
+    assert ran == ["a", "b", "c"]
+
+
 @row(29)
 async def use_dlq(entry: Any, store: Any, options: Any, service: Any, app: Any) -> None:
     @app.registry.job(max_retries=0)
@@ -453,7 +661,9 @@ def use_members(logging_: Any, recover: Any, timeout: Any, tracing: Any, metrics
 @row(38)
 async def use_plugins(manager: Any, app: Any) -> None:
     seen: list[str] = []
-    hooks = ("job_enqueued", "job_started", "job_completed", "job_failed", "job_retrying", "job_dlq", "shutdown")
+    jobs = ("job_enqueued", "job_started", "job_completed", "job_failed", "job_retrying", "job_dlq", "shutdown")
+    runs = ("started", "step_completed", "step_failed", "completed", "failed")
+    hooks = (*jobs, *(f"workflow_{name}" for name in runs))
 
     def hook(name: str) -> Any:
         def implementation() -> None:
@@ -470,7 +680,16 @@ async def use_plugins(manager: Any, app: Any) -> None:
         if fail:
             raise ValueError
 
+    @app.registry.workflow(max_retries=0)
+    async def flow(ctx: Any, fail: bool) -> None:
+        await ctx.step("one", work, False)
+        if fail:
+            await ctx.step("two", work, True)
+
     await app.start()
+    await flow.execute(False, timeout=5)
+    with pytest.raises(get("dispatch.errors.RunFailed")):
+        await flow.execute(True, timeout=5)
     await (await work.enqueue(False)).result(timeout=5)
     with pytest.raises(get("dispatch.errors.JobFailed")):
         await (await work.enqueue(True)).result(timeout=5)

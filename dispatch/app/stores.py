@@ -8,8 +8,9 @@ from typing import Any
 
 from dispatch.config import Config
 from dispatch.services import Limits, Retention
+from dispatch.services.cron_specs import CronDefaults
 from dispatch.store import Store
-from dispatch.stores import open_store
+from dispatch.stores import REDIS_SCHEMES, open_store
 from dispatch.stores.scratch import MakeScratch, scratch
 
 
@@ -27,15 +28,24 @@ def _options(config: Config, url: str) -> dict[str, Any]:
     if url.startswith("sqlite:"):
         return {"synchronous": config.sqlite.synchronous, "busy_timeout": config.sqlite.busy_timeout.total_seconds()}
     if url.startswith(("postgres:", "postgresql:")):
-        table = config.postgres
+        postgres = config.postgres
         return {
-            "pool_size": table.pool_size,
-            "pooler": table.pooler,
-            "listen": table.listen,
-            "statement_cache_size": table.statement_cache_size,
-            "connect_timeout": table.connect_timeout.total_seconds(),
+            "pool_size": postgres.pool_size,
+            "pooler": postgres.pooler,
+            "listen": postgres.listen,
+            "statement_cache_size": postgres.statement_cache_size,
+            "connect_timeout": postgres.connect_timeout.total_seconds(),
             # the rest of the engine counts on an answer within a third of a lease
-            "command_timeout": min(table.command_timeout, config.lease / 3.5).total_seconds(),
+            "command_timeout": min(postgres.command_timeout, config.lease / 3.5).total_seconds(),
+        }
+    if url.partition("://")[0] in REDIS_SCHEMES:
+        redis = config.redis
+        return {
+            "connections": redis.connections,
+            # the rest of the engine counts on an answer within a third of a lease
+            "timeout": min(redis.timeout, config.lease / 3.5).total_seconds(),
+            "protocol": redis.protocol,
+            "allow_eviction": redis.allow_eviction,
         }
     return {}
 
@@ -44,6 +54,12 @@ def limits_of(config: Config) -> Limits:
     """The sizes that services enforce."""
     limits = config.limits
     return Limits(payload=limits.payload, metadata=limits.metadata, result=limits.result, traceback=limits.traceback)
+
+
+def cron_defaults(config: Config) -> CronDefaults:
+    """What holds for cron entries that do not say."""
+    table = config.cron
+    return CronDefaults(timezone=table.timezone, misfire=table.misfire, jitter=table.jitter.total_seconds())
 
 
 def retention_of(config: Config) -> Retention:

@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from dispatch.config.units import Duration, Interval, MaybeInterval, Size, format_duration
+from dispatch.crons.schedule import zone_of
 from dispatch.errors import ConfigError
 from dispatch.masking import mask_value, masked
 from dispatch.queues import QueueConfig
@@ -35,6 +36,11 @@ SpelledAs = Mapping[tuple[str, ...], str]
 def _name(value: str) -> str:
     if not NAME.fullmatch(value):
         raise ValueError("a name is 1 to 128 of A-Z a-z 0-9 _ . : -")
+    return value
+
+
+def _zone(value: str) -> str:
+    zone_of(value)
     return value
 
 
@@ -97,6 +103,9 @@ class Retention(Table):
 class Cron(Table):
     """`[cron]`: what applies to entries that do not say."""
 
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    misfire: Annotated[Literal["skip", "once", "all"], Lower] = "once"
+    jitter: Duration = timedelta(0)
     misfire_window: Interval = timedelta(hours=1)
 
 
@@ -116,6 +125,15 @@ class Postgres(Table):
     statement_cache_size: Annotated[int, Field(ge=0)] = 256
     connect_timeout: Interval = timedelta(seconds=5)
     command_timeout: Interval = timedelta(seconds=8)
+
+
+class Redis(Table):
+    """`[redis]`: how many connections, how long a call may take, and what is accepted of the server."""
+
+    connections: Count = 10
+    timeout: Interval = timedelta(seconds=5)
+    protocol: Literal[2, 3] = 3
+    allow_eviction: bool = False
 
 
 class Config(Table):
@@ -150,6 +168,7 @@ class Config(Table):
     log: Log = Log()
     sqlite: SQLite = SQLite()
     postgres: Postgres = Postgres()
+    redis: Redis = Redis()
     plugin: dict[str, dict[str, Any]] = {}
 
     @classmethod
@@ -249,5 +268,6 @@ TABLES: dict[str, type[Table]] = {
     "log": Log,
     "sqlite": SQLite,
     "postgres": Postgres,
+    "redis": Redis,
 }
 LISTS = frozenset(name for name, field in Config.model_fields.items() if get_origin(field.annotation) is list)

@@ -53,6 +53,19 @@ def _postgres(rest: str, *, namespace: str, migrate: str | None, clock: Clock | 
     )
 
 
+REDIS_SCHEMES = ("redis", "rediss", "valkey", "valkeys", "redis+unix")
+
+
+def _redis(scheme: str) -> Callable[..., Store]:
+    def make(rest: str, *, namespace: str, migrate: str | None, clock: Clock | None, **options: Any) -> Store:
+        from dispatch.stores.redis import RedisStore
+
+        url = f"{scheme}://{rest}"
+        return RedisStore(url, namespace=namespace, migrate=migrate or "empty", clock=clock, **options)
+
+    return make
+
+
 def _shown(scheme: str, rest: str) -> str:
     """The URL without the secrets that it may hold although it should not."""
     from dispatch.masking import mask_url
@@ -65,6 +78,7 @@ _SCHEMES: dict[str, Callable[..., Store]] = {
     "sqlite": _sqlite,
     "postgresql": _postgres,
     "postgres": _postgres,
+    **{scheme: _redis(scheme) for scheme in REDIS_SCHEMES},
 }
 
 
@@ -73,11 +87,16 @@ def schemes() -> tuple[str, ...]:
     return tuple(_SCHEMES)
 
 
+def keeps_runs(url: str) -> bool:
+    """Whether a store of this kind keeps workflow runs beside jobs."""
+    return url.partition("://")[0] not in REDIS_SCHEMES
+
+
 def open_store(
     url: str, *, namespace: str = "dispatch", migrate: str | None = None, clock: Clock | None = None, **options: Any
 ) -> Store:
     """The store at `url`, not yet opened: `memory://`, `sqlite:///relative.db`, `sqlite:////absolute.db` or
-    `postgresql://user:password@host/database`.
+    `postgresql://user:password@host/database`, or `redis://:password@host:6379/0` (`rediss://` with TLS).
 
     Args:
         url: where the data is.

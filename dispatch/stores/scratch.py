@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from dispatch.clock import Clock
 from dispatch.errors import ConfigError, StoreUnreachable
 from dispatch.store import Store
-from dispatch.stores import open_store
+from dispatch.stores import REDIS_SCHEMES, open_store
 
 MakeScratch = Callable[[Clock | None], Awaitable[Store]]
 """Answers an empty store that is not open yet; the one before it must be closed."""
@@ -26,8 +26,8 @@ async def scratch(url: str, **options: Any) -> AsyncIterator[MakeScratch]:
     """A maker of empty stores beside the store at `url`, which itself is not touched; all of them go in the end.
 
     Args:
-        url: `sqlite:///…` makes files in a folder beside the file, `postgresql://…` a schema of its own; `memory://`
-            needs no place.
+        url: `sqlite:///…` makes files in a folder beside the file, `postgresql://…` a schema of its own, `redis://…` a
+            namespace; `memory://` needs no place.
         options: as for `open_store`.
 
     Raises:
@@ -65,6 +65,17 @@ async def scratch(url: str, **options: Any) -> AsyncIterator[MakeScratch]:
             yield in_schema
         finally:
             await drop(url, namespace)
+    elif scheme in REDIS_SCHEMES:
+        namespace = f"dispatch_scratch_{secrets.token_hex(8)}"
+
+        async def in_namespace(clock: Clock | None) -> Store:
+            await _forget(url, namespace)
+            return open_store(url, namespace=namespace, clock=clock, **{**options, "migrate": "auto"})
+
+        try:
+            yield in_namespace
+        finally:
+            await _forget(url, namespace)
     else:
         raise ConfigError(f"there is no way yet to make an empty {scheme}:// store for this; name a sqlite:/// one")
 
@@ -74,6 +85,12 @@ def _folder_beside(file: Path) -> Path:
     if not beside.is_dir():
         raise StoreUnreachable(f"{beside}: there is no such folder to make a scratch store in")
     return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=beside))
+
+
+async def _forget(url: str, namespace: str) -> None:
+    from dispatch.stores.redis.namespaces import forget
+
+    await forget(url, namespace)
 
 
 def _empty(folder: Path) -> None:

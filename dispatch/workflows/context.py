@@ -245,7 +245,7 @@ class WorkflowContext:
     async def run_child(self, workflow: _Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
     async def run_child(self, workflow: _Workflow[..., R], /, *args: Any, name: str, **kwargs: Any) -> R: ...
-    async def run_child(self, workflow: AnyWorkflow, /, *args: Any, **kwargs: Any) -> Any:
+    async def run_child(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Starts a child run and waits for its end; holds no slot meanwhile.
 
         `name=` names the visit (default: the workflow's name), unless the workflow has a parameter of that name.
@@ -261,7 +261,7 @@ class WorkflowContext:
     async def spawn_child(
         self, workflow: _Workflow[..., R], /, *args: Any, name: str, **kwargs: Any
     ) -> RunHandle[R]: ...
-    async def spawn_child(self, workflow: AnyWorkflow, /, *args: Any, **kwargs: Any) -> RunHandle[Any]:
+    async def spawn_child(self, workflow: Any, /, *args: Any, **kwargs: Any) -> RunHandle[Any]:
         """Starts a child run, once, and does not wait for it; answers its handle."""
         name = _name(kwargs, workflow)
         return await self._conductor.spawn(workflow, args, kwargs, name=name)
@@ -270,7 +270,7 @@ class WorkflowContext:
     async def enqueue(self, job: _Job[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]: ...
     @overload
     async def enqueue(self, job: _Job[..., R], /, *args: Any, name: str, **kwargs: Any) -> JobHandle[R]: ...
-    async def enqueue(self, job: AnyJob, /, *args: Any, **kwargs: Any) -> JobHandle[Any]:
+    async def enqueue(self, job: Any, /, *args: Any, **kwargs: Any) -> JobHandle[Any]:
         """Queues a job, exactly once: in the transaction that records it. `name=` as for `run_child`."""
         name = _name(kwargs, job)
         return await self._conductor.enqueue(job, args, kwargs, name=name)

@@ -32,9 +32,11 @@ from snippets import LANGUAGES, Command, Snippet, commands, snippets
 from dispatch.config import load
 
 DEADLINE = 20.0
-_ID = re.compile(r"\b(job|dlq|wkr)_[0-9a-hjkmnp-tv-z]{26}\b")
+_ID = re.compile(r"\b(job|dlq|wkr|run|evt)_[0-9a-hjkmnp-tv-z]{26}\b")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.]*(?:Z|\+00:00)?")
-_VARYING = re.compile(rf"((?:job|dlq|wkr)_[0-9a-hjkmnp-tv-z]{{26}}|{_TIME.pattern}|…)")
+_VARYING = re.compile(rf"((?:job|dlq|wkr|run|evt)_[0-9a-hjkmnp-tv-z]{{26}}|{_TIME.pattern}|…)")
+_PREFIXES = {"workflow": "run", "event": "evt"}
+"""Of the ids of nouns that are not called like their prefix."""
 _PLAIN = re.compile(r"dispatch (?!run|demo)[^|&;<>$`]*")
 """Commands that need no shell and no process of their own."""
 
@@ -115,7 +117,8 @@ class Page:
     def _command(self, command: Command) -> None:
         text = command.text
         if "<id>" in text:
-            text = text.replace("<id>", self.ids[text.split()[1]])
+            noun = text.split()[1]
+            text = text.replace("<id>", self.ids[_PREFIXES.get(noun, noun)])
         output = [line for line in command.output if line != "^C"]
         if text.startswith("dispatch run") and "--burst" not in text:
             self._start(command.place, text)

@@ -131,3 +131,47 @@ def installed(project: Path, module: str, site: Path) -> Path:
         entries.write(f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in names.items()))
     (info / "entry_points.txt").write_text(entries.getvalue())
     return site
+
+
+@pytest.mark.slow
+def test_a_saga_puts_back_what_a_refused_card_had_reserved(tmp_path: Path) -> None:
+    printed = run(tmp_path, EXAMPLES / "order_saga.py").splitlines()
+    assert printed == [
+        "o-1: 2 tea, paid by visa",
+        "o-2: put back 3 coffee",
+        "o-2: Fail",
+        "in stock: {'tea': 3, 'coffee': 5}",
+    ]
+
+
+@pytest.mark.slow
+def test_an_approval_waits_for_somebody_s_word(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLES / "approval.py", tmp_path)
+    burst = (*DISPATCH, "run", "approval.py", "--burst")
+    run(tmp_path, *burst)
+    small = run(tmp_path, *DISPATCH, "workflow", "start", "expense", "what=pen", "amount:=3").strip()
+    large = run(tmp_path, *DISPATCH, "workflow", "start", "expense", "what=chair", "amount:=120").strip()
+    run(tmp_path, *burst)
+    assert json.loads(run(tmp_path, *DISPATCH, "workflow", "result", small)) == "pen: passed"
+    assert json.loads(run(tmp_path, *DISPATCH, "workflow", "show", large, "--json"))["state"] == "waiting"
+    run(tmp_path, *DISPATCH, "workflow", "signal", large, "approved", '{"by": "ada"}')
+    run(tmp_path, *burst)
+    assert json.loads(run(tmp_path, *DISPATCH, "workflow", "result", large)) == "chair: approved by ada"
+
+
+@pytest.mark.slow
+def test_checksums_fan_out_over_real_files(tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    contents = {f"file-{n:02}": os.urandom(1000 + n) for n in range(25)}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    printed = run(tmp_path, EXAMPLES / "checksums.py", folder).splitlines()
+    assert printed == [f"{hashlib.sha256(content).hexdigest()}  {folder / name}" for name, content in contents.items()]
+
+
+@pytest.mark.slow
+def test_a_household_pays_what_it_can(tmp_path: Path) -> None:
+    printed = run(tmp_path, EXAMPLES / "household.py").splitlines()
+    assert printed[:2] == ["rent: paid 900", "power: paid 60"]
+    assert "no money for 100000" in printed[2]

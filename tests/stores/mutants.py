@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 from dispatch.dlq import DLQState
 from dispatch.entity import Reply
 from dispatch.jobs.model import Changed, Enqueued, JobState, NewJob, Transition, Verdict
+from dispatch.scope import Scope
 
 Verb = Callable[..., Awaitable[Any]]
 Plant = Callable[[], AbstractContextManager[Any]]
@@ -242,7 +243,7 @@ ANYWHERE = (
     Fault("unique keys ignored", "I1", ("unique",), _enqueuing(unique=None)),
     Fault("idempotency lost", "I2", ("idempotency",), _enqueuing(idempotency=None)),
     Fault("expiry ignored", "I1", ("jobs_gates",), _enqueuing(expires_in=None)),
-    Fault("tenant lost", "I31", ("jobs_read",), _enqueuing(scope=("", ""))),
+    Fault("tenant lost", "I31", ("jobs_read",), _enqueuing(scope=Scope())),
     Fault("payload rewritten as JSON", "I11", ("payloads",), {"jobs.enqueue": _enqueue_json}),
     Fault("an enqueue of many is many enqueues", "I1", ("unique",), {"jobs.enqueue": _enqueue_one_by_one}),
     Fault("renew does not tell of lost claims", "I8", ("jobs_lease",), {"jobs.renew": _forgetful_renew}),

@@ -9,7 +9,9 @@ from dispatch.clock import ManualClock
 from dispatch.store import Store
 
 Make = Callable[[ManualClock], Store]
-KINDS = ("memory", "sqlite", "postgres")
+KINDS = ("memory", "sqlite", "postgres", "redis")
+WITHOUT_RUNS = ("redis",)
+"""Kinds that keep no workflow runs."""
 
 
 def maker(kind: str, folder: Path) -> Make:
@@ -29,8 +31,26 @@ def maker(kind: str, folder: Path) -> Make:
             from dispatch.stores.postgres import PostgresStore
 
             return PostgresStore(postgres_url(), namespace=new_namespace(), clock=clock, command_timeout=20.0)
+        if kind == "redis":
+            from servers.postgres import new_namespace
+            from servers.redis import redis_url
+
+            from dispatch.stores.redis import RedisStore
+
+            return RedisStore(redis_url(), namespace=new_namespace(), clock=clock, timeout=20.0)
         from dispatch.stores.sqlite import SQLiteStore
 
         return SQLiteStore(folder / f"store-{count}.db", clock=clock)
 
     return make
+
+
+def audited(store: Store) -> None:
+    """Fails when indexes that a store keeps by hand disagree with its rows."""
+    from dispatch.stores.redis import RedisStore
+
+    if isinstance(store, RedisStore):
+        from redis_audit import audit
+        from servers.redis import redis_url
+
+        audit(redis_url(), store.namespace)

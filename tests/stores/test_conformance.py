@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from redis_audit import audit
 from servers.postgres import new_namespace, postgres_url
+from servers.redis import forget, redis_url
 
 from dispatch.clock import ManualClock
 from dispatch.store import Store
 from dispatch.stores.memory import MemoryStore
+from dispatch.stores.redis import RedisStore
 from dispatch.stores.sqlite import SQLiteStore
-from dispatch.testing.conformance import STORE_INVARIANTS, Case, Env, cases, verify
+from dispatch.testing.conformance import STORE_INVARIANTS, Case, Env, cases, run_case, verify
 from dispatch.testing.conformance.suite import StoreConformance
 
 
@@ -36,6 +40,18 @@ class TestPostgres(StoreConformance):
         from dispatch.stores.postgres import PostgresStore
 
         return PostgresStore(postgres_url(), namespace=new_namespace(), clock=clock, command_timeout=20.0)
+
+
+class TestRedis(StoreConformance):
+    async def make_store(self, clock: ManualClock) -> Store:
+        self.namespace = new_namespace()
+        return RedisStore(redis_url(), namespace=self.namespace, clock=clock, timeout=20.0)
+
+    @pytest.mark.parametrize("case", [c for c in cases() if not c.about_runs], ids=lambda case: case.name)
+    def test_store(self, case: Case) -> None:
+        asyncio.run(run_case(case, self.make_store))
+        audit(redis_url(), self.namespace)
+        forget(self.namespace)
 
 
 @pytest.mark.parametrize("invariant", STORE_INVARIANTS)

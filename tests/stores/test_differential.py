@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from store_kinds import KINDS, maker
+from store_kinds import KINDS, audited, maker
 from twins import Twins
 
 from dispatch.clock import ManualClock
@@ -350,6 +350,7 @@ async def _run(kind: str, seed: int, folder: Path) -> None:
             await history.step()
             await twins.ask(all_jobs)
         await twins.compare_everything()
+        audited(stores[1])
         assert history.claims, "the history started nothing"
     finally:
         for store in stores:

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from reference import Letter, ModelJob, Reference
-from store_kinds import KINDS, maker
+from store_kinds import KINDS, audited, maker
 
 from dispatch.clock import ManualClock
 from dispatch.dlq import DLQState
@@ -62,6 +62,7 @@ class Histories(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self.attempts_are_as_the_model_says()
+            audited(self.store)
         finally:
             self.run(self.store.close())
             self.runner.close()

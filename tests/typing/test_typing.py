@@ -13,7 +13,7 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-FILES = ("accepted.py", "refused.py")
+FILES = ("accepted.py", "refused.py", "workflows_accepted.py", "workflows_refused.py")
 Errors = set[tuple[str, int]]
 
 
@@ -48,7 +48,7 @@ def basedpyright(tmp_path: Path) -> Errors:
 
 def test_errors_are_planted() -> None:
     assert len(planted()) >= 25
-    assert {name for name, _ in planted()} == {"refused.py"}
+    assert {name for name, _ in planted()} == {"refused.py", "workflows_refused.py"}
 
 
 @pytest.mark.slow

@@ -97,4 +97,5 @@ def _told(error: BaseException | None) -> BaseException | None:
     refused: BaseException | None = error.subgroup(StepMisused)
     while isinstance(refused, BaseExceptionGroup):
         refused = refused.exceptions[0]
-    return refused or (error if len(error.exceptions) > 1 else _told(error.exceptions[0]))
+    first, *others = error.exceptions
+    return refused or (error if others else _told(first))

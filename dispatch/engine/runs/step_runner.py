@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dispatch import backoff as backoffs
+from dispatch.clock import seconds
 from dispatch.engine.execution import Execution
 from dispatch.engine.outcome import Policy, Raised, RemoteFailure, Stored, Wish, failure_of, observe
 from dispatch.engine.runs.results import codec
@@ -72,9 +73,7 @@ class StepRunner:
                 return Done(self.stored(spec, value) if keep else b"null", attempt)
             attempt += 1
 
-    async def call(
-        self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], context: JobContext
-    ) -> Any:
+    async def call(self, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], context: JobContext) -> Any:
         """Calls a function the way it wants to be called; `context` is current inside."""
         enter_job(context)
         definition = function if isinstance(function, JobDefinition) else None
@@ -84,7 +83,7 @@ class StepRunner:
                 context.job, name=definition.name, payload=definition.signature.dump(arguments), kind="job"
             )
             return await self._execution.in_process(definition, context)
-        plain = definition.function if definition is not None else function
+        plain: Any = definition.function if definition is not None else function
         if runs_async(plain):
             return await plain(*args, **kwargs)
         context.arguments = (list(args), dict(kwargs))
@@ -127,7 +126,7 @@ class StepRunner:
         work = self.guarded(self.call(spec.function, spec.args, spec.kwargs, context), f"step {spec.name!r}")
         if limit is None:
             return await work
-        scope = asyncio.timeout(limit)
+        scope = asyncio.timeout(seconds(limit))
         try:
             async with scope:
                 return await work

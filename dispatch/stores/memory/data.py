@@ -117,8 +117,9 @@ class Data:
         insert_sorted(self.row_order, row.id)
         if row.state not in TERMINAL:
             self.concurrency.join(row)
-        if row.step is not None and row.run_id in self.runs.rows:
-            self.runs.rows[row.run_id].child_jobs.add(row.id)
+        parent = self.runs.find(row.run_id) if row.step is not None else None
+        if parent is not None:
+            parent.child_jobs.add(row.id)
 
     def tally(self, row: Row) -> None:
         """Counts the row among those of its queue, name, kind and scope."""
@@ -278,8 +279,9 @@ class Data:
             self.ended[row.state].pop(row.id, None)
             self.attempts.pop(row.id, None)
             del self.rows[row.id]
-            if row.run_id in self.runs.rows:
-                self.runs.rows[row.run_id].child_jobs.discard(row.id)
+            parent = self.runs.find(row.run_id)
+            if parent is not None:
+                parent.child_jobs.discard(row.id)
         remove_sorted(self.row_order, {row.id for row in gone})
 
     def bring_back(self, queues: Sequence[str] | None, names: Sequence[str], now: datetime) -> int:

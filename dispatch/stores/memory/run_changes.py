@@ -172,7 +172,7 @@ def prune(data: Data, ages: Mapping[RunState, float | None], limit: int, dry_run
 
 def _ended_before(data: Data, state: RunState, moment: datetime) -> Iterator[RunRow]:
     old = takewhile(lambda run: _age(run) < moment, data.runs.ended[state].values())
-    return (run for run in old if run.parent not in data.runs.rows or data.runs.rows[run.parent].state.terminal)
+    return (run for run in old if (parent := data.runs.find(run.parent)) is None or parent.state.terminal)
 
 
 def _age(run: RunRow) -> datetime:
@@ -184,8 +184,9 @@ def _forget(data: Data, run: RunRow) -> None:
     data.runs.count(run, -1)
     data.runs.ended[run.state].pop(run.id)
     del data.runs.rows[run.id]
-    if run.parent in data.runs.rows:
-        data.runs.rows[run.parent].child_runs.discard(run.id)
+    parent = data.runs.find(run.parent)
+    if parent is not None:
+        parent.child_runs.discard(run.id)
     data.forget([data.rows[run.driver]])
     signals = {event.id for event in data.channels.signals(run.id)}
     for event_id in signals:

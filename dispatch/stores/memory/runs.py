@@ -99,9 +99,13 @@ class Runs:
         self.waiting: dict[Channel, dict[RunID, set[str]]] = {}
         """The names of the open waits for a broadcast, by run."""
 
+    def find(self, run_id: RunID | None) -> RunRow | None:
+        """The run, if there is one and it is still kept."""
+        return None if run_id is None else self.rows.get(run_id)
+
     def driven_by(self, row: Row) -> RunRow | None:
         """The run that a job drives, if it is a driver."""
-        return self.rows.get(row.run_id) if row.kind == "workflow" and row.run_id is not None else None
+        return self.find(row.run_id) if row.kind == "workflow" else None
 
     def to_state(self, run: RunRow, state: RunState, now: datetime) -> None:
         """Changes the state, its counts and its place among those that ended."""

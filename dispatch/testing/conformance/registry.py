@@ -71,6 +71,7 @@ MODULES = (
     "run_waits",
     "run_parking",
     "run_children",
+    "run_families",
     "run_ends",
     "run_forks",
     "opening",
@@ -79,6 +80,7 @@ MODULES = (
     "transfer",
     "crons",
     "crons_code",
+    "run_ticks",
 )
 
 Run = Callable[[Env], Awaitable[None]]
@@ -92,6 +94,11 @@ class Case:
     """module.function, as in `jobs_claim.a_claim_takes_no_more_than_it_asked_for`."""
     invariants: tuple[str, ...]
     run: Run
+
+    @property
+    def about_runs(self) -> bool:
+        """Whether it is for stores that keep workflow runs."""
+        return self.name.startswith("run") or "signal_to_a_run" in self.name
 
     @property
     def title(self) -> str:

@@ -1,0 +1,53 @@
+"""Enqueue: one script, or several in one transaction of which the first has checked everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dispatch.errors import DuplicateJob, IdempotencyMismatch
+from dispatch.ids import DLQID, JobID
+from dispatch.jobs.model import Enqueued, NewJob
+from dispatch.stores.redis.client import RedisClient
+from dispatch.stores.redis.rows import is_plain, new_job
+
+
+async def enqueue(client: RedisClient, jobs: Sequence[NewJob], *, at_once: int) -> list[Enqueued]:
+    """All of `jobs` or none."""
+    if not jobs:
+        return []
+    given = [new_job(job) for job in jobs]
+    script, head = (
+        ("enqueue_plain", []) if all(is_plain(job) and not any(job.scope) for job in jobs) else ("enqueue", ["part"])
+    )
+    if len(given) <= at_once:
+        arguments = (part for job in given for part in job)
+        if head:
+            return _answers(await client.run(script, "whole", "", *arguments))
+        return _answers(await client.run(script, "", *arguments))
+    token = DLQID.new()
+    calls: list[list[Any]] = []
+    if any(job.unique is not None or job.idempotency is not None for job in jobs):
+        calls.append(["check", token, *(part for job in given for part in (*job[:8], 0))])
+    calls += (
+        [*head, token, *(part for job in given[at : at + at_once] for part in job)]
+        for at in range(0, len(given), at_once)
+    )
+    replies = await client.run_all(script, calls, together=True)
+    return [answer for reply in replies for answer in _answers(reply)]
+
+
+def _answers(reply: Sequence[bytes]) -> list[Enqueued]:
+    if reply and reply[0] == b"refused":
+        _, why, key, holder, name = (part.decode() for part in reply)
+        if why == "duplicate":
+            raise DuplicateJob(
+                f"{name} was not enqueued: {holder} holds the unique key {key!r}; wait for it, cancel it or choose "
+                'another on_conflict ("return", "skip", "replace"). Nothing was written',
+                existing=holder,
+            )
+        raise IdempotencyMismatch(
+            f"The idempotency key {key!r} was used by {holder} for another name or other arguments; use a new key for "
+            f"{name}. Nothing was written"
+        )
+    return [Enqueued(JobID(one[1:].decode()), one[:1] == b"1", one[:1] == b"R") for one in reply]

@@ -1,0 +1,93 @@
+"""Maps what Redis complains about to the store errors, each saying what happened and what to do next."""
+
+from __future__ import annotations
+
+from dispatch.errors import (
+    DataRejected,
+    StoreBusy,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+    StoreTimeout,
+    StoreUnreachable,
+)
+
+_UNREACHABLE = {
+    "LOADING": "the server is still loading its data; try again in a moment",
+    "MASTERDOWN": "this replica has lost its primary; try again once the fail-over is over",
+    "CLUSTERDOWN": "the server is part of a cluster that is down",
+    "MOVED": "the server is part of a cluster, which this store does not speak to; use a server without cluster mode",
+    "NOAUTH": "the server wants a password; put it into the URL: redis://:PASSWORD@host",
+    "WRONGPASS": "user or password are wrong",
+    "NOPERM": "the user may not do what the store needs: +@scripting, +@pubsub, +info, and the keys ~{NAMESPACE}:*",
+}
+_READ_ONLY = {
+    "READONLY": "the server is a read-only replica now; nothing was written. After a fail-over the URL must name the "
+    "new primary",
+    "MISCONF": "the server cannot save its data to disk and refuses writes; nothing was written. See its log",
+    "NOREPLICAS": "too few replicas are connected, so the server refuses writes; nothing was written",
+}
+_DROPS = frozenset({"READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "MISCONF"})
+"""After one of these the next call goes through a new connection: it may reach another server."""
+
+
+def code_of(error: BaseException) -> str:
+    """The code that Redis puts first, such as OOM; '' where there is none."""
+    from redis import exceptions
+
+    known = {
+        exceptions.NoScriptError: "NOSCRIPT",
+        exceptions.BusyLoadingError: "LOADING",
+        exceptions.ReadOnlyError: "READONLY",
+        exceptions.OutOfMemoryError: "OOM",
+        exceptions.NoPermissionError: "NOPERM",
+    }
+    for kind, code in known.items():
+        if isinstance(error, kind):
+            return code
+    first = str(error).partition(" ")[0]
+    return first if first.isupper() else ""
+
+
+def drops_connection(error: BaseException) -> bool:
+    """Whether the connection should not be used again."""
+    from redis.exceptions import ResponseError
+
+    return not isinstance(error, ResponseError) or code_of(error) in _DROPS
+
+
+def store_error(error: BaseException, url: str) -> StoreError | None:
+    """The store error that stands for `error`; None when it is none of Redis's."""
+    from redis import exceptions
+
+    code = code_of(error)
+    if code in _UNREACHABLE:
+        return StoreUnreachable(f"{url}: {_UNREACHABLE[code]} ({error})")
+    if code in _READ_ONLY:
+        return StoreReadOnly(f"{url}: {_READ_ONLY[code]}")
+    if code == "OOM":
+        return StoreFull(
+            f"{url}: the server has reached its maxmemory; nothing was written. Raise maxmemory, let workers finish "
+            "jobs, or shorten [retention]"
+        )
+    if code == "BUSY":
+        return StoreBusy(f"{url}: another client's script keeps the server busy ({error}); nothing was written")
+    if code == "WRONGTYPE":
+        return StoreCorrupt(
+            f"{url}: a key of this namespace holds something else ({error}); another program uses the same names"
+        )
+    if isinstance(error, exceptions.DataError | UnicodeError | OverflowError):
+        return DataRejected(f"{url}: a value cannot be stored ({type(error).__name__}: {error}); nothing was written")
+    if isinstance(error, exceptions.AuthenticationError):
+        return StoreUnreachable(f"{url}: the server refuses user or password ({error})")
+    if isinstance(error, exceptions.TimeoutError | TimeoutError):
+        return StoreTimeout(f"{url}: no answer in time; the call may or may not have been done")
+    if isinstance(error, exceptions.ConnectionError | OSError | EOFError):
+        return StoreUnreachable(
+            f"{url}: the server cannot be reached ({str(error) or type(error).__name__}). Is it running, and are host "
+            "and port right?"
+        )
+    if isinstance(error, exceptions.RedisError):
+        return StoreCorrupt(f"{url}: the server could not do it ({type(error).__name__}: {error})")
+    return None

@@ -1,0 +1,23 @@
+-- Removes a job that does not run; a waiting one is withdrawn first, as if cancelled.
+-- flags: allow-oom
+-- parts: base keys rows moves concurrency place ready admit unique ends
+-- ARGV: now, id, scoped, app, org.
+local id, row = ARGV[2], job(ARGV[2])
+if not row or not in_scope(row, ARGV[3] == '1', ARGV[4], ARGV[5]) then
+  return 'missing'
+end
+if row.st == 'R' then
+  return 'conflict'
+end
+if row.st == 'P' or row.st == 'T' then
+  withdraw(id, row)
+  part_key(id, row)
+  hand_over(id, row)
+end
+move(id, row, nil)
+admit_left()
+joined()
+settle()
+call('UNLINK', job_key(id), P .. 'a:' .. id)
+wake()
+return 'applied'

@@ -1,0 +1,196 @@
+-- Ends claims: each transition is applied only while its row runs for this worker at this epoch.
+-- flags: allow-oom
+-- parts: base keys rows moves concurrency place ready admit unique ends inserts
+-- ARGV: now, worker, transitions. A transition is id, epoch, a verdict (C complete, R retry, S snooze, L release, F fail,
+-- X cancel) with flags, and what the flags bring: r result, f failure (type, message), t its traceback, w delay
+-- (microseconds), s reason, d dead letter's id, n number of follow-ups and those.
+-- Answers for each a reply (a applied, s stale, m missing), the row's state and the dead letter's id,
+-- of a waiting row instead when it is due.
+local worker, answers, at = ARGV[2], {}, 3
+local VERDICTS = {C = 'complete', R = 'retry', S = 'snooze', L = 'release', F = 'fail', X = 'cancel'}
+
+local function answer(reply, row)
+  local more = row and reply == 'a' and (row.st == 'P' or row.st == 'T') and row.r
+  answers[#answers + 1] = reply .. (row and row.st or '') .. (more or (reply == 'a' and row.dl) or '')
+end
+
+local function next_argument()
+  at = at + 1
+  return ARGV[at - 1]
+end
+
+local function read_transition()
+  local said = {id = ARGV[at], epoch = ARGV[at + 1], verdict = ARGV[at + 2]:sub(1, 1)}
+  local flags = ARGV[at + 2]:sub(2)
+  at = at + 3
+  for flag in flags:gmatch('.') do
+    if flag == 'r' then
+      said.result = next_argument()
+    elseif flag == 'f' then
+      said.error_type, said.message = next_argument(), next_argument()
+    elseif flag == 't' then
+      said.traceback = next_argument()
+    elseif flag == 'w' then
+      said.delay = tonumber(next_argument())
+    elseif flag == 's' then
+      said.reason = next_argument()
+    elseif flag == 'd' then
+      said.letter = next_argument()
+    else
+      said.follow_ups = {}
+      for _ = 1, tonumber(next_argument()) do
+        said.follow_ups[#said.follow_ups + 1], at = read_job(at)
+      end
+    end
+  end
+  return said
+end
+
+-- Every verdict but a completion, on a row that was just stopped.
+local function settle_row(id, row, said)
+  local verdict = said.verdict
+  if said.error_type then
+    add_attempt(id, row, 'failed', said.error_type, said.message, said.traceback)
+  end
+  if verdict == 'R' or (verdict == 'F' and said.error_type) then
+    row.f = text(tonumber(row.f or 0) + 1)
+    call('HSET', job_key(id), 'f', row.f)
+  end
+  if row.cr then
+    conclude(id, row, 'X', row.cr)
+  elseif verdict == 'F' then
+    conclude(id, row, 'F', said.reason)
+    if said.letter then
+      bury(id, row, said.reason or 'failed', said.letter)
+    end
+  elseif verdict == 'X' then
+    conclude(id, row, 'X', said.reason or 'cancelled')
+  elseif verdict == 'L' then
+    wait(id, row, row.r)
+  else
+    wait(id, row, text(NOW + (said.delay or 0)))
+  end
+end
+
+-- How the end of this claim is remembered, so that its repetition is recognised.
+local function mark(said)
+  return worker .. ':' .. said.epoch .. ':' .. VERDICTS[said.verdict]
+end
+
+-- Rows that were completed in the short way, by cell.
+local completed, cells, freed = {}, {}, {}
+
+-- The short way to completed: nobody waits behind the job, it has no key, no tenant, and nobody asked for its end.
+-- Answers false, with nothing done, when it is not open to the row.
+local function complete(said)
+  local key = P .. 'j:' .. said.id
+  local row = call('HMGET', key, 'st', 'w', 'e', 'q', 'n', 'k', 'uk', 'cr', 'dl', 'ap', 'og', 'ck')
+  if row[1] ~= 'R' or row[2] ~= worker or (row[3] or '0') ~= said.epoch or row[7] or row[8] or row[9] or row[10] or row[11]
+    or row[12] then
+    return false
+  end
+  if said.result then
+    call('HSET', key, 'st', 'C', 'fi', NOW_TEXT, 'u', NOW_TEXT, 're', said.result)
+  else
+    call('HSET', key, 'st', 'C', 'fi', NOW_TEXT, 'u', NOW_TEXT)
+    call('HDEL', key, 're')
+  end
+  local kind, by_name = row[6] or 'job', cells[row[4]]
+  if not by_name then
+    by_name = {}
+    cells[row[4]] = by_name
+  end
+  local cell = by_name[kind .. row[5]]
+  if not cell then
+    cell = cell_of(kind, row[4], row[5])
+    by_name[kind .. row[5]] = cell
+    completed[cell] = {}
+  end
+  local ids = completed[cell]
+  ids[#ids + 1] = said.id
+  freed[#freed + 1] = said.id
+  answers[#answers + 1] = 'aC'
+  return true
+end
+
+local function settle_completed()
+  for cell, ids in pairs(completed) do
+    local listed, ended = {}, {}
+    for i, id in ipairs(ids) do
+      listed[2 * i - 1], listed[2 * i] = 0, id
+      ended[2 * i - 1], ended[2 * i] = NOW_TEXT, id
+    end
+    call('ZREM', P .. 's:R:' .. cell, unpack(ids))
+    call('ZADD', P .. 's:C:' .. cell, unpack(listed))
+    call('ZADD', P .. 'z:C', unpack(ended))
+    call('HINCRBY', P .. 'n:', 'C' .. cell, #ids)
+    if call('HINCRBY', P .. 'n:', 'R' .. cell, -#ids) == 0 then
+      call('HDEL', P .. 'n:', 'R' .. cell)
+    end
+  end
+  if #freed > 0 then
+    call('SREM', P .. 'h:' .. worker, unpack(freed))
+  end
+end
+
+local function apply(said)
+  local id, verdict = said.id, said.verdict
+  local key = job_key(id)
+  local row = job(id)
+  if not row then
+    return answer('m')
+  end
+  if row.st ~= 'R' or row.w ~= worker or (row.e or '0') ~= said.epoch then
+    local repeated = row.e == said.epoch and (row.la == mark(said) or
+      (verdict == 'C' and row.st == 'C' and row.w == worker))
+    return answer(repeated and 'a' or 's', row)
+  end
+  stop(id, row)
+  if row.dl then
+    call('HDEL', key, 'dl')
+    row.dl = nil
+  end
+  if verdict == 'C' then
+    if said.result then
+      call('HSET', key, 're', said.result)
+    elseif row.re then
+      call('HDEL', key, 're')
+    end
+    if said.error_type then
+      add_attempt(id, row, 'failed', said.error_type, said.message, said.traceback)
+    end
+    conclude(id, row, 'C')
+  else
+    call('HSET', key, 'la', mark(said))
+    settle_row(id, row, said)
+  end
+  for _, new in ipairs(said.follow_ups or {}) do
+    local this = new_plan()
+    if not plan(this, new) then
+      carry_out(this)
+    end
+  end
+  answer('a', row)
+end
+
+while at <= #ARGV do
+  local said
+  if ARGV[at + 2] == 'C' then
+    said = {id = ARGV[at], epoch = ARGV[at + 1], verdict = 'C'}
+    at = at + 3
+  elseif ARGV[at + 2] == 'Cr' then
+    said = {id = ARGV[at], epoch = ARGV[at + 1], verdict = 'C', result = ARGV[at + 3]}
+    at = at + 4
+  else
+    said = read_transition()
+  end
+  if said.verdict ~= 'C' or said.error_type or said.follow_ups or not complete(said) then
+    apply(said)
+  end
+end
+settle_completed()
+admit_left()
+joined()
+settle()
+wake()
+return answers

@@ -1,0 +1,54 @@
+-- Takes running jobs with a lapsed lease, longest lapsed first, from whoever held them.
+-- flags: allow-oom
+-- parts: base keys rows moves concurrency place ready admit unique ends
+-- ARGV: now, limit, max_crashes, number of delays, delays (microseconds), ids for dead letters.
+-- Answers for each the worker it had, the dead letter's id, and the row.
+local limit, max_crashes, count = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local letters = 5 + count
+local lapsed, stolen = {}, {}
+each_cell(nil, nil, nil, function(cell)
+  local found = call('ZRANGEBYSCORE', P .. 's:R:' .. cell, '-inf', '(' .. NOW_TEXT, 'WITHSCORES', 'LIMIT', 0, limit)
+  for i = 1, #found, 2 do
+    lapsed[#lapsed + 1] = {id = found[i], lease = tonumber(found[i + 1])}
+  end
+end)
+table.sort(lapsed, function(a, b)
+  if a.lease ~= b.lease then
+    return a.lease < b.lease
+  end
+  return a.id < b.id
+end)
+
+local answers = {}
+for number = 1, math.min(limit, #lapsed) do
+  local id = lapsed[number].id
+  local row, letter = job(id), ''
+  local from, crashes = row.w, tonumber(row.x or 0) + 1
+  local message = 'worker ' .. from .. ' was lost while it ran this job (crash ' .. text(crashes) .. ')'
+  add_attempt(id, row, 'crashed', 'WorkerLost', message, nil)
+  stop(id, row)
+  call('HSET', job_key(id), 'x', text(crashes))
+  call('HDEL', job_key(id), 'w', 'dl')
+  row.x, row.w, row.dl = text(crashes), nil, nil
+  if row.cr then
+    conclude(id, row, 'X', row.cr)
+  elseif crashes > max_crashes then
+    conclude(id, row, 'F', 'worker_lost')
+    letter, letters = ARGV[letters], letters + 1
+    bury(id, row, 'worker_lost', letter)
+  else
+    local delay = count > 0 and tonumber(ARGV[4 + math.min(crashes, count)]) or 0
+    wait(id, row, text(NOW + delay))
+  end
+  stolen[#stolen + 1] = {id, from, letter}
+end
+admit_left()
+joined()
+settle()
+for _, one in ipairs(stolen) do
+  answers[#answers + 1] = {one[2], one[3], show(one[1])}
+end
+if #stolen > 0 then
+  wake()
+end
+return answers

@@ -1,0 +1,144 @@
+"""Faults planted inside the Redis store by changing the text of its scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+from mutants import Fault, Plant
+
+from dispatch.stores.redis import client, scripts
+
+
+def _changed(name: str, old: str, new: str) -> Plant:
+    """Replaces text in the scripts of these names; fails when it is not there, so that no fault is planted in vain."""
+
+    @contextmanager
+    def planted() -> Iterator[None]:
+        sound = scripts.load
+
+        def load(wanted: str) -> scripts.Script:
+            found = sound(wanted)
+            if wanted not in name.split():
+                return found
+            assert old in found.source, f"the script {name} has no {old!r} any more"
+            head, _, body = found.source.partition("\n")
+            return scripts.made(name, head.partition("flags=")[2], [], body.replace(old, new))
+
+        with patch.object(client, "load", load):
+            yield
+
+    return planted
+
+
+def _lua(name: str, invariant: str, module: str, script: str, old: str, new: str) -> Fault:
+    return Fault(name, invariant, (module,), plant=_changed(script, old, new))
+
+
+REDIS = (
+    _lua("completion drops the epoch", "I4", "jobs_fence", "finish", "or (row[3] or '0') ~= said.epoch", ""),
+    _lua("completion drops the worker", "I4", "jobs_fence", "finish", "or row[2] ~= worker", ""),
+    _lua("completion drops the state", "I5", "jobs_finish", "finish", "row[1] ~= 'R' or", ""),
+    _lua(
+        "late is a repetition",
+        "I4",
+        "jobs_fence",
+        "finish",
+        "local repeated = row.e == said.epoch and",
+        "local repeated = true or",
+    ),
+    _lua("lost claims not named", "I8", "jobs_lease", "renew", "if ARGV[4] == '1' then", "if false then"),
+    _lua("renewal drops the epoch", "I4", "jobs_lease", "renew", "and (row[3] or '0') == ARGV[i + 1]", ""),
+    _lua("steal ignores the lease", "I29", "steal", "lapsed steal", "'(' .. NOW_TEXT", "'+inf'"),
+    _lua("no crash count", "I10", "steal", "steal", "call('HSET', job_key(id), 'x', text(crashes))", ""),
+    _lua("no quarantine", "I10", "jobs_gates", "steal", "local QUARANTINE_FROM = 2", "local QUARANTINE_FROM = 1000"),
+    _lua(
+        "claim pops then forgets the row",
+        "I7",
+        "jobs_claim",
+        "claim",
+        "      start(id, row, flat)\n        taken",
+        "      taken",
+    ),
+    _lua("claim ignores run_at", "I6", "jobs_claim", "enqueue_plain", "    if when == '' then", "    if true then"),
+    _lua(
+        "the lowest priority first",
+        "I6",
+        "jobs_claim",
+        "enqueue_plain",
+        "to.members[#to.members + 1] = -priority",
+        "to.members[#to.members + 1] = priority",
+    ),
+    _lua(
+        "claim takes any name",
+        "I7",
+        "jobs_claim",
+        "claim",
+        "    if names[name] then\n      local key",
+        "    if true then\n      local key",
+    ),
+    _lua(
+        "claimed rows stay ready",
+        "I3",
+        "jobs_claim",
+        "claim",
+        "call('ZREMRANGEBYRANK', cursor.key, 0, #cursor.gone - 1)",
+        "",
+    ),
+    _lua(
+        "epoch is the clock",
+        "I3",
+        "jobs_claim",
+        "claim",
+        "math.max(tonumber(row.e or 0) + 1, epoch_floor)",
+        "epoch_floor",
+    ),
+    _lua("running rows not counted", "I28", "jobs_gates", "claim", "most - running_in(queue) -", "most -"),
+    _lua("leased slots not counted", "I28", "queues", "claim", "- live_slots(queue)", ""),
+    _lua(
+        "running rows of tenants not counted",
+        "I28",
+        "jobs_gates",
+        "claim",
+        "return call('SCARD', P .. 'tr:'",
+        "return 0 * call('SCARD', P .. 'tr:'",
+    ),
+    _lua("running rows of keys not counted", "I28", "concurrency", "claim", "- call('SCARD', P .. 'kr:' .. key)", ""),
+    _lua("nobody is let in", "I28", "concurrency", "finish", "if room > 0 then", "if false then"),
+    _lua("successor lost", "I1", "successors", "finish", "place_row(front.id, front.row)", ""),
+    _lua("keys never freed", "I1", "unique", "finish", "give_up_key(row.uk, id)\n", ""),
+    _lua(
+        "idempotency lost",
+        "I2",
+        "idempotency",
+        "enqueue",
+        "this.steps[#this.steps + 1] = {\n      remembers",
+        "local nothing = {\n      remembers",
+    ),
+    _lua("idempotency for ever", "I2", "idempotency", "enqueue", "if tonumber(expires) <= NOW then", "if false then"),
+    _lua("cancel flag ignored", "I5", "jobs_cancel", "cancel", "call('HSETNX', job_key(id), 'cr', reason)", ""),
+    _lua("retry leaves the dead letter", "I11", "jobs_retry", "retry", "decide_letter(row.dl, 'R')", ""),
+    _lua(
+        "retry keeps the counts",
+        "I10",
+        "jobs_retry",
+        "retry",
+        "'cr', 'f', 'x')\nrow.f, row.x, row.dl = nil, nil, nil",
+        "'cr')",
+    ),
+    _lua("replay does not mark", "I12", "dlq", "replay", "decide_letter(id, 'P', new_id)", ""),
+    _lua("no dead letter", "I11", "jobs_finish", "finish", "bury(id, row, said.reason or 'failed', said.letter)", ""),
+    _lua("terms stand still", "I26", "leadership", "acquire", "text(tonumber(row[2] or 0) + 1)", "row[2] or '1'"),
+    _lua("an old term is extended", "I26", "leadership", "extend_term", "or row[2] ~= ARGV[3]", ""),
+    _lua("get sees every tenant", "I31", "jobs_read", "get_job", "not scoped or", "true or"),
+    _lua(
+        "a tick fires twice",
+        "I14",
+        "crons",
+        "cron_fire",
+        "local known = call('HGET', P .. 'ct:' .. id, time)",
+        "local known = nil",
+    ),
+    _lua("a stale fire fires", "I16", "crons", "cron_fire", "entry.revision ~= ARGV[3] or", ""),
+)
