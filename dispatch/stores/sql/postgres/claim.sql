@@ -68,7 +68,7 @@ FROM gates LEFT JOIN claimed ON true;
 
 -- name: lock_queues
 -- Locks the rows of queues with limits, in order: who counts against a limit holds its row.
-SELECT 1 FROM {queues} WHERE name = ANY (ARRAY(SELECT json_array_elements_text(:queues::text::json)))
+SELECT 1 FROM {queues} WHERE name = ANY (ARRAY(SELECT json_array_elements_text(:queues::json)))
 ORDER BY name FOR UPDATE;
 
 -- name: lanes
@@ -96,7 +96,7 @@ SELECT priority FROM walk WHERE priority IS NOT NULL;
 -- Jobs of one lane and priority that are due and that nobody else is taking, in claim order, after a place.
 SELECT {job_columns}, id AS seq, unique_until FROM {jobs}
 WHERE ready = 1 AND queue = :queue AND lane = :lane AND priority = :priority AND run_at <= :now
-  AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::text::json)))
+  AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::json)))
   AND (run_at, id) > (:after_run_at::int8, :after_id::text)
 ORDER BY run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED;
 
@@ -118,22 +118,22 @@ WITH RECURSIVE walk AS (
 SELECT min(later.run_at) FROM walk CROSS JOIN LATERAL (
   SELECT run_at FROM {jobs}
   WHERE ready = 1 AND queue = :queue AND lane = walk.lane AND priority = walk.priority AND run_at > :after
-    AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::text::json)))
+    AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::json)))
   ORDER BY run_at LIMIT 1
 ) AS later
-WHERE walk.lane <> ALL (ARRAY(SELECT json_array_elements_text(:full::text::json)));
+WHERE walk.lane <> ALL (ARRAY(SELECT json_array_elements_text(:full::json)));
 
 -- name: quarantined_due
 -- Jobs that crashed workers and are due, and that nobody else is taking.
 SELECT {job_columns}, id AS seq, unique_until FROM {jobs}
 WHERE ready = 2 AND queue = :queue AND run_at <= :now
-  AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::text::json)))
+  AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::json)))
 ORDER BY priority DESC, run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED;
 
 -- name: quarantined_next
 -- When the first job that crashed workers is due, of each tenant and concurrency key.
 SELECT min(run_at), app_id, org_id, concurrency_key FROM {jobs}
-WHERE ready = 2 AND queue = :queue AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::text::json)))
+WHERE ready = 2 AND queue = :queue AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::json)))
 GROUP BY app_id, org_id, concurrency_key;
 
 -- name: claim_job
@@ -209,8 +209,8 @@ WHERE j.id = ANY (ARRAY[n.id]);
 WITH locked AS MATERIALIZED (
   SELECT id FROM {jobs}
   WHERE set_aside = 1
-    AND (:queues::text IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::text::json))))
-    AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::text::json)))
+    AND (:queues::text IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::json))))
+    AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::json)))
   ORDER BY id FOR UPDATE)
 UPDATE {jobs} SET set_aside = 0, ready = CASE WHEN crashes < :quarantine THEN 1 ELSE 2 END, updated_at = :now
 WHERE id = ANY (ARRAY(SELECT id FROM locked)) AND set_aside = 1;

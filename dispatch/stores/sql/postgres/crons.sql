@@ -83,12 +83,12 @@ SELECT {cron_columns} FROM {crons} WHERE id = :id;
 
 -- name: crons_named
 -- Entries of these names, or all.
-SELECT {cron_columns} FROM {crons} WHERE :names::text IS NULL OR name = ANY (ARRAY(SELECT json_array_elements_text(:names::text::json)));
+SELECT {cron_columns} FROM {crons} WHERE :names::text IS NULL OR name = ANY (ARRAY(SELECT json_array_elements_text(:names::json)));
 
 -- name: list_crons
 -- Entries that match, by name and tenant.
 SELECT {cron_columns} FROM {crons}
-WHERE (:names::text IS NULL OR name = ANY (ARRAY(SELECT json_array_elements_text(:names::text::json))))
+WHERE (:names::text IS NULL OR name = ANY (ARRAY(SELECT json_array_elements_text(:names::json))))
   AND (:enabled::int8 IS NULL OR enabled = :enabled) AND (:orphaned::int8 IS NULL OR orphaned = :orphaned) AND {in_scope}
   AND (:after_tenant::text IS NULL OR (name, tenant) > (:after_name::text, :after_tenant))
 ORDER BY name, tenant LIMIT :limit;

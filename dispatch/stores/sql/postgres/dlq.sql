@@ -4,11 +4,11 @@ crashes, priority, max_retries, timeout, backoff, keep_result, unique_key, effec
 replayed_as, created_at, updated_at, concurrency_key, concurrency_max
 
 -- part: entry_filter
-(:queues::text IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::text::json))))
-AND (:names::text IS NULL OR job_name = ANY (ARRAY(SELECT json_array_elements_text(:names::text::json))))
+(:queues::text IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::json))))
+AND (:names::text IS NULL OR job_name = ANY (ARRAY(SELECT json_array_elements_text(:names::json))))
 AND (:error_types::text IS NULL
   OR coalesce(error_type, '') = ANY (ARRAY(SELECT json_array_elements_text(:error_types::json))))
-AND (:states::text IS NULL OR state = ANY (ARRAY(SELECT json_array_elements_text(:states::text::json))))
+AND (:states::text IS NULL OR state = ANY (ARRAY(SELECT json_array_elements_text(:states::json))))
 AND (:created_before::int8 IS NULL OR created_at < :created_before)
 AND {in_scope}
 
@@ -66,7 +66,7 @@ ON CONFLICT (id) DO NOTHING;
 -- Deletes some old dead letters.
 DELETE FROM {dlq} WHERE id = ANY (ARRAY(
   SELECT id FROM {dlq} WHERE created_at < :before AND {in_scope}
-    AND (:states::text IS NULL OR state = ANY (ARRAY(SELECT json_array_elements_text(:states::text::json))))
+    AND (:states::text IS NULL OR state = ANY (ARRAY(SELECT json_array_elements_text(:states::json))))
   ORDER BY created_at, id LIMIT :limit FOR UPDATE SKIP LOCKED));
 
 -- name: list_entries

@@ -19,7 +19,7 @@ SELECT {event_columns} FROM {events} WHERE id = :id AND {in_scope};
 -- Events that match, newest first.
 SELECT {event_columns} FROM {events}
 WHERE (:cursor::text IS NULL OR id < :cursor) AND (:key::text IS NULL OR key = :key) AND {in_scope}
-  AND (:names::text IS NULL OR name = ANY (ARRAY(SELECT json_array_elements_text(:names::text::json))))
+  AND (:names::text IS NULL OR name = ANY (ARRAY(SELECT json_array_elements_text(:names::json))))
 ORDER BY id DESC LIMIT :limit;
 
 -- name: prune_events

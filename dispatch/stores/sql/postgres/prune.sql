@@ -15,11 +15,11 @@ SELECT count(*) FROM (
 
 -- name: forget_attempts
 -- Removes the attempts of some jobs.
-DELETE FROM {attempts} WHERE job_id = ANY (ARRAY(SELECT json_array_elements_text(:seqs::text::json)));
+DELETE FROM {attempts} WHERE job_id = ANY (ARRAY(SELECT json_array_elements_text(:seqs::json)));
 
 -- name: forget_jobs
 -- Removes some jobs.
-DELETE FROM {jobs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:seqs::text::json)));
+DELETE FROM {jobs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:seqs::json)));
 
 -- name: delete_attempts
 -- Removes the attempts of one job.

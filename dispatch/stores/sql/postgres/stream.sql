@@ -1,6 +1,6 @@
 -- name: lock_listeners
 -- Lets those who append to channels that somebody listens to in one by one.
-SELECT 1 FROM {stream_listeners} WHERE channel = ANY (ARRAY(SELECT json_array_elements_text(:channels::text::json)))
+SELECT 1 FROM {stream_listeners} WHERE channel = ANY (ARRAY(SELECT json_array_elements_text(:channels::json)))
 ORDER BY channel, listener FOR UPDATE;
 
 -- name: stream_channel

@@ -36,7 +36,7 @@ ORDER BY id;
 -- name: export_attempts
 -- The attempts of some jobs, each job's oldest first.
 SELECT job_id, number, kind, error_type, error_message, error_traceback, worker_id, epoch, started_at, ended_at
-FROM {attempts} WHERE job_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json))) ORDER BY job_id, seq;
+FROM {attempts} WHERE job_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json))) ORDER BY job_id, seq;
 
 -- name: export_unique_keys
 -- Unique keys behind a key, with their holders.

@@ -14,7 +14,7 @@ jobs.tags, jobs.metadata, runs.app_id, runs.org_id, runs.started_at, runs.finish
 (:app_id::text IS NULL OR (runs.app_id = :app_id AND runs.org_id = :org_id::text))
 
 -- part: run_filter
-(:names::text IS NULL OR runs.name = ANY (ARRAY(SELECT json_array_elements_text(:names::text::json))))
+(:names::text IS NULL OR runs.name = ANY (ARRAY(SELECT json_array_elements_text(:names::json))))
 AND (:version::int8 IS NULL OR runs.version = :version)
 AND (:parent::text IS NULL OR runs.parent = :parent)
 AND (:created_after::int8 IS NULL OR runs.created_at > :created_after)
@@ -45,7 +45,7 @@ SELECT {whole_run} FROM {runs} JOIN {jobs} ON jobs.id = runs.driver WHERE runs.i
 -- name: driven_runs
 -- The runs of some drivers, and whether their end was asked for.
 SELECT {whole_run}, jobs.cancel_reason IS NOT NULL FROM {jobs} JOIN {runs} ON runs.id = jobs.run_id
-WHERE jobs.id = ANY (ARRAY(SELECT json_array_elements_text(:drivers::text::json))) AND jobs.kind = 'workflow';
+WHERE jobs.id = ANY (ARRAY(SELECT json_array_elements_text(:drivers::json))) AND jobs.kind = 'workflow';
 
 -- name: list_runs
 -- Runs that match, newest first.
@@ -62,34 +62,34 @@ LIMIT :limit;
 -- Runs of one parent that match, newest first.
 SELECT {listed_run} FROM {runs} JOIN {jobs} ON jobs.id = runs.driver
 WHERE runs.parent = :parent AND runs.id < :cursor
-  AND (:states::text IS NULL OR runs.state = ANY (ARRAY(SELECT json_array_elements_text(:states::text::json)))) AND {run_filter}
+  AND (:states::text IS NULL OR runs.state = ANY (ARRAY(SELECT json_array_elements_text(:states::json)))) AND {run_filter}
 ORDER BY runs.id DESC LIMIT :limit;
 
 -- name: count_runs
 -- How many runs match, by state.
 SELECT state, count(*) FROM {runs}
-WHERE (:names::text IS NULL OR name = ANY (ARRAY(SELECT json_array_elements_text(:names::text::json)))) AND {run_in_scope} GROUP BY state;
+WHERE (:names::text IS NULL OR name = ANY (ARRAY(SELECT json_array_elements_text(:names::json)))) AND {run_in_scope} GROUP BY state;
 
 -- name: lock_drivers
 -- What fenced verbs need to know of the drivers they name, locked in the order of their ids.
 SELECT id, state, worker_id, epoch, run_id, failures, crashes, cancel_reason, unique_key, left_as, started_at, run_at
-FROM {jobs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json))) AND kind = 'workflow' ORDER BY id FOR UPDATE;
+FROM {jobs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json))) AND kind = 'workflow' ORDER BY id FOR UPDATE;
 
 -- name: lock_runs
 -- Runs, locked in the order of their ids.
 SELECT id, state, driver, wake_seq, parked, compensating, compensated, compensation_failed, parent, step, awaited,
   abandon, name, version, app_id, org_id, created_at, started_at, reason, error_type, error_message, error_traceback
-FROM {runs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json))) ORDER BY id FOR UPDATE;
+FROM {runs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json))) ORDER BY id FOR UPDATE;
 
 -- name: lock_drivers_of
 -- The drivers of some runs, locked in the order of their ids.
 SELECT jobs.id FROM {runs} JOIN {jobs} ON jobs.id = runs.driver
-WHERE runs.id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json))) ORDER BY jobs.id FOR UPDATE OF jobs;
+WHERE runs.id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json))) ORDER BY jobs.id FOR UPDATE OF jobs;
 
 -- name: lock_kin
 -- The drivers of some runs, of their parents and of their open children, and open jobs that these runs wait for: all that
 -- their ends may change, locked in the order of their ids.
-WITH wanted AS MATERIALIZED (SELECT json_array_elements_text(:ids::text::json) AS id)
+WITH wanted AS MATERIALIZED (SELECT json_array_elements_text(:ids::json) AS id)
 SELECT 1 FROM {jobs} WHERE id = ANY (ARRAY(
   SELECT driver FROM {runs} WHERE id = ANY (ARRAY(SELECT id FROM wanted))
   UNION
@@ -113,7 +113,7 @@ WHERE r.id = n.id;
 -- name: last_positions
 -- Where the journals of some runs end.
 SELECT wanted.id, (SELECT max(position) FROM {checkpoints} WHERE run_id = wanted.id)
-FROM json_array_elements_text(:ids::text::json) AS wanted (id);
+FROM json_array_elements_text(:ids::json) AS wanted (id);
 
 -- name: add_checkpoint
 -- Writes checkpoints, but none whose name or event is taken; answers the numbers of those that were written.
@@ -148,13 +148,13 @@ SELECT {checkpoint_columns} FROM {checkpoints} WHERE run_id = :run_id AND name =
 
 -- name: checkpoints_named
 -- What stands under some names.
-SELECT found.* FROM json_array_elements(:pairs::text::json) AS p (pair) CROSS JOIN LATERAL (
+SELECT found.* FROM json_array_elements(:pairs::json) AS p (pair) CROSS JOIN LATERAL (
   SELECT {checkpoint_columns} FROM {checkpoints}
   WHERE run_id = p.pair ->> 0 AND name = p.pair ->> 1 LIMIT 1) AS found;
 
 -- name: journals
 -- The checkpoints of some runs, by position.
-SELECT {checkpoint_columns} FROM {checkpoints} WHERE run_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json)))
+SELECT {checkpoint_columns} FROM {checkpoints} WHERE run_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json)))
 ORDER BY run_id, position;
 
 -- name: journal_before
@@ -184,7 +184,7 @@ UPDATE {jobs} SET failures = 0, crashes = 0 WHERE id = ANY (:id::text[]) AND (fa
 
 -- name: open_waits
 -- The open waits of some runs.
-SELECT run_id, name, events, key, since, deadline FROM {waits} WHERE run_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json)))
+SELECT run_id, name, events, key, since, deadline FROM {waits} WHERE run_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json)))
 ORDER BY run_id, name;
 
 -- part: channel_lock
@@ -195,7 +195,7 @@ hashtextextended('{waits} ' || json_build_array(c.app_id, c.org_id, c.key, c.nam
 SELECT pg_advisory_xact_lock(locks.number) FROM (
   SELECT DISTINCT {channel_lock} AS number
   FROM (SELECT runs.app_id, runs.org_id, e ->> 1 AS key, e ->> 2 AS name
-    FROM json_array_elements(:channels::text::json) AS e JOIN {runs} ON runs.id = e ->> 0) AS c
+    FROM json_array_elements(:channels::json) AS e JOIN {runs} ON runs.id = e ->> 0) AS c
   ORDER BY 1) AS locks;
 
 -- name: lock_channel_shared
@@ -237,7 +237,7 @@ DELETE FROM {waits_events} WHERE run_id = ANY (:run_id::text[]);
 -- name: oldest_signal
 -- The first signal to a run with one of the names that it has not consumed.
 SELECT {event_columns} FROM {events}
-WHERE run_id = :run_id AND consumed = 0 AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::text::json)))
+WHERE run_id = :run_id AND consumed = 0 AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::json)))
 ORDER BY created_at, id LIMIT 1;
 
 -- name: oldest_broadcast
@@ -261,12 +261,12 @@ SELECT 1 FROM {waits_events} WHERE run_id = :run_id AND event = :name LIMIT 1;
 
 -- name: wake_runs
 -- Tells runs that something has happened.
-UPDATE {runs} SET wake_seq = wake_seq + 1, updated_at = :now WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json)));
+UPDATE {runs} SET wake_seq = wake_seq + 1, updated_at = :now WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json)));
 
 -- name: wake_drivers
 -- The drivers of parked runs are due.
 UPDATE {jobs} SET run_at = :now, ready = CASE set_aside WHEN 1 THEN 0 ELSE 1 END, updated_at = :now
-WHERE id IN (SELECT driver FROM {runs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json))) AND parked = 1)
+WHERE id IN (SELECT driver FROM {runs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json))) AND parked = 1)
   AND state = 'pending' AND run_at > :now;
 
 -- name: hear_child
@@ -305,12 +305,12 @@ WHERE g.run_id = ended.run_id AND g.number = ended.number;
 -- name: satisfied_groups
 -- Which of some parked runs have a group that is satisfied.
 SELECT DISTINCT run_id FROM {park_groups}
-WHERE run_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json))) AND remaining = 0;
+WHERE run_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json))) AND remaining = 0;
 
 -- name: children_ended
 -- How many children of these steps have ended, and how many of them did not complete.
 SELECT count(*), count(*) FILTER (WHERE state <> 'completed') FROM {child_results}
-WHERE run_id = :run_id AND step = ANY (ARRAY(SELECT json_array_elements_text(:steps::text::json)));
+WHERE run_id = :run_id AND step = ANY (ARRAY(SELECT json_array_elements_text(:steps::json)));
 
 -- name: drop_groups
 -- Forgets what a run waited for.
@@ -409,7 +409,7 @@ WHERE run_id = :run_id AND step IS NOT NULL AND state IN ('pending', 'running', 
 
 -- name: with_open_children
 -- Which of some runs have children that have not ended.
-SELECT w.id FROM json_array_elements_text(:ids::text::json) AS w (id) WHERE
+SELECT w.id FROM json_array_elements_text(:ids::json) AS w (id) WHERE
   (SELECT 1 FROM {jobs} WHERE run_id = w.id AND step IS NOT NULL AND state IN ('pending', 'running', 'retrying') LIMIT 1)
     IS NOT NULL
   OR (SELECT 1 FROM {runs} WHERE parent = w.id AND finished_at IS NULL LIMIT 1) IS NOT NULL;
@@ -443,8 +443,8 @@ WHERE runs.id = jobs.run_id;
 WITH drivers AS MATERIALIZED (
   SELECT run_id FROM {jobs}
   WHERE set_aside = 1 AND kind = 'workflow'
-    AND (:queues::text IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::text::json))))
-    AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::text::json)))
+    AND (:queues::text IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::json))))
+    AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::json)))
   ORDER BY id FOR UPDATE)
 UPDATE {runs} SET state = {standing}, blocked = NULL, updated_at = :now
 WHERE state = 'blocked' AND id = ANY (ARRAY(SELECT run_id FROM drivers));
@@ -482,7 +482,7 @@ WHERE id = :id;
 
 -- name: child_results_of
 -- How the children of some runs ended.
-SELECT {child_columns} FROM {child_results} WHERE run_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json))) ORDER BY run_id, step;
+SELECT {child_columns} FROM {child_results} WHERE run_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json))) ORDER BY run_id, step;
 
 -- name: entry_kind
 -- Of what kind of job a dead letter is.
@@ -507,24 +507,24 @@ SELECT count(*), coalesce(sum(length(data)), 0)::int8 FROM {checkpoints} WHERE r
 
 -- name: forget_journals
 -- Removes the journals of some runs.
-DELETE FROM {checkpoints} WHERE run_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json)));
+DELETE FROM {checkpoints} WHERE run_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json)));
 
 -- name: forget_child_results
 -- Removes how the children of some runs ended.
-DELETE FROM {child_results} WHERE run_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json)));
+DELETE FROM {child_results} WHERE run_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json)));
 
 -- name: forget_mail
 -- Removes the signals to some runs.
-DELETE FROM {events} WHERE run_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json)));
+DELETE FROM {events} WHERE run_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json)));
 
 -- name: forget_runs
 -- Removes some runs.
-DELETE FROM {runs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json)));
+DELETE FROM {runs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json)));
 
 -- name: forget_driver_attempts
 -- Removes the failed attempts of some drivers.
-DELETE FROM {attempts} WHERE job_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json)));
+DELETE FROM {attempts} WHERE job_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json)));
 
 -- name: forget_drivers
 -- Removes some drivers.
-DELETE FROM {jobs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json)));
+DELETE FROM {jobs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json)));
