@@ -61,10 +61,17 @@ def record(worker_id: WorkerID, records: Sequence[Record], now: int) -> Plan[lis
             standing = yield from journal.add(drivers[said.driver], new)
             found += [] if standing is None else [standing]
         answers.append(Recorded(Reply.APPLIED, found))
+    given: dict[str, tuple[Checkpoint, str]] = {}
     if journal.jobs:
-        yield from enqueue(journal.jobs, now, lenient=True)
+        jobs = yield from enqueue([job for _, job in journal.jobs], now, lenient=True)
+        given |= {job.id: (standing, answer.id) for (standing, job), answer in zip(journal.jobs, jobs, strict=True)}
     if journal.runs:
-        yield from create(journal.runs, now, lenient=True)
+        runs = yield from create([run for _, run in journal.runs], now, lenient=True)
+        given |= {run.id: (standing, made.id) for (standing, run), made in zip(journal.runs, runs, strict=True)}
+    for wanted, (standing, id_) in given.items():
+        if id_ != wanted:  # a key is taken: the checkpoint tells of the one that has it
+            standing.data = standing.data.replace(wanted.encode(), id_.encode())
+            yield Do("amend_checkpoint", {"id": str(standing.id), "data": standing.data})
     return answers
 
 
@@ -91,8 +98,9 @@ class Journal:
     def __init__(self, last: dict[str, int], waits: dict[tuple[str, str], Wait], now: int) -> None:
         self.waits = waits
         """The open waits, by run and name."""
-        self.jobs: list[NewJob] = []
-        self.runs: list[NewRun] = []
+        self.jobs: list[tuple[Checkpoint, NewJob]] = []
+        """What is to be queued, with the checkpoint that tells of it."""
+        self.runs: list[tuple[Checkpoint, NewRun]] = []
         self._last = last
         self._now = now
         self._calm: set[str] = set()
@@ -135,8 +143,8 @@ class Journal:
             self._calm.add(driver.id)
             if driver.failures or driver.crashes:
                 yield Do("reset_driver", {"id": driver.id})
-        self.jobs += new.jobs
-        self.runs += new.runs
+        self.jobs += [(checkpoint, job) for job in new.jobs]
+        self.runs += [(checkpoint, run) for run in new.runs]
         return checkpoint
 
 
