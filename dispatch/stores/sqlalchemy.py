@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
@@ -143,7 +144,7 @@ def _engine(
     try:
         place = make_url(url.removeprefix(PREFIX))
         if place.get_backend_name() == "sqlite":
-            return create_async_engine(place)
+            return create_async_engine(place.set(database=unquote(place.database or "")))
         arguments = {"timeout": connect_timeout, "statement_cache_size": statement_cache_size}
         return create_async_engine(place, pool_size=pool_size, max_overflow=0, connect_args=arguments)
     except (ArgumentError, NoSuchModuleError, InvalidRequestError) as error:
