@@ -23,7 +23,7 @@ def changes(zone: ZoneInfo) -> tuple[datetime, ...]:
     found, moment = [], FIRST
     offset = moment.astimezone(zone).utcoffset()
     while moment < LAST:
-        after = moment + timedelta(hours=6)
+        after = moment + timedelta(days=1)
         if after.astimezone(zone).utcoffset() != offset:
             step = moment
             while step.astimezone(zone).utcoffset() == offset:
