@@ -80,6 +80,7 @@ MODULES = (
     "transfer",
     "crons",
     "crons_code",
+    "run_ticks",
 )
 
 Run = Callable[[Env], Awaitable[None]]
