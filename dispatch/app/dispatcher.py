@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from dispatch import current
 from dispatch.app.announce import announcements
 from dispatch.app.extensions import Extensions
-from dispatch.app.stores import limits_of, retention_of, store_of
+from dispatch.app.stores import cron_defaults, limits_of, retention_of, store_of
 from dispatch.app.sync import SyncApp
 from dispatch.app.verbs import Verbs
 from dispatch.backoff import Strategy
@@ -25,7 +25,6 @@ from dispatch.errors import ConfigError, NoOpenApp, NoStore
 from dispatch.jobs.definition import Call, JobDefinition
 from dispatch.jobs.handle import JobHandle
 from dispatch.jobs.handler import Middleware
-from dispatch.jobs.model import Enqueued
 from dispatch.portal import bridge, portal, refuse_in_loop, run_sync
 from dispatch.queues import QueueConfig
 from dispatch.registry import Registry, default_registry
@@ -40,7 +39,7 @@ from dispatch.services import (
     RetentionService,
     WorkflowService,
 )
-from dispatch.services.crons import specs_of
+from dispatch.services.cron_specs import specs_of
 from dispatch.store import Store
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ class Dispatch(Verbs):
         self.dlq = DLQService(self.store, audit=self.audit)
         self.queues = QueueService(self.store, audit=self.audit)
         self.workers = ClusterService(self.store, audit=self.audit)
-        self.crons = CronService(self.store, audit=self.audit)
+        self.crons = CronService(self.store, audit=self.audit, defaults=cron_defaults(self.config))
         self.events = EventService(self.store, plugins=self.plugins, largest=limits.payload)
         self.workflows = WorkflowService(
             self.store,
@@ -251,12 +250,6 @@ class Dispatch(Verbs):
             return run_sync(loop, lambda: self.enqueue_calls(calls))
         return self._handles(calls, answers)
 
-    def _handles(self, calls: Sequence[Call[Any]], answers: Sequence[Enqueued]) -> list[JobHandle[Any]]:
-        return [
-            JobHandle(answer.id, app=self, created=answer.created, load=call.definition.signature.load_result)
-            for call, answer in zip(calls, answers, strict=True)
-        ]
-
     def register(self, definition: JobDefinition[P, R]) -> JobDefinition[P, R]:
         """Adds a definition to this app's registry. Raises DuplicateName."""
         return self.registry.add(definition)
@@ -324,6 +317,8 @@ class Dispatch(Verbs):
         name: str = "",
         labels: Mapping[str, str] | None = None,
         targets: Sequence[str] = (),
+        cron: bool = True,
+        jobs: bool = True,
         on_drain: Callable[[], None] | None = None,
         on_death: Callable[[BaseException], None] | None = None,
     ) -> Engine:
@@ -331,14 +326,16 @@ class Dispatch(Verbs):
         from dispatch.app.settings import engine_settings
         from dispatch.engine.engine import Engine
 
+        served = dict(queues) if queues else dict.fromkeys(self.served_queues(), 0)
         settings = engine_settings(
             self.config,
-            queues=dict(queues) if queues else dict.fromkeys(self.served_queues(), 0),
+            queues=served if jobs else {},
             concurrency=concurrency or self._concurrency,
             max_jobs=max_jobs,
             backoff=self._backoff,
             name=name,
             labels=labels or {},
+            cron=cron,
         )
         return Engine(
             self.store,
@@ -347,7 +344,7 @@ class Dispatch(Verbs):
             middleware=self._extensions.middleware,
             settings=settings,
             targets=targets,
-            crons=specs_of(self.registry.crons.values()),
+            crons=specs_of(self.registry.crons.values(), defaults=cron_defaults(self.config)),
             leader_elector=self._leader_elector or self._extensions.elector,
             child_environment=self._child_environment(),
             prepare=self.jobs.prepared,

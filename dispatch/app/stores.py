@@ -8,6 +8,7 @@ from typing import Any
 
 from dispatch.config import Config
 from dispatch.services import Limits, Retention
+from dispatch.services.cron_specs import CronDefaults
 from dispatch.store import Store
 from dispatch.stores import REDIS_SCHEMES, open_store
 from dispatch.stores.scratch import MakeScratch, scratch
@@ -53,6 +54,12 @@ def limits_of(config: Config) -> Limits:
     """The sizes that services enforce."""
     limits = config.limits
     return Limits(payload=limits.payload, metadata=limits.metadata, result=limits.result, traceback=limits.traceback)
+
+
+def cron_defaults(config: Config) -> CronDefaults:
+    """What holds for cron entries that do not say."""
+    table = config.cron
+    return CronDefaults(timezone=table.timezone, misfire=table.misfire, jitter=table.jitter.total_seconds())
 
 
 def retention_of(config: Config) -> Retention:

@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from dispatch.config.units import Duration, Interval, MaybeInterval, Size, format_duration
+from dispatch.crons.schedule import zone_of
 from dispatch.errors import ConfigError
 from dispatch.masking import mask_value, masked
 from dispatch.queues import QueueConfig
@@ -35,6 +36,11 @@ SpelledAs = Mapping[tuple[str, ...], str]
 def _name(value: str) -> str:
     if not NAME.fullmatch(value):
         raise ValueError("a name is 1 to 128 of A-Z a-z 0-9 _ . : -")
+    return value
+
+
+def _zone(value: str) -> str:
+    zone_of(value)
     return value
 
 
@@ -97,6 +103,9 @@ class Retention(Table):
 class Cron(Table):
     """`[cron]`: what applies to entries that do not say."""
 
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    misfire: Annotated[Literal["skip", "once", "all"], Lower] = "once"
+    jitter: Duration = timedelta(0)
     misfire_window: Interval = timedelta(hours=1)
 
 

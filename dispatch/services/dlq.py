@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from dispatch.dlq.model import DLQEntry, DLQGroup, DLQState, ListOptions
 from dispatch.entity import LARGEST_PAGE, Page, Reply
-from dispatch.errors import AlreadyReplayed, DLQNotFound, DuplicateJob
+from dispatch.errors import AlreadyReplayed, DLQNotFound, DuplicateJob, RunNotRetryable
 from dispatch.ids import DLQID, JobID
 from dispatch.scope import Scope
 from dispatch.services.audit import AuditService
 from dispatch.store import Store
+from dispatch.workflows.model import driven_by
 
 
 class DLQService:
@@ -65,6 +66,13 @@ class DLQService:
         if replayed.reply is Reply.MISSING:
             raise _not_found(entry_id)
         if replayed.reply is Reply.CONFLICT or replayed.job_id is None:
+            if replayed.state is DLQState.OPEN and replayed.job_id is None:
+                entry = await self.get(entry_id, scope=scope)
+                run_id = driven_by(entry.job_id)
+                raise RunNotRetryable(
+                    f"{entry_id} stands for a workflow run, which is not replayed as a job: `dispatch workflow retry "
+                    f"{run_id}` goes on with it, `dispatch workflow fork {run_id} --from STEP` starts anew"
+                )
             if replayed.state is DLQState.OPEN:
                 raise DuplicateJob(
                     f"{entry_id} was not replayed: {replayed.job_id} is live and holds the same unique key",

@@ -10,9 +10,13 @@ from typing import Any
 
 from dispatch.clock import from_micros
 from dispatch.entity import Reply
+from dispatch.errors import NotTransactional
 from dispatch.ids import JobID, WorkerID
 from dispatch.jobs.model import Claimed, Enqueued, Finished, Job, JobState, NewJob, Renewed, Transition, Verdict
-from dispatch.stores.sql.enqueue import is_plain, run_at
+from dispatch.stores.inside.connections import Inside, inside, inside_here, refuse_async
+from dispatch.stores.inside.postgres import run_inside, run_inside_here
+from dispatch.stores.postgres_executor import PostgresExecutor, Request
+from dispatch.stores.sql.enqueue import enqueue, is_plain, run_at
 from dispatch.stores.sql.finish import FAST_COLUMNS, finish
 from dispatch.stores.sql.jobs import SQLJobs
 from dispatch.stores.sql.plan import Each, Plan, Rows
@@ -22,10 +26,53 @@ _ALL = 1 << 40
 
 
 class PostgresJobs(SQLJobs):
-    """JobStore over an executor on PostgreSQL."""
+    """JobStore and EnqueuesInside over an executor on PostgreSQL."""
+
+    def __init__(self, executor: PostgresExecutor) -> None:
+        super().__init__(executor)
+        self._own = executor
+        self._request: Request | None = None
+
+    async def prepare_inside(self) -> None:
+        self._request = await self._own.request()
+
+    async def enqueue_inside(self, connection: object, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        found = await inside(connection)
+        self._refuse_kind(found)
+        answers = await run_inside(found, self._prepared, lambda: self._plan(jobs))
+        return self._told(found, answers)
+
+    def enqueue_inside_here(self, connection: object, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        found = inside_here(connection)
+        self._refuse_kind(found)
+        refuse_async(found, connection)
+        return self._told(found, run_inside_here(found, self._prepared, lambda: self._plan(jobs)))
+
+    @property
+    def _prepared(self) -> Request:
+        if self._request is None:
+            raise RuntimeError("prepare_inside was not awaited")
+        return self._request
+
+    def _plan(self, jobs: Sequence[NewJob]) -> Plan[list[Enqueued]]:
+        now = self._executor.now()
+        return _insert(jobs, now) if all(map(_is_free, jobs)) else enqueue(jobs, now)
+
+    def _refuse_kind(self, found: Inside) -> None:
+        if found.driver not in ("asyncpg", "psycopg", "psycopg async"):
+            raise NotTransactional(
+                f"connection is one of {found.driver}, but the store is {self._own.place.shown}: a transaction spans "
+                "one database. Give a connection to the store's database, or enqueue without connection= after the "
+                "commit"
+            )
+
+    def _told(self, found: Inside, answers: list[Enqueued]) -> list[Enqueued]:
+        if found.hook is not None:
+            found.hook(self._own.wake_soon)
+        return answers
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        if not jobs or not all(job.unique is None and job.idempotency is None and is_plain(job) for job in jobs):
+        if not jobs or not all(map(_is_free, jobs)):
             return await super().enqueue(jobs)
         return await self._executor.run(lambda: _insert(jobs, self._executor.now()), single=True)
 
@@ -166,6 +213,10 @@ def _claim(
         },
     )
     return _Round(rows, now)
+
+
+def _is_free(job: NewJob) -> bool:
+    return job.unique is None and job.idempotency is None and is_plain(job)
 
 
 def _is_plain(said: Transition) -> bool:

@@ -311,3 +311,18 @@ async def test_only_jobs_run_on_the_workers(registry: Registry, app: MemoryApp, 
     await app.run_until_idle()
     with pytest.raises(RunFailed, match="on_workers\\(\\) runs a @job"):
         await run.result()
+
+
+async def test_child_runs_take_no_options_of_steps(registry: Registry, app: MemoryApp) -> None:
+    @registry.workflow
+    async def child(ctx: WorkflowContext, n: int) -> int:
+        return n
+
+    @registry.workflow(max_retries=0)
+    async def flow(ctx: WorkflowContext) -> None:
+        await ctx.fan_out("kids", child, [1]).retry(3)
+
+    run = await flow.start()
+    await app.run_until_idle()
+    with pytest.raises(RunFailed, match="starts child runs, which have retries and timeouts of their own"):
+        await run.result()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from dispatch import Fail, WorkflowContext
 from dispatch.backoff import Constant
+from dispatch.engine.runs import activation
+from dispatch.engine.stopped import Stopped
 from dispatch.errors import RunCancelled, RunEnded, RunFailed, RunNotRetryable, StepFailed
 from dispatch.registry import Registry
 from dispatch.testing import MemoryApp
@@ -265,3 +268,40 @@ async def test_an_expired_run_never_starts(registry: Registry, app: MemoryApp, e
     with pytest.raises(RunCancelled, match="expired"):
         await run.result()
     assert effects.log == []
+
+
+@pytest.mark.parametrize("why", [Stopped.REQUESTED, Stopped.GRACE])
+async def test_a_stop_while_the_body_is_replayed_skips_no_undo(
+    registry: Registry, app: MemoryApp, effects: Effects, monkeypatch: pytest.MonkeyPatch, why: Stopped
+) -> None:
+    stopped = 0
+    replay = activation.play
+
+    async def stopping(performance: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal stopped
+        if not performance.acts and not stopped:
+            stopped += 1
+            found = playing[-1]
+            found.stop(why)
+        return await replay(performance, *args, **kwargs)
+
+    playing: list[activation.Activation] = []
+    begin = activation.Activation.run
+
+    async def noted(self: activation.Activation) -> Any:
+        playing.append(self)
+        return await begin(self)
+
+    monkeypatch.setattr(activation, "play", stopping)
+    monkeypatch.setattr(activation.Activation, "run", noted)
+
+    @registry.workflow
+    async def flow(ctx: WorkflowContext) -> None:
+        await ctx.step("charge", effects.do, "charge").compensate(effects.undo)
+        raise Fail("no")
+
+    run = await flow.start()
+    await app.run_until_idle()
+    assert await run.status() is RunState.FAILED
+    assert stopped == 1
+    assert effects.log == ["charge", "undo charge"]

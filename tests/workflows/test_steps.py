@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from dispatch import Fail, Retry, Snooze, WorkflowContext, current_job
 from dispatch.backoff import Constant
-from dispatch.errors import InvalidDefinition, RunFailed, StepFailed
+from dispatch.errors import InvalidDefinition, RunFailed, RunNotRetryable, StepFailed
 from dispatch.registry import Registry
 from dispatch.testing import MemoryApp
 from dispatch.workflows import RunState
@@ -212,6 +212,8 @@ async def test_retries_without_progress_run_out(registry: Registry, app: MemoryA
     assert (await run.run()).reason == "exhausted"
     (letter,) = (await app.dlq.list()).items
     assert (letter.job_name, letter.reason) == ("flow@1", "exhausted")
+    with pytest.raises(RunNotRetryable, match=f"`dispatch workflow retry {run.id}` goes on with it"):
+        await app.dlq.replay(letter.id)
 
 
 async def test_a_failure_that_the_body_catches_is_raised_again_in_replay(

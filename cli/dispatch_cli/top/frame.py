@@ -113,7 +113,7 @@ def _foot(view: View) -> list[Text]:
 
 
 def _sections(view: View, screen: Screen) -> list[Section]:
-    return [_queues(view, screen), _workers(view, screen), _failures(view), _pauses(view)]
+    return [_queues(view, screen), _workers(view, screen), _failures(view), _crons(view), _pauses(view)]
 
 
 def _queues(view: View, screen: Screen) -> Section:
@@ -178,6 +178,23 @@ def _failures(view: View) -> Section:
         for group in groups
     ]
     return Section(("latest failures", "open", "newest", "error"), rows, frozenset({1}), ["red"] * len(rows), share=2)
+
+
+def _crons(view: View) -> Section:
+    """Those that do not fire, then those that fire next."""
+    status, now = view.latest.status, view.latest.at
+    quiet = {entry.id: "disabled" for entry in status.disabled} | {entry.id: "orphaned" for entry in status.orphaned}
+    quiet |= {entry.id: "overdue" for entry in status.overdue}
+    coming = [entry for entry in status.crons if entry.id in quiet or entry.next_fire_at is not None]
+    ordered = sorted(coming, key=lambda entry: (entry.id not in quiet, entry.next_fire_at or now, entry.name))
+    rows, styles = [], []
+    for entry in ordered:
+        state = quiet.get(entry.id, "")
+        following = "-" if state in ("disabled", "orphaned") else ago(entry.next_fire_at or now, now)
+        last = "-" if entry.last_fired_at is None else ago(entry.last_fired_at, now)
+        rows.append([safe(entry.name), following, last, state, safe(entry.disabled_reason or entry.spec.schedule)])
+        styles.append({"": "", "overdue": "red"}.get(state, "yellow"))
+    return Section(("cron", "next", "last", "", "schedule"), rows, styles=styles)
 
 
 def _pauses(view: View) -> Section:

@@ -57,6 +57,7 @@ class Activation:
         self._rules = rules
         self._failures = job.failures
         self._playing: Performance | None = None
+        self._taking_back = False
         self._undoing: asyncio.Task[Any] | None = None
         self._stopped: Stopped | None = None
         self._timed_out = False
@@ -64,8 +65,8 @@ class Activation:
 
     def stop(self, why: Stopped) -> None:
         """The engine wants the run to be left: what is in flight is cancelled, and nothing is recorded any more."""
-        if why is Stopped.REQUESTED and self._undoing is not None:
-            return  # it is taking back what it did already
+        if why is Stopped.REQUESTED and self._taking_back:
+            return  # it does already what a cancellation would make it do
         self._stopped = why
         self._abort("is being stopped")
 
@@ -74,6 +75,8 @@ class Activation:
         loaded = await self._means.writer.load(self._job.id)
         if loaded is None:
             return None
+        if self._stopped is not None:
+            return None if self._stopped is Stopped.LOST else self._back(Verdict.RELEASE)
         self._means.report.activated(self._job)
         if loaded.run.state is RunState.COMPENSATING:
             return await self._take_back(loaded)
@@ -247,6 +250,9 @@ class Activation:
 
     async def _take_back(self, loaded: model.Activation) -> Transition | None:
         """Finds what is to be taken back by replaying the body, does that newest first, and ends the run."""
+        self._taking_back = True
+        if self._stopped is Stopped.REQUESTED:
+            self._stopped = None
         performance = self._playing = Performance(loaded, self._job, self._means, acts=False)
         run = loaded.run
         try:

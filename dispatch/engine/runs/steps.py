@@ -11,7 +11,7 @@ from dispatch.engine.runs.children import Children
 from dispatch.engine.runs.results import codec
 from dispatch.engine.runs.step_runner import step_failed
 from dispatch.engine.runs.undos import Undos
-from dispatch.errors import StepFailed, StepNeverAwaited
+from dispatch.errors import StepFailed, StepMisused, StepNeverAwaited
 from dispatch.jobs.model import Failure
 from dispatch.workflows import documents
 from dispatch.workflows.definition import BoundWorkflow, WorkflowDefinition
@@ -109,6 +109,12 @@ class Steps(Undos, Children):
 
     async def fan_out(self, spec: FanSpec) -> list[Any]:
         await self.stage.enter()
+        children = isinstance(spec.target, WorkflowDefinition | BoundWorkflow)
+        if children and (spec.workers or spec.retries is not None or spec.timeout is not None):
+            raise StepMisused(
+                f"fan_out {spec.name!r} starts child runs, which have retries and timeouts of their own and run on any "
+                "worker: drop .retry(), .timeout() and .on_workers(), or give the workflow those options"
+            )
         steps = [spec.step(index, item) for index, item in enumerate(spec.items)]
         for step in steps:
             self.journal.use(step.name, "fan_out")

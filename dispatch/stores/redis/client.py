@@ -61,6 +61,7 @@ class RedisClient:
 
     async def open(self) -> None:
         """Makes the first connection, so that what is wrong shows at once."""
+        _kinds()  # importing the driver takes a while, and no call's time is meant for that
         self._turns = asyncio.Semaphore(self._connections)
         try:
             await self.command("PING")
@@ -149,16 +150,10 @@ class RedisClient:
 
     async def connect(self) -> Any:
         """A new connection, ready for use."""
-        try:
-            from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
-            from redis.asyncio.retry import Retry
-            from redis.backoff import NoBackoff
-        except ImportError as error:
-            raise MissingExtra(
-                "a redis:// store needs the package redis: pip install 'dispatch-tasks[redis]'"
-            ) from error
-        kinds = {"tcp": Connection, "tls": SSLConnection, "unix": UnixDomainSocketConnection}
-        connection = kinds[self.address.kind](
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
+        connection = _kinds()[self.address.kind](
             **self.address.options,
             protocol=self._protocol,
             retry=Retry(NoBackoff(), 0),
@@ -185,6 +180,15 @@ class RedisClient:
 
     def _told(self, error: Exception) -> Exception:
         return store_error(error, self.address.url) or error
+
+
+def _kinds() -> dict[str, Any]:
+    """How connections of each kind are made."""
+    try:
+        from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+    except ImportError as error:
+        raise MissingExtra("a redis:// store needs the package redis: pip install 'dispatch-tasks[redis]'") from error
+    return {"tcp": Connection, "tls": SSLConnection, "unix": UnixDomainSocketConnection}
 
 
 async def _read(connection: Any) -> Reply:

@@ -82,6 +82,7 @@ MODULES = (
     "run_moves",
     "crons",
     "crons_code",
+    "run_ticks",
 )
 
 Run = Callable[[Env], Awaitable[None]]

@@ -201,8 +201,8 @@ SELECT queue FROM walk WHERE queue IS NOT NULL;
 WITH locked AS MATERIALIZED (
   SELECT id FROM {jobs} WHERE id = ANY (:seq::text[]) AND ready = 1 ORDER BY id FOR UPDATE SKIP LOCKED)
 UPDATE {jobs} AS j SET ready = 0, set_aside = 1, updated_at = n.now
-FROM unnest(:seq::text[], :now::int8[]) AS n (id, now)
-WHERE j.id = ANY (ARRAY(SELECT id FROM locked)) AND j.id = n.id;
+FROM locked JOIN unnest(:seq::text[], :now::int8[]) AS n (id, now) ON n.id = locked.id
+WHERE j.id = ANY (ARRAY[n.id]);
 
 -- name: bring_back
 -- Makes rows claimable again that somebody serves now.
