@@ -6,8 +6,9 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
-from dispatch.errors import CopyRefused, UsageError
+from dispatch.errors import CopyRefused
 from dispatch.store import Store
+from dispatch.stores import keeps_runs
 from dispatch.transfer import FIELDS, KEYS, KINDS, Document, TransferKind
 
 PAGE = 500
@@ -75,15 +76,18 @@ class StoreCopy:
         """How many documents there are to copy, and whether a copy would be resumed; writes nothing.
 
         Raises:
-            CopyRefused: the destination holds something else or keeps no workflow runs while the source does, the source
-                is itself an unfinished copy, or workers live.
+            CopyRefused: the destination holds something else, or keeps no workflow runs while the source does; the
+                source is itself an unfinished copy, or workers live.
         """
         await self._refuse_workers()
         if await self._source.records.get(*MARK) is not None:
             raise CopyRefused("the source is itself an unfinished copy: finish that one first. Nothing was written")
         counts = await self._source.transfer.count()
-        if counts["runs"]:
-            await self._refuse_without_runs(counts["runs"])
+        if counts["runs"] and not keeps_runs(self._target.url):
+            raise CopyRefused(
+                f"the source holds {counts['runs']} workflow runs, and the destination keeps none: copy to sqlite:///, "
+                "postgresql:// or memory://. Nothing was written"
+            )
         mark = await self._target.records.get(*MARK)
         if mark is not None:
             begun = json.loads(mark.value)["source"]
@@ -142,15 +146,6 @@ class StoreCopy:
     async def _note(self, places: dict[str, str]) -> None:
         value = json.dumps({"source": self._name, "places": places}).encode()
         await self._target.records.put(*MARK, value)
-
-    async def _refuse_without_runs(self, runs: int) -> None:
-        try:
-            await self._target.workflows.count()
-        except UsageError as error:
-            raise CopyRefused(
-                f"the source holds {runs} workflow runs, and the destination keeps none: copy to sqlite:///, "
-                "postgresql:// or memory://. Nothing was written"
-            ) from error
 
     async def _refuse_workers(self) -> None:
         for store, where in ((self._source, "source"), (self._target, "destination")):
