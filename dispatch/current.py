@@ -34,6 +34,11 @@ class AppPort(Protocol):
     def loop(self) -> asyncio.AbstractEventLoop: ...
     async def enqueue_calls(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]: ...
     def enqueue_blocking(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]: ...
+    async def enqueue_inside(self, calls: Sequence[Call[Any]], connection: object) -> list[JobHandle[Any]]:
+        """Unlike the others, on the loop that the connection is used on."""
+        ...
+
+    def enqueue_inside_blocking(self, calls: Sequence[Call[Any]], connection: object) -> list[JobHandle[Any]]: ...
     async def job(self, job_id: Any) -> Job: ...
     async def wait_job(self, job_id: Any, timeout: float | None) -> Job: ...
     async def cancel_job(self, job_id: Any) -> JobState: ...
@@ -114,13 +119,16 @@ def _open_implicit() -> AppPort:
         return _implicit
 
 
+async def app_here() -> AppPort:
+    """The app that is meant here, opened if it is the implicit one."""
+    app = open_app()
+    return await asyncio.to_thread(_open_implicit) if app is None else app
+
+
 async def on_app(act: Callable[[AppPort], Awaitable[T]]) -> T:
     """Awaits `act(app)` on the loop of the app that is meant here."""
-    app = open_app()
-    if app is None:
-        app = await asyncio.to_thread(_open_implicit)
-    found = app
-    return await bridge(found.loop, lambda: act(found))
+    app = await app_here()
+    return await bridge(app.loop, lambda: act(app))
 
 
 def app_for_blocking() -> AppPort:

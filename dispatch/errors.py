@@ -7,6 +7,7 @@ DispatchError
 │                           IdempotencyMismatch CopyRefused RunEnded RunNotRetryable
 ├── UsageError              InvalidArguments PayloadTooLarge InvalidDefinition DuplicateName NoOpenApp SyncInAsync
 │                           NoStore ConfigError DiscoveryError InvalidPlugin MissingExtra WaitRefused
+│                           NotTransactional
 ├── StoreError              StoreUnreachable StoreBusy StoreTimeout StoreReadOnly StoreFull StoreCorrupt
 │                           SchemaMismatch DataRejected
 ├── ResultError             JobFailed JobCancelled JobExpired JobPurged ResultNotKept WaitTimeout RunFailed RunCancelled
@@ -158,6 +159,11 @@ class InvalidPlugin(UsageError):
 
 class MissingExtra(UsageError):
     """An optional dependency is not installed; the message holds the install line."""
+
+
+class NotTransactional(UsageError):
+    """The connection given as `connection=` cannot carry the job: the store is of another kind or in another database,
+    or the connection is in no transaction; nothing was written."""
 
 
 class WaitRefused(UsageError):

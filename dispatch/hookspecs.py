@@ -45,7 +45,8 @@ def job_enqueuing(job: NewJob) -> Mapping[str, Any] | None:
 
 @hookspec
 def job_enqueued(job: NewJob) -> None:
-    """A job was written; not called when a unique or idempotency key answered an existing job instead.
+    """A job was written; not called when a unique or idempotency key answered an existing job instead, nor for a job
+    inside of the caller's own transaction (`connection=`): only the caller knows whether it is committed.
 
     Args:
         job: what was written.

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 from typing_extensions import Unpack
 
 from dispatch.clock import Duration
-from dispatch.crons.definition import CronDefinition
+from dispatch.crons.definition import CronCall, CronDefinition
 from dispatch.crons.model import Misfire, Overlap
 from dispatch.errors import DuplicateName, InvalidArguments, InvalidDefinition
 from dispatch.jobs.base import Definition, runs_async
-from dispatch.jobs.definition import AsyncJobDefinition, Call, ExecutorName, JobDefinition, PlainJobDefinition
+from dispatch.jobs.definition import AsyncJobDefinition, ExecutorName, JobDefinition, PlainJobDefinition
 from dispatch.jobs.handler import Middleware
 from dispatch.jobs.options import NOTHING, EnqueueOptions, OptionsDict
 from dispatch.workflows.definition import WorkflowDefinition
@@ -203,25 +203,27 @@ class Registry:
         schedule: str,
         *,
         name: str | None = None,
-        timezone: str = "UTC",
+        timezone: str | None = None,
         overlap: Overlap = "skip",
-        misfire: Misfire = "once",
+        misfire: Misfire | None = None,
         misfire_window: Duration | None = None,
-        jitter: Duration = 0,
-        call: Callable[[], Call[Any]] | None = None,
+        jitter: Duration | None = None,
+        call: Callable[[], CronCall] | None = None,
     ) -> Callable[[F], F]:
         """Declares a timetable over a function, job or workflow; a plain function becomes a job as well.
 
         Args:
             schedule: five cron fields, six with the second first, a word such as "@daily", or "@every 30s".
             name: the entry's name (default: the target's).
-            timezone: IANA name of the zone on whose wall clock the fields are read.
+            timezone: IANA name of the zone on whose wall clock the fields are read (default: `cron.timezone`, UTC).
             overlap: what a tick does while the job of an earlier one is not over: "skip" makes none, "allow" makes one
-                all the same, "queue" lets at most one wait, "cancel_old" stops the old one and then starts.
+                all the same, "queue" lets at most one wait, "cancel_old" stops the old one and then starts. A workflow
+                takes "skip" and "allow".
             misfire: what becomes of ticks that nobody could fire in time: "once" makes up for them with one job, "all"
-                with one each (at most 100), "skip" with none.
-            misfire_window: seconds after which a tick is no longer made up for (default: `cron.misfire_window`).
-            jitter: seconds; each tick's job waits for a part of it, always the same part for the same tick.
+                with one each (at most 100), "skip" with none (default: `cron.misfire`, "once").
+            misfire_window: seconds after which a tick is no longer made up for (default: `cron.misfire_window`, 1 h).
+            jitter: seconds; each tick's job waits for a part of it, always the same part for the same tick (default:
+                `cron.jitter`, 0).
             call: makes the call, for targets that take arguments; called when a worker starts.
         """
 

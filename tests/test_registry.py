@@ -129,7 +129,7 @@ def test_a_timetable_is_five_or_six_fields_or_a_word(registry: Registry, schedul
     registry.cron(schedule)(report)
     entry = registry.crons["report"]
     assert isinstance(entry, CronDefinition)
-    assert (entry.schedule, entry.timezone, entry.overlap, entry.misfire) == (schedule, "UTC", "skip", "once")
+    assert (entry.schedule, entry.timezone, entry.overlap, entry.misfire) == (schedule, None, "skip", None)
     assert isinstance(registry.jobs["report"], AsyncJobDefinition)
 
 

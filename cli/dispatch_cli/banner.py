@@ -31,6 +31,8 @@ class Start:
     queues: Mapping[str, int]
     concurrency: int
     jobs: Sequence[str]
+    crons: Sequence[str]
+    """The entries that it announces and fires while it leads."""
     modules: Sequence[str]
 
 
@@ -68,12 +70,13 @@ def announce(start: Start, *, as_json: bool, alone: bool, colored: bool) -> None
             "queues": dict(start.queues),
             "concurrency": start.concurrency,
             "jobs": list(start.jobs),
+            "crons": list(start.crons),
             "modules": list(start.modules),
         }
-        _LOG.info("worker %s serves %s", start.worker_id, ", ".join(start.queues), extra=extra)
+        _LOG.info("worker %s serves %s", start.worker_id, ", ".join(start.queues) or "cron only", extra=extra)
         return
     if not alone:
-        serves = ", ".join(start.queues)
+        serves = ", ".join(start.queues) or "cron only"
         print(safe(f"worker {start.worker_id} (pid {start.pid}) serves {serves}"), file=sys.stderr, flush=True)
         return
     head = f"dispatch {start.version}  worker {start.worker_id}  pid {start.pid}"
@@ -83,11 +86,17 @@ def announce(start: Start, *, as_json: bool, alone: bool, colored: bool) -> None
 
 
 def _facts(start: Start) -> list[tuple[str, str]]:
-    shown = ", ".join(start.jobs[:_NAMES_SHOWN]) + (" …" if len(start.jobs) > _NAMES_SHOWN else "")
+    shown = _shown(start.jobs)
+    entries = f"{len(start.crons)} {'entry' if len(start.crons) == 1 else 'entries'}: {_shown(start.crons)}"
+    crons = [("crons", f"{entries}   (whichever worker leads fires them)")] if start.crons else []
+    if not start.queues:
+        stop = ("stop", "Ctrl-C; another worker leads then")
+        return [("store", start.store), *(crons or [("crons", "none here; it fires those of others")]), stop]
     flags = " ".join(f"-q {name}:{slots}" if slots else f"-q {name}" for name, slots in start.queues.items())
     return [
         ("store", start.store),
         ("found", f"{_found(start.jobs)} in {', '.join(start.modules)}: {shown or 'nothing to run'}"),
+        *crons,
         ("queues", f"{', '.join(start.queues)}   (in production say so: {flags})"),
         ("at once", f"{_jobs(start.concurrency)}   (-c)"),
         ("stop", "Ctrl-C lets running jobs end; twice gives them back at once"),
@@ -155,12 +164,8 @@ def warn_of_memory() -> None:
     warn(IN_MEMORY)
 
 
-def warn_of_undelivered(registry: Registry) -> None:
-    """One line about definitions that this version finds but does not run."""
-    count = len(registry.crons)
-    if count:
-        found = "1 cron" if count == 1 else f"{count} crons"
-        _LOG.warning("this version runs jobs and workflows only: %s found and left alone", found)
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMES_SHOWN]) + (" …" if len(names) > _NAMES_SHOWN else "")
 
 
 def _found(names: Sequence[str]) -> str:

@@ -49,7 +49,7 @@ def words_of(words: Iterable[str]) -> Completer:
 
 
 queues, names, workers = values_of("queue"), values_of("name"), values_of("worker")
-letters, jobs = values_of("letter"), values_of("job")
+letters, jobs, crons = values_of("letter"), values_of("job"), values_of("cron")
 runs, workflows = values_of("run"), values_of("workflow")
 
 
@@ -110,6 +110,12 @@ async def _workers(store: Any) -> list[str]:
     return [str(worker.id) for worker in await store.cluster.list(live=True)]
 
 
+async def _crons(store: Any) -> list[str]:
+    from dispatch.crons.model import ListOptions
+
+    return sorted({entry.name for entry in (await store.crons.list(ListOptions(limit=500))).items})
+
+
 async def _letters(store: Any) -> list[str]:
     from dispatch.dlq.model import ListOptions
 
@@ -138,6 +144,7 @@ _ASK: dict[Named, Any] = {
     "worker": _workers,
     "letter": _letters,
     "job": _jobs,
+    "cron": _crons,
     "run": _runs,
     "workflow": _workflows,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dispatch.cluster.model import Worker
 from dispatch.queues import Pause, QueueInfo
+from dispatch.services import Status
 from dispatch_cli.documents import Document
 from dispatch_cli.render import iso
 
@@ -29,6 +30,12 @@ def queue_document(info: QueueInfo, workers: int) -> Document:
         "tenant_concurrency": config.tenant_concurrency,
         "fair": config.fair,
     }
+
+
+def crons_document(found: Status) -> Document:
+    """How many cron entries fire, and how many do not."""
+    counts = {"disabled": len(found.disabled), "orphaned": len(found.orphaned)}
+    return {"enabled": len(found.crons) - sum(counts.values()), **counts, "overdue": len(found.overdue)}
 
 
 def pause_document(pause: Pause | None) -> Document | None:

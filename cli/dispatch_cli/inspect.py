@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from dispatch_cli.session import session_of
 from dispatch_cli.shell import single
 
 if TYPE_CHECKING:
+    from dispatch.config.model import Cron as CronTable
     from dispatch.crons.definition import CronDefinition
     from dispatch.jobs.definition import JobDefinition
     from dispatch.workflows.definition import WorkflowDefinition
@@ -56,7 +58,7 @@ def app(
         "modules": list(found.modules),
         "jobs": [_job(definition) for definition in registry.jobs.values()],
         "workflows": [_workflow(definition) for definition in registry.workflows.values()],
-        "crons": [_cron(entry, utc_now()) for entry in registry.crons.values()],
+        "crons": [_cron(entry, utc_now(), session.config.cron) for entry in registry.crons.values()],
         "lifespans": [
             {"name": function.__qualname__, "place": _place(function)} for function in registry.lifespans.values()
         ],
@@ -89,16 +91,17 @@ def _workflow(definition: WorkflowDefinition[..., Any]) -> dict[str, Any]:
     }
 
 
-def _cron(entry: CronDefinition, now: datetime) -> dict[str, Any]:
+def _cron(entry: CronDefinition, now: datetime, defaults: CronTable) -> dict[str, Any]:
+    timezone = entry.timezone or defaults.timezone
     return {
         "name": entry.name,
         "schedule": entry.schedule,
-        "timezone": entry.timezone,
+        "timezone": timezone,
         "target": entry.target.name,
         "overlap": entry.overlap,
-        "misfire": entry.misfire,
-        "jitter_seconds": entry.jitter,
-        "next": [iso(moment) for moment in next_times(entry.schedule, entry.timezone, now)],
+        "misfire": entry.misfire or defaults.misfire,
+        "jitter_seconds": defaults.jitter.total_seconds() if entry.jitter is None else entry.jitter,
+        "next": [iso(moment) for moment in next_times(entry.schedule, timezone, now)],
         "place": below_here(entry.place),
     }
 
@@ -112,12 +115,7 @@ def next_times(schedule: str, timezone: str, now: datetime, count: int = _NEXT) 
     """The next times of a schedule in UTC; "@every" counts from now, as it would for an entry that is made now."""
     from dispatch.crons.schedule import parse
 
-    rule, moments = parse(schedule, timezone, anchor=now), list[datetime]()
-    tick = rule.after(now)
-    while tick is not None and len(moments) < count:
-        moments.append(tick)
-        tick = rule.after(tick)
-    return moments
+    return list(islice(parse(schedule, timezone, anchor=now).walk(now), count))
 
 
 def _options(definition: JobDefinition[..., Any]) -> dict[str, Any]:

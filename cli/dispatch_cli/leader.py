@@ -1,28 +1,68 @@
-"""`dispatch leader show`."""
+"""`dispatch leader show | resign`."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import typer
 
+from dispatch_cli.consent import Confirm, DryRun, Reason, ask
+from dispatch_cli.failures import CONFLICT, CommandError
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import noun, verb
 
-app = noun("See which worker leads the fleet.", examples=("dispatch leader show",))
+if TYPE_CHECKING:
+    from dispatch import Dispatch
+    from dispatch.cluster.model import Leadership
+
+app = noun(
+    "See which worker leads the fleet and fires cron entries, or let another one lead.",
+    examples=("dispatch leader show", "dispatch leader resign --dry-run"),
+)
 
 
 @verb(app, "show", examples=("dispatch leader show", "dispatch leader show --json"))
 def show(ctx: typer.Context) -> None:
     """Show who leads, in which term, and until when unless the term is renewed."""
-    from dispatch_cli.render import iso
-
     session = session_of(ctx)
     session.out.must_not_be_ids()
     found = session.on_app(lambda app: app.workers.leadership())
-    document = {
+    document = _document(found)
+    session.out.record(document, fields=list(document.items()))
+    if found is None:
+        session.tell("nobody leads")
+
+
+@verb(app, "resign", examples=("dispatch leader resign --dry-run", "dispatch leader resign --reason 'it is slow'"))
+def resign(ctx: typer.Context, reason: Reason = "", confirm: Confirm = None, dry_run: DryRun = False) -> None:
+    """End the leader's term, so that another worker leads. It goes on running jobs, and may lead again later. Exit 5
+    when nobody leads, as far as the store's own election goes."""
+    session = session_of(ctx)
+    session.out.must_not_be_ids()
+    if not dry_run:
+        ask(session, "end the leader's term", yes=True, many=False, confirm=confirm)
+
+    async def act(app: Dispatch) -> Leadership:
+        found = await app.workers.leadership()
+        if found is not None and not dry_run:
+            async with app.audit.act("leader.resign", [found.leader], reason=reason, detail=f"term {found.term}"):
+                found = await app.workers.resign()
+        if found is None:
+            raise CommandError(
+                "nobody leads", code="no_leader", exit_code=CONFLICT, hint="`dispatch worker list` shows who is alive"
+            )
+        return found
+
+    outcome = "would resign" if dry_run else "resigned"
+    document = {**_document(session.on_app(act)), "outcome": outcome, "dry_run": dry_run}
+    session.out.record(document, fields=[(key, value) for key, value in document.items() if key != "dry_run"])
+
+
+def _document(found: Leadership | None) -> dict[str, Any]:
+    from dispatch_cli.render import iso
+
+    return {
         "leader": None if found is None else str(found.leader),
         "term": None if found is None else found.term,
         "until": None if found is None else iso(found.until),
     }
-    session.out.record(document, fields=list(document.items()))
-    if found is None:
-        session.tell("nobody leads")

@@ -56,6 +56,8 @@ def app(
     fail_on_error: Annotated[
         bool, typer.Option("--fail-on-error", help="With --burst: exit 1 when a job failed for good.")
     ] = False,
+    no_cron: Annotated[bool, typer.Option("--no-cron", help="Leave cron entries to other workers.")] = False,
+    only_cron: Annotated[bool, typer.Option("--only-cron", help="Fire cron entries, run no jobs.")] = False,
     max_jobs: Annotated[
         int | None, typer.Option("--max-jobs", min=1, metavar="N", help="Stop once so many jobs have ended.")
     ] = None,
@@ -88,6 +90,9 @@ def app(
     session.out.must_not_be_ids()
     if fail_on_error and not burst:
         raise CommandError("--fail-on-error looks at the jobs of a --burst: add --burst")
+    if only_cron and (no_cron or burst or queue):
+        other = "--no-cron" if no_cron else "--burst" if burst else "-q"
+        raise CommandError(f"--only-cron runs no jobs and fires cron entries on and on: leave out {other}")
     chosen = targets or ([session.config.app] if session.config.app else [])
     if not chosen:
         raise CommandError(
@@ -102,6 +107,8 @@ def app(
         "max_memory": _size("--max-memory", max_memory),
         "name": name,
         "labels": labels_of(label or ()),
+        "cron": not no_cron,
+        "jobs": not only_cron,
     }
     if probe is not None:
         from dispatch_cli.probing import address_of
@@ -180,7 +187,6 @@ def _work(
     app = _app_of(session, found.objects)
     app.plugins.register(job_log.events_for(level, as_json=as_json))
     if first:
-        banner.warn_of_undelivered(app.registry)
         banner.warn_of_idleness(app.registry, found.modules, given["queues"] or ())
         if app.store.url.startswith("memory:"):
             banner.warn_of_memory()
@@ -197,6 +203,7 @@ def _work(
             queues=worker.engine.settings.queues,
             concurrency=info.concurrency,
             jobs=list(info.names),
+            crons=sorted(app.registry.crons) if given["cron"] else [],
             modules=found.modules,
         )
         banner.announce(start, as_json=as_json, alone=alone, colored=colored)

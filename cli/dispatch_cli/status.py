@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,10 +14,12 @@ from dispatch_cli.shell import single
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from dispatch import Dispatch
     from dispatch.services import Status
 
 _SHOWN = 10
 """How many groups of dead letters a screen has room for; --json has all."""
+_NAMED = 5
 _QUEUES = (
     Column("queue", "name"),
     Column("pending", "pending", right=True),
@@ -37,24 +40,29 @@ _GROUPS = (
 
 @single(examples=("dispatch status", "dispatch status --json"))
 def app(ctx: typer.Context) -> None:
-    """Show the backlog, what runs, dead letters, pauses, workers, and what needs a person, on one screen."""
+    """Show the backlog, what runs, dead letters, pauses, workers, crons, and what needs a person, on one screen."""
     from dispatch.clock import utc_now
-    from dispatch.services import read_status
+    from dispatch.services import missed_ticks, read_status
 
     session = session_of(ctx)
     session.out.must_not_be_ids()
     now = utc_now()
-    found = session.on_app(lambda app: read_status(app.store, now=now))
-    document = _document(session, found, now)
+
+    async def look(app: Dispatch) -> tuple[Status, dict[str, int]]:
+        found = await read_status(app.store, now=now)
+        return found, await missed_ticks(app.store, found.crons, since=now - timedelta(days=1))
+
+    found, missed = session.on_app(look)
+    document = _document(session, found, missed, now)
     if session.out.format == "table":
         _draw(session, document)
     else:
         session.out.record(document, fields=())
 
 
-def _document(session: Session, found: Status, now: datetime) -> dict[str, Any]:
+def _document(session: Session, found: Status, missed: dict[str, int], now: datetime) -> dict[str, Any]:
     from dispatch_cli.documents import group_document
-    from dispatch_cli.fleet import queue_document
+    from dispatch_cli.fleet import crons_document, queue_document
     from dispatch_cli.render import iso
 
     queues = [queue_document(info, found.served_by[info.config.name]) for info in found.queues]
@@ -65,7 +73,8 @@ def _document(session: Session, found: Status, now: datetime) -> dict[str, Any]:
         "runs": {str(state): count for state, count in found.runs.items()},
         "workers": {"live": len(found.live), "draining": found.draining, "stopped_last_hour": found.stopped_lately},
         "dead_letters": found.dead_letters,
-        "attention": attention(found),
+        "crons": {**crons_document(found), "missed_last_day": sum(missed.values())},
+        "attention": [*attention(found), *cron_attention(found, missed)],
         "queues": queues,
         "groups": [group_document(group) for group in found.groups],
     }
@@ -99,6 +108,30 @@ def attention(found: Status) -> list[str]:
     return lines
 
 
+def cron_attention(found: Status, missed: dict[str, int]) -> list[str]:
+    """What needs a person about cron entries; many of a kind are one sentence."""
+    lines = []
+    if len(found.disabled) > _NAMED:
+        lines.append(f"{len(found.disabled)} cron entries are disabled: `dispatch cron list --state disabled`")
+    for entry in found.disabled if len(found.disabled) <= _NAMED else ():
+        by = f" by {entry.disabled_by}" if entry.disabled_by else ""
+        until = f" until {entry.disabled_until:%Y-%m-%d %H:%M} UTC" if entry.disabled_until else ""
+        why = f" ({entry.disabled_reason})" if entry.disabled_reason else ""
+        lines.append(f"cron {entry.name!r} is disabled{by}{until}{why}: `dispatch cron enable {entry.name}`")
+    if found.orphaned:
+        names = ", ".join(entry.name for entry in found.orphaned[:_NAMED])
+        more = ", …" if len(found.orphaned) > _NAMED else ""
+        lines.append(f"no live worker has the code of cron {names}{more}, which does not fire: `dispatch cron prune`")
+    if found.overdue:
+        names = ", ".join(entry.name for entry in found.overdue[:_NAMED])
+        more = ", …" if len(found.overdue) > _NAMED else ""
+        lines.append(f"cron {names}{more} should have fired: `dispatch leader show` says who fires")
+    for name, count in list(missed.items())[:_NAMED]:
+        ticks = "1 tick" if count == 1 else f"{count} ticks"
+        lines.append(f"cron {name!r} missed {ticks} within a day: `dispatch cron history {name}`")
+    return lines
+
+
 def _in_words(counts: dict[str, int]) -> str:
     """The counts that are not 0, in words; "" when all are."""
     return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
@@ -113,6 +146,9 @@ def _draw(session: Session, document: dict[str, Any]) -> None:
         ("workers", ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in workers.items())),
         ("dead letters", f"{document['dead_letters']} open"),
     ]
+    crons = {word: count for word, count in document["crons"].items() if count or word == "enabled"}
+    if any(crons.values()):
+        fields.append(("crons", ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in crons.items())))
     out.record(document, fields=fields)
     if document["queues"]:
         out.write("\n")

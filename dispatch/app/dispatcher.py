@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from dispatch import current
 from dispatch.app.announce import announcements
 from dispatch.app.extensions import Extensions
-from dispatch.app.stores import limits_of, retention_of, store_of
+from dispatch.app.stores import cron_defaults, limits_of, retention_of, store_of
 from dispatch.app.sync import SyncApp
 from dispatch.app.verbs import Verbs
 from dispatch.backoff import Strategy
@@ -21,13 +21,14 @@ from dispatch.clock import Duration, seconds
 from dispatch.cluster.elector import LeaderElector
 from dispatch.config import Config, load
 from dispatch.crons.definition import CronDefinition
+from dispatch.entity import shown
 from dispatch.errors import ConfigError, NoOpenApp, NoStore
 from dispatch.jobs.definition import Call, JobDefinition
 from dispatch.jobs.handle import JobHandle
 from dispatch.jobs.handler import Middleware
-from dispatch.jobs.model import Enqueued
 from dispatch.portal import bridge, portal, refuse_in_loop, run_sync
 from dispatch.queues import QueueConfig
+from dispatch.queues.model import checked
 from dispatch.registry import Registry, default_registry
 from dispatch.services import (
     AuditService,
@@ -40,7 +41,7 @@ from dispatch.services import (
     RetentionService,
     WorkflowService,
 )
-from dispatch.services.crons import specs_of
+from dispatch.services.cron_specs import specs_of
 from dispatch.store import Store
 
 if TYPE_CHECKING:
@@ -97,6 +98,11 @@ class Dispatch(Verbs):
             raise NoStore('Dispatch(None) names no store: pass "sqlite:///dispatch.db", "memory://" or a Store')
         if concurrency is not None and concurrency < 1:
             raise ConfigError(f"concurrency is {concurrency}; a worker runs at least 1 job at once")
+        if config is not None and not isinstance(config, Config):
+            raise ConfigError(
+                f"config is {shown(config)}; give a Config, such as Config(concurrency=20), or leave it out to take "
+                "what dispatch.toml and the environment say"
+            )
         self.config = config or load().config
         self.registry = registry if registry is not None else default_registry
         self._url: str | None = None
@@ -107,7 +113,7 @@ class Dispatch(Verbs):
         self._concurrency = concurrency
         self._queues = queues
         self._backoff = backoff
-        self._queue_config = tuple(queue_config)
+        self._queue_config = tuple(checked(limits) for limits in queue_config)
         self._leader_elector = leader_elector
         self._logger = logger or logging.getLogger("dispatch")
         self._extensions = Extensions(
@@ -132,7 +138,7 @@ class Dispatch(Verbs):
         self.dlq = DLQService(self.store, audit=self.audit)
         self.queues = QueueService(self.store, audit=self.audit)
         self.workers = ClusterService(self.store, audit=self.audit)
-        self.crons = CronService(self.store, audit=self.audit)
+        self.crons = CronService(self.store, audit=self.audit, defaults=cron_defaults(self.config))
         self.events = EventService(self.store, plugins=self.plugins, largest=limits.payload)
         self.workflows = WorkflowService(
             self.store,
@@ -251,12 +257,6 @@ class Dispatch(Verbs):
             return run_sync(loop, lambda: self.enqueue_calls(calls))
         return self._handles(calls, answers)
 
-    def _handles(self, calls: Sequence[Call[Any]], answers: Sequence[Enqueued]) -> list[JobHandle[Any]]:
-        return [
-            JobHandle(answer.id, app=self, created=answer.created, load=call.definition.signature.load_result)
-            for call, answer in zip(calls, answers, strict=True)
-        ]
-
     def register(self, definition: JobDefinition[P, R]) -> JobDefinition[P, R]:
         """Adds a definition to this app's registry. Raises DuplicateName."""
         return self.registry.add(definition)
@@ -324,6 +324,8 @@ class Dispatch(Verbs):
         name: str = "",
         labels: Mapping[str, str] | None = None,
         targets: Sequence[str] = (),
+        cron: bool = True,
+        jobs: bool = True,
         on_drain: Callable[[], None] | None = None,
         on_death: Callable[[BaseException], None] | None = None,
     ) -> Engine:
@@ -331,14 +333,16 @@ class Dispatch(Verbs):
         from dispatch.app.settings import engine_settings
         from dispatch.engine.engine import Engine
 
+        served = dict(queues) if queues else dict.fromkeys(self.served_queues(), 0)
         settings = engine_settings(
             self.config,
-            queues=dict(queues) if queues else dict.fromkeys(self.served_queues(), 0),
+            queues=served if jobs else {},
             concurrency=concurrency or self._concurrency,
             max_jobs=max_jobs,
             backoff=self._backoff,
             name=name,
             labels=labels or {},
+            cron=cron,
         )
         return Engine(
             self.store,
@@ -347,7 +351,7 @@ class Dispatch(Verbs):
             middleware=self._extensions.middleware,
             settings=settings,
             targets=targets,
-            crons=specs_of(self.registry.crons.values()),
+            crons=specs_of(self.registry.crons.values(), defaults=cron_defaults(self.config)),
             leader_elector=self._leader_elector or self._extensions.elector,
             child_environment=self._child_environment(),
             prepare=self.jobs.prepared,

@@ -21,6 +21,7 @@ def engine_settings(
     backoff: Strategy | None,
     name: str,
     labels: Mapping[str, str],
+    cron: bool = True,
 ) -> Settings:
     """The numbers an engine runs by."""
     return Settings(
@@ -32,6 +33,7 @@ def engine_settings(
         lease=_s(config.lease),
         leader_lease=_s(config.leader_lease),
         misfire_window=_s(config.cron.misfire_window),
+        cron=cron,
         stall_limit=_s(config.stall_limit),
         grace=_s(config.grace),
         max_crashes=config.max_crashes,

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from dispatch.events.model import Event
 from dispatch.ids import JobID, RunID
-from dispatch.jobs.model import Job, JobState
-from dispatch.portal import bridge
+from dispatch.jobs.definition import Call
+from dispatch.jobs.handle import JobHandle
+from dispatch.jobs.model import Enqueued, Job, JobState
+from dispatch.portal import bridge, run_sync
 from dispatch.registry import Registry
 from dispatch.services import EventService, JobService, WorkflowService
 from dispatch.services.audit import unrecorded
@@ -36,6 +38,29 @@ class Verbs:
 
         @property
         def loop(self) -> asyncio.AbstractEventLoop: ...
+
+    async def enqueue_inside(self, calls: Sequence[Call[Any]], connection: object) -> list[JobHandle[Any]]:
+        """Queues validated calls as a part of the connection's transaction; runs on the loop the connection is used on.
+
+        Raises NotTransactional and what `enqueue_calls` raises.
+        """
+        jobs = self.jobs.rows(calls)
+        prepared = await bridge(self.loop, lambda: self.jobs.prepared_inside(jobs))
+        return self._handles(calls, await self.jobs.insert_inside(connection, prepared))
+
+    def enqueue_inside_blocking(self, calls: Sequence[Call[Any]], connection: object) -> list[JobHandle[Any]]:
+        """As `enqueue_inside` for a connection of synchronous code, in the calling thread; SyncInAsync where a loop
+        runs."""
+        jobs = self.jobs.rows(calls)
+        prepared = run_sync(self.loop, lambda: self.jobs.prepared_inside(jobs))
+        return self._handles(calls, self.jobs.insert_inside_here(connection, prepared))
+
+    def _handles(self, calls: Sequence[Call[Any]], answers: Sequence[Enqueued]) -> list[JobHandle[Any]]:
+        app = cast("AppPort", self)
+        return [
+            JobHandle(answer.id, app=app, created=answer.created, load=call.definition.signature.load_result)
+            for call, answer in zip(calls, answers, strict=True)
+        ]
 
     async def start_workflow(
         self, definition: WorkflowDefinition[P, R], /, *args: P.args, **kwargs: P.kwargs

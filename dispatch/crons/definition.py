@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 from dispatch.clock import LONGEST, Duration, seconds
-from dispatch.crons.model import Misfire, Overlap
+from dispatch.crons.model import Misfire, Overlap, TargetKind
 from dispatch.crons.schedule import InvalidSchedule, parse
 from dispatch.errors import InvalidDefinition
 from dispatch.jobs.base import NAME, Definition
 from dispatch.jobs.definition import Call
+from dispatch.workflows.definition import WorkflowCall
+
+CronCall: TypeAlias = Call[Any] | WorkflowCall[Any]
+"""What a tick calls: `digest.call(42)` of a job or a workflow."""
+_ONLY_JOBS = ("queue", "cancel_old")
 
 
 class CronDefinition:
-    """When to call what. `call` makes the arguments; without it the target must take none."""
+    """When to call what. `call` makes the arguments; without it the target must take none.
+
+    What is None is as configured: `timezone`, `misfire` and `jitter` of `[cron]`.
+    """
 
     kind = "cron"
 
@@ -24,15 +32,16 @@ class CronDefinition:
         target: Definition,
         *,
         name: str | None = None,
-        timezone: str = "UTC",
+        timezone: str | None = None,
         overlap: Overlap = "skip",
-        misfire: Misfire = "once",
+        misfire: Misfire | None = None,
         misfire_window: Duration | None = None,
-        jitter: Duration = 0,
-        call: Callable[[], Call[Any]] | None = None,
+        jitter: Duration | None = None,
+        call: Callable[[], CronCall] | None = None,
     ) -> None:
         self.name = name or target.name
-        check_options(self.name, schedule, timezone, overlap, misfire)
+        kind: TargetKind = "workflow" if target.kind == "workflow" else "job"
+        check_options(self.name, schedule, timezone or "UTC", overlap, misfire or "once", kind=kind)
         needed = target.signature.required
         if call is None and needed:
             raise InvalidDefinition(
@@ -43,9 +52,9 @@ class CronDefinition:
         self.target = target
         self.timezone = timezone
         self.overlap: Overlap = overlap
-        self.misfire: Misfire = misfire
-        self.misfire_window = None if misfire_window is None else _span(self.name, "misfire_window", misfire_window)
-        self.jitter = _span(self.name, "jitter", jitter)
+        self.misfire: Misfire | None = misfire
+        self.misfire_window = span(self.name, "misfire_window", misfire_window)
+        self.jitter = span(self.name, "jitter", jitter)
         self.make_call = call
 
     @property
@@ -64,7 +73,9 @@ class CronDefinition:
         return self.target.origin
 
 
-def check_options(name: str, schedule: str, timezone: str, overlap: Overlap, misfire: Misfire) -> None:
+def check_options(
+    name: str, schedule: str, timezone: str, overlap: Overlap, misfire: Misfire, *, kind: TargetKind = "job"
+) -> None:
     """Raises InvalidDefinition unless the schedule means something in the zone and the options are known words."""
     if not NAME.fullmatch(name):
         raise InvalidDefinition(f"{name!r} cannot be a cron entry's name: 1 to 128 of letters, digits and _ . : -")
@@ -75,9 +86,17 @@ def check_options(name: str, schedule: str, timezone: str, overlap: Overlap, mis
     for option, value, words in (("overlap", overlap, get_args(Overlap)), ("misfire", misfire, get_args(Misfire))):
         if value not in words:
             raise InvalidDefinition(f"{name}: {option} is {value!r}; it is one of {', '.join(words)}")
+    if kind == "workflow" and overlap in _ONLY_JOBS:
+        raise InvalidDefinition(
+            f"{name}: overlap={overlap!r} is for jobs, whose place in the queue another can take; a run has no such "
+            "place: use 'skip' or 'allow'"
+        )
 
 
-def _span(name: str, option: str, value: Duration) -> float:
+def span(name: str, option: str, value: Duration | None) -> float | None:
+    """The seconds of an option, None when it was left open. Raises InvalidDefinition."""
+    if value is None:
+        return None
     try:
         length = seconds(value)
     except ValueError as error:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from dispatch.crons.model import CronEntry, CronSpec, Fire, NewTick
+from dispatch.crons.model import CronEntry, CronSpec, Fire, NewTick, Outcome
 from dispatch.crons.schedule import Schedule, parse
-from dispatch.ids import CronID, JobID
+from dispatch.ids import CronID, JobID, RunID
 from dispatch.jobs.model import NewJob, OnConflict, Unique
+from dispatch.workflows.model import NewRun, driver_id, driver_name
 
 CAP = 100
 """Ticks that one firing makes up for at most, and that it lists as missed."""
-_COLUMNS = ("queue", "priority", "expires_in", "max_retries", "timeout", "backoff", "keep_result", "metadata", "tags")
+_COLUMNS = (
+    *("queue", "priority", "expires_in", "max_retries", "timeout", "backoff", "keep_result", "metadata", "tags"),
+    *("concurrency_key", "concurrency_max"),
+)
 _ON_CONFLICT: Mapping[str, OnConflict] = {"skip": "skip", "queue": "replace", "cancel_old": "replace"}
 
 
@@ -81,14 +85,28 @@ def _due(
 
 
 def new_tick(entry: CronEntry, moment: datetime, now: datetime) -> NewTick:
-    """The tick of that moment with the job it makes, spread over the entry's jitter."""
+    """The tick of that moment with the job or run it makes, spread over the entry's jitter."""
     run_at = moment + jitter(entry.id, moment, entry.spec.jitter)
     job = job_of(entry, moment, run_at=run_at if run_at > now else None)
-    return NewTick(moment, "fired", job=job, cancel_old=entry.spec.overlap == "cancel_old")
+    return _tick(entry, moment, "fired", job, cancel_old=entry.spec.overlap == "cancel_old")
+
+
+def manual_tick(entry: CronEntry, now: datetime) -> NewTick:
+    """A tick by hand: it happens now, whatever else of the entry is not over."""
+    return _tick(entry, now, "manual", replace(job_of(entry, now), unique=None))
+
+
+def _tick(entry: CronEntry, moment: datetime, outcome: Outcome, job: NewJob, *, cancel_old: bool = False) -> NewTick:
+    spec = entry.spec
+    if spec.kind == "job":
+        return NewTick(moment, outcome, job=job, cancel_old=cancel_old)
+    run_id, version = RunID.new(), spec.version or 1
+    driver = replace(job, id=driver_id(run_id), name=driver_name(spec.target, version), kind="workflow", run_id=run_id)
+    return NewTick(moment, outcome, run=NewRun(run_id, spec.target, version, driver))
 
 
 def job_of(entry: CronEntry, moment: datetime, *, run_at: datetime | None = None) -> NewJob:
-    """The job that an entry makes; its unique key carries the overlap rule."""
+    """The job that an entry makes, or what drives its run; its unique key carries the overlap rule."""
     spec = entry.spec
     given = {name: value for name, value in spec.options.items() if name in _COLUMNS}
     if "tags" in given:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -36,13 +37,14 @@ class Schedule(Protocol):
         """The first tick after `moment` (aware), in UTC; None when there is none."""
         ...
 
+    def walk(self, moment: datetime) -> Iterator[datetime]:
+        """Each tick after `moment`, in order."""
+        ...
+
 
 def ticks(schedule: Schedule, after: datetime, until: datetime) -> Iterator[datetime]:
     """The ticks in (after, until], in order."""
-    tick = schedule.after(after)
-    while tick is not None and tick <= until:
-        yield tick
-        tick = schedule.after(tick)
+    return takewhile(lambda tick: tick <= until, schedule.walk(after))
 
 
 def parse(expression: str, timezone: str = "UTC", *, anchor: datetime | None = None) -> Schedule:
@@ -57,7 +59,7 @@ def parse(expression: str, timezone: str = "UTC", *, anchor: datetime | None = N
     Raises:
         InvalidSchedule: the expression or the zone says nothing, or its date never comes.
     """
-    zone = _zone(timezone)
+    zone = zone_of(timezone)
     if expression.startswith(_EVERY):
         return Every(_period(expression), anchor)
     if expression.startswith("@") and expression not in _WORDS:
@@ -80,6 +82,13 @@ class Every:
         anchor = self._anchor or moment
         return anchor + self._period * ((moment - anchor) // self._period + 1)
 
+    def walk(self, moment: datetime) -> Iterator[datetime]:
+        """Multiples of the period, without end."""
+        tick = self.after(moment)
+        while True:
+            yield tick
+            tick += self._period
+
 
 class WallClock:
     """Cron fields on the wall clock of a zone."""
@@ -90,17 +99,36 @@ class WallClock:
 
     def after(self, moment: datetime) -> datetime | None:
         """The first tick after `moment`, or None when the fields' date does not come within fifty years."""
+        return next(self.walk(moment), None)
+
+    def walk(self, moment: datetime) -> Iterator[datetime]:
+        """The ticks after `moment`, until the fields' date does not come within fifty years."""
         from croniter import CroniterBadDateError
 
-        utc = moment.astimezone(UTC)
-        walk = _iterator(self._expression, self._wall_before(utc))
+        latest = moment.astimezone(UTC)
+        walls = _iterator(self._expression, self._wall_before(latest))
         while True:
             try:
-                tick = self._instant(walk.get_next(datetime))
+                tick = self._instant(walls.get_next(datetime))
             except (CroniterBadDateError, OverflowError):
-                return None
-            if tick > utc:
-                return tick
+                return
+            if tick > latest:
+                yield tick
+                latest = tick
+
+    def walls(self, first: datetime, end: datetime) -> Iterator[datetime]:
+        """The wall times (naive) in [first, end) that the fields name, whether they exist or not."""
+        from croniter import CroniterBadDateError
+
+        walls = _iterator(self._expression, first - timedelta(microseconds=1))
+        while True:
+            try:
+                wall = walls.get_next(datetime)
+            except (CroniterBadDateError, OverflowError):
+                return
+            if wall >= end:
+                return
+            yield wall
 
     def _wall_before(self, utc: datetime) -> datetime:
         """The wall time from which to look for the next tick: within an hour that happens twice, its end."""
@@ -108,7 +136,7 @@ class WallClock:
         if not local.fold:
             return local.replace(tzinfo=None)
         back = local.replace(fold=0)
-        change = _change(self._zone, back.astimezone(UTC), utc)
+        change = change_between(self._zone, back.astimezone(UTC), utc)
         return (change - _SECOND).astimezone(self._zone).replace(tzinfo=None) + timedelta(microseconds=999_999)
 
     def _instant(self, wall: datetime) -> datetime:
@@ -117,10 +145,10 @@ class WallClock:
         if early.astimezone(self._zone).replace(tzinfo=None) == wall:
             return early
         late = wall.replace(tzinfo=self._zone, fold=1).astimezone(UTC)
-        return _change(self._zone, min(early, late), max(early, late))
+        return change_between(self._zone, min(early, late), max(early, late))
 
 
-def _change(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
+def change_between(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
     """The first whole second in (before, after] at which the zone has the offset that it has at `after`."""
     low, high = int(before.timestamp()), int(after.timestamp())
     target = after.astimezone(zone).utcoffset()
@@ -145,7 +173,8 @@ def _iterator(expression: str, wall: datetime) -> croniter[datetime]:
     )
 
 
-def _zone(name: str) -> ZoneInfo:
+def zone_of(name: str) -> ZoneInfo:
+    """The IANA zone of that name. Raises InvalidSchedule, with the nearest name."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -99,13 +99,14 @@ def named(entries: Iterable[CronEntry], name: str, scope: Scope | None) -> CronE
 
 
 def tick_of(entry: CronEntry, new: NewTick, made: JobID | None, now: datetime) -> Tick:
-    """The tick to keep, once it is known what it made (None: nothing, because an earlier job of the entry lives)."""
-    kept_out = new.job is not None and made is None
+    """The tick to keep, once it is known what it made (None: nothing, because an earlier job or run of the entry
+    lives). What it made is a job, or the driver of a run."""
+    kept_out = (new.job is not None or new.run is not None) and made is None
     return Tick(
         entry.id,
         new.scheduled_at,
         "skipped" if kept_out else new.outcome,
         now,
         job_id=made,
-        run_id=new.job.run_id if new.job is not None and made is not None else None,
+        run_id=new.run.id if new.run is not None and made is not None else None,
     )

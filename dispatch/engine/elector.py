@@ -25,12 +25,16 @@ class StoreElector:
         self._term: int | None = None
 
     async def campaign(self, worker_id: WorkerID) -> int | None:
-        """Renews the running term, or tries to begin one; the term, or None when another worker leads."""
+        """Renews the running term, or tries to begin one; the term, or None when another worker leads.
+
+        Who has lost a term lets others go first: it may have been told to resign.
+        """
         cluster = self._store.cluster
         if self._term is not None:
             if await cluster.renew_leadership(worker_id, self._term, lease=self._lease) is Reply.APPLIED:
                 return self._term
             self._term = None
+            return None
         leadership = await cluster.acquire_leadership(worker_id, lease=self._lease)
         self._term = leadership.term if leadership.leader == worker_id else None
         return self._term

@@ -96,7 +96,7 @@ class Engine:
             hostname=socket.gethostname(),
             pid=os.getpid(),
             queues=tuple(settings.queues),
-            names=tuple(registry.names()),
+            names=tuple(registry.names()) if settings.queues else (),
             concurrency=settings.concurrency,
             lease=settings.lease,
             version=_version(),
@@ -144,7 +144,8 @@ class Engine:
 
     async def start(self) -> None:
         """Enters the lifespans, registers the worker, and begins to beat and to claim."""
-        await self._lifespans.enter(self._registry.lifespans.values())
+        if self.settings.queues:
+            await self._lifespans.enter(self._registry.lifespans.values())
         await self._introduction.make(self._store)
         worker = Worker(
             self._store,

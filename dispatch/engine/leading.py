@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from dispatch.cluster.elector import LeaderElector
 from dispatch.crons.model import CronEntry, Fired
@@ -46,7 +47,7 @@ class Leading:
             store,
             require_leadership=self._campaign.require,
             rules=Rules(misfire_window=settings.misfire_window, on_time=2 * settings.leader_lease),
-            on_fired=self._fired,
+            on_fired=partial(tell_of_ticks, plugins=plugins, logger=logger),
             interval=min(settings.poll_interval, settings.leader_lease / 5),
             limit=settings.call_timeout,
             on_death=on_death,
@@ -71,11 +72,13 @@ class Leading:
         if self._plugins.has("leader_changed"):
             self._plugins.background("leader_changed", worker_id=self._id, term=term)
 
-    def _fired(self, entry: CronEntry, fired: Fired) -> None:
-        for tick in fired.ticks:
-            if tick.outcome == "missed":
-                self._logger.warning("cron %s missed its tick of %s", entry.name, tick.scheduled_at)
-            elif tick.job_id is not None:
-                self._logger.info("cron %s fired %s", entry.name, tick.job_id, extra={"event": "cron_fired"})
-                if self._plugins.has("cron_fired"):
-                    self._plugins.background("cron_fired", entry=entry, job_id=tick.job_id)
+
+def tell_of_ticks(entry: CronEntry, fired: Fired, *, plugins: PluginManager, logger: logging.Logger) -> None:
+    """Tells plugins and the log what became of an entry's ticks."""
+    for tick in fired.ticks:
+        if tick.outcome == "missed":
+            logger.warning("cron %s missed its tick of %s", entry.name, tick.scheduled_at)
+        elif tick.job_id is not None:
+            logger.info("cron %s fired %s", entry.name, tick.run_id or tick.job_id, extra={"event": "cron_fired"})
+            if plugins.has("cron_fired"):
+                plugins.background("cron_fired", entry=entry, job_id=tick.job_id)

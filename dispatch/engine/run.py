@@ -52,6 +52,10 @@ class RunOptions:
     name: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     targets: tuple[str, ...] = ()
+    cron: bool = True
+    """Campaign for leadership and fire cron entries."""
+    jobs: bool = True
+    """Run jobs; without, the worker only fires cron entries."""
     signals: bool = True
     """Handle SIGTERM and SIGINT: the first stops gracefully, the second at once."""
     on_ready: Callable[[WorkerReady], None] | None = None
@@ -88,6 +92,8 @@ async def run_worker(
         name=chosen.name or "",
         labels=chosen.labels,
         targets=chosen.targets,
+        cron=chosen.cron,
+        jobs=chosen.jobs,
         on_drain=lambda: ending.end("drain"),
         on_death=ending.died,
     )

@@ -14,7 +14,7 @@ class Settings:
     """Seconds and counts; see `dispatch.toml.example` for what each means."""
 
     queues: Mapping[str, int] = field(default_factory=lambda: {"default": 0})
-    """Queue → slots it may use at most (0: as many as there are)."""
+    """Queue → slots it may use at most (0: as many as there are). None at all: it runs no jobs."""
     concurrency: int = 10
     max_jobs: int | None = None
     """Claim no more once this many jobs have ended here or are held."""

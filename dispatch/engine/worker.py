@@ -116,7 +116,9 @@ class Worker(Service):
         if self._hungry and room < self._settings.concurrency // 8:
             await asyncio.sleep(_LINGER)  # under load: let more slots come free and take them together
             room = self._room()
-        queues = self._rooms(room)
+        # half of the slots at once, so that the store ends one half while it hands out the other
+        asked = min(room, (self._settings.concurrency + 1) // 2)
+        queues = self._rooms(asked)
         if not queues:
             self._hungry = True
             return None
@@ -128,7 +130,7 @@ class Worker(Service):
                     self._id,
                     queues=queues,
                     names=self.names,
-                    limit=room,
+                    limit=asked,
                     lease=self._settings.lease,
                     alone=alone,
                 )
@@ -144,10 +146,13 @@ class Worker(Service):
             self._was_alone = job.crashes >= QUARANTINE_FROM
         for job in claimed.expired:
             self._report.cancelled(job)
-        self._hungry = len(claimed.jobs) >= room
+        more = len(claimed.jobs) >= asked
+        self._hungry = more and room <= asked
         self.idle_round = not claimed.jobs and not self.held
         if claimed.jobs:
-            return None if self._hungry else 0.0 if len(queues) < len(self._queues) else self._until(claimed)
+            if self._hungry:
+                return None
+            return 0.0 if more or len(queues) < len(self._queues) else self._until(claimed)
         return 0.0 if after_one_alone else self._until(claimed)
 
     def held_pairs(self) -> list[tuple[JobID, int]]:

@@ -7,7 +7,8 @@ from typing import Any, Generic, Literal, NoReturn, ParamSpec, TypeVar, cast, ge
 
 from typing_extensions import Unpack
 
-from dispatch.current import app_for_blocking, on_app
+from dispatch.current import AppPort, app_for_blocking, app_here, on_app
+from dispatch.entity import shown
 from dispatch.errors import InvalidArguments, InvalidDefinition
 from dispatch.ids import JobID
 from dispatch.jobs.handle import JobHandle, SyncJobHandle, sync_handle
@@ -23,6 +24,12 @@ R = TypeVar("R")
 ExecutorName = Literal["async", "thread", "process"]
 LARGEST_BATCH = 10_000
 _OTHER_LIBRARIES = frozenset({"delay", "apply_async", "send", "send_with_options", "enqueue_call", "defer", "kiq"})
+
+
+class CallOptions(OptionsDict, total=False):
+    """The keyword arguments of `.options(...)`: the job's, and the connection whose transaction it is a part of."""
+
+    connection: Any
 
 
 class Call(Generic[R]):
@@ -69,19 +76,28 @@ class _Door(Generic[P, R]):
 
     _definition: JobDefinition[..., R]
     _chosen: EnqueueOptions
+    _connection: object | None = None
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """The call as a value: validated now, sent by `enqueue_many`. Raises InvalidArguments."""
+        if self._connection is not None:
+            raise InvalidArguments(
+                f"a call is a value and keeps no connection; give it to the enqueue: "
+                f"{self._definition.name}.options(connection=…).enqueue_many([{self._definition.name}.call(…)])"
+            )
+        return self._call(args, kwargs)
+
+    def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call[R]:
         definition = self._definition
         return Call(definition, definition.signature.validate(args, kwargs), self._chosen)
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Queues one call, durably, and returns its handle.
 
-        Raises InvalidArguments, PayloadTooLarge, DuplicateJob, IdempotencyMismatch, NoOpenApp, StoreError.
+        Raises InvalidArguments, PayloadTooLarge, DuplicateJob, IdempotencyMismatch, NoOpenApp, StoreError, and
+        NotTransactional for a `connection` that cannot carry the job.
         """
-        call = self.call(*args, **kwargs)
-        return cast("JobHandle[R]", (await on_app(lambda app: app.enqueue_calls([call])))[0])
+        return cast("JobHandle[R]", (await self._send([self._call(args, kwargs)]))[0])
 
     async def enqueue_many(
         self, calls: Iterable[Call[R] | tuple[Sequence[Any], Mapping[str, Any]]]
@@ -91,12 +107,19 @@ class _Door(Generic[P, R]):
         Raises as `enqueue`.
         """
         batch = self._calls(calls)
-        return _without_skipped(batch, await on_app(lambda app: app.enqueue_calls(batch)))
+        return _without_skipped(batch, await self._send(batch))
+
+    async def _send(self, calls: Sequence[Call[R]]) -> list[JobHandle[Any]]:
+        connection = self._connection
+        if connection is None:
+            return await on_app(lambda app: app.enqueue_calls(calls))
+        # on this loop, not the app's: the connection belongs to it
+        return await (await app_here()).enqueue_inside(calls, connection)
 
     @property
     def sync(self) -> SyncDoor[P, R]:
         """The same verbs for synchronous code."""
-        return SyncDoor(self._definition, self._chosen)
+        return SyncDoor(self._definition, self._chosen, self._connection)
 
     def _calls(self, calls: Iterable[Call[R] | tuple[Sequence[Any], Mapping[str, Any]]]) -> list[Call[R]]:
         definition = self._definition
@@ -105,7 +128,7 @@ class _Door(Generic[P, R]):
             if isinstance(item, Call):
                 batch.append(item)
                 continue
-            args, kwargs = item
+            args, kwargs = _taken_apart(item, definition.name)
             batch.append(Call(definition, definition.signature.validate(args, kwargs), self._chosen))
         if len(batch) > LARGEST_BATCH:
             raise InvalidArguments(
@@ -117,33 +140,62 @@ class _Door(Generic[P, R]):
 class BoundJob(_Door[P, R]):
     """A definition with options for the calls made through it."""
 
-    def __init__(self, definition: JobDefinition[P, R], chosen: EnqueueOptions) -> None:
+    def __init__(
+        self, definition: JobDefinition[P, R], chosen: EnqueueOptions, connection: object | None = None
+    ) -> None:
         self._definition = definition
         self._chosen = chosen
+        self._connection = connection
 
-    def options(self, **options: Unpack[OptionsDict]) -> BoundJob[P, R]:
+    def options(self, **options: Unpack[CallOptions]) -> BoundJob[P, R]:
         """The same with more options."""
-        return BoundJob(cast("JobDefinition[P, R]", self._definition), EnqueueOptions.of(options).over(self._chosen))
+        connection = _taken_connection(options) or self._connection
+        chosen = EnqueueOptions.of(options).over(self._chosen)
+        return BoundJob(cast("JobDefinition[P, R]", self._definition), chosen, connection)
 
 
 class SyncDoor(Generic[P, R]):
     """`enqueue` and `enqueue_many` for code that runs on no event loop; SyncInAsync where one is running."""
 
-    def __init__(self, definition: JobDefinition[..., R], chosen: EnqueueOptions) -> None:
-        self._bound: BoundJob[P, R] = BoundJob(cast("JobDefinition[P, R]", definition), chosen)
+    def __init__(
+        self, definition: JobDefinition[..., R], chosen: EnqueueOptions, connection: object | None = None
+    ) -> None:
+        self._bound: BoundJob[P, R] = BoundJob(cast("JobDefinition[P, R]", definition), chosen, connection)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> SyncJobHandle[R]:
         """As JobDefinition.enqueue, blocking."""
-        call = self._bound.call(*args, **kwargs)
-        return sync_handle(cast("JobHandle[R]", app_for_blocking().enqueue_blocking([call])[0]))
+        call = self._bound._call(args, kwargs)
+        return sync_handle(cast("JobHandle[R]", self._send([call])[0]))
 
     def enqueue_many(
         self, calls: Iterable[Call[R] | tuple[Sequence[Any], Mapping[str, Any]]]
     ) -> list[SyncJobHandle[R]]:
         """As JobDefinition.enqueue_many, blocking."""
         batch = self._bound._calls(calls)
-        handles = _without_skipped(batch, app_for_blocking().enqueue_blocking(batch))
-        return [sync_handle(handle) for handle in handles]
+        return [sync_handle(handle) for handle in _without_skipped(batch, self._send(batch))]
+
+    def _send(self, calls: Sequence[Call[R]]) -> list[JobHandle[Any]]:
+        app: AppPort = app_for_blocking()
+        connection = self._bound._connection
+        return app.enqueue_blocking(calls) if connection is None else app.enqueue_inside_blocking(calls, connection)
+
+
+def _taken_apart(item: object, name: str) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """The positional and the named arguments of one call of enqueue_many."""
+    if isinstance(item, tuple | list) and len(item) == 2:
+        args, kwargs = item
+        if isinstance(args, Sequence) and not isinstance(args, str | bytes) and isinstance(kwargs, Mapping):
+            return args, kwargs
+    raise InvalidArguments(
+        f"enqueue_many got {shown(item)}, which is no call: give {name}.call(...), or a pair of positional and named "
+        "arguments such as ((1, 2), {'name': 3})"
+    )
+
+
+def _taken_connection(options: CallOptions) -> object | None:
+    """Takes the connection out of the options: it is none of the job's."""
+    connection: object | None = options.pop("connection", None)
+    return connection
 
 
 def _without_skipped(calls: Sequence[Call[R]], handles: Sequence[JobHandle[Any]]) -> list[JobHandle[R]]:
@@ -190,12 +242,17 @@ class JobDefinition(Keyed, _Door[P, R]):
         self._chosen = NOTHING
         self._learn(settings)
 
-    def options(self, **options: Unpack[OptionsDict]) -> BoundJob[P, R]:
+    def options(self, **options: Unpack[CallOptions]) -> BoundJob[P, R]:
         """This job with options for the calls made through the result; they never mix with the function's arguments.
 
+        With `connection` (a connection or session to the database that holds the store) the job becomes a part of that
+        connection's transaction: it exists if and only if the caller commits.
+
         >>> await send_email.options(queue="critical", delay=600).enqueue(Email(...))  # doctest: +SKIP
+        >>> await send_email.options(connection=session).enqueue(Email(...))  # doctest: +SKIP
         """
-        return BoundJob(self, EnqueueOptions.of(options))
+        connection = _taken_connection(options)
+        return BoundJob(self, EnqueueOptions.of(options), connection)
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in _OTHER_LIBRARIES:

@@ -36,6 +36,29 @@ class EnqueuesHere(Protocol):
         ...
 
 
+@runtime_checkable
+class EnqueuesInside(Protocol):
+    """What the jobs part of a store offers beside JobStore where a transaction of the caller's can hold the rows.
+
+    Both methods raise NotTransactional for a connection that cannot, and otherwise what JobStore.enqueue raises; then
+    the caller's transaction is as it was, and can go on. Workers that wait hear of the jobs at the end of the
+    transaction where the driver tells of it, and find them by looking where not.
+    """
+
+    async def prepare_inside(self) -> None:
+        """To be awaited before each of the others, on the store's own loop."""
+        ...
+
+    async def enqueue_inside(self, connection: object, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """As JobStore.enqueue, as a part of the connection's transaction, on the loop that the connection is used on.
+        The ids must be new."""
+        ...
+
+    def enqueue_inside_here(self, connection: object, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """The same in the calling thread, for connections that need no loop."""
+        ...
+
+
 class JobStore(Protocol):
     """The jobs part of a Store. All durations are seconds; "now" is the store's clock.
 

@@ -11,7 +11,7 @@ from dispatch.services.jobs import JobService, Limits
 from dispatch.services.queues import QueueService
 from dispatch.services.retention import Retention, RetentionService
 from dispatch.services.stats import JobStats, NameStats
-from dispatch.services.status import Status, read_status
+from dispatch.services.status import Status, missed_ticks, read_status
 from dispatch.services.transfer import Copied, StoreCopy
 from dispatch.services.workflows import WorkflowService
 
@@ -36,5 +36,6 @@ __all__ = [
     "Status",
     "StoreCopy",
     "WorkflowService",
+    "missed_ticks",
     "read_status",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dispatch.cluster.model import Announcement, Leadership, Worker
 from dispatch.entity import Reply
-from dispatch.errors import WorkerNotFound, WorkerStopped
+from dispatch.errors import Conflict, WorkerNotFound, WorkerStopped
 from dispatch.ids import WorkerID
 from dispatch.services.audit import AuditService
 from dispatch.store import Store
@@ -42,6 +42,19 @@ class ClusterService:
     async def leadership(self) -> Leadership | None:
         """Who leads, or None when nobody's term runs."""
         return await self._store.cluster.leadership()
+
+    async def resign(self) -> Leadership | None:
+        """Ends the running term, so that another worker leads; answers whose it was, or None when nobody led.
+
+        The leader learns of it within a fifth of `leader_lease`, and lets others go first.
+        """
+        present = await self.leadership()
+        if present is None:
+            return None
+        async with self._audit.act("leader.resign", [present.leader], detail=f"term {present.term}"):
+            if await self._store.cluster.resign(present.leader, present.term) is not Reply.APPLIED:
+                raise Conflict(f"term {present.term} of {present.leader} ended just now; look who leads and try again")
+        return present
 
     async def definitions(self) -> Sequence[Announcement]:
         """What apps have announced, by name."""

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
-from dispatch.crons.definition import CronDefinition, check_options
-from dispatch.crons.model import CronEntry, CronSpec, Fired, ListOptions, Misfire, NewTick, Overlap, Tick
-from dispatch.crons.plan import first_fire, job_of, options_of, schedule_of
+from dispatch.clock import Duration
+from dispatch.cluster.model import Announcement
+from dispatch.crons.definition import CronCall, span
+from dispatch.crons.model import CronEntry, CronSpec, Fired, ListOptions, Misfire, Overlap, Tick
+from dispatch.crons.plan import first_fire, manual_tick, schedule_of
 from dispatch.crons.schedule import ticks
 from dispatch.entity import LARGEST_PAGE, Page, Reply
 from dispatch.errors import Conflict, CronNotFound, DuplicateName
 from dispatch.ids import CronID
-from dispatch.jobs.definition import Call, JobDefinition
-from dispatch.scope import NO_SCOPE, Scope
+from dispatch.jobs.options import EnqueueOptions
+from dispatch.scope import Scope, capture
 from dispatch.services.audit import AuditService
+from dispatch.services.cron_specs import CronDefaults, Timing, changed, must_be_kept, spec_of_call, spec_of_name
 from dispatch.store import Store
 
 _AHEAD = 10
@@ -26,74 +29,115 @@ _AHEAD = 10
 class CronService:
     """Look at, make, change, switch and trigger cron entries."""
 
-    def __init__(self, store: Store, *, audit: AuditService | None = None) -> None:
+    def __init__(
+        self, store: Store, *, audit: AuditService | None = None, defaults: CronDefaults | None = None
+    ) -> None:
         self._store = store
+        self._defaults = defaults or CronDefaults()
         self._audit = audit or AuditService(store)
 
     async def create(
         self,
         name: str,
         schedule: str,
-        call: Call[Any],
+        call: CronCall,
         *,
-        timezone: str = "UTC",
+        timezone: str | None = None,
         overlap: Overlap = "skip",
-        misfire: Misfire = "once",
-        misfire_window: float | None = None,
-        jitter: float = 0.0,
+        misfire: Misfire | None = None,
+        misfire_window: Duration | None = None,
+        jitter: Duration | None = None,
         scope: Scope | None = None,
     ) -> CronEntry:
-        """Adds an entry at run time, for one tenant (`scope`) or none.
+        """Adds an entry at run time, for one tenant (`scope`; default: that of the code running now) or none.
 
         Args:
             name: unique in its tenant. schedule: five or six cron fields, a word such as "@daily", or "@every 30s".
-            call: what each tick calls, `digest.call(42)`. timezone: the IANA zone whose wall clock the fields mean.
-            misfire_window, jitter: seconds.
+            call: what each tick calls, `digest.call(42)`, of a job or a workflow.
+            timezone: the IANA zone whose wall clock the fields mean. overlap, misfire: as for `@cron`.
+            misfire_window, jitter: seconds, timedelta or "30s". What is None is as `[cron]` says.
 
         Raises:
             InvalidDefinition: the schedule or an option says nothing. DuplicateName: there is such an entry.
         """
-        check_options(name, schedule, timezone, overlap, misfire)
-        owner = call.options.scope or scope or NO_SCOPE
-        made = call.new_job(scope=owner, idempotency_ttl=1.0)
-        spec = CronSpec(
-            name=name,
-            schedule=schedule,
-            target=made.name,
-            payload=made.payload,
-            timezone=timezone,
-            overlap=overlap,
-            misfire=misfire,
-            misfire_window=misfire_window,
-            jitter=jitter,
-            options=options_of(made),
+        timing = _timing(name, schedule, timezone, overlap, misfire, misfire_window, jitter)
+        owner = capture() if scope is None else scope
+        return await self.add(spec_of_call(name, timing, call, scope=owner, defaults=self._defaults))
+
+    async def create_named(
+        self,
+        name: str,
+        schedule: str,
+        target: str,
+        arguments: Any = None,
+        options: EnqueueOptions | None = None,
+        *,
+        timezone: str | None = None,
+        overlap: Overlap = "skip",
+        misfire: Misfire | None = None,
+        misfire_window: Duration | None = None,
+        jitter: Duration | None = None,
+        scope: Scope | None = None,
+        dry_run: bool = False,
+    ) -> CronEntry:
+        """As `create`, for a job or workflow by name, without the user's module: queue, schema and version are those
+        that its app announced.
+
+        Args:
+            target: the job's or workflow's name. arguments: an object (by parameter name), a list or None.
+            options: as for `.options(...)`. dry_run: answer the entry as it would be, and write nothing.
+
+        Raises InvalidDefinition, InvalidArguments, DuplicateName.
+        """
+        timing = _timing(name, schedule, timezone, overlap, misfire, misfire_window, jitter)
+        owner = capture() if scope is None else scope
+        spec = spec_of_name(
+            name,
+            timing,
+            target,
+            {} if arguments is None else arguments,
+            options or EnqueueOptions(),
+            announced=await self.announced(target),
             scope=owner,
+            defaults=self._defaults,
         )
-        return await self.add(spec)
+        if not dry_run:
+            return await self.add(spec)
+        if await self._store.crons.get(name, scope=owner) is not None:
+            raise _taken(name)
+        now = await self._now()
+        return CronEntry(CronID.new(), now, now, spec, anchor=now, next_fire_at=first_fire(spec, now))
+
+    async def announced(self, target: str) -> Announcement | None:
+        """What apps have announced under a name: the job, else the newest version of the workflow."""
+        found = [one for one in await self._store.cluster.definitions() if one.name == target]
+        return max(found, key=lambda one: (one.kind == "job", one.version), default=None)
 
     async def add(self, spec: CronSpec) -> CronEntry:
-        """Adds an entry that says `spec`. Raises DuplicateName."""
+        """Adds an entry that says `spec`. Raises DuplicateName; UsageError for a workflow where no runs are kept."""
+        must_be_kept([spec], self._store.url)
         moment = first_fire(spec, await self._now())
         async with self._audit.act("cron.create", [spec.name], detail=spec.schedule):
             entry = await self._store.crons.create(spec, entry_id=CronID.new(), next_fire_at=moment)
             if entry is None:
-                raise DuplicateName(
-                    f"there is a cron entry {spec.name!r} already; edit or delete it, or choose another name"
-                )
+                raise _taken(spec.name)
             return entry
 
-    async def edit(self, name: str, *, scope: Scope | None = None, **changes: Any) -> CronEntry:
-        """Changes what an entry made at run time says (schedule, timezone, overlap, misfire, jitter …).
+    async def edit(self, name: str, *, scope: Scope | None = None, dry_run: bool = False, **changes: Any) -> CronEntry:
+        """Changes what an entry made at run time says: `schedule`, `timezone`, `overlap`, `misfire`, `misfire_window`
+        and `jitter` (seconds), `payload` (JSON as bytes), `options`; answers it as it is then.
 
-        Raises CronNotFound; Conflict for an entry that code announces, or when somebody else changed it meanwhile.
+        Raises InvalidDefinition; CronNotFound; Conflict for an entry that code announces, or when somebody else changed
+        it meanwhile.
         """
         entry = await self.get(name, scope=scope)
         if entry.code_hash is not None:
             raise Conflict(f"{name} is announced by code: change its @cron(...) and restart the workers, or disable it")
-        spec = replace(entry.spec, **changes)
-        check_options(name, spec.schedule, spec.timezone, spec.overlap, spec.misfire)
+        spec = changed(entry.spec, changes)
         timed_anew = (spec.schedule, spec.timezone) != (entry.spec.schedule, entry.spec.timezone)
         moment = first_fire(spec, await self._now()) if timed_anew else entry.next_fire_at
+        if dry_run:
+            return replace(entry, spec=spec, next_fire_at=moment)
         async with self._audit.act("cron.edit", [name], detail=", ".join(f"{k}={v}" for k, v in changes.items())):
             reply = await self._store.crons.edit(entry.id, spec, revision=entry.revision, next_fire_at=moment)
             if reply is not Reply.APPLIED:
@@ -124,10 +168,9 @@ class CronService:
     async def trigger(self, name: str, *, scope: Scope | None = None) -> Tick:
         """Makes the entry's call now, enabled or not; its schedule goes on as before. Raises CronNotFound."""
         entry = await self.get(name, scope=scope)
-        now = await self._now()
-        job = replace(job_of(entry, now), unique=None)
+        tick = manual_tick(entry, await self._now())
         async with self._audit.act("cron.trigger", [name]):
-            fired: Fired = await self._store.crons.trigger(name, NewTick(now, "manual", job=job), scope=scope)
+            fired: Fired = await self._store.crons.trigger(name, tick, scope=scope)
             self._found(name, fired.reply)
             return fired.ticks[0]
 
@@ -135,7 +178,7 @@ class CronService:
         """The entry. Raises CronNotFound."""
         entry = await self._store.crons.get(name, scope=scope)
         if entry is None:
-            raise CronNotFound(f"there is no cron entry {name!r}; `dispatch cron list` shows those there are")
+            raise _not_found(name, scope)
         return entry
 
     async def list(self, options: ListOptions | None = None) -> Page[CronEntry]:
@@ -153,16 +196,20 @@ class CronService:
         far = now.replace(year=min(now.year + 60, 9999))
         return list(islice(ticks(schedule_of(entry), now, far), count))
 
-    async def prune_orphans(self) -> Sequence[str]:
-        """Deletes entries whose code no live worker has; answers their names."""
-        orphans: list[CronEntry] = []
+    async def orphans(self) -> Sequence[CronEntry]:
+        """The entries whose code no live worker has."""
+        found: list[CronEntry] = []
         cursor: str | None = None
         while True:
             page = await self._store.crons.list(ListOptions(orphaned=True, limit=LARGEST_PAGE, cursor=cursor))
-            orphans += page.items
+            found += page.items
             cursor = page.next_cursor
             if cursor is None:
-                break
+                return found
+
+    async def prune_orphans(self) -> Sequence[str]:
+        """Deletes entries whose code no live worker has; answers their names."""
+        orphans = await self.orphans()
         async with self._audit.act("cron.prune", [entry.name for entry in orphans]) as act:
             gone = [
                 entry.name
@@ -178,29 +225,34 @@ class CronService:
 
     def _found(self, name: str, reply: Reply) -> bool:
         if reply is Reply.MISSING:
-            raise CronNotFound(f"there is no cron entry {name!r}; `dispatch cron list` shows those there are")
+            raise _not_found(name, None)
         return reply is Reply.APPLIED
 
 
-def specs_of(definitions: Iterable[CronDefinition]) -> dict[str, CronSpec]:
-    """What code says of its cron entries, by hash; each call is made now."""
-    found = {}
-    for definition in definitions:
-        target = cast("JobDefinition[..., Any]", definition.target)
-        call = definition.make_call() if definition.make_call is not None else target.call()
-        made = call.new_job(scope=call.options.scope or NO_SCOPE, idempotency_ttl=1.0)
-        spec = CronSpec(
-            name=definition.name,
-            schedule=definition.schedule,
-            target=made.name,
-            payload=made.payload,
-            timezone=definition.timezone,
-            overlap=definition.overlap,
-            misfire=definition.misfire,
-            misfire_window=definition.misfire_window,
-            jitter=definition.jitter,
-            options=options_of(made),
-            scope=made.scope,
-        )
-        found[spec.digest] = spec
-    return found
+def _timing(
+    name: str,
+    schedule: str,
+    timezone: str | None,
+    overlap: Overlap,
+    misfire: Misfire | None,
+    misfire_window: Duration | None,
+    jitter: Duration | None,
+) -> Timing:
+    return Timing(
+        schedule=schedule,
+        timezone=timezone,
+        overlap=overlap,
+        misfire=misfire,
+        misfire_window=span(name, "misfire_window", misfire_window),
+        jitter=span(name, "jitter", jitter),
+    )
+
+
+def _taken(name: str) -> DuplicateName:
+    return DuplicateName(f"there is a cron entry {name!r} already; edit or delete it, or choose another name")
+
+
+def _not_found(name: str, scope: Scope | None) -> CronNotFound:
+    whose = f" of tenant {scope.tenant!r}" if scope else ""
+    also = "" if scope else "; where several tenants have one, name the tenant"
+    return CronNotFound(f"there is no cron entry {name!r}{whose}; `dispatch cron list` shows those there are{also}")

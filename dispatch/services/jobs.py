@@ -20,6 +20,7 @@ from dispatch.errors import (
     JobNotFound,
     JobNotRetryable,
     JobPurged,
+    NotTransactional,
     PayloadTooLarge,
     WaitTimeout,
 )
@@ -27,7 +28,7 @@ from dispatch.ids import JobID
 from dispatch.jobs.definition import Call
 from dispatch.jobs.model import Attempt, CountOptions, Enqueued, Job, JobState, ListOptions, NewJob
 from dispatch.jobs.options import EnqueueOptions
-from dispatch.jobs.store import EnqueuesHere
+from dispatch.jobs.store import EnqueuesHere, EnqueuesInside
 from dispatch.plugins import PluginManager
 from dispatch.registry import Registry
 from dispatch.scope import Scope, capture
@@ -78,19 +79,20 @@ class JobService:
 
         Raises PayloadTooLarge, InvalidArguments, DuplicateJob, IdempotencyMismatch, StoreError.
         """
-        return await self.insert(self._rows(calls))
+        return await self.insert(self.rows(calls))
 
     def enqueue_here(self, calls: Sequence[Call[Any]]) -> list[Enqueued] | None:
         """As `enqueue`, in the calling thread, which runs no event loop; None, with nothing done, where the store or a
         plugin needs one."""
         if self._here is None or self._plugins.has("job_enqueuing") or self._plugins.has("job_enqueued"):
             return None
-        jobs = self._rows(calls)
+        jobs = self.rows(calls)
         for job in jobs:
             self._check_size(job)
         return self._here.enqueue_here(jobs)
 
-    def _rows(self, calls: Sequence[Call[Any]]) -> list[NewJob]:
+    def rows(self, calls: Sequence[Call[Any]]) -> list[NewJob]:
+        """The rows that calls ask for, in the scope and trace of whoever asks."""
         scope = capture()
         metadata: dict[str, Any] = {}
         inject(metadata)
@@ -132,6 +134,35 @@ class JobService:
                 if answer.created:
                     self._plugins.background("job_enqueued", job=job)
         return answers
+
+    async def prepared_inside(self, jobs: Sequence[NewJob]) -> list[NewJob]:
+        """Rows as they will be written inside of somebody's transaction; on the app's loop.
+
+        Raises NotTransactional, PayloadTooLarge, InvalidArguments.
+        """
+        await self._inside().prepare_inside()
+        return [await self.prepared(job) for job in jobs]
+
+    async def insert_inside(self, connection: object, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Writes prepared rows in the connection's transaction, on the loop that the connection is used on.
+
+        `job_enqueued` is told of none of them: only the caller knows whether they will be committed.
+        Raises NotTransactional, DuplicateJob, IdempotencyMismatch, StoreError.
+        """
+        return await self._inside().enqueue_inside(connection, jobs) if jobs else []
+
+    def insert_inside_here(self, connection: object, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """As `insert_inside`, in the calling thread."""
+        return self._inside().enqueue_inside_here(connection, jobs) if jobs else []
+
+    def _inside(self) -> EnqueuesInside:
+        part = self._store.jobs
+        if not isinstance(part, EnqueuesInside):
+            raise NotTransactional(
+                f"the store {self._store.url} is no SQL database, so no connection's transaction can hold its jobs: "
+                "enqueue without connection= after the commit, or keep the jobs in your database"
+            )
+        return part
 
     async def prepared(self, job: NewJob) -> NewJob:
         """A row as it will be written: with what `job_enqueuing` adds (drivers are not shown to it), and not too large.

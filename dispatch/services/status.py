@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dispatch.cluster.model import Worker, WorkerState
+from dispatch.crons.model import CronEntry, ListOptions
 from dispatch.dlq.model import DLQGroup
+from dispatch.entity import LARGEST_PAGE
 from dispatch.queues import QueueConfig, QueueInfo
 from dispatch.store import Store
 from dispatch.stores import keeps_runs
@@ -15,6 +17,9 @@ from dispatch.workflows.model import RunState
 
 RECENT = timedelta(hours=1)
 """How long a worker that has stopped is still counted."""
+OVERDUE = timedelta(minutes=1)
+"""How long after its time an entry that should fire is called overdue."""
+_ENTRIES, _TICKS = 100, 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,29 @@ class Status:
     """Workers that stopped or fell silent within the last hour."""
     runs: Mapping[RunState, int]
     """How many workflow runs, by state."""
+    crons: Sequence[CronEntry] = ()
+    """The first 500 entries by name."""
+    at: datetime | None = None
+
+    @property
+    def disabled(self) -> list[CronEntry]:
+        """Cron entries that somebody has disabled."""
+        return [entry for entry in self.crons if not entry.enabled and not entry.orphaned]
+
+    @property
+    def orphaned(self) -> list[CronEntry]:
+        """Cron entries whose code no live worker has."""
+        return [entry for entry in self.crons if entry.orphaned]
+
+    @property
+    def overdue(self) -> list[CronEntry]:
+        """Cron entries that should have fired more than a minute ago."""
+        return [
+            entry
+            for entry in self.crons
+            if entry.enabled and not entry.orphaned and self.at is not None and entry.next_fire_at is not None
+            if self.at - entry.next_fire_at > OVERDUE
+        ]
 
     @property
     def dead_letters(self) -> int:
@@ -50,12 +78,25 @@ class Status:
 
 
 async def read_status(store: Store, *, now: datetime) -> Status:
-    """Reads the status; `now` only says which workers stopped lately."""
+    """Reads the status; `now` only says which workers stopped lately and which cron entries are overdue."""
     workers = await store.cluster.list()
     queues = await store.queues.list()
     groups = await store.dlq.groups()
     runs = await store.workflows.count() if keeps_runs(store.url) else None
-    return status_of(queues, workers, groups, runs, now=now)
+    crons = await store.crons.list(ListOptions(limit=LARGEST_PAGE))
+    return status_of(queues, workers, groups, runs, crons=crons.items, now=now)
+
+
+async def missed_ticks(store: Store, entries: Sequence[CronEntry], *, since: datetime) -> dict[str, int]:
+    """How many of the latest ticks of each entry nobody could fire in time, where there are any; looks at the hundred
+    entries that were due last."""
+    looked_at = sorted(entries, key=lambda entry: entry.updated_at, reverse=True)[:_ENTRIES]
+    histories = [await store.crons.history(entry.id, limit=_TICKS) for entry in looked_at]
+    found = {
+        entry.name: sum(tick.outcome == "missed" and tick.scheduled_at >= since for tick in history)
+        for entry, history in zip(looked_at, histories, strict=True)
+    }
+    return {name: count for name, count in sorted(found.items()) if count}
 
 
 def status_of(
@@ -64,6 +105,7 @@ def status_of(
     groups: Sequence[DLQGroup],
     runs: Mapping[RunState, int] | None = None,
     *,
+    crons: Sequence[CronEntry] = (),
     now: datetime,
 ) -> Status:
     """The status that these facts make."""
@@ -74,6 +116,5 @@ def status_of(
         for name in worker.queues:
             infos.setdefault(name, QueueInfo(QueueConfig(name)))
     served_by = {name: sum(name in worker.queues for worker in live) for name in infos}
-    return Status(
-        [infos[name] for name in sorted(infos)], served_by, groups, live, gone, runs or dict.fromkeys(RunState, 0)
-    )
+    counts = runs or dict.fromkeys(RunState, 0)
+    return Status([infos[name] for name in sorted(infos)], served_by, groups, live, gone, counts, crons, now)

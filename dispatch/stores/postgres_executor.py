@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 
@@ -17,25 +17,31 @@ from dispatch.clock import Clock, boot_seconds
 from dispatch.errors import DispatchError, StoreTimeout, StoreUnreachable
 from dispatch.store import SchemaStatus
 from dispatch.stores import postgres_schema
+from dispatch.stores.postgres_asks import Ask, asks
 from dispatch.stores.postgres_clock import ServerClock
 from dispatch.stores.postgres_errors import AGAIN, store_error
-from dispatch.stores.postgres_pool import Connection, Pool, connector
+from dispatch.stores.postgres_pool import Connection, OwnPool, Pool, connector
 from dispatch.stores.postgres_url import Place
 from dispatch.stores.postgres_wakeups import PostgresWakeups
-from dispatch.stores.sql.plan import Do, Each, Plan, Rows, Step
-from dispatch.stores.sql.plan import Lock as LockStep
+from dispatch.stores.sql.plan import Plan
 from dispatch.stores.sql.statements import Statement, load
 
 T = TypeVar("T")
+
+
+class Request(NamedTuple):
+    """What a transaction that is not this store's own needs to know to take part in it."""
+
+    place: Place
+    identity: tuple[Any, ...]
+    """What the question for it is answered in the store's own database."""
+    statements: Mapping[str, Statement]
+
 
 _STATEMENTS = Path(__file__).parent / "sql" / "postgres"
 _CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8"
 _MIGRATE_LIMIT = 600.0
 _CLOSE_LIMIT = 5.0
-_FREE = frozenset(
-    ("error_type", "error_message", "error_traceback", "reason", "note", "by", "disabled_reason", "disabled_by")
-)
-"""Parameters that hold what people or programs wrote for people."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 
 
@@ -53,6 +59,7 @@ class PostgresExecutor:
         connect_timeout: float,
         command_timeout: float,
         wakeups: PostgresWakeups,
+        make_pool: Callable[[], Pool] | None = None,
     ) -> None:
         self.place = place
         self._clock = ServerClock(clock)
@@ -69,7 +76,10 @@ class PostgresExecutor:
         )
         self._wakeups = wakeups
         self._statements: dict[str, Statement] = load(_STATEMENTS, "$", place.schema)
+        self._make_pool = make_pool or self._own_pool
         self._pool: Pool | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._identity: tuple[Any, ...] | None = None
         self._calls: set[asyncio.Task[Any]] = set()
         self._ready = False
 
@@ -78,12 +88,16 @@ class PostgresExecutor:
 
     async def open(self) -> None:
         """Makes the first connection, so that a wrong URL is told now."""
-        self._pool = Pool(self._connect, size=self._size, shown=self.place.shown)
+        self._pool = self._make_pool()
+        self._loop = asyncio.get_running_loop()
         try:
             await self._shielded(self._measure(), self._timeout)
         except BaseException:
             await self.close()
             raise
+
+    def _own_pool(self) -> Pool:
+        return OwnPool(self._connect, size=self._size, shown=self.place.shown)
 
     async def _measure(self) -> None:
         async with self._connection() as connection:
@@ -151,6 +165,25 @@ class PostgresExecutor:
         self._ready = True
         return applied
 
+    async def request(self) -> Request:
+        """What an enqueue inside of somebody's transaction needs to know of this store."""
+        if self._identity is None:
+            await self.check_schema()
+
+            async def look() -> tuple[Any, ...]:
+                async with self._connection() as connection:
+                    return tuple(await connection.fetchrow(postgres_schema.identity(self.place)))
+
+            self._identity = await self._shielded(look(), self._timeout)
+        return Request(self.place, self._identity, self._statements)
+
+    def wake_soon(self) -> None:
+        """Says, from any thread, that something changed."""
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # that loop has ended: nobody waits there any more
+                loop.call_soon_threadsafe(self._wakeups.bump)
+
     async def notify(self) -> None:
         """Tells everybody who listens that something may have changed."""
 
@@ -179,6 +212,7 @@ class PostgresExecutor:
                 told = store_error(error, self.place.shown)
                 if isinstance(told, StoreUnreachable):
                     self._clock.forget()
+                    self._identity = None
                     if self._pool is not None:
                         self._pool.drop_idle()
                 if told is None:
@@ -247,33 +281,25 @@ class PostgresExecutor:
         return answer
 
     async def _drive(self, connection: Connection, plan: Plan[T]) -> T:
+        talk = asks(plan, self._statements)
         answer: Any = None
         try:
             while True:
-                step: Step = plan.send(answer)
-                statement = self._statements[step.name]
-                if isinstance(step, Rows | LockStep):
-                    answer = await connection.fetch(statement.text, *_bound(statement, step.params))
-                elif isinstance(step, Do):
-                    answer = _changed(await connection.execute(statement.text, *_bound(statement, step.params)))
-                elif not step.rows:
-                    answer = [] if isinstance(step, Each) else 0
-                else:
-                    # one statement takes all rows, a list for each column
-                    columns = dict(zip(step.columns, zip(*step.rows, strict=True), strict=True))
-                    values = _bound(statement, columns)
-                    if isinstance(step, Each):
-                        numbers = await connection.fetch(statement.text, *values)
-                        answer = [0] * len(step.rows)
-                        for (number,) in numbers:
-                            answer[number - 1] = 1
-                    else:
-                        answer = _changed(await connection.execute(statement.text, *values))
+                answer = await put(connection, talk.send(answer))
         except StopIteration as end:
             result: T = end.value
             return result
         finally:
-            plan.close()
+            talk.close()
+
+
+async def put(connection: Connection, ask: Ask) -> Any:
+    """Asks on a connection of asyncpg."""
+    if ask.wants == "rows":
+        return await connection.fetch(ask.text, *ask.values)
+    status = await connection.execute(ask.text, *ask.values)
+    # how many rows a statement changed stands last: "UPDATE 3", "INSERT 0 3"
+    return int(status.rpartition(" ")[2]) if ask.wants == "count" else None
 
 
 @dataclass(slots=True)
@@ -281,23 +307,3 @@ class _Waiting:
     """Whether the caller of a write has stopped waiting for it."""
 
     over: bool = False
-
-
-def _bound(statement: Statement, params: Mapping[str, Any]) -> list[Any]:
-    """The values of a statement's parameters; zero bytes, which no text can hold, are spelled out in prose."""
-    values = [params[name] for name in statement.names]
-    for place, name in enumerate(statement.names):
-        if name in _FREE:
-            values[place] = _without_zero(values[place])
-    return values
-
-
-def _without_zero(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.replace("\0", "\\x00") if "\0" in value else value
-    return [_without_zero(each) for each in value] if isinstance(value, tuple) else value
-
-
-def _changed(status: str) -> int:
-    """How many rows a statement changed: "UPDATE 3", "INSERT 0 3"."""
-    return int(status.rpartition(" ")[2])

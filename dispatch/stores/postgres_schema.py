@@ -76,6 +76,14 @@ async def migrate(connection: Connection, place: Place) -> list[str]:
             applied.append(name)
 
 
+def identity(place: Place) -> str:
+    """Asks for what tells this store from every other, its copy on another server included."""
+    return (
+        "SELECT (SELECT oid::int8 FROM pg_database WHERE datname = current_database()), tableoid::int8, "  # noqa: S608
+        f"(extract(epoch FROM applied_at) * 1000000)::int8 FROM {place.schema}.{_VERSIONS} WHERE number = 1"
+    )
+
+
 async def drop(url: str, namespace: str) -> None:
     """Removes a schema with all that is in it; none is no error. Only for what was made to be thrown away."""
     where = place_of(url, namespace)

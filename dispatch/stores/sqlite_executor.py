@@ -14,6 +14,7 @@ from dispatch.clock import Clock, micros
 from dispatch.errors import DispatchError, StoreTimeout, StoreUnreachable
 from dispatch.store import SchemaStatus
 from dispatch.stores import sqlite_schema
+from dispatch.stores.inside.sqlite import run_inside
 from dispatch.stores.sql.plan import Do, Each, Lock, Plan, Rows, Step
 from dispatch.stores.sql.statements import Statement, load
 from dispatch.stores.sqlite_connection import Connection, Occupied, create_file
@@ -59,6 +60,7 @@ class SQLiteExecutor:
         busy_timeout: float,
         beats: bool,
         wakeups: SQLiteWakeups,
+        connection: Callable[..., Connection] = Connection,
     ) -> None:
         self.path = path
         self._clock = clock
@@ -67,10 +69,10 @@ class SQLiteExecutor:
         self._gate = Gate(path, timeout=busy_timeout, first=beats)
         self._wakeups = wakeups
         self._statements: dict[str, Statement] = {**load(_STATEMENTS), DATA_VERSION.name: DATA_VERSION}
-        self._writer = Connection(
+        self._writer = connection(
             path, readonly=False, busy_timeout=_BEHIND_GATE, checkpoints=not beats, synchronous=synchronous
         )
-        self._reader = Connection(
+        self._reader = connection(
             path, readonly=True, busy_timeout=busy_timeout, checkpoints=False, synchronous=synchronous
         )
         self._synchronous = synchronous
@@ -157,6 +159,14 @@ class SQLiteExecutor:
                 raise broken.reason from None
         self._wakeups.bump()
         return answer
+
+    def run_inside(self, raw: sqlite3.Connection, *, plan: Callable[[], Plan[T]]) -> T:
+        """Runs the plan in the transaction of somebody else's connection, on the thread that it belongs to."""
+        return run_inside(raw, plan, path=self.path, drive=self._drive)
+
+    def wake(self) -> None:
+        """Says, from any thread, that something changed."""
+        self._wakeups.bump()
 
     async def _open_writer_anew(self) -> None:
         await self._writer.close()

@@ -5,16 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from dispatch.clock import from_micros
+from dispatch.errors import NotTransactional
 from dispatch.ids import WorkerID
 from dispatch.jobs.model import Claimed, Enqueued, NewJob, Stolen
+from dispatch.stores.inside.connections import Inside, inside, inside_here, refuse_async
 from dispatch.stores.sql.claim import Claim
 from dispatch.stores.sql.damaged import around, bury_waiting, mend_running
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.jobs import SQLJobs
 from dispatch.stores.sql.plan import Plan, Rows
-from dispatch.stores.sqlite_connection import Occupied
+from dispatch.stores.sqlite_connection import Occupied, on_thread
 from dispatch.stores.sqlite_executor import DATA_VERSION, SQLiteExecutor
 from dispatch.stores.together import Together
 
@@ -44,7 +47,7 @@ class _Nothing:
 
 
 class SQLiteJobs(SQLJobs):
-    """JobStore and EnqueuesHere over one SQLite file."""
+    """JobStore, EnqueuesHere and EnqueuesInside over one SQLite file."""
 
     def __init__(self, executor: SQLiteExecutor) -> None:
         super().__init__(executor)
@@ -66,6 +69,40 @@ class SQLiteJobs(SQLJobs):
             return self._here.run_here(lambda: enqueue(jobs, self._here.now()))
         except Occupied:
             return None
+
+    async def prepare_inside(self) -> None:
+        pass
+
+    async def enqueue_inside(self, connection: object, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        found = await inside(connection)
+        if found.driver != "aiosqlite":
+            return self._inside(found, jobs)
+        self._refuse_kind(found)
+        run = partial(self._here.run_inside, plan=lambda: enqueue(jobs, self._here.now()))
+        return self._told(found, await on_thread(found.connection, run))
+
+    def enqueue_inside_here(self, connection: object, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        found = inside_here(connection)
+        self._refuse_kind(found)
+        refuse_async(found, connection)
+        return self._inside(found, jobs)
+
+    def _inside(self, found: Inside, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        self._refuse_kind(found)
+        answers = self._here.run_inside(found.connection, plan=lambda: enqueue(jobs, self._here.now()))
+        return self._told(found, answers)
+
+    def _refuse_kind(self, found: Inside) -> None:
+        if found.driver not in ("sqlite3", "aiosqlite"):
+            raise NotTransactional(
+                f"connection is one of {found.driver}, but the store is the file {self._here.path}: a transaction "
+                "spans one database. Give a connection to that file, or enqueue without connection= after the commit"
+            )
+
+    def _told(self, found: Inside, answers: list[Enqueued]) -> list[Enqueued]:
+        if found.hook is not None:
+            found.hook(self._here.wake)
+        return answers
 
     async def claim(
         self,

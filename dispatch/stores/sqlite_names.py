@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-Named = Literal["queue", "name", "worker", "letter", "job", "run", "workflow"]
+Named = Literal["queue", "name", "worker", "letter", "job", "run", "workflow", "cron"]
 _PATIENCE = 0.05
 """Seconds to wait for a lock."""
 _MOST = 100
@@ -27,6 +27,7 @@ _QUERIES: dict[Named, str] = {
     "job": "SELECT id AS found FROM jobs WHERE kind <> 'workflow'",
     "run": "SELECT id AS found FROM runs",
     "workflow": "SELECT name AS found FROM definitions WHERE kind = 'workflow'",
+    "cron": "SELECT name AS found FROM crons",
 }
 _NEWEST_FIRST = ("worker", "letter", "job", "run")
 

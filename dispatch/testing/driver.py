@@ -8,15 +8,21 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from dispatch.clock import ManualClock
 from dispatch.cluster.model import NewWorker
+from dispatch.crons.model import CronSpec
+from dispatch.crons.plan import Rules
 from dispatch.engine.execution import Execution
+from dispatch.engine.introduction import Introduction
+from dispatch.engine.leading import tell_of_ticks
 from dispatch.engine.listener import Listener
 from dispatch.engine.process_pool import ProcessPool
 from dispatch.engine.runs.runner import Prepare, Runner
+from dispatch.engine.scheduler import AT_ONCE, CronScheduler
 from dispatch.engine.service import Service
 from dispatch.engine.settings import Settings
 from dispatch.engine.stopped import Stopped
@@ -70,6 +76,7 @@ class Driver:
         info: NewWorker,
         every_queue: bool,
         environment: Mapping[str, str],
+        crons: Mapping[str, CronSpec],
         prepare: Prepare,
         logger: logging.Logger,
     ) -> None:
@@ -81,6 +88,15 @@ class Driver:
         self._served = dict(settings.queues)
         self._settings = replace(settings, queues=self._served)
         self._info = info
+        self._introduction = Introduction(info, crons)
+        self._scheduler = CronScheduler(
+            store,
+            require_leadership=lambda: True,
+            rules=Rules(misfire_window=settings.misfire_window),
+            on_fired=partial(tell_of_ticks, plugins=plugins, logger=logger),
+            on_death=self._died,
+            logger=logger,
+        )
         self._every_queue = every_queue
         self._environment = dict(environment)
         self._logger = logger
@@ -96,7 +112,7 @@ class Driver:
     async def start(self) -> None:
         """Enters the lifespans and registers the worker; handlers will run in the context of this call."""
         resources = await self._lifespans.enter(self._registry.lifespans.values(), context=self._context)
-        await self._store.cluster.register(self._info)
+        await self._introduction.make(self._store)
         common: dict[str, Any] = {"on_death": self._died, "logger": self._logger}
         self._worker = worker = SteppedWorker(
             self._store,
@@ -171,13 +187,17 @@ class Driver:
         self._report.begin()
         while True:
             await self._store.cluster.beat(self._info.id, running=len(worker.held))
+            await self._fire_crons()
             await self._until_idle(worker, limit)
             if raise_errors:
                 self._report.raise_first()
             now = self._clock.now()
+            due = await self._store.crons.due(limit=AT_ONCE)
+            if due.entries and await self._fire_crons():
+                continue  # a job has made or enabled an entry
             if now >= until:
                 break
-            self._clock.advance(min(worker.next_due or until, until) - now)
+            self._clock.advance(max(min(worker.next_due or until, due.next_at or until, until) - now, timedelta(0)))
         await self._tell_what_is_left()
         return WorkDone.since(before, self._report.tally)
 
@@ -196,6 +216,13 @@ class Driver:
             more_due = worker.next_due is not None and worker.next_due <= self._clock.now()
             if self._store.wakeups.version == seen and not more_due and not await self._serve_new_queues(worker):
                 return
+
+    async def _fire_crons(self) -> bool:
+        """Fires what is due, as the leader would; whether anything was."""
+        fired = False
+        while await self._scheduler.run_once() == 0.0:
+            fired = True
+        return fired
 
     async def _recover(self, worker: SteppedWorker) -> None:
         """Runs whose worker was lost on purpose are free again."""

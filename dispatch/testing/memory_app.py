@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dispatch import current
 from dispatch.app import Dispatch
+from dispatch.app.stores import cron_defaults
 from dispatch.backoff import Strategy
 from dispatch.clock import Duration, ManualClock, seconds, utc_now
 from dispatch.config import Config
@@ -21,6 +22,7 @@ from dispatch.jobs.model import Job
 from dispatch.portal import bridge
 from dispatch.queues import QueueConfig
 from dispatch.registry import Registry
+from dispatch.services.cron_specs import specs_of
 from dispatch.stores.memory import MemoryStore
 from dispatch.testing.driver import Driver, driven
 from dispatch.testing.enqueued import EnqueuedCall, enqueued_calls
@@ -102,7 +104,8 @@ class MemoryApp(Dispatch):
 
     async def travel(self, delta: Duration, *, raise_errors: bool = False, limit: int = ATTEMPTS) -> WorkDone:
         """Moves the clock forward by `delta` (timedelta, seconds or "3d"), stopping at each moment at which something
-        becomes due (run_at, a retry, the end of a pause) to run it. Args and errors as `run_until_idle`."""
+        becomes due (run_at, a retry, the end of a pause, a tick of a cron entry) to run it. Args and errors
+        as `run_until_idle`."""
         span = delta if isinstance(delta, timedelta) else timedelta(seconds=seconds(delta))
         if span < timedelta(0):
             raise UsageError(f"travel({delta!r}) leads back in time; make the app with an earlier `start` instead")
@@ -190,6 +193,7 @@ class MemoryApp(Dispatch):
                 info=plan.info,
                 every_queue=not (self._queues or self.config.queues),
                 environment=self._child_environment(),
+                crons=specs_of(self.registry.crons.values(), defaults=cron_defaults(self.config)),
                 prepare=self.jobs.prepared,
                 logger=self._logger.getChild("testing"),
             )

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,16 @@ import pytest
 from dispatch_cli.main import main
 
 from dispatch.cluster.model import Announcement, NewWorker
+from dispatch.crons.model import CronSpec, Fire, NewTick
 from dispatch.events.model import Event
-from dispatch.ids import JobID, RunID, WorkerID
+from dispatch.ids import CronID, JobID, RunID, WorkerID
 from dispatch.jobs.model import Failure, NewJob, Transition, Verdict
 from dispatch.registry import default_registry
 from dispatch.store import Store
 from dispatch.stores import open_store
 from dispatch.workflows.model import FinishRun, NewCheckpoint, NewRun, Park, Record, WaitFor, driver_id
 
+SOON = datetime(2100, 1, 1, 2, tzinfo=UTC)
 TASKS = '''"""Jobs for the examples."""
 from dispatch import cron, current_job, job, workflow
 
@@ -146,6 +149,7 @@ async def _seed(store: Store) -> Seeds:
     await store.jobs.enqueue(
         [NewJob(pending, "send_email", b'{"to": "ada"}', queue="mailers"), NewJob(odd, "odd", b"\xff\x1b[2J no json")]
     )
+    await _seed_crons(store, worker)
     await store.queues.pause("slow", by="ada", reason="the disk is full", duration=3600)
     letters = [done.dead_letter for done in ended if done.dead_letter is not None]
     runs, event = await _seed_runs(store, worker)
@@ -191,6 +195,25 @@ async def _seed_runs(store: Store, worker: WorkerID) -> tuple[list[str], str]:
     )
     event = await store.events.publish(Event("stock.arrived", b'{"sku": "a-1"}', key="a-1"))
     return [new.id for new in news], event.id
+
+
+async def _seed_crons(store: Store, worker: WorkerID) -> None:
+    """An entry of live code with a history, one that somebody made and disabled, one whose code is gone; a leader."""
+    nightly = CronSpec(name="nightly", schedule="0 3 * * *", target="nightly_report", timezone="Europe/Berlin")
+    gone = CronSpec(name="gone", schedule="@daily", target="report")
+    await store.crons.announce(worker, {spec.digest: spec for spec in (nightly, gone)})
+    await store.crons.settle(next_fire_at={spec.digest: SOON for spec in (nightly, gone)})
+    await store.crons.announce(worker, {nightly.digest: nightly})
+    await store.crons.settle(next_fire_at={})
+    paused = CronSpec(name="paused", schedule="@hourly", target="add", payload=b'{"x": 1, "api_key": "s3cret"}')
+    await store.crons.create(paused, entry_id=CronID.new(), next_fire_at=SOON)
+    await store.crons.disable("paused", reason="the disk is full", by="ada")
+    entry = await store.crons.get("nightly")
+    assert entry is not None
+    past = SOON - timedelta(days=365)
+    ticks = [NewTick(past, "missed"), NewTick(past + timedelta(days=1), "manual")]
+    await store.crons.fire([Fire(entry.id, entry.revision, SOON, ticks, SOON)])
+    await store.cluster.acquire_leadership(worker, lease=3600)
 
 
 @pytest.fixture(scope="session")

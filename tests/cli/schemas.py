@@ -207,12 +207,88 @@ HEALTH = exactly(
 )
 DOCTOR = items(exactly(name=TEXT, status={"enum": ["ok", "warn", "fail"]}, text=TEXT, advice=TEXT))
 LEADER = exactly(leader=MAYBE_TEXT, term={"type": ["integer", "null"]}, until=MAYBE_TIME)
+RESIGNED = exactly(leader=TEXT, term=COUNT, until=TIME, outcome=TEXT, dry_run={"type": "boolean"})
+_CRON: dict[str, Schema] = {
+    "id": {"type": "string", "pattern": r"^cron_[0-9a-z]{26}$"},
+    "name": TEXT,
+    "state": {"enum": ["enabled", "disabled", "orphaned"]},
+    "schedule": TEXT,
+    "timezone": TEXT,
+    "target": TEXT,
+    "kind": {"enum": ["job", "workflow"]},
+    "version": {"type": ["integer", "null"]},
+    "overlap": {"enum": ["skip", "allow", "queue", "cancel_old"]},
+    "misfire": {"enum": ["once", "all", "skip"]},
+    "misfire_window_seconds": MAYBE_NUMBER,
+    "jitter_seconds": {"type": "number"},
+    "scope": SCOPE,
+    "origin": {"enum": ["code", "runtime"]},
+    "disabled_until": MAYBE_TIME,
+    "disabled_reason": TEXT,
+    "disabled_by": TEXT,
+    "last_fired_at": MAYBE_TIME,
+    "next_fire_at": MAYBE_TIME,
+    "revision": COUNT,
+    "created_at": TIME,
+    "updated_at": TIME,
+}
+_CRON_WHOLE: dict[str, Schema] = {**_CRON, "payload": {}, "payload_text": MAYBE_TEXT, "options": {"type": "object"}}
+TIMES: Schema = {"type": "array", "items": TIME, "minItems": 1}
+CRONS = items(exactly(**_CRON), next_cursor=MAYBE_TEXT)
+CRON = exactly(**_CRON_WHOLE, next=TIMES)
+CRON_CHANGED = exactly(**_CRON_WHOLE, outcome=TEXT, dry_run={"type": "boolean"})
+CRON_TIMES = items(exactly(at=TIME, wall=TEXT))
+CRON_TICKS = items(
+    exactly(
+        scheduled_at=TIME,
+        outcome={"enum": ["fired", "skipped", "missed", "manual"]},
+        fired_at=TIME,
+        job_id=MAYBE_TEXT,
+        run_id=MAYBE_TEXT,
+        note=TEXT,
+    )
+)
+CRON_TRIGGERED = exactly(
+    id=MAYBE_TEXT,
+    name=TEXT,
+    scheduled_at=MAYBE_TIME,
+    job_id=MAYBE_TEXT,
+    run_id=MAYBE_TEXT,
+    dry_run={"type": "boolean"},
+)
+CRONS_PRUNED = items(exactly(name=TEXT, tenant=MAYBE_TEXT, outcome=TEXT), dry_run={"type": "boolean"})
+_TICKS_AT = exactly(at=TIME, ticks=COUNT)
+CRON_PLAN = exactly(
+    at=TIME,
+    until=TIME,
+    ticks=COUNT,
+    busiest=maybe(_TICKS_AT),
+    hours={"type": "array", "items": _TICKS_AT, "minItems": 25, "maxItems": 25},
+    entries={
+        "type": "array",
+        "items": exactly(name=TEXT, schedule=TEXT, timezone=TEXT, target=TEXT, ticks=COUNT, next=TIMES),
+    },
+    collisions={
+        "type": "array",
+        "items": exactly(
+            name=TEXT,
+            kind={"enum": ["gap", "fold"]},
+            wall=TEXT,
+            timezone=TEXT,
+            count=COUNT,
+            fires_at=TIME,
+            text=TEXT,
+        ),
+    },
+)
+CRON_COUNTS: dict[str, Schema] = dict.fromkeys(("enabled", "disabled", "orphaned", "overdue"), COUNT)
 OVERVIEW = exactly(
     store=TEXT,
     at=TIME,
     jobs=exactly(**dict.fromkeys(("pending", "running", "retrying", "set_aside"), COUNT)),
     workers=exactly(**dict.fromkeys(("live", "draining", "stopped_last_hour"), COUNT)),
     dead_letters=COUNT,
+    crons=exactly(**CRON_COUNTS, missed_last_day=COUNT),
     runs=exactly(**dict.fromkeys(_RUN_STATES, COUNT)),
     attention={"type": "array", "items": TEXT},
     queues={"type": "array", "items": QUEUE},
@@ -227,6 +303,7 @@ TOP = exactly(
     completed_per_second=MAYBE_NUMBER,
     failed_per_second=MAYBE_NUMBER,
     dead_letters=COUNT,
+    crons=exactly(**CRON_COUNTS),
     queues={"type": "array", "items": QUEUE},
     workers={"type": "array", "items": WORKER},
     groups=OVERVIEW["properties"]["groups"],

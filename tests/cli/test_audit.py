@@ -25,7 +25,15 @@ MUTATING = {
     "queue resume": "slow",
     "queue limit": "mailers --concurrency 3",
     "queue purge": "mailers --yes",
+    "cron create": "digest @daily send_email to=ada",
+    "cron edit": "paused --schedule @daily",
+    "cron enable": "paused",
+    "cron disable": "nightly",
+    "cron trigger": "nightly",
+    "cron delete": "paused --yes",
+    "cron prune": "--yes",
     "worker drain": "{worker}",
+    "leader resign": "",
     "store init": "--store sqlite:///other.db",
     "store migrate": "",
     "store copy": "sqlite:///dispatch.db sqlite:///other.db --force",
@@ -36,6 +44,7 @@ ELSEWHERE = ("store init", "store copy")
 OTHERS = {
     *("job list", "job count", "job show", "job explain", "job result", "job watch", "job stats"),
     *("dlq list", "dlq count", "dlq show", "queue list", "queue show", "worker list", "worker show", "leader show"),
+    *("cron list", "cron show", "cron next", "cron history", "cron plan"),
     *(
         "audit list",
         "plugin list",

@@ -50,6 +50,8 @@ def complete(monkeypatch: pytest.MonkeyPatch) -> Ask:
         ("dispatch job enqueue send_email -q s", ["slow"]),
         ("dispatch --json job enqueue s", ["send_email"]),
         ('dispatch job enqueue "s', ["send_email"]),
+        ("dispatch cron disable n", ["nightly"]),
+        ("dispatch cron create digest @daily s", ["send_email"]),
         ("dispatch completion z", ["zsh"]),
         ("dispatch nonsense verb ", None),
     ],

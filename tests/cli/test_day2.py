@@ -158,11 +158,17 @@ def test_a_worker_is_asked_to_drain_and_one_that_has_stopped_is_not(seeds: Seeds
 
 
 def test_the_leader_is_shown_while_its_term_runs(seeds: Seeds, folder: Path) -> None:
-    assert run("leader", "show", "--json").json == {"leader": None, "term": None, "until": None}
-    on_store(folder, lambda store: store.cluster.acquire_leadership(WorkerID(seeds.worker), lease=60.0))
     document = run("leader", "show", "--json").json
     assert (document["leader"], document["term"]) == (seeds.worker, 1)
     assert seeds.worker in run("leader", "show").out
+    assert run("leader", "resign", "--dry-run").code == 0
+    assert run("leader", "resign").code == 0
+    assert run("leader", "show", "--json").json == {"leader": None, "term": None, "until": None}
+    ran = run("leader", "resign")
+    assert (ran.code, ran.out) == (5, "")
+    assert "nobody leads" in ran.err
+    on_store(folder, lambda store: store.cluster.acquire_leadership(WorkerID(seeds.worker), lease=60.0))
+    assert run("leader", "show", "--json").json["term"] == 2
 
 
 def test_the_status_counts_what_there_is_and_says_what_needs_a_person(seeds: Seeds, folder: Path) -> None:

@@ -67,10 +67,23 @@ CASES = {
     "queue resume": Case("slow"),
     "queue limit": Case("mailers --concurrency 3"),
     "queue purge": Case("mailers --yes"),
+    "cron list": Case(""),
+    "cron show": Case("nightly", "nope", long=True),
+    "cron next": Case("nightly", "nope"),
+    "cron history": Case("nightly", "nope"),
+    "cron plan": Case("examples_tasks", "nowhere.tasks", down=None, long=True),
+    "cron enable": Case("paused", "nope"),
+    "cron disable": Case("nightly", "nope"),
+    "cron trigger": Case("nightly", "nope"),
+    "cron create": Case("digest @daily send_email to=ada"),
+    "cron edit": Case("paused --schedule @daily", "nope --schedule @daily"),
+    "cron delete": Case("paused --yes", "nope --yes"),
+    "cron prune": Case("--yes"),
     "worker list": Case(""),
     "worker show": Case("{worker}", UNKNOWN_WORKER),
     "worker drain": Case("{worker}", UNKNOWN_WORKER),
     "leader show": Case(""),
+    "leader resign": Case(""),
     "health": Case("", down=9, long=True),
     "doctor": Case("", down=9, long=True),
     "audit list": Case(""),
@@ -89,7 +102,7 @@ CASES = {
     "completion": Case("bash", down=None, long=True),
     "version": Case("", down=None, long=True),
 }
-NAMES_A_MODULE = ("run", "check", "inspect")
+NAMES_A_MODULE = ("run", "check", "inspect", "cron plan")
 """What is wrong there is an import: exit 7."""
 QUICK = [words for words, case in CASES.items() if not case.slow]
 

@@ -256,7 +256,7 @@ def _mute(module: Any) -> Fault:
         f"children that end in {name} tell nothing",
         "I23",
         ("run_children",),
-        plant=lambda: patch.object(module, "job_ended", _silent),
+        plant=lambda: patch.object(module, "jobs_ended" if module is finish else "job_ended", _silent),
     )
 
 
@@ -322,7 +322,7 @@ RUNS_SQLITE = (
     ),
     _sql("an end is not heard", "I23", "run_children", ("hear_child", *NOWHERE)),
     _sql("no group is satisfied", "I23", "run_children", ("count_down", "remaining - 1", "remaining")),
-    _sql("every end wakes", "I23", "run_children", ("satisfied_group", "remaining = 0", "remaining >= 0")),
+    _sql("every end wakes", "I23", "run_children", ("satisfied_groups", "remaining = 0", "remaining >= 0")),
     _sql("failures are no reason to wake", "I23", "run_children", ("count_down", "AND :failed", "AND NOT :failed")),
     _sql("ended children are not seen", "I23", "run_children", ("children_ended", *UNCOUNTED)),
     _sql(

@@ -110,6 +110,7 @@ async def calls(app: Dispatch) -> None:
     assert_type(await crunch.enqueue(5), JobHandle[int])
     assert_type(await bare.enqueue(1, "a"), JobHandle[list[str]])
     assert_type(await work.enqueue(n=1), JobHandle[float])
+    assert_type(await crunch.options(connection=object()).enqueue(5), JobHandle[int])
 
     assert_type(crunch.call(5), Call[int])
     assert_type(await crunch.enqueue_many([crunch.call(1), ((2,), {}), ([], {"n": 3})]), list[JobHandle[int]])

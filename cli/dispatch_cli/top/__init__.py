@@ -31,7 +31,7 @@ def app(
         str, typer.Option("--interval", metavar="DURATION", help="From look to look; longer if a look takes long.")
     ] = "1s",
 ) -> None:
-    """Watch queues, throughput, workers, failures and pauses, live. q or Ctrl-C ends it."""
+    """Watch queues, throughput, workers, failures, crons and pauses, live. q or Ctrl-C ends it."""
     session = session_of(ctx)
     session.out.must_not_be_ids()
     pause = duration("--interval", interval) or 0.0
@@ -137,7 +137,7 @@ def _plain() -> bool:
 
 def _document(view: View) -> dict[str, Any]:
     from dispatch_cli.documents import group_document
-    from dispatch_cli.fleet import queue_document, worker_document
+    from dispatch_cli.fleet import crons_document, queue_document, worker_document
     from dispatch_cli.render import iso
 
     look, status = view.latest, view.latest.status
@@ -148,6 +148,7 @@ def _document(view: View) -> dict[str, Any]:
         "completed_per_second": completed,
         "failed_per_second": failed,
         "dead_letters": status.dead_letters,
+        "crons": crons_document(status),
         "queues": [queue_document(info, status.served_by[info.config.name]) for info in status.queues],
         "workers": [worker_document(worker) for worker in status.live],
         "groups": [group_document(group) for group in status.groups],

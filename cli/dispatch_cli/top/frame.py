@@ -1,9 +1,10 @@
-"""Draws a view of `dispatch top` as lines that fit a screen: cut where there is no room, never wrapped."""
+"""Draws a view of `dispatch top` as lines that fit a screen: cut where there is no room, trouble told in full."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -52,7 +53,7 @@ class Section:
 
 def frame(view: View, screen: Screen) -> list[Text]:
     """The lines, as many and as wide as the screen takes."""
-    head, foot = _head(view, screen), _foot(view)
+    head, foot = _head(view, screen), _foot(view, screen)
     sections = [section for section in _sections(view, screen) if section.rows]
     rooms = _rooms(sections, None if screen.height is None else screen.height - len(head) - len(foot))
     lines = [*head]
@@ -106,14 +107,15 @@ def _throughput(view: View, screen: Screen) -> Text:
     return line.append("  " + sparkline(view.ends, room, plain=screen.plain), "dim")
 
 
-def _foot(view: View) -> list[Text]:
+def _foot(view: View, screen: Screen) -> list[Text]:
     if view.trouble:
-        return [Text(""), Text(f"no answer: {safe(view.trouble)}", "red")]
+        told = wrap(f"no answer: {safe(view.trouble)}", max(screen.width, 1))
+        return [Text(""), *(Text(line, "red") for line in told)]
     return []
 
 
 def _sections(view: View, screen: Screen) -> list[Section]:
-    return [_queues(view, screen), _workers(view, screen), _failures(view), _pauses(view)]
+    return [_queues(view, screen), _workers(view, screen), _failures(view), _crons(view), _pauses(view)]
 
 
 def _queues(view: View, screen: Screen) -> Section:
@@ -178,6 +180,23 @@ def _failures(view: View) -> Section:
         for group in groups
     ]
     return Section(("latest failures", "open", "newest", "error"), rows, frozenset({1}), ["red"] * len(rows), share=2)
+
+
+def _crons(view: View) -> Section:
+    """Those that do not fire, then those that fire next."""
+    status, now = view.latest.status, view.latest.at
+    quiet = {entry.id: "disabled" for entry in status.disabled} | {entry.id: "orphaned" for entry in status.orphaned}
+    quiet |= {entry.id: "overdue" for entry in status.overdue}
+    coming = [entry for entry in status.crons if entry.id in quiet or entry.next_fire_at is not None]
+    ordered = sorted(coming, key=lambda entry: (entry.id not in quiet, entry.next_fire_at or now, entry.name))
+    rows, styles = [], []
+    for entry in ordered:
+        state = quiet.get(entry.id, "")
+        following = "-" if state in ("disabled", "orphaned") else ago(entry.next_fire_at or now, now)
+        last = "-" if entry.last_fired_at is None else ago(entry.last_fired_at, now)
+        rows.append([safe(entry.name), following, last, state, safe(entry.disabled_reason or entry.spec.schedule)])
+        styles.append({"": "", "overdue": "red"}.get(state, "yellow"))
+    return Section(("cron", "next", "last", "", "schedule"), rows, styles=styles)
 
 
 def _pauses(view: View) -> Section:

@@ -12,12 +12,12 @@ from dispatch.crons.model import CronEntry, CronSpec, Due, Fire, Fired, ListOpti
 from dispatch.crons.settle import Announced, Name, may_fire, named, settled, tick_of, winners
 from dispatch.entity import LARGEST_PAGE, Page, Reply
 from dispatch.ids import CronID, JobID, WorkerID
-from dispatch.jobs.model import NewJob
 from dispatch.scope import Scope
 from dispatch.stores.memory.aside import is_live
 from dispatch.stores.memory.changes import cancel
 from dispatch.stores.memory.data import Data, Session
 from dispatch.stores.memory.enqueue import enqueue
+from dispatch.stores.memory.journal import create
 from dispatch.stores.memory.rows import checked_text, in_scope
 
 
@@ -266,14 +266,20 @@ def _write(data: Data, entry: CronEntry, new: NewTick, now: datetime) -> Tick:
     """The tick as it stands: an earlier one of the same moment, or the new one with what it made."""
     known = data.ticks.setdefault(entry.id, {}).get(new.scheduled_at)
     if known is None:
-        made = None if new.job is None else _make(data, new.job, new.cancel_old, now)
+        made = _made(data, new, now)
         known = data.ticks[entry.id][new.scheduled_at] = tick_of(entry, new, made, now)
     return known
 
 
-def _make(data: Data, job: NewJob, cancel_old: bool, now: datetime) -> JobID | None:
-    """Inserts the tick's job unless the overlap rule keeps it out."""
-    if cancel_old and job.unique is not None:
+def _made(data: Data, new: NewTick, now: datetime) -> JobID | None:
+    """The job or driver that the tick makes; None when it makes none, or the overlap rule keeps it out."""
+    if new.run is not None:
+        (run,) = create(data, [new.run], now)
+        return new.run.driver.id if run.created else None
+    job = new.job
+    if job is None:
+        return None
+    if new.cancel_old and job.unique is not None:
         hold = data.keys.holder(job.unique.key, now)
         if hold is not None and hold.live:
             cancel(data, hold.job_id, None, "a newer tick of its cron entry", now)

@@ -301,6 +301,7 @@ class Claim:
         if started:
             yield Many("claim_job", _CLAIM, [(worker, floor, lease_until, now, row[-2]) for row in started])
         moment, until = from_micros(now), from_micros(lease_until)
+        runs = []
         for row in started:
             job = job_of(row)
             if not _is_sound(job):
@@ -313,9 +314,10 @@ class Claim:
             self.jobs.append(job)
             if job.kind == "workflow" and job.run_id is not None:
                 expired = row[_STARTED_AT] is None and row[_EXPIRES_AT] is not None and row[_EXPIRES_AT] < now
-                yield Do("claim_run", {"id": str(job.run_id), "expired": int(expired), "now": now})
+                runs.append((str(job.run_id), int(expired), now))
             if row[-1] == "start" and row[_UNIQUE_KEY] is not None:
                 yield from unique.give_up(row[_UNIQUE_KEY], job.id, now)
+        yield Many("claim_run", ("id", "expired", "now"), runs)
         if len(started) < len(rows):
             yield from self._expire([row for row in rows if self._is_expired(row)])
         return len(started)

@@ -33,6 +33,7 @@ from dispatch.stores.sql.listing import page_limit
 from dispatch.stores.sql.plan import Do, Executor, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.prune import prune_old
 from dispatch.stores.sql.rows import moment, optional_names, scope_params, span
+from dispatch.stores.sql.workflow_journal import create
 
 if TYPE_CHECKING:
     from builtins import list as List
@@ -263,16 +264,24 @@ def _write(entry: CronEntry, new: NewTick, now: int) -> Plan[Tick]:
     known = first((yield Rows("cron_tick", place)))
     if known is not None:
         return tick_from(known)
-    made: JobID | None = None
-    if new.job is not None:
-        if new.cancel_old and new.job.unique is not None:
-            holder = yield from unique.holder(new.job.unique.key, now)
-            if holder is not None and holder.live:
-                yield from cancel(holder.job_id, None, "a newer tick of its cron entry", now)
-        (answer,) = yield from enqueue([new.job], now)
-        made = answer.id if answer.created else None
+    made = yield from _made(new, now)
     written = moment(now)
     assert written is not None
     tick = tick_of(entry, new, made, written)
     yield Do("insert_cron_tick", tick_columns(tick))
     return tick
+
+
+def _made(new: NewTick, now: int) -> Plan[JobID | None]:
+    """The job or driver that the tick makes; None when it makes none, or the overlap rule keeps it out."""
+    if new.run is not None:
+        (run,) = yield from create([new.run], now)
+        return new.run.driver.id if run.created else None
+    if new.job is None:
+        return None
+    if new.cancel_old and new.job.unique is not None:
+        holder = yield from unique.holder(new.job.unique.key, now)
+        if holder is not None and holder.live:
+            yield from cancel(holder.job_id, None, "a newer tick of its cron entry", now)
+    (answer,) = yield from enqueue([new.job], now)
+    return answer.id if answer.created else None

@@ -12,7 +12,7 @@ from dispatch.events.model import Event, ListOptions
 from dispatch.ids import EventID, RunID
 from dispatch.scope import Scope
 from dispatch.stores.sql.listing import page_limit
-from dispatch.stores.sql.plan import Do, Executor, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Executor, Lock, Plan, Rows, first
 from dispatch.stores.sql.prune import prune_old
 from dispatch.stores.sql.rows import names_text, optional_names, scope_of, scope_params, span
 from dispatch.stores.sql.workflow_rows import lock_runs
@@ -107,7 +107,7 @@ def _wake_waiting(event: Event, scope: Scope, now: int) -> Plan[None]:
         waiting = [str(event.run_id)] if (yield Rows("waits_for_signal", signal)) else []
     else:
         channel = {"name": event.name, "key": event.key, "app_id": scope.app_id, "org_id": scope.org_id}
-        yield Rows("share_channel", channel)
+        yield Lock("lock_channel_shared", channel)
         waiting = [run_id for (run_id,) in (yield Rows("runs_waiting", {**channel, "now": now}))]
     if waiting:
         yield from wake(waiting, now)

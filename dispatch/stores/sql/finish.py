@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dispatch.clock import from_micros
@@ -14,7 +14,7 @@ from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.plan import Do, Each, Lock, Plan, Rows, first
 from dispatch.stores.sql.rows import failure_params, later, names_text
-from dispatch.stores.sql.workflow_wakes import compensates, job_ended
+from dispatch.stores.sql.workflow_wakes import compensates, jobs_ended
 
 _ENDS = (Verdict.COMPLETE, Verdict.FAIL, Verdict.CANCEL)
 FAST_COLUMNS = ("id", "epoch", "result", "worker_id", "now")
@@ -109,15 +109,26 @@ def finish(worker_id: WorkerID, transitions: Sequence[Transition], now: int) -> 
             if count:
                 answers[number] = done
     finished = []
-    keys: set[str] = set()
+    left = _Left()
     for said, answer in zip(transitions, answers, strict=True):
-        finished.append(answer or (yield from _finish_one(worker_id, said, now, keys)))
-    yield from concurrency.leave(keys, now)
+        finished.append(answer or (yield from _finish_one(worker_id, said, now, left)))
+    yield from jobs_ended(left.children, now)
+    yield from concurrency.leave(left.keys, now)
     return finished
 
 
-def _finish_one(worker_id: WorkerID, said: Transition, now: int, keys: set[str]) -> Plan[Finished]:
-    """Applies one transition; adds the concurrency key that it left, if it did, to `keys`."""
+@dataclass(slots=True)
+class _Left:
+    """What is to be done once all transitions of a call are applied."""
+
+    keys: set[str] = field(default_factory=set)
+    """The concurrency keys that were left."""
+    children: list[tuple[JobID, str, str]] = field(default_factory=list)
+    """The jobs that ended and that a run waits for, with run and step."""
+
+
+def _finish_one(worker_id: WorkerID, said: Transition, now: int, left: _Left) -> Plan[Finished]:
+    """Applies one transition; notes what it leaves to be done."""
     row = first((yield Rows("job_held", {"id": str(said.job_id)})))
     if row is None:
         return Finished(Reply.MISSING)
@@ -156,7 +167,7 @@ def _finish_one(worker_id: WorkerID, said: Transition, now: int, keys: set[str])
     if not changed:
         return Finished(Reply.STALE, JobState(held.state))
     if held.concurrency_key is not None:
-        keys.add(held.concurrency_key)
+        left.keys.add(held.concurrency_key)
     if said.failure is not None:
         yield Do("add_attempt", attempt(said.job_id, held, "failed", said.failure, now))
         if run_id is not None:
@@ -168,8 +179,8 @@ def _finish_one(worker_id: WorkerID, said: Transition, now: int, keys: set[str])
         entry_id = yield from bury(said.job_id, outcome.reason or "failed", now)
     if terminal and held.unique_key is not None:
         yield from unique.end(held.unique_key, said.job_id, now)
-    if terminal:
-        yield from job_ended(said.job_id, held.run_id, held.step, now)
+    if terminal and held.run_id is not None and held.step is not None:
+        left.children.append((said.job_id, held.run_id, held.step))
     if said.then:
         yield from enqueue(said.then, now, lenient=True)
     return Finished(Reply.APPLIED, outcome.state, entry_id, None if terminal else from_micros(outcome.run_at))

@@ -11,9 +11,9 @@ from dispatch.ids import CheckpointID, JobID, RunID
 from dispatch.jobs.model import QUARANTINE_FROM, JobState
 from dispatch.scope import Scope
 from dispatch.stores.sql import unique
-from dispatch.stores.sql.plan import Do, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Each, Plan, Rows, first
 from dispatch.stores.sql.rows import names_text
-from dispatch.stores.sql.workflow_journal import checkpoint_params, create
+from dispatch.stores.sql.workflow_journal import CHECKPOINT, checkpoint_row, create
 from dispatch.stores.sql.workflow_rows import Driver, LockedRun, checkpoint_of, lock_drivers, lock_runs
 from dispatch.stores.sql.workflow_wakes import cancel_run, compensates
 from dispatch.workflows.model import CreatedRun, NewRun, RunChanged, RunState, driver_name
@@ -95,11 +95,13 @@ def fork(
     if not created.created:
         return created
     until = {"run_id": str(run_id), "position": checkpoint_of(row).position}
-    for position, copied in enumerate((yield Rows("journal_before", until)), 1):
+    copies = []
+    for copied in (yield Rows("journal_before", until)):
         checkpoint = checkpoint_of(copied)
-        checkpoint.id, checkpoint.run_id, checkpoint.position = CheckpointID.new(), new.id, position
+        checkpoint.id, checkpoint.run_id = CheckpointID.new(), new.id
         checkpoint.data, checkpoint.inherited = edits.get(checkpoint.name, checkpoint.data), True
-        yield Do("add_checkpoint", checkpoint_params(checkpoint, now))
+        copies.append(checkpoint_row(checkpoint, now))
+    yield Each("add_checkpoint", CHECKPOINT, copies)
     yield Do("copy_child_results", {"run_id": str(run_id), "fork": str(new.id)})
     return created
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dispatch.ids import JobID
 from dispatch.jobs.model import Failure, Job, JobState
 from dispatch.stores.sql import concurrency, unique
-from dispatch.stores.sql.plan import Do, Plan, Rows
+from dispatch.stores.sql.plan import Do, Many, Plan, Rows
 from dispatch.stores.sql.rows import failure_of, failure_params, job_of
 from dispatch.stores.sql.workflow_rows import LockedRun
-from dispatch.stores.sql.workflow_wakes import cancel_run, child_ended, job_ended
+from dispatch.stores.sql.workflow_wakes import EndedChild, cancel_run, children_ended, job_ended
 from dispatch.workflows.model import RunState
 
 _PARENT_ENDED = "parent_ended"
+END_RUN = (
+    *("id", "state", "result", "reason", "compensation_failed", "now"),
+    *("error_type", "error_message", "error_traceback"),
+)
 
 
 def end_run(
@@ -26,31 +32,29 @@ def end_run(
     unique_key: str | None,
 ) -> Plan[None]:
     """Ends the run: waits, key, the parent's ChildResult, the children's ends. Its driver has been ended before."""
-    yield Do(
-        "end_run",
-        {
-            "id": run.id,
-            "state": state.value,
-            "result": result,
-            "reason": reason,
-            "compensation_failed": compensation_failed,
-            "now": now,
-            **failure_params(error),
-        },
-    )
-    yield from close_all(run.id)
+    row = (run.id, state.value, result, reason, int(compensation_failed), now, *failure_params(error).values())
+    yield Many("end_run", END_RUN, [row])
+    yield from close_all([run.id])
     if unique_key is not None:
         yield from unique.end(unique_key, JobID(run.driver), now)
-    if run.parent is not None and run.step is not None and run.awaited:
-        told = error or failure_of(run.error_type, run.error_message, run.error_traceback)
-        yield from child_ended(run.parent, run.step, run.id, state.value, result, told, now)
+    heard = heard_by_parent(run, state, result, error)
+    if heard is not None:
+        yield from children_ended([heard], now)
     yield from _end_children(run.id, completed=state is RunState.COMPLETED, now=now)
 
 
-def close_all(run_id: str) -> Plan[None]:
-    """Forgets what the run waits for."""
+def heard_by_parent(run: LockedRun, state: RunState, result: bytes | None, error: Failure | None) -> EndedChild | None:
+    """What its parent is told of the run's end; None when it has none that waits for it."""
+    if run.parent is None or run.step is None or not run.awaited:
+        return None
+    told = error or failure_of(run.error_type, run.error_message, run.error_traceback)
+    return EndedChild(run.parent, run.step, run.id, state.value, result, told)
+
+
+def close_all(run_ids: Sequence[str]) -> Plan[None]:
+    """Forgets what the runs wait for."""
     for name in ("close_waits", "close_waits_events", "drop_groups", "drop_group_steps"):
-        yield Do(name, {"run_id": run_id})
+        yield Many(name, ("run_id",), [(run_id,) for run_id in run_ids])
 
 
 def _end_children(run_id: str, *, completed: bool, now: int) -> Plan[None]:

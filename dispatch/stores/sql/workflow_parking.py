@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from dispatch.clock import micros
 from dispatch.entity import Reply
@@ -11,12 +13,17 @@ from dispatch.ids import DLQID, JobID, WorkerID
 from dispatch.jobs.model import Failure
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.finish import bury
-from dispatch.stores.sql.plan import Do, Plan, Rows, first
-from dispatch.stores.sql.rows import NEVER, failure_of, failure_params
-from dispatch.stores.sql.workflow_ends import end_run
+from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows, first
+from dispatch.stores.sql.rows import NEVER, failure_of, failure_params, names_text
+from dispatch.stores.sql.workflow_ends import END_RUN, close_all, end_run, heard_by_parent
 from dispatch.stores.sql.workflow_rows import Driver, LockedRun, lock_drivers, lock_runs
-from dispatch.stores.sql.workflow_wakes import compensates
+from dispatch.stores.sql.workflow_wakes import children_ended, compensates
 from dispatch.workflows.model import FinishRun, Group, Park, Parked, RunFinished, RunState
+
+END_DRIVER = (
+    *("id", "state", "failed", "reason", "left_as", "now"),
+    *("error_type", "error_message", "error_traceback"),
+)
 
 
 def park(worker_id: WorkerID, parks: Sequence[Park], now: int) -> Plan[list[Parked]]:
@@ -24,19 +31,29 @@ def park(worker_id: WorkerID, parks: Sequence[Park], now: int) -> Plan[list[Park
     drivers = yield from lock_drivers([said.driver for said in parks])
     runs = yield from lock_runs([said.run_id for said in parks])
     answers = []
+    asleep: list[_Asleep] = []
     for said in parks:
         driver, run = drivers.get(said.driver), runs.get(said.run_id)
         if driver is None or run is None or not _holds(driver, worker_id, said.epoch, said.run_id):
             answers.append(Parked(_repeated(driver, worker_id, said.epoch, "park")))
         else:
-            reply = yield from _park_one(driver, run, said, now)
+            reply = yield from _park_one(driver, run, said, now, asleep)
             answers.append(Parked(reply))
             if reply is Reply.APPLIED:
                 drivers[said.driver] = driver._replace(state="pending", left_as=_mark(driver, "park"))
+    yield from _put_to_sleep(asleep, now)
     return answers
 
 
-def _park_one(driver: Driver, run: LockedRun, said: Park, now: int) -> Plan[Reply]:
+class _Asleep(NamedTuple):
+    """A run that is parked by this call, and the groups that it waits for, with how many are to end of each."""
+
+    driver: Driver
+    said: Park
+    remaining: list[int]
+
+
+def _park_one(driver: Driver, run: LockedRun, said: Park, now: int, asleep: list[_Asleep]) -> Plan[Reply]:
     if run.wake_seq != said.seen_seq:
         return Reply.CONFLICT
     remaining = []
@@ -45,31 +62,30 @@ def _park_one(driver: Driver, run: LockedRun, said: Park, now: int) -> Plan[Repl
         if left <= 0:
             return Reply.CONFLICT
         remaining.append(left)
-    left_as = _mark(driver, "park")
     if driver.cancel_reason is not None:
-        yield from compensates(run.id, driver.id, driver.cancel_reason, now, left_as)
-        return Reply.APPLIED
-    yield Do("drop_groups", {"run_id": run.id})
-    yield Do("drop_group_steps", {"run_id": run.id})
-    for number, (group, left) in enumerate(zip(said.children, remaining, strict=True)):
-        params = {"run_id": run.id, "number": number, "mode": group.mode, "remaining": left}
-        yield Do("add_group", params)
-        yield Do("add_group_steps", {**params, "steps": json.dumps(group.steps)})
-    until = None if said.until is None else micros(said.until)
-    yield Do(
-        "park_driver",
-        {
-            "id": driver.id,
-            "worker_id": driver.worker_id,
-            "epoch": driver.epoch,
-            "ready": 0 if until is None else 1,
-            "run_at": NEVER if until is None else until,
-            "left_as": left_as,
-            "now": now,
-        },
-    )
-    yield Do("park_run", {"id": run.id, "wakes_at": until, "now": now})
+        yield from compensates(run.id, driver.id, driver.cancel_reason, now, _mark(driver, "park"))
+    else:
+        asleep.append(_Asleep(driver, said, remaining))
     return Reply.APPLIED
+
+
+def _put_to_sleep(asleep: Sequence[_Asleep], now: int) -> Plan[None]:
+    groups, steps, drivers, runs = [], [], [], []
+    for driver, said, remaining in asleep:
+        for number, (group, left) in enumerate(zip(said.children, remaining, strict=True)):
+            groups.append((driver.run_id, number, group.mode, left))
+            steps.append((driver.run_id, number, json.dumps(group.steps)))
+        until = None if said.until is None else micros(said.until)
+        due = (0, NEVER) if until is None else (1, until)
+        drivers.append((driver.id, driver.worker_id, driver.epoch, *due, _mark(driver, "park"), now))
+        runs.append((driver.run_id, until, now))
+    ids = [(run_id,) for run_id, *_ in runs]
+    for name in ("drop_groups", "drop_group_steps"):
+        yield Many(name, ("run_id",), ids)
+    yield Many("add_group", ("run_id", "number", "mode", "remaining"), groups)
+    yield Many("add_group_steps", ("run_id", "number", "steps"), steps)
+    yield Many("park_driver", ("id", "worker_id", "epoch", "ready", "run_at", "left_as", "now"), drivers)
+    yield Many("park_run", ("id", "wakes_at", "now"), runs)
 
 
 def _remaining(run_id: str, group: Group) -> Plan[int]:
@@ -108,10 +124,14 @@ def undoing(worker_id: WorkerID, driver_id: JobID, epoch: int, now: int) -> Plan
 
 
 def finish(worker_id: WorkerID, ends: Sequence[FinishRun], now: int) -> Plan[list[RunFinished]]:
-    """The plan of WorkflowStore.finish."""
-    yield from lock_drivers([said.driver for said in ends])
+    """The plan of WorkflowStore.finish: completions that touch little else in one batch first, the others in order."""
+    yield Lock("lock_kin", {"ids": names_text({said.run_id for said in ends})})
+    short = yield from _complete_short(worker_id, ends, now)
     answers = []
     for said in ends:
+        if said.run_id in short:
+            answers.append(RunFinished(Reply.APPLIED, RunState.COMPLETED))
+            continue
         # looked at again one by one: the end of one run may wake or cancel another of the same call
         driver = (yield from lock_drivers([said.driver])).get(said.driver)
         run = (yield from lock_runs([said.run_id])).get(said.run_id)
@@ -122,6 +142,37 @@ def finish(worker_id: WorkerID, ends: Sequence[FinishRun], now: int) -> Plan[lis
     return answers
 
 
+def _complete_short(worker_id: WorkerID, ends: Sequence[FinishRun], now: int) -> Plan[set[str]]:
+    """Completes the runs that have no key, no open child and no follow-up; answers which they were."""
+    named = Counter(said.run_id for said in ends)
+    asked = [
+        said
+        for said in ends
+        if said.state == "completed" and said.failure is None and not said.then and named[said.run_id] == 1
+    ]
+    if not asked:
+        return set()
+    drivers = yield from lock_drivers([said.driver for said in asked])
+    runs = yield from lock_runs([said.run_id for said in asked])
+    parents = {run_id for (run_id,) in (yield Rows("with_open_children", {"ids": names_text(runs)}))}
+    short = []
+    for said in asked:
+        driver, run = drivers.get(said.driver), runs.get(said.run_id)
+        if driver is None or run is None or not _holds(driver, worker_id, said.epoch, said.run_id):
+            continue
+        if driver.unique_key is None and run.id not in parents:
+            short.append((said, driver, run))
+    completed, no_error = RunState.COMPLETED.value, (None, None, None)
+    drivers_end = [(d.id, completed, 0, s.reason, _mark(d, completed), now, *no_error) for s, d, _ in short]
+    yield Many("end_driver", END_DRIVER, drivers_end)
+    runs_end = [(r.id, completed, s.result, s.reason, int(s.compensation_failed), now, *no_error) for s, _, r in short]
+    yield Many("end_run", END_RUN, runs_end)
+    yield from close_all([run.id for _, _, run in short])
+    awaited = [heard_by_parent(run, RunState.COMPLETED, said.result, None) for said, _, run in short]
+    yield from children_ended([child for child in awaited if child is not None], now)
+    return {run.id for _, _, run in short}
+
+
 def _finish_one(driver: Driver, run: LockedRun, said: FinishRun, now: int) -> Plan[RunFinished]:
     state, reason = RunState(said.state), said.reason or (run.reason if said.state != "completed" else None)
     if driver.cancel_reason is not None and state is RunState.FAILED:
@@ -130,18 +181,9 @@ def _finish_one(driver: Driver, run: LockedRun, said: FinishRun, now: int) -> Pl
     if said.failure is not None and counts:
         yield from note_failure(driver, said.failure, now)
     error = said.failure or failure_of(run.error_type, run.error_message, run.error_traceback)
-    yield Do(
-        "end_driver",
-        {
-            "id": driver.id,
-            "state": state.value,
-            "failed": counts,
-            "reason": reason,
-            "left_as": _mark(driver, said.state),
-            "now": now,
-            **failure_params(error if state is RunState.FAILED else None),
-        },
-    )
+    told = failure_params(error if state is RunState.FAILED else None)
+    end = (driver.id, state.value, int(counts), reason, _mark(driver, said.state), now, *told.values())
+    yield Many("end_driver", END_DRIVER, [end])
     letter: DLQID | None = None
     if state is RunState.FAILED and said.dead_letter:
         letter = yield from bury(JobID(driver.id), reason or "failed", now)

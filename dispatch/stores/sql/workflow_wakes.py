@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from dispatch.ids import JobID, RunID
 from dispatch.jobs.model import Failure, JobState
-from dispatch.stores.sql.plan import Do, Plan, Rows, first
-from dispatch.stores.sql.rows import failure_of, names_text
+from dispatch.stores.sql.plan import Do, Each, Many, Plan, Rows
+from dispatch.stores.sql.rows import failure_of, failure_params, names_text
 from dispatch.stores.sql.workflow_rows import lock_runs
+
+_RESULT = ("run_id", "step", "child", "state", "result", "error_type", "error_message", "error_traceback")
+
+
+@dataclass(frozen=True, slots=True)
+class EndedChild:
+    """How a child of a run has ended."""
+
+    parent: str
+    step: str
+    child: str
+    state: str
+    result: bytes | None
+    error: Failure | None
+
+    def row(self) -> tuple[str | bytes | None, ...]:
+        """The parameters of `add_child_result`."""
+        completed = self.state == JobState.COMPLETED
+        told = failure_params(None if completed else self.error)
+        return self.parent, self.step, self.child, self.state, self.result if completed else None, *told.values()
 
 
 def wake(ids: Sequence[str], now: int) -> Plan[None]:
@@ -36,45 +58,39 @@ def cancel_run(run_id: str, driver_state: str, driver: str, reason: str, now: in
 
 def job_ended(job_id: JobID, run_id: RunID | str | None, step: str | None, now: int) -> Plan[None]:
     """A job has its terminal state; the run that waits for it as a step hears of it."""
-    if run_id is None or step is None:
+    if run_id is not None and step is not None:
+        yield from jobs_ended([(job_id, run_id, step)], now)
+
+
+def jobs_ended(ended: Sequence[tuple[JobID, RunID | str, str]], now: int) -> Plan[None]:
+    """As `job_ended` for several children: their ids, parents and steps."""
+    children = []
+    for job_id, run_id, step in ended:
+        state, result, *error = (yield Rows("child_outcome", {"id": str(job_id)}))[0]
+        children.append(EndedChild(str(run_id), step, str(job_id), state, result, failure_of(*error)))
+    yield from children_ended(children, now)
+
+
+def children_ended(children: Sequence[EndedChild], now: int) -> Plan[None]:
+    """Writes how children ended, each once, and wakes the parents whose groups, that they parked on, that satisfies."""
+    if not children:
         return
-    state, result, *error = (yield Rows("child_outcome", {"id": str(job_id)}))[0]
-    yield from child_ended(str(run_id), step, str(job_id), state, result, failure_of(*error), now)
-
-
-def child_ended(
-    parent_id: str, step: str, child: str, state: str, result: bytes | None, error: Failure | None, now: int
-) -> Plan[None]:
-    """Writes how a child ended, once, and wakes the parent if that satisfies a group that it parked on."""
-    ids = {"ids": names_text([parent_id])}
-    yield Rows("lock_drivers_of", ids)
-    parent = (yield from lock_runs([parent_id])).get(parent_id)
-    if parent is None:
-        return
-    completed = state == "completed"
-    told = None if completed else error
-    added = yield Do(
-        "add_child_result",
-        {
-            "run_id": parent_id,
-            "step": step,
-            "child": child,
-            "state": state,
-            "result": result if completed else None,
-            "error_type": told.type if told else None,
-            "error_message": told.message if told else None,
-            "error_traceback": told.traceback if told else None,
-        },
-    )
-    if not added:
-        return
-    if parent.parked and (yield from _satisfied(parent_id, step, failed=not completed)):
-        yield from wake([parent_id], now)
-    else:
-        yield Do("hear_child", {"id": parent_id})
-
-
-def _satisfied(run_id: str, step: str, *, failed: bool) -> Plan[bool]:
-    if not (yield Do("count_down", {"run_id": run_id, "step": step, "failed": failed})):
-        return False
-    return first((yield Rows("satisfied_group", {"run_id": run_id}))) is not None
+    ids = sorted({child.parent for child in children})
+    yield Rows("lock_drivers_of", {"ids": names_text(ids)})
+    parents = yield from lock_runs(ids)
+    known = [child for child in children if child.parent in parents]
+    added = yield Each("add_child_result", _RESULT, [child.row() for child in known])
+    heard = [child for child, count in zip(known, added, strict=True) if count]
+    parked = [child for child in heard if parents[child.parent].parked]
+    satisfied: set[str] = set()
+    if parked:
+        downs = [(child.parent, child.step, int(child.state != JobState.COMPLETED)) for child in parked]
+        # looked at in a statement of its own: the ends of the last two children may meet here
+        if (yield Many("count_down", ("run_id", "step", "failed"), downs)):
+            rows = yield Rows("satisfied_groups", {"ids": names_text(sorted({child.parent for child in parked}))})
+            satisfied = {run_id for (run_id,) in rows}
+    times = Counter(child.parent for child in heard)
+    times.subtract(satisfied)
+    yield Many("hear_child", ("id", "times"), [(id_, count) for id_, count in sorted(times.items()) if count])
+    if satisfied:
+        yield from wake(sorted(satisfied), now)

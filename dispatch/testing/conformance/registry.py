@@ -78,8 +78,11 @@ MODULES = (
     "races",
     "life",
     "transfer",
+    "run_transfer",
+    "run_moves",
     "crons",
     "crons_code",
+    "run_ticks",
 )
 
 Run = Callable[[Env], Awaitable[None]]

@@ -1,6 +1,6 @@
-from adapters.dispatch_sqlite import close, enqueue_bulk, enqueue_one, noop, open, setup
+from adapters.dispatch_sqlite import close, enqueue_bulk, enqueue_one, enqueue_workflows, noop, open, setup, wf10
 
-__all__ = ["META", "close", "enqueue_bulk", "enqueue_one", "noop", "open", "setup"]
+__all__ = ["META", "close", "enqueue_bulk", "enqueue_one", "enqueue_workflows", "noop", "open", "setup", "wf10"]
 
 META = {
     "backend": "postgres",

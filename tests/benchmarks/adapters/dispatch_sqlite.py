@@ -12,9 +12,9 @@ META = {
     },
     "worker": ["dispatch", "run", "adapters.dispatch_sqlite", "-c", "400"],
 }
-from common import hit
+from common import hit, step
 
-from dispatch import Dispatch, job
+from dispatch import Dispatch, WorkflowContext, job, workflow
 
 app = None
 CHUNK = 1000
@@ -23,6 +23,18 @@ CHUNK = 1000
 @job
 async def noop(ts: int = 0) -> None:
     hit(ts)
+
+
+async def work() -> int:
+    step()
+    return 1
+
+
+@workflow
+async def wf10(ctx: WorkflowContext, k: int) -> None:
+    for i in range(10):
+        await ctx.step(f"s{i}", work)
+    hit(0)
 
 
 async def open():
@@ -46,3 +58,8 @@ async def enqueue_one(ts):
 
 async def enqueue_bulk(n):
     await noop.enqueue_many([((), {})] * n)
+
+
+async def enqueue_workflows(n):
+    for k in range(n):
+        await wf10.start(k)

@@ -2,7 +2,7 @@
 j.concurrency_key = wanted.key AND j.finished_at IS NULL
 
 -- part: wanted_keys
-json_array_elements_text(:keys::json) AS wanted (key)
+json_array_elements_text(:keys::text::json) AS wanted (key)
 
 -- name: lock_concurrency
 -- Locks concurrency keys in order, whether or not they are known.

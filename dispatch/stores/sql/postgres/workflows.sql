@@ -86,13 +86,29 @@ FROM {runs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json))) 
 SELECT jobs.id FROM {runs} JOIN {jobs} ON jobs.id = runs.driver
 WHERE runs.id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json))) ORDER BY jobs.id FOR UPDATE OF jobs;
 
+-- name: lock_kin
+-- The drivers of some runs, of their parents and of their open children, and open jobs that these runs wait for: all that
+-- their ends may change, locked in the order of their ids.
+WITH wanted AS MATERIALIZED (SELECT json_array_elements_text(:ids::json) AS id)
+SELECT 1 FROM {jobs} WHERE id = ANY (ARRAY(
+  SELECT driver FROM {runs} WHERE id = ANY (ARRAY(SELECT id FROM wanted))
+  UNION
+  SELECT driver FROM {runs} WHERE id = ANY (ARRAY(
+    SELECT parent FROM {runs} WHERE id = ANY (ARRAY(SELECT id FROM wanted)) AND parent IS NOT NULL))
+  UNION
+  SELECT driver FROM {runs} WHERE parent = ANY (ARRAY(SELECT id FROM wanted)) AND finished_at IS NULL
+  UNION
+  SELECT id FROM {jobs} WHERE run_id = ANY (ARRAY(SELECT id FROM wanted)) AND step IS NOT NULL AND finished_at IS NULL))
+ORDER BY id FOR UPDATE;
+
 -- name: claim_run
 -- Its driver has been claimed; one that expired before its first start compensates instead.
-UPDATE {runs} SET state = CASE WHEN compensating = 1 OR :expired::int8 = 1 THEN 'compensating' ELSE 'running' END,
-  reason = CASE WHEN :expired = 1 AND compensating = 0 THEN 'expired' ELSE reason END,
-  compensating = greatest(compensating, :expired), blocked = NULL, parked = 0, wakes_at = NULL,
-  started_at = coalesce(started_at, :now), updated_at = :now
-WHERE id = :id;
+UPDATE {runs} AS r SET state = CASE WHEN compensating = 1 OR n.expired = 1 THEN 'compensating' ELSE 'running' END,
+  reason = CASE WHEN n.expired = 1 AND compensating = 0 THEN 'expired' ELSE reason END,
+  compensating = greatest(compensating, n.expired), blocked = NULL, parked = 0, wakes_at = NULL,
+  started_at = coalesce(started_at, n.now), updated_at = n.now
+FROM unnest(:id::text[], :expired::int2[], :now::int8[]) AS n (id, expired, now)
+WHERE r.id = n.id;
 
 -- name: last_positions
 -- Where the journals of some runs end.
@@ -100,12 +116,31 @@ SELECT wanted.id, (SELECT max(position) FROM {checkpoints} WHERE run_id = wanted
 FROM json_array_elements_text(:ids::json) AS wanted (id);
 
 -- name: add_checkpoint
--- Writes a checkpoint; nothing when its name or its event is taken.
-INSERT INTO {checkpoints} (run_id, position, id, name, kind, attempt, worker_id, event_id, inherited, started_at,
-  created_at, updated_at, data)
-VALUES (:run_id, :position, :id, :name, :kind, :attempt, :worker_id, :event_id, :inherited, :started_at, :created_at,
-  :now, :data)
-ON CONFLICT DO NOTHING;
+-- Writes checkpoints, but none whose name or event is taken; answers the numbers of those that were written.
+WITH given AS MATERIALIZED (
+  SELECT * FROM unnest(:run_id::text[], :id::text[], :name::text[], :kind::text[], :attempt::int8[], :worker_id::text[],
+    :event_id::text[], :inherited::int2[], :started_at::int8[], :created_at::int8[], :now::int8[], :data::bytea[])
+    WITH ORDINALITY AS n (run_id, id, name, kind, attempt, worker_id, event_id, inherited, started_at, created_at, now,
+    data, number)
+), fresh AS MATERIALIZED (
+  SELECT *, row_number() OVER (PARTITION BY run_id ORDER BY number) AS place FROM (
+    SELECT *, row_number() OVER (PARTITION BY run_id, name ORDER BY number) AS of_name,
+      row_number() OVER (PARTITION BY run_id, coalesce(event_id, id) ORDER BY number) AS of_event
+    FROM given
+  ) AS n
+  WHERE of_name = 1 AND of_event = 1
+    AND (SELECT 1 FROM {checkpoints} AS c WHERE c.run_id = n.run_id AND c.name = n.name LIMIT 1) IS NULL
+    AND (n.event_id IS NULL
+      OR (SELECT 1 FROM {checkpoints} AS c WHERE c.run_id = n.run_id AND c.event_id = n.event_id LIMIT 1) IS NULL)
+), added AS (
+  INSERT INTO {checkpoints} (run_id, position, id, name, kind, attempt, worker_id, event_id, inherited, started_at,
+    created_at, updated_at, data)
+  SELECT run_id, place + coalesce((SELECT max(position) FROM {checkpoints} AS c WHERE c.run_id = fresh.run_id), 0), id,
+    name, kind, attempt, worker_id, event_id, inherited, started_at, created_at, now, data
+  FROM fresh ORDER BY number
+  ON CONFLICT DO NOTHING RETURNING id
+)
+SELECT given.number FROM given JOIN added ON added.id = given.id;
 
 -- name: amend_checkpoint
 -- What a checkpoint tells of, in the transaction that wrote it.
@@ -114,6 +149,12 @@ UPDATE {checkpoints} SET data = :data WHERE id = :id;
 -- name: checkpoint_named
 -- What stands under a name.
 SELECT {checkpoint_columns} FROM {checkpoints} WHERE run_id = :run_id AND name = :name;
+
+-- name: checkpoints_named
+-- What stands under some names.
+SELECT found.* FROM json_array_elements(:pairs::json) AS p (pair) CROSS JOIN LATERAL (
+  SELECT {checkpoint_columns} FROM {checkpoints}
+  WHERE run_id = p.pair ->> 0 AND name = p.pair ->> 1 LIMIT 1) AS found;
 
 -- name: journals
 -- The checkpoints of some runs, by position.
@@ -138,11 +179,12 @@ WHERE run_id = :run_id AND step IN (SELECT name FROM {checkpoints} WHERE run_id 
 
 -- name: consume_signal
 -- A signal has been consumed.
-UPDATE {events} SET consumed = 1 WHERE id = :id AND run_id = :run_id;
+UPDATE {events} AS e SET consumed = 1 FROM unnest(:id::text[], :run_id::text[]) AS n (id, run_id)
+WHERE e.id = n.id AND e.run_id = n.run_id;
 
 -- name: reset_driver
 -- A driver has made progress: what failed before counts no longer.
-UPDATE {jobs} SET failures = 0, crashes = 0 WHERE id = :id AND (failures > 0 OR crashes > 0);
+UPDATE {jobs} SET failures = 0, crashes = 0 WHERE id = ANY (:id::text[]) AND (failures > 0 OR crashes > 0);
 
 -- name: open_waits
 -- The open waits of some runs.
@@ -153,23 +195,23 @@ ORDER BY run_id, name;
 hashtextextended('{waits} ' || json_build_array(c.app_id, c.org_id, c.key, c.name)::text, 0)
 
 -- name: lock_channels
--- Nobody publishes on these channels until this transaction ends.
+-- Nobody publishes on the channels that runs want to wait on until this transaction ends.
 SELECT pg_advisory_xact_lock(locks.number) FROM (
-  SELECT {channel_lock} AS number
-  FROM (SELECT e ->> 0 AS app_id, e ->> 1 AS org_id, e ->> 2 AS key, e ->> 3 AS name
-    FROM json_array_elements(:channels::json) AS e) AS c
+  SELECT DISTINCT {channel_lock} AS number
+  FROM (SELECT runs.app_id, runs.org_id, e ->> 1 AS key, e ->> 2 AS name
+    FROM json_array_elements(:channels::json) AS e JOIN {runs} ON runs.id = e ->> 0) AS c
   ORDER BY 1) AS locks;
 
--- name: share_channel
+-- name: lock_channel_shared
 -- Nobody registers a wait on this channel until this transaction ends.
 SELECT pg_advisory_xact_lock_shared({channel_lock})
 FROM (SELECT :app_id::text AS app_id, :org_id::text AS org_id, coalesce(:key::text, '') AS key, :name::text AS name)
   AS c;
 
 -- name: add_wait
--- Registers a wait.
+-- Registers waits.
 INSERT INTO {waits} (run_id, name, events, key, since, deadline)
-VALUES (:run_id, :name, :events, :key, :since, :deadline);
+SELECT * FROM unnest(:run_id::text[], :name::text[], :events::text[], :key::text[], :since::int8[], :deadline::int8[]);
 
 -- name: add_wait_event
 -- Registers the events of a wait.
@@ -180,19 +222,21 @@ FROM unnest(:run_id::text[], :name::text[], :event::text[], :key::text[], :app_i
 
 -- name: close_wait
 -- Forgets one wait.
-DELETE FROM {waits} WHERE run_id = :run_id AND name = :name;
+DELETE FROM {waits} AS w USING unnest(:run_id::text[], :name::text[]) AS n (run_id, name)
+WHERE w.run_id = n.run_id AND w.name = n.name;
 
 -- name: close_wait_events
 -- Forgets the events of one wait.
-DELETE FROM {waits_events} WHERE run_id = :run_id AND name = :name;
+DELETE FROM {waits_events} AS w USING unnest(:run_id::text[], :name::text[]) AS n (run_id, name)
+WHERE w.run_id = n.run_id AND w.name = n.name;
 
 -- name: close_waits
 -- Forgets the waits of a run.
-DELETE FROM {waits} WHERE run_id = :run_id;
+DELETE FROM {waits} WHERE run_id = ANY (:run_id::text[]);
 
 -- name: close_waits_events
 -- Forgets the events of the waits of a run.
-DELETE FROM {waits_events} WHERE run_id = :run_id;
+DELETE FROM {waits_events} WHERE run_id = ANY (:run_id::text[]);
 
 -- name: oldest_signal
 -- The first signal to a run with one of the names that it has not consumed.
@@ -231,27 +275,41 @@ WHERE id IN (SELECT driver FROM {runs} WHERE id = ANY (ARRAY(SELECT json_array_e
 
 -- name: hear_child
 -- Tells a run that a child has ended, which may not suffice to wake it.
-UPDATE {runs} SET wake_seq = wake_seq + 1 WHERE id = :id;
+UPDATE {runs} AS r SET wake_seq = wake_seq + n.times FROM unnest(:id::text[], :times::int8[]) AS n (id, times)
+WHERE r.id = n.id;
 
 -- name: add_child_result
--- Writes how a child ended, once.
-INSERT INTO {child_results} (run_id, step, child, state, result, error_type, error_message, error_traceback)
-VALUES (:run_id, :step, :child, :state, :result, :error_type, :error_message, :error_traceback)
-ON CONFLICT (run_id, step) DO NOTHING;
+-- Writes how children ended, each once; answers the numbers of those that were written.
+WITH given AS MATERIALIZED (
+  SELECT * FROM unnest(:run_id::text[], :step::text[], :child::text[], :state::text[], :result::bytea[],
+    :error_type::text[], :error_message::text[], :error_traceback::text[]) WITH ORDINALITY
+    AS n (run_id, step, child, state, result, error_type, error_message, error_traceback, number)
+), added AS (
+  INSERT INTO {child_results} (run_id, step, child, state, result, error_type, error_message, error_traceback)
+  SELECT run_id, step, child, state, result, error_type, error_message, error_traceback FROM given ORDER BY number
+  ON CONFLICT (run_id, step) DO NOTHING RETURNING run_id, step, child
+)
+SELECT min(given.number) FROM given JOIN added USING (run_id, step, child) GROUP BY run_id, step;
 
 -- name: child_outcome
 -- How a job ended, as the run that waits for it is told.
 SELECT state, result, error_type, error_message, error_traceback FROM {jobs} WHERE id = :id;
 
 -- name: count_down
--- A child has ended that groups of a parked run wait for.
-UPDATE {park_groups} SET remaining = CASE WHEN mode = 'all_or_failure' AND :failed::int8 = 1 THEN 0
-    ELSE greatest(remaining - 1, 0) END
-WHERE run_id = :run_id AND number IN (SELECT number FROM {park_steps} WHERE run_id = :run_id AND step = :step);
+-- Children have ended that groups of parked runs wait for.
+UPDATE {park_groups} AS g SET remaining = CASE WHEN mode = 'all_or_failure' AND ended.failed = 1 THEN 0
+    ELSE greatest(remaining - ended.number_of, 0) END
+FROM (
+  SELECT s.run_id, s.number, count(*) AS number_of, max(n.failed) AS failed
+  FROM unnest(:run_id::text[], :step::text[], :failed::int2[]) AS n (run_id, step, failed)
+  JOIN {park_steps} AS s ON s.run_id = n.run_id AND s.step = n.step GROUP BY s.run_id, s.number
+) AS ended
+WHERE g.run_id = ended.run_id AND g.number = ended.number;
 
--- name: satisfied_group
--- Whether a group of a parked run is satisfied.
-SELECT 1 FROM {park_groups} WHERE run_id = :run_id AND remaining = 0 LIMIT 1;
+-- name: satisfied_groups
+-- Which of some parked runs have a group that is satisfied.
+SELECT DISTINCT run_id FROM {park_groups}
+WHERE run_id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json))) AND remaining = 0;
 
 -- name: children_ended
 -- How many children of these steps have ended, and how many of them did not complete.
@@ -260,33 +318,39 @@ WHERE run_id = :run_id AND step = ANY (ARRAY(SELECT json_array_elements_text(:st
 
 -- name: drop_groups
 -- Forgets what a run waited for.
-DELETE FROM {park_groups} WHERE run_id = :run_id;
+DELETE FROM {park_groups} WHERE run_id = ANY (:run_id::text[]);
 
 -- name: drop_group_steps
 -- Forgets the steps of what a run waited for.
-DELETE FROM {park_steps} WHERE run_id = :run_id;
+DELETE FROM {park_steps} WHERE run_id = ANY (:run_id::text[]);
 
 -- name: add_group
 -- Keeps a group that a run parks on.
-INSERT INTO {park_groups} (run_id, number, mode, remaining) VALUES (:run_id, :number, :mode, :remaining);
+INSERT INTO {park_groups} (run_id, number, mode, remaining)
+SELECT * FROM unnest(:run_id::text[], :number::int8[], :mode::text[], :remaining::int8[]);
 
 -- name: add_group_steps
 -- Keeps the open steps of a group.
 INSERT INTO {park_steps} (run_id, step, number)
-SELECT DISTINCT :run_id::text, wanted.step, :number::int8 FROM json_array_elements_text(:steps::json) AS wanted (step)
-WHERE NOT EXISTS (SELECT 1 FROM {child_results} AS c WHERE c.run_id = :run_id AND c.step = wanted.step);
+SELECT DISTINCT n.run_id, wanted.step, n.number
+FROM unnest(:run_id::text[], :number::int8[], :steps::text[]) AS n (run_id, number, steps)
+CROSS JOIN json_array_elements_text(n.steps::json) AS wanted (step)
+WHERE (SELECT 1 FROM {child_results} AS c WHERE c.run_id = n.run_id AND c.step = wanted.step LIMIT 1) IS NULL;
 
 -- name: park_driver
 -- Puts a driver to sleep; one that only a wake ends is in no index of what is ready.
-UPDATE {jobs} SET state = 'pending', ready = :ready, failures = 0, crashes = 0, run_at = :run_at, worker_id = NULL,
-  lease_until = NULL, left_as = :left_as, updated_at = :now
-WHERE id = :id AND state = 'running' AND worker_id = :worker_id AND epoch = :epoch;
+UPDATE {jobs} AS j SET state = 'pending', ready = n.ready, failures = 0, crashes = 0, run_at = n.run_at,
+  worker_id = NULL, lease_until = NULL, left_as = n.left_as, updated_at = n.now
+FROM unnest(:id::text[], :worker_id::text[], :epoch::int8[], :ready::int2[], :run_at::int8[], :left_as::text[],
+  :now::int8[]) AS n (id, worker_id, epoch, ready, run_at, left_as, now)
+WHERE j.id = n.id AND j.state = 'running' AND j.worker_id = n.worker_id AND j.epoch = n.epoch;
 
 -- name: park_run
 -- Its driver sleeps.
-UPDATE {runs} SET state = CASE WHEN compensating = 1 THEN 'compensating' ELSE 'waiting' END, parked = 1, wakes_at = :wakes_at,
-  updated_at = :now
-WHERE id = :id;
+UPDATE {runs} AS r SET state = CASE WHEN compensating = 1 THEN 'compensating' ELSE 'waiting' END, parked = 1,
+  wakes_at = n.wakes_at, updated_at = n.now
+FROM unnest(:id::text[], :wakes_at::int8[], :now::int8[]) AS n (id, wakes_at, now)
+WHERE r.id = n.id;
 
 -- name: compensate_run
 -- The run turns to compensation.
@@ -320,26 +384,39 @@ UPDATE {runs} SET compensated = 1, updated_at = :now WHERE id = :id;
 
 -- name: end_run
 -- The run is over.
-UPDATE {runs} SET state = :state, result = :result, reason = :reason, compensation_failed = :compensation_failed,
-  finished_at = :now, updated_at = :now, parked = 0, wakes_at = NULL,
-  error_type = coalesce(:error_type::text, error_type),
-  error_message = CASE WHEN :error_type IS NULL THEN error_message ELSE :error_message END,
-  error_traceback = CASE WHEN :error_type IS NULL THEN error_traceback ELSE :error_traceback END
-WHERE id = :id;
+UPDATE {runs} AS r SET state = n.state, result = n.result, reason = n.reason,
+  compensation_failed = n.compensation_failed, finished_at = n.now, updated_at = n.now, parked = 0, wakes_at = NULL,
+  error_type = coalesce(n.error_type, r.error_type),
+  error_message = CASE WHEN n.error_type IS NULL THEN r.error_message ELSE n.error_message END,
+  error_traceback = CASE WHEN n.error_type IS NULL THEN r.error_traceback ELSE n.error_traceback END
+FROM unnest(:id::text[], :state::text[], :result::bytea[], :reason::text[], :compensation_failed::int2[], :now::int8[],
+  :error_type::text[], :error_message::text[], :error_traceback::text[])
+  AS n (id, state, result, reason, compensation_failed, now, error_type, error_message, error_traceback)
+WHERE r.id = n.id;
 
 -- name: end_driver
 -- A driver ends with its run.
-UPDATE {jobs} SET state = :state, ready = 0, failures = failures + :failed::int8, lease_until = NULL, finished_at = :now,
-  updated_at = :now, reason = :reason, left_as = :left_as, set_aside = 0,
-  error_type = coalesce(:error_type::text, error_type),
-  error_message = CASE WHEN :error_type IS NULL THEN error_message ELSE :error_message END,
-  error_traceback = CASE WHEN :error_type IS NULL THEN error_traceback ELSE :error_traceback END
-WHERE id = :id;
+UPDATE {jobs} AS j SET state = n.state, ready = 0, failures = j.failures + n.failed, lease_until = NULL,
+  finished_at = n.now, updated_at = n.now, reason = n.reason, left_as = n.left_as, set_aside = 0,
+  error_type = coalesce(n.error_type, j.error_type),
+  error_message = CASE WHEN n.error_type IS NULL THEN j.error_message ELSE n.error_message END,
+  error_traceback = CASE WHEN n.error_type IS NULL THEN j.error_traceback ELSE n.error_traceback END
+FROM unnest(:id::text[], :state::text[], :failed::int8[], :reason::text[], :left_as::text[], :now::int8[],
+  :error_type::text[], :error_message::text[], :error_traceback::text[])
+  AS n (id, state, failed, reason, left_as, now, error_type, error_message, error_traceback)
+WHERE j.id = n.id;
 
 -- name: open_child_jobs
 -- The jobs that a run waits for and that have not ended.
 SELECT {job_columns} FROM {jobs}
 WHERE run_id = :run_id AND step IS NOT NULL AND state IN ('pending', 'running', 'retrying') ORDER BY id;
+
+-- name: with_open_children
+-- Which of some runs have children that have not ended.
+SELECT w.id FROM json_array_elements_text(:ids::json) AS w (id) WHERE
+  (SELECT 1 FROM {jobs} WHERE run_id = w.id AND step IS NOT NULL AND state IN ('pending', 'running', 'retrying') LIMIT 1)
+    IS NOT NULL
+  OR (SELECT 1 FROM {runs} WHERE parent = w.id AND finished_at IS NULL LIMIT 1) IS NOT NULL;
 
 -- name: open_child_runs
 -- The children of a run that end with it, and where their drivers stand.

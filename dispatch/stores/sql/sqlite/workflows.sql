@@ -99,8 +99,8 @@ SELECT value, (SELECT max(position) FROM checkpoints WHERE run_id = value) FROM 
 -- Writes a checkpoint; nothing when its name or its event is taken.
 INSERT INTO checkpoints (run_id, position, id, name, kind, attempt, worker_id, event_id, inherited, started_at,
   created_at, updated_at, data)
-VALUES (:run_id, :position, :id, :name, :kind, :attempt, :worker_id, :event_id, :inherited, :started_at, :created_at,
-  :now, :data)
+VALUES (:run_id, (SELECT coalesce(max(position), 0) + 1 FROM checkpoints WHERE run_id = :run_id), :id, :name, :kind,
+  :attempt, :worker_id, :event_id, :inherited, :started_at, :created_at, :now, :data)
 ON CONFLICT DO NOTHING;
 
 -- name: amend_checkpoint
@@ -110,6 +110,11 @@ UPDATE checkpoints SET data = :data WHERE id = :id;
 -- name: checkpoint_named
 -- What stands under a name.
 SELECT {checkpoint_columns} FROM checkpoints WHERE run_id = :run_id AND name = :name;
+
+-- name: checkpoints_named
+-- What stands under some names.
+SELECT {checkpoint_columns} FROM checkpoints
+WHERE (run_id, name) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:pairs));
 
 -- name: journals
 -- The checkpoints of some runs, by position.
@@ -144,14 +149,6 @@ UPDATE jobs SET failures = 0, crashes = 0 WHERE id = :id AND (failures > 0 OR cr
 -- The open waits of some runs.
 SELECT run_id, name, events, key, since, deadline FROM waits WHERE run_id IN (SELECT value FROM json_each(:ids))
 ORDER BY run_id, name;
-
--- name: lock_channels
--- Nobody publishes on these channels until this transaction ends: SQLite has one writer anyhow.
-SELECT 1 WHERE 0;
-
--- name: share_channel
--- Nobody registers a wait on this channel until this transaction ends: SQLite has one writer anyhow.
-SELECT 1 WHERE 0;
 
 -- name: add_wait
 -- Registers a wait.
@@ -216,7 +213,7 @@ WHERE id IN (SELECT driver FROM runs WHERE id IN (SELECT value FROM json_each(:i
 
 -- name: hear_child
 -- Tells a run that a child has ended, which may not suffice to wake it.
-UPDATE runs SET wake_seq = wake_seq + 1 WHERE id = :id;
+UPDATE runs SET wake_seq = wake_seq + :times WHERE id = :id;
 
 -- name: add_child_result
 -- Writes how a child ended, once.
@@ -233,9 +230,9 @@ SELECT state, CAST(result AS BLOB), error_type, error_message, error_traceback F
 UPDATE park_groups SET remaining = CASE WHEN mode = 'all_or_failure' AND :failed THEN 0 ELSE max(remaining - 1, 0) END
 WHERE run_id = :run_id AND number IN (SELECT number FROM park_steps WHERE run_id = :run_id AND step = :step);
 
--- name: satisfied_group
--- Whether a group of a parked run is satisfied.
-SELECT 1 FROM park_groups WHERE run_id = :run_id AND remaining = 0 LIMIT 1;
+-- name: satisfied_groups
+-- Which of some parked runs have a group that is satisfied.
+SELECT DISTINCT run_id FROM park_groups WHERE run_id IN (SELECT value FROM json_each(:ids)) AND remaining = 0;
 
 -- name: children_ended
 -- How many children of these steps have ended, and how many of them did not complete.
@@ -324,6 +321,13 @@ WHERE id = :id;
 -- The jobs that a run waits for and that have not ended.
 SELECT {job_columns} FROM jobs INDEXED BY jobs_steps
 WHERE run_id = :run_id AND step IS NOT NULL AND state IN ('pending', 'running', 'retrying') ORDER BY id;
+
+-- name: with_open_children
+-- Which of some runs have children that have not ended.
+SELECT value FROM json_each(:ids) WHERE
+  EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_steps
+    WHERE run_id = value AND step IS NOT NULL AND state IN ('pending', 'running', 'retrying'))
+  OR EXISTS (SELECT 1 FROM runs INDEXED BY runs_children WHERE parent = value AND finished_at IS NULL);
 
 -- name: open_child_runs
 -- The children of a run that end with it, and where their drivers stand.

@@ -1,0 +1,222 @@
+"""Runs over real worker processes that are killed, on SQLite and PostgreSQL: nothing is lost, doubled or orphaned."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from dispatch.workflows import RunState
+from dispatch.workflows.model import ListOptions
+
+from .fleet import Fleet, Scene, counted
+from .processes import parent, saga, sleeper, ten_steps, waiter
+
+STORES = ("sqlite", "postgres")
+
+
+@pytest.fixture(params=STORES)
+def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Scene:
+    return Scene(request.param, tmp_path)
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------
+
+
+async def survive_ten_steps(scene: Scene, points: Sequence[str]) -> None:
+    """One run, whose worker dies at each of the points."""
+    scene.plan_death(*points)
+    async with scene.app() as app:
+        run = await app.start_workflow(ten_steps)
+        with scene.fleet(1) as fleet:
+            await fleet.until(counted(app, RunState.COMPLETED, 1), within=30 + 12 * len(points))
+        assert await run.result(timeout=1) == [str(number) for number in range(10)]
+    assert scene.deaths == len(points)
+    noted = scene.noted()
+    for number in range(10):
+        repeated = f"late-{number}" in points
+        assert noted[f"did {number}"] == 1 + repeated, number
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(100)
+async def test_a_run_survives_deaths_before_in_and_after_its_steps(scene: Scene) -> None:
+    await survive_ten_steps(scene, ["before-0", "late-4", "before-end"])
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(600)
+async def test_a_run_survives_a_death_at_every_boundary_and_in_every_step(scene: Scene) -> None:
+    points = [f"{where}-{number}" for number in range(10) for where in ("before", "early", "late")]
+    await survive_ten_steps(scene, [*points, "before-end"])
+
+
+async def survive_saga(scene: Scene, points: Sequence[str]) -> None:
+    """A saga that fails, whose worker dies at each of the points."""
+    scene.plan_death(*points)
+    async with scene.app() as app:
+        run = await app.start_workflow(saga)
+        with scene.fleet(1) as fleet:
+            await fleet.until(counted(app, RunState.FAILED, 1), within=30 + 12 * len(points))
+        ended = await app.workflows.get(run.id)
+    assert (ended.compensated, ended.compensation_failed) == (True, False)
+    assert scene.deaths == len(points)
+    assert scene.order("did") == list("abcde")
+    assert scene.order("undid") == list("edcba")
+    noted = scene.noted()
+    for name in "abcde":
+        assert noted[f"undid {name}"] == 1 + (f"late-undo-{name}" in points), name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(100)
+async def test_a_saga_survives_deaths_while_it_takes_back(scene: Scene) -> None:
+    await survive_saga(scene, ["late-undo-d", "early-undo-b"])
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(300)
+async def test_a_saga_survives_a_death_before_and_in_every_undo(scene: Scene) -> None:
+    await survive_saga(scene, [f"{where}-undo-{name}" for name in "abcde" for where in ("early", "late")])
+
+
+# -- children ----------------------------------------------------------------------------------------------------------
+
+
+async def fan_out(scene: Scene, *, children: int, kills: int) -> None:
+    """One parent of many children over three workers that are killed now and then."""
+    numbers = list(range(children))
+    async with scene.app() as app:
+        run = await app.start_workflow(parent, numbers)
+        with scene.fleet(3) as fleet:
+            for kill in range(1, kills + 1):
+                part = children * kill // (kills + 1)
+                await fleet.until(counted(app, RunState.COMPLETED, part), within=60)
+                fleet.kill()
+            await fleet.until(counted(app, RunState.COMPLETED, children + 1), within=120)
+        assert await run.result(timeout=1) == [number * number for number in numbers]
+        page = await app.workflows.list(ListOptions(parent=run.id, limit=1000))
+        names = [checkpoint.name for checkpoint in await app.workflows.timeline(run.id)]
+    assert len(page.items) == children
+    assert {child.state for child in page.items} == {RunState.COMPLETED}
+    assert names.count("resumed") == 1
+    noted = scene.noted()
+    assert 1 <= noted["did resumed-0"] <= 1 + kills
+    assert all(1 <= noted[f"did child-{number}"] <= 1 + kills for number in numbers)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_a_fan_out_over_killed_workers_answers_in_order(scene: Scene) -> None:
+    await fan_out(scene, children=60, kills=1)
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(400)
+async def test_five_hundred_children_over_three_killed_workers(scene: Scene) -> None:
+    await fan_out(scene, children=500, kills=6)
+
+
+async def fan_in(scene: Scene, parents: int) -> None:
+    """Parents of two children each, which end together on different workers."""
+    async with scene.app() as app:
+        runs = [await app.start_workflow(parent, [2 * n, 2 * n + 1]) for n in range(parents)]
+        with scene.fleet(3) as fleet:
+            await fleet.until(counted(app, RunState.COMPLETED, 3 * parents), within=100)
+        for n, run in enumerate(runs):
+            assert await run.result(timeout=1) == [(2 * n) ** 2, (2 * n + 1) ** 2]
+    noted = scene.noted()
+    assert [noted[f"did resumed-{2 * n}"] for n in range(parents)] == [1] * parents
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_every_fan_in_resumes_its_parent(scene: Scene) -> None:
+    await fan_in(scene, 20)
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(200)
+async def test_a_hundred_fan_ins_of_two_resume_a_hundred_parents(scene: Scene) -> None:
+    await fan_in(scene, 100)
+
+
+# -- events ------------------------------------------------------------------------------------------------------------
+
+
+async def meet(scene: Scene, *, alone: int, together: int) -> None:
+    """Runs wait on one event name while three publishers publish before, while and after they register."""
+    keys = [f"k{number}" for number in range(alone)]
+    async with scene.app() as app, scene.app() as second, scene.app() as third:
+        created = await app.workflows.start(
+            [waiter.call(key) for key in keys] + [waiter.call("all") for _ in range(together)]
+        )
+        publishers = (app, second, third)
+
+        async def publish(which: Sequence[str]) -> None:
+            parts = [which[number::3] for number in range(3)]
+
+            async def some(number: int) -> None:
+                for key in parts[number]:
+                    await publishers[number].events.publish("go", f"for {key}", key=key)
+
+            await asyncio.gather(*map(some, range(3)))
+
+        await publish(keys[::3])
+        with scene.fleet(2) as fleet:
+            await publish([*keys[1::3], "all"])
+            # as many as can wait do
+            await fleet.until(counted(app, RunState.WAITING, len(keys[2::3])), within=60)
+            await publish(keys[2::3])
+            await fleet.until(counted(app, RunState.COMPLETED, alone + together), within=60)
+        for key, made in zip([*keys, *["all"] * together], created, strict=True):
+            run = await app.workflows.get(made.id)
+            assert json.loads(run.result or b"") == f"for {key}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+async def test_no_event_is_lost_to_a_wait(scene: Scene) -> None:
+    await meet(scene, alone=40, together=10)
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(200)
+async def test_two_hundred_and_fifty_waits_meet_three_publishers(scene: Scene) -> None:
+    await meet(scene, alone=200, together=50)
+
+
+# -- sleep -------------------------------------------------------------------------------------------------------------
+
+
+async def sleep_through(scene: Scene, *, runs: int, seconds: float) -> None:
+    """Many runs sleep until one moment; a new worker starts beside them as ever."""
+    until = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+    async with scene.app() as app:
+        for start in range(0, runs, 1000):
+            await app.workflows.start([sleeper.call(until) for _ in range(min(1000, runs - start))])
+        with scene.fleet(1) as fleet:
+            await fleet.until(counted(app, RunState.WAITING, min(runs, 1000)), within=seconds)
+            early = resident_mib(fleet)
+            await fleet.until(counted(app, RunState.WAITING, runs), within=seconds)
+            assert resident_mib(fleet) - early < 20
+            run = await app.start_workflow(ten_steps)
+            fleet.kill()
+            assert await run.result(timeout=20)
+            await fleet.until(counted(app, RunState.COMPLETED, runs + 1), within=2 * seconds + 30)
+
+
+def resident_mib(fleet: Fleet) -> float:
+    """The memory of the oldest worker."""
+    status = Path(f"/proc/{fleet.pids[0]}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(1500)
+async def test_a_hundred_thousand_sleeping_runs_cost_rows_and_no_memory(scene: Scene) -> None:
+    await sleep_through(scene, runs=100_000, seconds=400)
