@@ -201,17 +201,27 @@ async def test_a_wait_that_looks_again_and_a_publish_do_not_wait_in_a_circle(cro
 
 
 @FIRST_OR_SECOND
+@pytest.mark.parametrize("kind", ["job", "run"])
 async def test_a_parent_that_ends_and_its_child_that_ends_do_not_wait_in_a_circle(
-    crossing: Crossing, first: bool
+    crossing: Crossing, kind: str, first: bool
 ) -> None:
     env = crossing.env
-    held, (child,) = await family(env, "a")
-    failed, ended = await crossing.meet(
-        held.driver.id, lambda: held.finish("failed"), lambda: child.finish(via=crossing.other), first=first
-    )
+    held = await begin(env)
+    await (with_run if kind == "run" else with_job)(held, "a")
+    (job,) = await env.claim(1, names=["child@1" if kind == "run" else "task"])
+
+    async def end() -> Any:
+        if kind == "job":
+            return await env.finish(job, Verdict.COMPLETE, via=crossing.other)
+        (answer,) = await crossing.other.workflows.finish(
+            env.worker, [FinishRun(_run(job), job.id, job.epoch, "completed")]
+        )
+        return answer
+
+    failed, ended = await crossing.meet(held.driver.id, lambda: held.finish("failed"), end, first=first)
     assert (failed.reply, ended.reply) == (Reply.APPLIED, Reply.APPLIED)
     assert (await held.run()).state is RunState.FAILED
-    assert (await child.run()).state is RunState.COMPLETED
+    assert ended.state == "completed"
 
 
 def _run(job: Job) -> Any:
