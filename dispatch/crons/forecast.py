@@ -29,7 +29,8 @@ class Collision:
 
 
 def load(schedule: str, timezone: str, *, after: datetime, until: datetime) -> Counter[datetime]:
-    """How many ticks there are in each minute of (after, until]; "@every" counts from `after`."""
+    """How many ticks there are in each minute of (after, until]; "@every" counts from `after`. Six fields are counted
+    by whole minutes, so a tick at the very end of a gap may be left out."""
     found: Counter[datetime] = Counter()
     seconds, _, minutes = schedule.partition(" ")
     if not schedule.startswith("@") and len(schedule.split()) == 6:

@@ -175,3 +175,16 @@ def test_a_household_pays_what_it_can(tmp_path: Path) -> None:
     printed = run(tmp_path, EXAMPLES / "household.py").splitlines()
     assert printed[:2] == ["rent: paid 900", "power: paid 60"]
     assert "no money for 100000" in printed[2]
+
+
+@pytest.mark.slow
+def test_the_timetables_tick_through_a_week_and_a_change_of_the_clock(tmp_path: Path) -> None:
+    said = run(tmp_path, EXAMPLES / "timetables.py").splitlines()
+    assert said[:3] == [
+        "report of Sat 24 Oct, 01:00 UTC",
+        "report of Sun 25 Oct, 02:00 UTC",
+        "report of Mon 26 Oct, 02:00 UTC",
+    ]
+    assert sorted(said[3:5]) == ["digest for acme: 3 customers", "digest for umbrella: 5 customers"]
+    assert said[5:7] == ["5 jobs in three days", "0 jobs while the report is disabled"]
+    assert said[-4:] == ["30 Oct 12:00 manual", "26 Oct 02:00 fired", "25 Oct 02:00 fired", "24 Oct 01:00 fired"]
