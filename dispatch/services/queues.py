@@ -12,6 +12,7 @@ from dispatch.clock import Duration
 from dispatch.entity import LARGEST_PAGE, Reply
 from dispatch.jobs.model import WAITING, ListOptions
 from dispatch.queues import QueueConfig, QueueInfo, QueueManager, Slot
+from dispatch.queues.model import checked
 from dispatch.services.audit import AuditService
 from dispatch.store import Store
 
@@ -48,7 +49,12 @@ class QueueService:
             return resumed
 
     async def configure(self, config: QueueConfig) -> None:
-        """Stores the queue's limits for the whole fleet."""
+        """Stores the queue's limits for the whole fleet.
+
+        Raises:
+            InvalidArguments: a limit that no store could keep.
+        """
+        checked(config)
         detail = ", ".join(f"{name}={value}" for name, value in _limits(config)) or "none"
         async with self._audit.act("queue.limit", [config.name], detail=detail):
             await self._store.queues.configure(config)

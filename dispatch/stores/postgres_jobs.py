@@ -8,14 +8,27 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from dispatch.clock import from_micros
+from dispatch.clock import boot_seconds, from_micros
 from dispatch.entity import Reply
 from dispatch.errors import NotTransactional
 from dispatch.ids import JobID, WorkerID
-from dispatch.jobs.model import Claimed, Enqueued, Finished, Job, JobState, NewJob, Renewed, Transition, Verdict
+from dispatch.jobs.model import (
+    Changed,
+    Claimed,
+    Enqueued,
+    Finished,
+    Job,
+    JobState,
+    NewJob,
+    Renewed,
+    Transition,
+    Verdict,
+)
+from dispatch.scope import Scope
 from dispatch.stores.inside.connections import Inside, inside, inside_here, refuse_async
 from dispatch.stores.inside.postgres import run_inside, run_inside_here
 from dispatch.stores.postgres_executor import PostgresExecutor, Request
+from dispatch.stores.postgres_watermark import Place, Watermark
 from dispatch.stores.sql.enqueue import enqueue, is_plain, run_at
 from dispatch.stores.sql.finish import FAST_COLUMNS, finish
 from dispatch.stores.sql.jobs import SQLJobs
@@ -32,6 +45,7 @@ class PostgresJobs(SQLJobs):
         super().__init__(executor)
         self._own = executor
         self._request: Request | None = None
+        self._watermark = Watermark()
 
     async def prepare_inside(self) -> None:
         self._request = await self._own.request()
@@ -72,6 +86,12 @@ class PostgresJobs(SQLJobs):
         return answers
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        try:
+            return await self._enqueue(jobs)
+        finally:
+            self._watermark.forget()
+
+    async def _enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         if not jobs or not all(map(_is_free, jobs)):
             return await super().enqueue(jobs)
         return await self._executor.run(lambda: _insert(jobs, self._executor.now()), single=True)
@@ -92,21 +112,44 @@ class PostgresJobs(SQLJobs):
         known = list(map(str, names))
         taken: list[Job] = []
 
-        def ask(shares: Mapping[str, int]) -> Callable[[], Plan[_Round]]:
+        def ask(shares: Mapping[str, int], places: Mapping[str, Place] | None = None) -> Callable[[], Plan[_Round]]:
             return partial(
-                _claim, worker_id, shares, known, limit - len(taken), lease, alone and not taken, self._executor.now
+                _claim,
+                worker_id,
+                shares,
+                places,
+                known,
+                limit - len(taken),
+                lease,
+                alone and not taken,
+                self._executor.now,
             )
+
+        places = {} if alone else self._watermark.places(left)
+        if places:
+            most = max(1, limit // len(places))
+            shares = {queue: min(left[queue], most) for queue in places}
+            found = await self._executor.run(ask(shares, places), durable=False, wake=False, late=False, single=True)
+            taken = found.jobs(list(shares))
+            if len(taken) >= min(limit, sum(shares.values())):
+                self._watermark.went_on(taken)
+                return Claimed(taken, [], None, from_micros(found.now))
+            self._watermark.forget()
+            left = {queue: share for queue, share in _less(left, taken).items() if share > 0}
 
         rounds: list[_Round] = []
         asked = left
         for most in (max(1, limit // len(left)), _ALL):
             shares = {queue: min(share, most) for queue, share in asked.items()}
+            began, turn = boot_seconds(), self._watermark.turn
             found = await self._executor.run(ask(shares), durable=False, wake=False, late=False, single=True)
             rounds.append(found)
             jobs = found.jobs(list(shares))
+            if turn == self._watermark.turn:
+                self._watermark.looked(jobs, met=found.met, limit=limit, took=boot_seconds() - began)
             taken += jobs
             gave = Counter(job.queue for job in jobs)
-            left = {queue: share - gave[queue] for queue, share in left.items()}
+            left = _less(left, jobs)
             if found.special:
                 rest = await super().claim(
                     worker_id,
@@ -148,7 +191,10 @@ class PostgresJobs(SQLJobs):
     async def finish(self, worker_id: WorkerID, transitions: Sequence[Transition]) -> list[Finished]:
         plain = len({said.job_id for said in transitions}) == len(transitions) and all(map(_is_plain, transitions))
         if not plain or not transitions:
-            return await super().finish(worker_id, transitions)
+            try:
+                return await super().finish(worker_id, transitions)
+            finally:
+                self._watermark.forget()
 
         def plan() -> Plan[list[int]]:
             worker, now = str(worker_id), self._executor.now()
@@ -166,14 +212,26 @@ class PostgresJobs(SQLJobs):
         others = iter(await self._executor.run(lambda: finish(worker_id, left, self._executor.now())))
         return [done if count else next(others) for count in changed]
 
+    async def release(self, worker_id: WorkerID, held: Sequence[tuple[JobID, int]]) -> list[Reply]:
+        try:
+            return await super().release(worker_id, held)
+        finally:
+            self._watermark.forget()
+
+    async def retry(self, job_id: JobID, *, scope: Scope | None = None) -> Changed:
+        try:
+            return await super().retry(job_id, scope=scope)
+        finally:
+            self._watermark.forget()
+
 
 class _Round:
-    """What one claim statement answered: the same two facts in every row, and a job or NULLs."""
+    """What one claim statement answered: the same three facts in every row, and a job or NULLs."""
 
     def __init__(self, rows: list[tuple[Any, ...]], now: int) -> None:
         self.now = now
-        self.special, self._due = rows[0][:2]
-        self._rows = [row[2:] for row in rows] if rows[0][2] is not None else []
+        self.special, self._due, self.met = rows[0][:3]
+        self._rows = [row[3:] for row in rows] if rows[0][3] is not None else []
 
     def jobs(self, queues: list[str]) -> list[Job]:
         """The jobs in claim order."""
@@ -191,6 +249,7 @@ class _Round:
 def _claim(
     worker_id: WorkerID,
     shares: Mapping[str, int],
+    places: Mapping[str, Place] | None,
     names: list[str],
     limit: int,
     lease: float,
@@ -198,9 +257,14 @@ def _claim(
     clock: Callable[[], int],
 ) -> Plan[_Round]:
     now = clock()
+    after = [places[queue] for queue in shares] if places else []
     rows = yield Rows(
-        "claim_jobs",
+        "claim_jobs_after" if places else "claim_jobs",
         {
+            "lanes": [place.lane for place in after],
+            "priorities": [place.priority for place in after],
+            "run_ats": [place.run_at for place in after],
+            "ids": [place.id for place in after],
             "queues": list(shares),
             "shares": list(shares.values()),
             "names": names,
@@ -217,6 +281,12 @@ def _claim(
 
 def _is_free(job: NewJob) -> bool:
     return job.unique is None and job.idempotency is None and is_plain(job)
+
+
+def _less(shares: Mapping[str, int], jobs: Sequence[Job]) -> dict[str, int]:
+    """What is left of the shares once these jobs are taken."""
+    gave = Counter(job.queue for job in jobs)
+    return {queue: share - gave[queue] for queue, share in shares.items()}
 
 
 def _is_plain(said: Transition) -> bool:

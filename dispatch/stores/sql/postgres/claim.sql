@@ -2,10 +2,11 @@
 -- A whole claim from queues without limits, pauses and lanes, in one statement: walks the priorities of each queue,
 -- locks due rows in claim order (never waiting for a row that somebody else has), makes them running, gives up the keys
 -- that were held until the start. The commit need not wait for the disk. The first column: a queue of these (or an expired
--- job, one with a concurrency key or one of a run in the way) wants the long way, nothing was taken. MATERIALIZED and ARRAY keep the pick from being made twice. The
--- walk yields the highest priority first, and nothing sorts behind it: a sort would lock rows that are not taken.
+-- job, one with a concurrency key or one of a run in the way) wants the long way, nothing was taken. The third: how many
+-- entries of the ready index it has met, those included that are dead and cannot be removed yet.
 WITH RECURSIVE asked AS MATERIALIZED (
-  SELECT a.queue, a.share, a.n FROM unnest(:queues::text[], :shares::int8[]) WITH ORDINALITY AS a (queue, share, n)
+  SELECT a.queue, a.share, a.n, pg_stat_get_xact_tuples_returned('{jobs}_ready'::regclass) AS counted
+  FROM unnest(:queues::text[], :shares::int8[]) WITH ORDINALITY AS a (queue, share, n)
 ), heads AS (
   SELECT asked.queue, asked.share, asked.n, first.lane, first.priority FROM asked CROSS JOIN LATERAL (
     SELECT lane, priority FROM {jobs} WHERE ready = 1 AND queue = asked.queue ORDER BY lane, priority DESC LIMIT 1
@@ -17,7 +18,23 @@ WITH RECURSIVE asked AS MATERIALIZED (
     ORDER BY priority DESC LIMIT 1
   ) AS next
 ), walk AS MATERIALIZED (
-  SELECT queue, share, n, lane, priority FROM heads
+  SELECT queue, share, n, lane, priority, -9223372036854775808 AS run_at, '' AS id FROM heads
+{claim_in_walk};
+
+-- name: claim_jobs_after
+-- The same claim from the places where the last one ended, so that it does not meet again what is dead before them.
+WITH asked AS MATERIALIZED (
+  SELECT a.queue, a.share, a.lane, a.priority, a.run_at, a.id, a.n,
+    pg_stat_get_xact_tuples_returned('{jobs}_ready'::regclass) AS counted
+  FROM unnest(:queues::text[], :shares::int8[], :lanes::text[], :priorities::int8[], :run_ats::int8[], :ids::text[])
+    WITH ORDINALITY AS a (queue, share, lane, priority, run_at, id, n)
+), walk AS MATERIALIZED (
+  SELECT queue, share, n, lane, priority, run_at, id FROM asked
+{claim_in_walk};
+
+-- part: claim_in_walk
+-- MATERIALIZED and ARRAY keep the pick from being made twice. The walk yields the highest priority first, and nothing
+-- sorts behind it: a sort would lock rows that are not taken.
 ), gates AS MATERIALIZED (
   SELECT EXISTS (
     SELECT 1 FROM {queues} WHERE name = ANY (:queues) AND (paused_at IS NOT NULL OR fair = 1
@@ -36,7 +53,7 @@ WITH RECURSIVE asked AS MATERIALIZED (
           OR coalesce(expires_at < :now AND started_at IS NULL, false) AS odd
       FROM {jobs}
       WHERE ready = 1 AND queue = walk.queue AND lane = walk.lane AND priority = walk.priority AND run_at <= :now::int8
-        AND name = ANY (:names::text[])
+        AND (run_at, id) > (walk.run_at, walk.id) AND name = ANY (:names::text[])
       ORDER BY run_at, id LIMIT asked.share FOR UPDATE SKIP LOCKED
     ) AS due WHERE walk.n = asked.n LIMIT asked.share
   ) AS p WHERE NOT (SELECT special FROM gates) LIMIT :limit
@@ -63,7 +80,7 @@ SELECT gates.special OR EXISTS (SELECT 1 FROM picked WHERE odd), (
         ORDER BY run_at LIMIT 1
       ) AS later GROUP BY walk.queue
     ) AS waiting
-  ), claimed.*
+  ), (SELECT pg_stat_get_xact_tuples_returned('{jobs}_ready'::regclass) - min(counted) FROM asked), claimed.*
 FROM gates LEFT JOIN claimed ON true;
 
 -- name: lock_queues
