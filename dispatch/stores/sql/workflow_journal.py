@@ -16,7 +16,7 @@ from dispatch.ids import CheckpointID, RunID, WorkerID
 from dispatch.jobs.model import NewJob
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.events import event_of
-from dispatch.stores.sql.plan import Each, Lock, Many, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Each, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.rows import later, names_text
 from dispatch.stores.sql.workflow_rows import Driver, LockedRun, checkpoint_of, lock_drivers, lock_runs, wait_of
 from dispatch.workflows.model import (
