@@ -38,7 +38,7 @@ def copy(
     confirm: Confirm = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Copy jobs with their history, keys, dead letters, queues, events and records into another store, then compare.
+    """Copy jobs, workflow runs, keys, dead letters, queues, crons, events and records to another store, then compare.
 
     Stop workers and whoever enqueues first. Interrupted, the same command goes on where it stopped. SRC is only read.
     Exit 9 when the two differ in the end.
