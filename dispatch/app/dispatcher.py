@@ -43,6 +43,7 @@ from dispatch.services import (
 )
 from dispatch.services.cron_specs import specs_of
 from dispatch.store import Store
+from dispatch.workflows.definition import WorkflowDefinition
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -262,7 +263,13 @@ class Dispatch(Verbs):
         return self.registry.add(definition)
 
     def register_cron(
-        self, name: str, schedule: str, definition: JobDefinition[P, R], /, *args: P.args, **kwargs: P.kwargs
+        self,
+        name: str,
+        schedule: str,
+        definition: JobDefinition[P, R] | WorkflowDefinition[P, R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> CronDefinition:
         """Adds a timetable for one call of `definition` to this app's registry, as `@cron` does; workers started after
         that announce it. Raises InvalidDefinition, InvalidArguments, DuplicateName."""
