@@ -50,6 +50,10 @@ class Pool(Protocol):
         """A connection for one transaction; it is kept unless the block was cut short or left it in a transaction."""
         ...
 
+    async def listener(self) -> Connection:
+        """A connection beside the others, for listening; whoever listens terminates it, one at a time."""
+        ...
+
     def drop_idle(self) -> None:
         """Forgets the connections that nobody uses: where one was lost the others often are too."""
         ...
@@ -89,6 +93,10 @@ class OwnPool:
                     self._idle.append(connection)
                 else:
                     connection.terminate()
+
+    async def listener(self) -> Connection:
+        """A connection beside the others, for listening."""
+        return await self._connect()
 
     async def _take(self) -> Connection:
         if self._closed:

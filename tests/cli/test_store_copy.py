@@ -130,3 +130,14 @@ def test_damage_in_the_data_is_named_with_advice_and_exit_9(seeds: Seeds, folder
     (found,) = ran.json["items"]
     assert (found["kind"], found["key"]) == ("dlq", seeds.letter)
     assert "dispatch dlq discard" in found["advice"]
+
+
+@pytest.mark.parametrize("urls", [("memory://", "sqlite:///new.db"), ("sqlite:///dispatch.db", "memory://")])
+def test_a_store_that_lives_in_one_process_is_not_copied(
+    urls: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run("store", "copy", *urls)
+    assert ran.code == 2
+    assert "memory:// lives in one process" in ran.err
+    assert list(tmp_path.iterdir()) == []

@@ -48,6 +48,9 @@ def copy(
     name = _identity(session, source)
     if name == _identity(session, destination):
         raise CommandError("SRC and DST are the same store: name another destination")
+    for url in (source, destination):
+        if url.startswith("memory:"):
+            raise CommandError(f"{url} lives in one process: nothing can be copied from it or to it by a command")
     session.must_exist(source)
     if not dry_run:
         ask(session, f"copy {name} to {_shown(destination)}", yes=True, confirm=confirm)
