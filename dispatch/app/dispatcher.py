@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 from dispatch import current
 from dispatch.app.announce import announcements
@@ -21,12 +21,14 @@ from dispatch.clock import Duration, seconds
 from dispatch.cluster.elector import LeaderElector
 from dispatch.config import Config, load
 from dispatch.crons.definition import CronDefinition
+from dispatch.entity import shown
 from dispatch.errors import ConfigError, NoOpenApp, NoStore
-from dispatch.jobs.definition import Call, JobDefinition
+from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.handle import JobHandle
 from dispatch.jobs.handler import Middleware
-from dispatch.portal import bridge, portal, refuse_in_loop, run_sync
+from dispatch.portal import bridge, portal, run_sync
 from dispatch.queues import QueueConfig
+from dispatch.queues.model import checked
 from dispatch.registry import Registry, default_registry
 from dispatch.services import (
     AuditService,
@@ -41,6 +43,7 @@ from dispatch.services import (
 )
 from dispatch.services.cron_specs import specs_of
 from dispatch.store import Store
+from dispatch.workflows.definition import WorkflowDefinition
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -96,6 +99,11 @@ class Dispatch(Verbs):
             raise NoStore('Dispatch(None) names no store: pass "sqlite:///dispatch.db", "memory://" or a Store')
         if concurrency is not None and concurrency < 1:
             raise ConfigError(f"concurrency is {concurrency}; a worker runs at least 1 job at once")
+        if config is not None and not isinstance(config, Config):
+            raise ConfigError(
+                f"config is {shown(config)}; give a Config, such as Config(concurrency=20), or leave it out to take "
+                "what dispatch.toml and the environment say"
+            )
         self.config = config or load().config
         self.registry = registry if registry is not None else default_registry
         self._url: str | None = None
@@ -106,7 +114,7 @@ class Dispatch(Verbs):
         self._concurrency = concurrency
         self._queues = queues
         self._backoff = backoff
-        self._queue_config = tuple(queue_config)
+        self._queue_config = tuple(checked(limits) for limits in queue_config)
         self._leader_elector = leader_elector
         self._logger = logger or logging.getLogger("dispatch")
         self._extensions = Extensions(
@@ -237,25 +245,18 @@ class Dispatch(Verbs):
         handles: list[JobHandle[R]] = await bridge(self.loop, lambda: self.enqueue_calls([call]))
         return handles[0]
 
-    async def enqueue_calls(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]:
-        """Queues validated calls in one transaction, all or none, and answers a handle for each, in order."""
-        return self._handles(calls, await self.jobs.enqueue(calls))
-
-    def enqueue_blocking(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]:
-        """As `enqueue_calls`, for a thread that runs no event loop; SyncInAsync where one runs."""
-        refuse_in_loop()
-        loop = self.loop
-        answers = self.jobs.enqueue_here(calls)
-        if answers is None:
-            return run_sync(loop, lambda: self.enqueue_calls(calls))
-        return self._handles(calls, answers)
-
     def register(self, definition: JobDefinition[P, R]) -> JobDefinition[P, R]:
         """Adds a definition to this app's registry. Raises DuplicateName."""
         return self.registry.add(definition)
 
     def register_cron(
-        self, name: str, schedule: str, definition: JobDefinition[P, R], /, *args: P.args, **kwargs: P.kwargs
+        self,
+        name: str,
+        schedule: str,
+        definition: JobDefinition[P, R] | WorkflowDefinition[P, R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> CronDefinition:
         """Adds a timetable for one call of `definition` to this app's registry, as `@cron` does; workers started after
         that announce it. Raises InvalidDefinition, InvalidArguments, DuplicateName."""

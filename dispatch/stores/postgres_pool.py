@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
 
 import asyncpg
 
@@ -47,7 +47,27 @@ def connector(
     return lambda: asyncpg.connect(**options)
 
 
-class Pool:
+class Pool(Protocol):
+    """Where connections come from."""
+
+    def connection(self) -> AbstractAsyncContextManager[Connection]:
+        """A connection for one transaction; it is kept unless the block was cut short or left it in a transaction."""
+        ...
+
+    async def listener(self) -> Connection:
+        """A connection beside the others, for listening; whoever listens terminates it, one at a time."""
+        ...
+
+    def drop_idle(self) -> None:
+        """Forgets the connections that nobody uses: where one was lost the others often are too."""
+        ...
+
+    async def close(self) -> None:
+        """Ends every connection, those in use at once; idempotent."""
+        ...
+
+
+class OwnPool:
     """At most `size` connections; opened when they are first needed."""
 
     def __init__(self, connect: Callable[[], Coroutine[Any, Any, Connection]], *, size: int, shown: str) -> None:
@@ -77,6 +97,10 @@ class Pool:
                     self._idle.append(connection)
                 else:
                     connection.terminate()
+
+    async def listener(self) -> Connection:
+        """A connection beside the others, for listening."""
+        return await self._connect()
 
     async def _take(self) -> Connection:
         if self._closed:

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from mutants import ANYWHERE, Fault, Sabotaged
 from mutants_concurrency import CONCURRENCY, CONCURRENCY_MEMORY, CONCURRENCY_SQLITE
-from mutants_crons import CRONS, CRONS_MEMORY, CRONS_SQLITE
+from mutants_crons import CRON_RUNS, CRONS, CRONS_MEMORY, CRONS_SQLITE
 from mutants_memory import MEMORY
 from mutants_more import FAULTS
 from mutants_redis import REDIS
 from mutants_retention import RETENTION, RETENTION_MEMORY, RETENTION_SQLITE
 from mutants_runs import RUNS, RUNS_MEMORY, RUNS_SQLITE
 from mutants_sqlite import SQLITE
-from mutants_transfer import TRANSFER, TRANSFER_MEMORY, TRANSFER_SQLITE
+from mutants_transfer import TRANSFER, TRANSFER_MEMORY, TRANSFER_RUNS, TRANSFER_SQLITE
 from store_kinds import KINDS, WITHOUT_RUNS, maker
 
 from dispatch.clock import ManualClock
@@ -24,7 +24,7 @@ from dispatch.errors import Conflict
 from dispatch.testing.conformance import cases, run_case
 
 PLANTED = [(kind, fault) for kind in KINDS for fault in ANYWHERE + FAULTS + RETENTION + TRANSFER + CRONS + CONCURRENCY]
-PLANTED += [(kind, fault) for kind in KINDS for fault in RUNS if kind not in WITHOUT_RUNS]
+PLANTED += [(kind, fault) for kind in KINDS for fault in RUNS + CRON_RUNS + TRANSFER_RUNS if kind not in WITHOUT_RUNS]
 PLANTED += [("redis", fault) for fault in REDIS]
 PLANTED += [
     ("memory", fault)
