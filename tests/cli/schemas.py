@@ -382,6 +382,10 @@ PRUNED = exactly(
 _KINDS = (
     "definitions",
     "queues",
+    "runs",
+    "checkpoints",
+    "child_results",
+    "waits",
     "jobs",
     "unique_keys",
     "idempotency",

@@ -32,6 +32,13 @@ MUTATING = {
     "cron trigger": "nightly",
     "cron delete": "paused --yes",
     "cron prune": "--yes",
+    "workflow start": "checkout order:=42",
+    "workflow cancel": "{run_waiting} --yes",
+    "workflow retry": "{run_failed}",
+    "workflow migrate": "{run_waiting} --to-version 3",
+    "workflow fork": "{run_failed} --from ship",
+    "workflow signal": "{run_waiting} order.approved",
+    "event publish": "stock.arrived",
     "worker drain": "{worker}",
     "leader resign": "",
     "store init": "--store sqlite:///other.db",
@@ -39,11 +46,17 @@ MUTATING = {
     "store copy": "sqlite:///dispatch.db sqlite:///other.db --force",
     "store prune": "--yes",
 }
+WITHOUT_REASON = (
+    *("job enqueue", "store init", "store migrate"),
+    *("workflow start", "workflow fork", "workflow signal", "event publish"),
+)
 ELSEWHERE = ("store init", "store copy")
 """These leave it in another store than the configured one."""
 OTHERS = {
     *("job list", "job count", "job show", "job explain", "job result", "job watch", "job stats"),
     *("dlq list", "dlq count", "dlq show", "queue list", "queue show", "worker list", "worker show", "leader show"),
+    *("workflow list", "workflow show", "workflow timeline", "workflow diff", "workflow result"),
+    *("event list", "event show", "event tail"),
     *("cron list", "cron show", "cron next", "cron history", "cron plan"),
     *(
         "audit list",
@@ -86,7 +99,7 @@ def test_a_command_that_changes_the_store_leaves_one_record(words: str, seeds: S
     if words == "store prune":
         (folder / "dispatch.toml").write_text('[retention]\ncompleted = "0.001s"\n')
     argv = [*words.split(), *MUTATING[words].format(**vars(seeds)).split()]
-    reason = [] if words in ("job enqueue", "store init", "store migrate") else ["--reason", "because"]
+    reason = [] if words in WITHOUT_REASON else ["--reason", "because"]
     ran = run(*argv, *reason)
     assert ran.code == 0, ran.err
     found = records(*(("--store", "sqlite:///other.db") if words in ELSEWHERE else ()))

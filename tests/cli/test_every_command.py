@@ -19,6 +19,7 @@ from tests.cli.conftest import Seeds, run
 from tests.cli.test_examples import commands
 from tests.cli.test_exit_codes import UNKNOWN_JOB, UNKNOWN_LETTER, UNKNOWN_WORKER
 
+UNKNOWN_RUN, UNKNOWN_EVENT = "run_00000000000000000000000001", "evt_00000000000000000000000001"
 DOWN = "sqlite:////no/such/folder/dispatch.db"
 
 
@@ -79,6 +80,21 @@ CASES = {
     "cron edit": Case("paused --schedule @daily", "nope --schedule @daily"),
     "cron delete": Case("paused --yes", "nope --yes"),
     "cron prune": Case("--yes"),
+    "workflow start": Case("checkout order:=42", long=True),
+    "workflow list": Case(""),
+    "workflow show": Case("{run_waiting}", UNKNOWN_RUN, long=True),
+    "workflow timeline": Case("{run_done}", UNKNOWN_RUN),
+    "workflow diff": Case("{run_done} {run_failed}", f"{UNKNOWN_RUN} {UNKNOWN_RUN}"),
+    "workflow result": Case("{run_done}", UNKNOWN_RUN),
+    "workflow cancel": Case("{run_waiting} --yes", f"{UNKNOWN_RUN} --yes"),
+    "workflow retry": Case("{run_failed}", UNKNOWN_RUN),
+    "workflow migrate": Case("{run_waiting} --to-version 3", f"{UNKNOWN_RUN} --to-version 3"),
+    "workflow fork": Case("{run_failed} --from ship", f"{UNKNOWN_RUN} --from ship", long=True),
+    "workflow signal": Case("{run_waiting} order.approved", f"{UNKNOWN_RUN} order.approved", long=True),
+    "event list": Case(""),
+    "event show": Case("{event}", UNKNOWN_EVENT, long=True),
+    "event publish": Case("stock.arrived", long=True),
+    "event tail": Case("--for 0.1s"),
     "worker list": Case(""),
     "worker show": Case("{worker}", UNKNOWN_WORKER),
     "worker drain": Case("{worker}", UNKNOWN_WORKER),

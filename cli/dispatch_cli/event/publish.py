@@ -46,6 +46,9 @@ def publish(
         return
 
     async def act(app: Dispatch) -> Event:
-        return await app.events.publish(name, data, key=key)
+        async with app.audit.act("event.publish", detail=name) as held:
+            event = await app.events.publish(name, data, key=key)
+            held.settle([event.id])
+        return event
 
     show_published(session, session.on_app(act), "")

@@ -41,6 +41,7 @@ def signal(ctx: typer.Context, id_: OneRun, name: EventName, payload: Payload = 
             if run.state.terminal:
                 raise RunEnded(f"{run_id} has ended ({run.state}): it takes no signals")
             return None
-        return await app.workflows.signal(run_id, name, data)
+        async with app.audit.act("workflow.signal", [run_id], detail=name):
+            return await app.workflows.signal(run_id, name, data)
 
     show_published(session, session.on_app(act), f"{name!r} would be sent to {run_id}")
