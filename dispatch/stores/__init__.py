@@ -87,11 +87,6 @@ def schemes() -> tuple[str, ...]:
     return tuple(_SCHEMES)
 
 
-def keeps_runs(url: str) -> bool:
-    """Whether a store of this kind keeps workflow runs beside jobs."""
-    return url.partition("://")[0] not in REDIS_SCHEMES
-
-
 def open_store(
     url: str, *, namespace: str = "dispatch", migrate: str | None = None, clock: Clock | None = None, **options: Any
 ) -> Store:
