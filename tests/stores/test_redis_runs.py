@@ -1,4 +1,4 @@
-"""What holds for runs on Redis beside the conformance suite: broadcasts to many, large calls, a server without memory."""
+"""What holds for runs on Redis beside the conformance suite: wide broadcasts, large calls, a server without memory."""
 
 from __future__ import annotations
 

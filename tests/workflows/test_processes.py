@@ -1,4 +1,4 @@
-"""Runs over real worker processes that are killed, on SQLite, PostgreSQL and Redis: nothing is lost, doubled or orphaned."""
+"""Runs over real worker processes that are killed, on three stores: nothing is lost, doubled or orphaned."""
 
 from __future__ import annotations
 
