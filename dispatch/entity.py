@@ -1,4 +1,4 @@
-"""What all stored things share: the Entity base, a Page of them, and the Reply that a transition gives."""
+"""What all stored things share: the Entity base, a Page of them, the Reply that a transition gives, their bounds."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ ID = TypeVar("ID", bound=TypeID)
 
 PAGE_SIZE = 50
 LARGEST_PAGE = 500
+MOST = 1_000_000_000
+"""No limit is larger: jobs at once, slots, tokens, or starts a second."""
+_SHOWN = 80
 
 
 @dataclass(slots=True)
@@ -44,3 +47,13 @@ class Reply(StrEnum):
     """The row's state does not allow it; nothing changed."""
     MISSING = "missing"
     """There is no such row (in that scope)."""
+
+
+def shown(value: object) -> str:
+    """The value as an error repeats it, not longer than a line.
+
+    >>> shown("x" * 1000)
+    "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…"
+    """
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -11,6 +11,10 @@ from dispatch.errors import DataRejected
 TransferKind = Literal[
     "definitions",
     "queues",
+    "runs",
+    "checkpoints",
+    "child_results",
+    "waits",
     "jobs",
     "unique_keys",
     "idempotency",
@@ -22,12 +26,15 @@ TransferKind = Literal[
     "cron_ticks",
 ]
 KINDS: tuple[TransferKind, ...] = get_args(TransferKind)
-"""The kinds in the order in which they are to be loaded. Workers, leases of slots, the leader and the stream stay."""
+"""The kinds in the order in which they are to be loaded: a run comes before its driver, so that nobody claims it before
+its journal is there. Workers, leases of slots, the leader and the stream stay."""
+RUN_KINDS: tuple[TransferKind, ...] = ("runs", "checkpoints", "child_results", "waits")
+"""The kinds that only stores with workflow runs have documents of."""
 
 Document = dict[str, Any]
 """One row: fields by name. Times are whole microseconds since 1970, UTC; payloads, results and values are bytes; ids,
-states and kinds are text; `metadata`, `backoff`, `schema`, `options`, `spec` are objects, `tags` a list; the rest are
-scalars. None stands for what is open or unknown; flags are true or false."""
+states and kinds are text; `metadata`, `backoff`, `schema`, `options`, `spec` are objects, `tags`, `groups` and (of
+waits) `events` lists; the rest are scalars. None stands for what is open or unknown; flags are true or false."""
 
 _ERROR = ("error_type", "error_message", "error_traceback")
 _SCOPE = ("app_id", "org_id")
@@ -39,13 +46,24 @@ FIELDS: Mapping[TransferKind, tuple[str, ...]] = {
         *("name", "max_concurrency", "rate_limit", "rate_burst", "fair", "tenant_concurrency"),
         *("paused_at", "paused_until", "paused_by", "pause_reason"),
     ),
+    "runs": (
+        *("id", "created_at", "updated_at", "name", "version", "state", "driver", "reason", "blocked"),
+        *("compensating", "compensated", "compensation_failed", "parked", "wake_seq", "parent", "step", "awaited"),
+        *("abandon", "forked_from", *_SCOPE, "started_at", "finished_at", "wakes_at", *_ERROR, "result", "groups"),
+    ),
+    "checkpoints": (
+        *("run_id", "position", "id", "name", "kind", "attempt", "worker_id", "event_id", "inherited"),
+        *("started_at", "created_at", "updated_at", "data"),
+    ),
+    "child_results": ("run_id", "step", "child", "state", *_ERROR, "result"),
+    "waits": ("run_id", "name", "events", "key", "since", "deadline"),
     "jobs": (
         *("id", "created_at", "updated_at", "name", "queue", "state", "payload", "run_at", "kind", "lane"),
         *("failures", "crashes", "epoch", "worker_id", "lease_until", "started_at", "finished_at", "scheduled_at"),
         *("expires_at", *_OPTIONS, "result", *_ERROR, "reason", "cancel_reason"),
         *("unique_key", "unique_until", "hold_until", "effect_key", "metadata", "tags", *_SCOPE),
         *("progress", "progress_note", "set_aside", "behind", "replay_of", "concurrency_key", "concurrency_max"),
-        *("left_as", "attempts"),
+        *("left_as", "run_id", "step", "attempts"),
     ),
     "unique_keys": ("key", "job_id", "live", "hold_until"),
     "idempotency": ("tenant", "key", "job_id", "fingerprint", "expires_at"),
@@ -54,7 +72,7 @@ FIELDS: Mapping[TransferKind, tuple[str, ...]] = {
         *(*_ERROR, "payload", "failures", "crashes", *_OPTIONS, "unique_key", "unique_until", "effect_key"),
         *("metadata", "tags", *_SCOPE, "replayed_as", "concurrency_key", "concurrency_max"),
     ),
-    "events": ("id", "created_at", "name", "key", "run_id", *_SCOPE, "payload"),
+    "events": ("id", "created_at", "name", "key", "run_id", *_SCOPE, "payload", "consumed"),
     "records": ("namespace", "key", "value", "version", "created_at", "updated_at", "expires_at"),
     "cron_codes": ("digest", "spec", "first_seen"),
     "crons": (
@@ -65,11 +83,18 @@ FIELDS: Mapping[TransferKind, tuple[str, ...]] = {
 }
 """The fields of each kind's documents. Of jobs: `unique_until` and `hold_until` are set with a `unique_key` only;
 `cancel_reason` is set when cancellation was requested; `left_as` is "worker:epoch:verdict" of the transition that ended
-the latest claim; `attempts` are documents with ATTEMPT_FIELDS, oldest first."""
+the latest claim; `attempts` are documents with ATTEMPT_FIELDS, oldest first. Of runs: queue, tags, metadata and input
+are those of the job that is its `driver`; `blocked` says why it is, while it is; `groups` are what a parked run waits
+for, objects with `mode` and `steps`, those whose children have not ended, sorted. Of events: `consumed` marks a signal
+that its run has taken."""
 
 KEYS: Mapping[TransferKind, tuple[str, ...]] = {
     "definitions": ("name", "kind", "version"),
     "queues": ("name",),
+    "runs": ("id",),
+    "checkpoints": ("run_id", "position"),
+    "child_results": ("run_id", "step"),
+    "waits": ("run_id", "name"),
     "jobs": ("id",),
     "unique_keys": ("key",),
     "idempotency": ("tenant", "key"),
@@ -108,11 +133,11 @@ class TransferStore(Protocol):
         A row with the same id (name, key) stays as it is, so that the same call again changes nothing. Jobs take their
         place at once: waiting ones are claimable (within their concurrency keys, whose maximum is that of the
         unfinished job loaded last), running ones may be finished by their worker and epoch, or stolen when their lease
-        lapses. The kinds are loaded in the order of KINDS.
+        lapses; drivers go on with their runs, parked ones wake as before. The kinds are loaded in the order of KINDS.
 
         Raises:
-            DataRejected: a document has other fields than FIELDS names, or values that no row can hold; nothing was
-                written.
+            DataRejected: a document has other fields than FIELDS names, or values that no row can hold, or is of
+                RUN_KINDS where the store keeps no runs; nothing was written.
         """
         ...
 

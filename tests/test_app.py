@@ -277,3 +277,8 @@ def test_what_is_no_coroutine_is_left_as_it_is(registry: Registry) -> None:
         assert app.sync.served_queues() == app.served_queues()
         with pytest.raises(AttributeError):
             app.sync.jobs.no_such_verb()
+
+
+def test_a_configuration_that_is_none_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"config is \{'concurrency': 3\}; give a Config"):
+        Dispatch("memory://", config={"concurrency": 3})  # type: ignore[arg-type]

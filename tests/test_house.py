@@ -67,7 +67,7 @@ def test_nothing_is_left_for_later_and_no_path_of_one_machine_is_named() -> None
 
 @pytest.mark.parametrize("path", [path for path in MODULES if ">>> " in path.read_text()], ids=name_of)
 def test_the_examples_in_docstrings_are_true(path: Path) -> None:
-    parts = path.relative_to(ROOT if path.is_relative_to(ROOT / "dispatch") else path.parents[1]).with_suffix("").parts
+    parts = path.relative_to(ROOT).with_suffix("").parts[0 if path.is_relative_to(ROOT / "dispatch") else 1 :]
     module = importlib.import_module(".".join(parts).removesuffix(".__init__"))
     assert doctest.testmod(module, optionflags=doctest.ELLIPSIS).failed == 0
 

@@ -76,6 +76,13 @@ ROWS: dict[int, tuple[str, ...]] = {
     24: ("dispatch.WorkflowContext.fan_out",),
     25: ("dispatch.WorkflowContext.run_compensations",),
     26: ("dispatch.testing.crash_after",),
+    27: (
+        "dispatch.crons.CronEntry",
+        "dispatch.engine.scheduler.CronScheduler",
+        "dispatch.crons.CronStore",
+        "dispatch.crons.ListOptions",
+        "dispatch.Dispatch.register_cron",
+    ),
     29: (
         "dispatch.dlq.DLQEntry",
         "dispatch.dlq.DLQStore",
@@ -567,6 +574,25 @@ async def use_crash_after(crash_after: Any) -> None:
             await app.run_until_idle()
         assert await handle.result() == ["a", "b", "c"]
     assert ran == ["a", "b", "c"]
+
+
+@row(27)
+async def use_crons(entry: Any, scheduler: Any, store: Any, options: Any, register: Any, app: Any) -> None:
+    @app.registry.job
+    async def tidy(room: str) -> None: ...
+
+    made = register(app, "tidy-attic", "@every 1h", tidy, "attic")
+    assert app.registry.crons["tidy-attic"] is made
+    created = await app.crons.create("tidy-cellar", "@daily", tidy.call("cellar"))
+    assert isinstance(created, entry)
+    assert (created.name, created.spec.schedule, created.enabled, created.last_fired_at) == (
+        *("tidy-cellar", "@daily"),
+        *(True, None),
+    )
+    await app.crons.disable("tidy-cellar")
+    assert [found.name for found in (await app.crons.list(options(enabled=False))).items] == ["tidy-cellar"]
+    assert {"fire", "due", "enable", "disable"} <= set(vars(store))
+    assert scheduler.name == "scheduler"
 
 
 @row(29)

@@ -65,7 +65,9 @@ class Session:
     def store_file(self, url: str | None = None) -> Path | None:
         """The file of the configured SQLite store, or of the one at `url`; None for other kinds and refused URLs."""
         prefix, _, rest = (self.config.store if url is None else url).partition(":///")
-        is_file = prefix == "sqlite" and rest and rest != ":memory:" and "?" not in rest
+        is_file = (
+            prefix in ("sqlite", "sqlalchemy+sqlite+aiosqlite") and rest and rest != ":memory:" and "?" not in rest
+        )
         return Path(unquote(rest)) if is_file else None
 
     def missing_file(self, url: str | None = None) -> Path | None:

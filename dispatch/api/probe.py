@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -12,6 +13,11 @@ from dispatch.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+
+_PATIENCE = 10.0
+"""Seconds after which a connection is closed, whatever came of it."""
+_CONNECTIONS = 100
+"""So many at once; more are closed unanswered, so that they cannot use up what the process may open."""
 
 Ask = Callable[[], Mapping[str, Any]]
 """Answers the health now: a document with `live` and `ready`, each true or false."""
@@ -30,7 +36,7 @@ def probe_app(ask: Ask) -> Starlette:
     def route(path: str, key: str) -> Route:
         async def answer(request: Request) -> JSONResponse:
             found = ask()
-            headers = {"Cache-Control": "no-store"}
+            headers = {"Cache-Control": "no-store", "Connection": "close"}
             return JSONResponse(dict(found), status_code=200 if found[key] else 503, headers=headers)
 
         return Route(path, answer, methods=["GET"])
@@ -52,10 +58,28 @@ async def probe(host: str, port: int, ask: Ask) -> AsyncIterator[tuple[str, int]
     """
     try:
         import uvicorn
+        from uvicorn.protocols.http.h11_impl import H11Protocol
     except ImportError as error:
         raise MissingExtra(
             f"the probe needs {error.name}, which is not installed: pip install 'dispatch-tasks[server]'"
         ) from None
+
+    logger = logging.getLogger("dispatch.probe")
+    logger.setLevel(logging.ERROR)  # garbage from whoever comes by is no news
+
+    class Connection(H11Protocol):
+        """One request, in good time."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.logger = logger
+            self._cut = self.loop.call_later(_PATIENCE, transport.abort)
+            if len(self.connections) > _CONNECTIONS:
+                transport.abort()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._cut.cancel()
+            super().connection_lost(exc)
 
     class Server(uvicorn.Server):
         @contextmanager
@@ -64,7 +88,9 @@ async def probe(host: str, port: int, ask: Ask) -> AsyncIterator[tuple[str, int]
 
     listening = _listen(host, port)
     try:
-        config = uvicorn.Config(probe_app(ask), lifespan="off", log_config=None, access_log=False, ws="none")
+        config = uvicorn.Config(
+            probe_app(ask), http=Connection, lifespan="off", log_config=None, access_log=False, ws="none"
+        )
     except ImportError as error:
         listening.close()
         raise MissingExtra(

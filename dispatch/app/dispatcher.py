@@ -21,12 +21,14 @@ from dispatch.clock import Duration, seconds
 from dispatch.cluster.elector import LeaderElector
 from dispatch.config import Config, load
 from dispatch.crons.definition import CronDefinition
+from dispatch.entity import shown
 from dispatch.errors import ConfigError, NoOpenApp, NoStore
 from dispatch.jobs.definition import Call, JobDefinition
 from dispatch.jobs.handle import JobHandle
 from dispatch.jobs.handler import Middleware
 from dispatch.portal import bridge, portal, refuse_in_loop, run_sync
 from dispatch.queues import QueueConfig
+from dispatch.queues.model import checked
 from dispatch.registry import Registry, default_registry
 from dispatch.services import (
     AuditService,
@@ -41,6 +43,7 @@ from dispatch.services import (
 )
 from dispatch.services.cron_specs import specs_of
 from dispatch.store import Store
+from dispatch.workflows.definition import WorkflowDefinition
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -96,6 +99,11 @@ class Dispatch(Verbs):
             raise NoStore('Dispatch(None) names no store: pass "sqlite:///dispatch.db", "memory://" or a Store')
         if concurrency is not None and concurrency < 1:
             raise ConfigError(f"concurrency is {concurrency}; a worker runs at least 1 job at once")
+        if config is not None and not isinstance(config, Config):
+            raise ConfigError(
+                f"config is {shown(config)}; give a Config, such as Config(concurrency=20), or leave it out to take "
+                "what dispatch.toml and the environment say"
+            )
         self.config = config or load().config
         self.registry = registry if registry is not None else default_registry
         self._url: str | None = None
@@ -106,7 +114,7 @@ class Dispatch(Verbs):
         self._concurrency = concurrency
         self._queues = queues
         self._backoff = backoff
-        self._queue_config = tuple(queue_config)
+        self._queue_config = tuple(checked(limits) for limits in queue_config)
         self._leader_elector = leader_elector
         self._logger = logger or logging.getLogger("dispatch")
         self._extensions = Extensions(
@@ -255,7 +263,13 @@ class Dispatch(Verbs):
         return self.registry.add(definition)
 
     def register_cron(
-        self, name: str, schedule: str, definition: JobDefinition[P, R], /, *args: P.args, **kwargs: P.kwargs
+        self,
+        name: str,
+        schedule: str,
+        definition: JobDefinition[P, R] | WorkflowDefinition[P, R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> CronDefinition:
         """Adds a timetable for one call of `definition` to this app's registry, as `@cron` does; workers started after
         that announce it. Raises InvalidDefinition, InvalidArguments, DuplicateName."""

@@ -10,7 +10,7 @@ from dispatch.config import Config
 from dispatch.services import Limits, Retention
 from dispatch.services.cron_specs import CronDefaults
 from dispatch.store import Store
-from dispatch.stores import REDIS_SCHEMES, open_store
+from dispatch.stores import REDIS_SCHEMES, kind, open_store
 from dispatch.stores.scratch import MakeScratch, scratch
 
 
@@ -25,14 +25,14 @@ def scratch_of(config: Config, url: str) -> AbstractAsyncContextManager[MakeScra
 
 
 def _options(config: Config, url: str) -> dict[str, Any]:
-    if url.startswith("sqlite:"):
+    if kind(url) == "sqlite":
         return {"synchronous": config.sqlite.synchronous, "busy_timeout": config.sqlite.busy_timeout.total_seconds()}
-    if url.startswith(("postgres:", "postgresql:")):
+    if kind(url) == "postgresql":
         postgres = config.postgres
         return {
             "pool_size": postgres.pool_size,
             "pooler": postgres.pooler,
-            "listen": postgres.listen,
+            **({} if url.startswith("sqlalchemy+") else {"listen": postgres.listen}),
             "statement_cache_size": postgres.statement_cache_size,
             "connect_timeout": postgres.connect_timeout.total_seconds(),
             # the rest of the engine counts on an answer within a third of a lease

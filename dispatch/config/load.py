@@ -18,7 +18,7 @@ Tree = dict[str, Any]
 Key = tuple[str, ...]
 Origins = dict[Key, str]
 _FROM_ENV = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
-_RELATIVE_SQLITE = re.compile(r"(sqlite:///)([^/?:][^?]*)(\?.*)?")
+_RELATIVE_SQLITE = re.compile(r"((?:sqlalchemy\+sqlite\+aiosqlite|sqlite):///)([^/?:][^?]*)(\?.*)?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,11 @@ from pydantic_core import ErrorDetails
 
 from dispatch.config.units import Duration, Interval, MaybeInterval, Size, format_duration
 from dispatch.crons.schedule import zone_of
+from dispatch.entity import MOST
 from dispatch.errors import ConfigError
 from dispatch.masking import mask_value, masked
 from dispatch.queues import QueueConfig
+from dispatch.queues.model import SLOWEST
 
 NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
 BEATS_A_LEASE = 5
@@ -48,6 +50,7 @@ Name = Annotated[str, AfterValidator(_name)]
 Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 Upper = BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
 Count = Annotated[int, Field(ge=1)]
+Places = Annotated[int, Field(ge=1, le=MOST)]
 
 
 class Table(BaseModel):
@@ -62,9 +65,9 @@ class Table(BaseModel):
 class QueueTable(Table):
     """`[queue.NAME]`: limits kept by the store for the whole fleet; None = unlimited."""
 
-    max_concurrency: Count | None = None
-    rate_limit: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    rate_burst: Count | None = None
+    max_concurrency: Places | None = None
+    rate_limit: Annotated[float, Field(ge=SLOWEST, le=MOST, allow_inf_nan=False)] | None = None
+    rate_burst: Places | None = None
     fair: bool = False
 
     @model_validator(mode="after")

@@ -16,6 +16,8 @@ from dispatch.workflows.model import NewRun, driver_id, driver_name
 
 CAP = 100
 """Ticks that one firing makes up for at most, and that it lists as missed."""
+STEP = 10
+"""Ticks that one firing makes jobs of at most; the rest is due at once. It keeps each transaction short."""
 _COLUMNS = (
     *("queue", "priority", "expires_in", "max_retries", "timeout", "backoff", "keep_result", "metadata", "tags"),
     *("concurrency_key", "concurrency_max"),
@@ -44,7 +46,7 @@ def first_fire(spec: CronSpec, now: datetime) -> datetime | None:
 
 def plan(entry: CronEntry, now: datetime, rules: Rules) -> Fire:
     """The firing of an entry whose next_fire_at has come: on-time ticks fire each; of late ones inside the window those
-    that its misfire rule wants; the rest is missed."""
+    that its misfire rule wants; the rest is missed. Many fire step by step: each begins where the last ended."""
     schedule = schedule_of(entry)
     window = rules.misfire_window if entry.spec.misfire_window is None else entry.spec.misfire_window
     oldest = now - timedelta(seconds=max(window, rules.on_time))
@@ -54,13 +56,17 @@ def plan(entry: CronEntry, now: datetime, rules: Rules) -> Fire:
     made_up = {"skip": [], "once": late[-1:], "all": late}[entry.spec.misfire]
     fired = sorted({*made_up, *(tick for tick in due if tick >= punctual)})[-CAP:]
     missed = [tick for tick in [*forgotten, *due] if tick not in set(fired)][-CAP:]
-    ticks = [*(NewTick(tick, "missed") for tick in missed), *(new_tick(entry, tick, now) for tick in fired)]
+    following = fired[STEP] if len(fired) > STEP else None
+    ticks = [
+        *(NewTick(tick, "missed") for tick in missed if following is None or tick < following),
+        *(new_tick(entry, tick, now) for tick in fired[:STEP]),
+    ]
     return Fire(
         entry.id,
         entry.revision,
         entry.next_fire_at,
         sorted(ticks, key=lambda tick: tick.scheduled_at),
-        schedule.after(now),
+        following or schedule.after(now),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -10,10 +11,11 @@ from dispatch.crons.model import CronEntry, Due, Fired
 from dispatch.crons.plan import Rules, first_fire, plan
 from dispatch.engine.service import Service
 from dispatch.entity import Reply
-from dispatch.errors import LeadershipLost
+from dispatch.errors import LeadershipLost, StoreTimeout
 from dispatch.store import Store
 
 AT_ONCE = 100
+_SLOW = 2
 SETTLE_EVERY = 5.0
 
 
@@ -35,7 +37,9 @@ class CronScheduler(Service):
         limit: float | None = None,
         clock: Callable[[], float] = boot_seconds,
     ) -> None:
-        super().__init__(interval=interval, limit=limit, logger=logger, on_death=on_death)
+        super().__init__(interval=interval, logger=logger, on_death=on_death)
+        self._call_limit = limit
+        """Seconds that one call of the store may take; a round fires as many entries as are due."""
         self._store = store
         self._require = require_leadership
         self._rules = rules
@@ -48,9 +52,11 @@ class CronScheduler(Service):
         try:
             self._require()
             if self._clock() - self._settled_at >= SETTLE_EVERY:
-                await settle(self._store)
+                async with asyncio.timeout(self._call_limit):
+                    await settle(self._store)
                 self._settled_at = self._clock()
-            due = await self._store.crons.due(limit=AT_ONCE)
+            async with asyncio.timeout(self._call_limit):
+                due = await self._store.crons.due(limit=AT_ONCE)
             fired = await self._fire(due)
         except LeadershipLost:
             self._settled_at = float("-inf")
@@ -58,20 +64,34 @@ class CronScheduler(Service):
         return 0.0 if fired else self._pause(due)
 
     async def _fire(self, due: Due) -> int:
-        """Fires the due entries; answers how many there were."""
-        fires = []
+        """Fires the due entries, each by itself, so that none keeps the others waiting; answers how many there were.
+
+        One that takes too long is left to the next round; two in a row mean that the store is slow, not the entry.
+        """
+        planned, slow = 0, 0
         for entry in due.entries:
+            if self._stopping:
+                break
             try:
-                fires.append((entry, plan(entry, due.now, self._rules)))
+                fire = plan(entry, due.now, self._rules)
             except ValueError as error:
                 self._logger.error("the cron entry %s cannot be read and does not fire: %s", entry.name, error)
-        if fires:
+                continue
+            planned += 1
             self._require()
-            answers = await self._store.crons.fire([fire for _, fire in fires])
-            for (entry, _), answer in zip(fires, answers, strict=True):
-                if answer.reply is Reply.APPLIED:
-                    self._on_fired(entry, answer)
-        return len(fires)
+            try:
+                async with asyncio.timeout(self._call_limit):
+                    (answer,) = await self._store.crons.fire([fire])
+            except (TimeoutError, StoreTimeout):
+                slow += 1
+                if slow == _SLOW:
+                    raise
+                self._logger.warning("the store took too long to fire the cron entry %s", entry.name)
+                continue
+            slow = 0
+            if answer.reply is Reply.APPLIED:
+                self._on_fired(entry, answer)
+        return planned
 
     def _pause(self, due: Due) -> float:
         """Until the next tick, but not past the poll floor: entries are made, edited and enabled by others."""

@@ -12,6 +12,8 @@ from dispatch.errors import StoreError
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 10.0
+_REST = 1.0
+"""Seconds of a pause after a failure that no nudge cuts short: whatever wakes the loop may be what fails."""
 
 
 class Service:
@@ -34,6 +36,7 @@ class Service:
         self._on_death = on_death
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
+        self._halt = asyncio.Event()
         self._stopping = False
         self.round_at = boot_seconds()
         """When the latest round began (seconds since boot)."""
@@ -50,6 +53,7 @@ class Service:
     def start(self) -> None:
         """Begins the loop as a task."""
         self._stopping = False
+        self._halt.clear()
         self._task = asyncio.create_task(self._supervise(), name=f"dispatch {self.name}")
 
     def nudge(self) -> None:
@@ -59,6 +63,7 @@ class Service:
     async def stop(self) -> None:
         """Ends the loop after its present round."""
         self._stopping = True
+        self._halt.set()
         self._wake.set()
         if self._task is not None and self._task is not asyncio.current_task():
             await asyncio.wait([self._task])
@@ -93,11 +98,23 @@ class Service:
                     pause = self._backoff(failures)
                 else:
                     failures = 0
+                if failures and pause is not None:
+                    rest = min(pause, _REST)
+                    pause -= rest
+                    await self._rest(rest)
                 if not self._stopping:
                     await self.pause(self.interval if pause is None else pause)
         except BaseException as error:
             self._on_death(error)
             raise
+
+    async def _rest(self, seconds: float) -> None:
+        """Waits that long; only stopping ends it."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._halt.wait()
+        except TimeoutError:
+            pass
 
     @staticmethod
     def _backoff(failures: int) -> float:

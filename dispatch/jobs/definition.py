@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, NoReturn, ParamSpec, TypeVar, cast, ge
 from typing_extensions import Unpack
 
 from dispatch.current import AppPort, app_for_blocking, app_here, on_app
+from dispatch.entity import shown
 from dispatch.errors import InvalidArguments, InvalidDefinition
 from dispatch.ids import JobID
 from dispatch.jobs.handle import JobHandle, SyncJobHandle, sync_handle
@@ -127,7 +128,7 @@ class _Door(Generic[P, R]):
             if isinstance(item, Call):
                 batch.append(item)
                 continue
-            args, kwargs = item
+            args, kwargs = _taken_apart(item, definition.name)
             batch.append(Call(definition, definition.signature.validate(args, kwargs), self._chosen))
         if len(batch) > LARGEST_BATCH:
             raise InvalidArguments(
@@ -177,6 +178,18 @@ class SyncDoor(Generic[P, R]):
         app: AppPort = app_for_blocking()
         connection = self._bound._connection
         return app.enqueue_blocking(calls) if connection is None else app.enqueue_inside_blocking(calls, connection)
+
+
+def _taken_apart(item: object, name: str) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """The positional and the named arguments of one call of enqueue_many."""
+    if isinstance(item, tuple | list) and len(item) == 2:
+        args, kwargs = item
+        if isinstance(args, Sequence) and not isinstance(args, str | bytes) and isinstance(kwargs, Mapping):
+            return args, kwargs
+    raise InvalidArguments(
+        f"enqueue_many got {shown(item)}, which is no call: give {name}.call(...), or a pair of positional and named "
+        "arguments such as ((1, 2), {'name': 3})"
+    )
 
 
 def _taken_connection(options: CallOptions) -> object | None:

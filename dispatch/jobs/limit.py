@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from dispatch.entity import MOST, shown
 from dispatch.errors import InvalidArguments
 from dispatch.jobs.base import NAME
 
@@ -18,14 +19,14 @@ class Limit:
     """What `@job(concurrency=...)` and `.options(concurrency=...)` take.
 
     Args:
-        max: how many jobs of one key may run at once, at least 1. What the latest enqueue of a key says counts for all
-            of its jobs, those that wait already too.
+        max: how many jobs of one key may run at once, from 1 to a billion. What the latest enqueue of a key says
+            counts for all of its jobs, those that wait already too.
         key: a function of the job's arguments, named or placed as they are, or a value; without one all calls of the
             job share one key.
         name: jobs that give the same name share their keys; otherwise each job has its own. Tenants never share.
 
     Raises:
-        InvalidArguments: `max` is less than 1, `key` is empty, `name` cannot be a name.
+        InvalidArguments: `max` is no such number, `key` is empty, `name` cannot be a name.
 
     >>> Limit(key=lambda batch: batch.customer, max=2)  # doctest: +ELLIPSIS
     Limit(max=2, key=<function <lambda> at ...>, name=None)
@@ -36,14 +37,17 @@ class Limit:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.max, bool) or not isinstance(self.max, int) or self.max < 1:
-            raise InvalidArguments(f"concurrency: max is {self.max!r}; it is a whole number of at least 1")
+        if isinstance(self.max, bool) or not isinstance(self.max, int) or not 1 <= self.max <= MOST:
+            raise InvalidArguments(f"concurrency: max is {shown(self.max)}; it is a whole number from 1 to {MOST:,}")
         if self.key == "" or not (self.key is None or callable(self.key) or isinstance(self.key, str | int | UUID)):
             raise InvalidArguments(
-                f"concurrency: key is {self.key!r}; give a function of the arguments, a text, a number, or leave it out"
+                f"concurrency: key is {shown(self.key)}; give a function of the arguments, a text, a number, or "
+                "leave it out"
             )
-        if self.name is not None and not NAME.fullmatch(self.name):
-            raise InvalidArguments(f"concurrency: {self.name!r} is no name: 1 to 128 of letters, digits and _ . : -")
+        if self.name is not None and not (isinstance(self.name, str) and NAME.fullmatch(self.name)):
+            raise InvalidArguments(
+                f"concurrency: {shown(self.name)} is no name: 1 to 128 of letters, digits and _ . : -"
+            )
 
     @classmethod
     def of(cls, given: object) -> Limit:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ UniqueRule = bool | str | int | Callable[..., object]
 """True: unique by all arguments. A function: by what it makes of the arguments. Anything else: by that value."""
 
 LARGEST_READABLE_KEY = 128
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _KINDS: dict[str, type] = {
     "queue": str,
     "priority": int,
@@ -215,8 +217,10 @@ def _concurrency_key(name: str, limit: Limit | None, value: object, scope: Scope
 
 
 def _short(text: str) -> str:
-    """The text, or its digest when nobody would read it to the end."""
-    return text if len(text) <= LARGEST_READABLE_KEY else "#" + hashlib.sha256(text.encode()).hexdigest()[:32]
+    """The text, or its digest when nobody would read it to the end, or not every store could keep it."""
+    if len(text) <= LARGEST_READABLE_KEY and not _UNSTORABLE.search(text):
+        return text
+    return "#" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def _unique(name: str, payload: bytes, options: EnqueueOptions, value: object, scope: Scope) -> Unique | None:

@@ -194,8 +194,10 @@ class JobStore(Protocol):
         holds its unique key, and when its dead letter was replayed: the same work would run twice."""
         ...
 
-    async def delete(self, job_id: JobID, *, scope: Scope | None = None) -> Reply:
+    async def delete(self, job_id: JobID, *, scope: Scope | None = None, waiting: bool = False) -> Reply:
         """Removes a waiting or terminal job with its attempts, durably; running: CONFLICT, and nothing is removed.
+
+        waiting: only one that waits; a terminal one is CONFLICT too.
 
         A waiting job ends as if cancelled first: its unique key is free (unless hold_for still runs) and a successor is
         set free. Idempotency keys stay until their ttl and go on answering this id; dead letters stay as they are.

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
+
+from dispatch.clock import LONGEST
+from dispatch.entity import MOST, shown
+from dispatch.errors import InvalidArguments
+
+SLOWEST = 1 / LONGEST
+"""No rate is lower, other than 0: one start in a hundred years."""
+_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +30,38 @@ class QueueConfig:
     """Tenants take turns."""
     tenant_concurrency: int | None = None
     """As max_concurrency, for each tenant."""
+
+
+def checked_queue(name: object) -> str:
+    """The name of a queue; InvalidArguments for what cannot be one."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InvalidArguments(f"{shown(name)} is no queue name: 1 to 128 of letters, digits and _ . : -")
+    return name
+
+
+def checked_count(what: str, value: object, *, least: int = 1) -> int:
+    """A limit that counts something; InvalidArguments for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
+        raise InvalidArguments(f"{what} is {shown(value)}; it is a whole number from {least} to {MOST:,}")
+    return value
+
+
+def checked(config: QueueConfig) -> QueueConfig:
+    """The limits as they are; InvalidArguments names what no store could keep."""
+    checked_queue(config.name)
+    for what, least in (("max_concurrency", 0), ("rate_burst", 1), ("tenant_concurrency", 0)):
+        value = getattr(config, what)
+        if value is not None:
+            checked_count(f"{what} of queue {config.name!r}", value, least=least)
+    rate = config.rate_limit
+    if rate is None:
+        return config
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not (rate == 0 or SLOWEST <= rate <= MOST):
+        raise InvalidArguments(
+            f"rate_limit of queue {config.name!r} is {shown(rate)}; it is starts a second: 50, 0.5 for one in two "
+            f"seconds, at most {MOST:,}, at least one in a hundred years"
+        )
+    return config
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from dispatch.clock import Duration, boot_seconds, seconds
+from dispatch.clock import LONGEST, Duration, boot_seconds, seconds
 from dispatch.entity import Reply
 from dispatch.errors import InvalidArguments, SlotLost, SlotTimeout, StoreError
 from dispatch.ids import TypeID
+from dispatch.queues.model import checked_count, checked_queue
 from dispatch.queues.store import QueueStore
 
 LEASE = 30.0
+_SHORTEST = 0.01
 _RENEWALS = 5
 """Renewals in one lease."""
 _POLL = 1.0
@@ -121,13 +123,14 @@ class QueueManager:
             lease: how long the slot is kept without a renewal; renewals go on while it is held.
 
         Raises:
-            SlotTimeout: none came free in time. InvalidArguments: `limit` or `lease` make no sense. StoreError.
+            SlotTimeout: none came free in time. InvalidArguments: a value makes no sense. StoreError.
         """
-        if limit is not None and limit < 1:
-            raise InvalidArguments(f"limit is {limit}; a queue gives out at least 1 slot")
+        checked_queue(queue)
+        if limit is not None:
+            checked_count("limit", limit)
         lasts = self._lease if lease is None else seconds(lease)
-        if lasts <= 0:
-            raise InvalidArguments(f"lease is {lasts:g} s; it must be longer than nothing")
+        if not _SHORTEST <= lasts <= LONGEST:
+            raise InvalidArguments(f"lease is {lasts:g} s; it is at least {_SHORTEST:g} s, and at most a hundred years")
         deadline = None if timeout is None else boot_seconds() + seconds(timeout)
         holder = f"{socket.gethostname()}:{os.getpid()}:{_SlotID.new()}"
         turn = self._turns.setdefault(queue, asyncio.Lock())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from dispatch.clock import LONGEST
 from dispatch.cluster.model import Worker
 from dispatch.jobs.model import QUARANTINE_FROM, Job, KeyHolders
 from dispatch.queues import QueueInfo
@@ -154,7 +155,7 @@ def rate(facts: Facts) -> Gate:
         return Gate("rate", True, f"the rate of {per_second:g}/s allows {int(tokens + _ROUNDING)} starts now")
     if per_second <= 0:
         return Gate("rate", False, f"the rate of queue {name!r} is 0/s: nothing starts")
-    refills = span(timedelta(seconds=(1 - tokens) / per_second))
+    refills = span(timedelta(seconds=min((1 - tokens) / per_second, LONGEST)))
     return Gate("rate", False, f"the rate of {per_second:g}/s of queue {name!r} is used up; it refills in {refills}")
 
 

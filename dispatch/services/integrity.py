@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from dispatch.dlq.model import DLQState
 from dispatch.errors import StoreCorrupt
 from dispatch.ids import DLQID, JobID
 from dispatch.jobs.model import TERMINAL, WAITING, JobState
+from dispatch.services.damage import Damage, Found
+from dispatch.services.integrity_runs import Children, examine_runs, stray_driver
 from dispatch.store import Store
-from dispatch.transfer import KINDS, Document, TransferKind
+from dispatch.transfer import KINDS, RUN_KINDS, Document, TransferKind
 
 _PAGE = 500
 _LIVE = (*WAITING, JobState.RUNNING)
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """One thing that is not as it should be, and what to do about it."""
-
-    kind: TransferKind
-    key: str
-    text: str
-    advice: str
-
-
-Found = Callable[[Damage], None]
-
-
 async def examine(store: Store, *, found: Found, tick: Callable[[int], None]) -> int:
-    """Looks at every job, key and dead letter, and reads every other row; answers how many it has looked at.
+    """Looks at every job, key, dead letter and run, and reads every other row; answers how many it has looked at.
 
     Args:
         found: told of each damage as it is met.
         tick: told how many more documents were looked at.
 
-    It reads only and keeps one line a live unique key in memory. Made while workers run it may report what is in
-    flight: look again at what it names.
+    It reads only and keeps one line a live unique key and an ended child in memory. Made while workers run
+    it may report what is in flight: look again at what it names.
     """
     holders: dict[str, str] = {}
     async for document in _walk(store, "unique_keys", tick):
@@ -46,12 +34,17 @@ async def examine(store: Store, *, found: Found, tick: Callable[[int], None]) ->
             holders[document["key"]] = document["job_id"]
     seen = len(holders)
     claimed: set[str] = set()
+    children: Children = {}
     async for job in _walk(store, "jobs", tick):
         seen += 1
         for damage in _of_job(job, holders):
             found(damage)
         if job["behind"] is not None and (stuck := await _behind(store, job)) is not None:
             found(stuck)
+        if job["kind"] == "workflow" and (stray := await stray_driver(store, job)) is not None:
+            found(stray)
+        elif job["step"] is not None and job["state"] in TERMINAL:
+            children[job["run_id"], job["step"]] = ("jobs", job["id"])
         if job["unique_key"] is not None and job["state"] in _LIVE and holders.get(job["unique_key"]) == job["id"]:
             claimed.add(job["unique_key"])
     for key, job_id in holders.items():
@@ -62,8 +55,9 @@ async def examine(store: Store, *, found: Found, tick: Callable[[int], None]) ->
         seen += 1
         if (odd := await _of_letter(store, letter)) is not None:
             found(odd)
+    seen += await examine_runs(store, walk=lambda kind: _walk(store, kind, tick), children=children, found=found)
     for kind in KINDS:
-        if kind not in ("unique_keys", "jobs", "dlq"):
+        if kind not in ("unique_keys", "jobs", "dlq", *RUN_KINDS):
             async for _ in _walk(store, kind, tick):
                 seen += 1
     return seen

@@ -12,6 +12,7 @@ from dispatch.clock import Duration
 from dispatch.entity import LARGEST_PAGE, Reply
 from dispatch.jobs.model import WAITING, ListOptions
 from dispatch.queues import QueueConfig, QueueInfo, QueueManager, Slot
+from dispatch.queues.model import checked
 from dispatch.services.audit import AuditService
 from dispatch.store import Store
 
@@ -48,7 +49,12 @@ class QueueService:
             return resumed
 
     async def configure(self, config: QueueConfig) -> None:
-        """Stores the queue's limits for the whole fleet."""
+        """Stores the queue's limits for the whole fleet.
+
+        Raises:
+            InvalidArguments: a limit that no store could keep.
+        """
+        checked(config)
         detail = ", ".join(f"{name}={value}" for name, value in _limits(config)) or "none"
         async with self._audit.act("queue.limit", [config.name], detail=detail):
             await self._store.queues.configure(config)
@@ -73,7 +79,8 @@ class QueueService:
         """Deletes up to `limit` waiting jobs of the queue for good, newest first, and answers how many.
 
         Call it again until it answers 0. `before`: only those that were created before then, so that it ends although
-        others go on enqueuing. What runs goes on; each job ends as with JobService.delete.
+        others go on enqueuing. What runs goes on, and what has ended meanwhile is kept; each job
+        ends as with JobService.delete.
         """
         async with self._audit.act("queue.purge", [queue]) as act:
             deleted = 0
@@ -82,7 +89,7 @@ class QueueService:
                 page = await self._store.jobs.list(replace(options, limit=min(LARGEST_PAGE, limit - deleted)))
                 for start in range(0, len(page.items), _AT_ONCE):
                     some = page.items[start : start + _AT_ONCE]
-                    replies = await asyncio.gather(*(self._store.jobs.delete(job.id) for job in some))
+                    replies = await asyncio.gather(*(self._store.jobs.delete(job.id, waiting=True) for job in some))
                     deleted += sum(reply is Reply.APPLIED for reply in replies)
                     act.settle([queue], count=deleted)
                 if page.next_cursor is None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from dispatch.errors import CopyRefused
 from dispatch.store import Store
+from dispatch.stores import keeps_runs
 from dispatch.transfer import FIELDS, KEYS, KINDS, Document, TransferKind
-from dispatch.workflows.model import ListOptions as RunOptions
 
 PAGE = 500
 MARK = ("transfer", "copy")
@@ -76,16 +76,17 @@ class StoreCopy:
         """How many documents there are to copy, and whether a copy would be resumed; writes nothing.
 
         Raises:
-            CopyRefused: the destination holds something else, the source is itself an unfinished copy or holds workflow
-                runs, or workers live.
+            CopyRefused: the destination holds something else, or keeps no workflow runs while the source does; the
+                source is itself an unfinished copy, or workers live.
         """
         await self._refuse_workers()
         if await self._source.records.get(*MARK) is not None:
             raise CopyRefused("the source is itself an unfinished copy: finish that one first. Nothing was written")
-        if (await self._source.workflows.list(RunOptions(limit=1))).items:
+        counts = await self._source.transfer.count()
+        if counts["runs"] and not keeps_runs(self._target.url):
             raise CopyRefused(
-                "the source holds workflow runs, which are not copied: let them end, and `dispatch store prune` what "
-                "retention keeps of them. Nothing was written"
+                f"the source holds {counts['runs']} workflow runs, and the destination keeps none: copy to sqlite:///, "
+                "postgresql:// or memory://. Nothing was written"
             )
         mark = await self._target.records.get(*MARK)
         if mark is not None:
@@ -98,7 +99,7 @@ class StoreCopy:
         elif there := {kind: n for kind, n in (await self._target.transfer.count()).items() if n}:
             what = ", ".join(f"{n} {kind}" for kind, n in there.items())
             raise CopyRefused(f"the destination is not empty ({what}): copy to an empty store. Nothing was written")
-        return await self._source.transfer.count(), mark is not None
+        return counts, mark is not None
 
     async def run(self, *, copied: Tick, compared: Tick) -> Copied:
         """Copies what is missing, compares everything, and takes the mark of an unfinished copy away when all is equal.

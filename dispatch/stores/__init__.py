@@ -66,6 +66,22 @@ def _redis(scheme: str) -> Callable[..., Store]:
     return make
 
 
+def _sqlalchemy(driver: str) -> Callable[..., Store]:
+    def make(rest: str, *, namespace: str, migrate: str | None, clock: Clock | None, **options: Any) -> Store:
+        try:
+            from dispatch.stores.sqlalchemy import SQLAlchemyStore
+        except ModuleNotFoundError as error:
+            if error.name not in ("sqlalchemy", "greenlet"):
+                raise
+            raise MissingExtra(
+                f"sqlalchemy+{driver}:// needs SQLAlchemy: pip install 'dispatch-tasks[sqlalchemy]'"
+            ) from None
+        url = f"sqlalchemy+{driver}://{rest}"
+        return SQLAlchemyStore(url, namespace=namespace, migrate=migrate, clock=clock, **options)
+
+    return make
+
+
 def _shown(scheme: str, rest: str) -> str:
     """The URL without the secrets that it may hold although it should not."""
     from dispatch.masking import mask_url
@@ -79,6 +95,7 @@ _SCHEMES: dict[str, Callable[..., Store]] = {
     "postgresql": _postgres,
     "postgres": _postgres,
     **{scheme: _redis(scheme) for scheme in REDIS_SCHEMES},
+    **{f"sqlalchemy+{driver}": _sqlalchemy(driver) for driver in ("sqlite+aiosqlite", "postgresql+asyncpg")},
 }
 
 
@@ -87,11 +104,18 @@ def schemes() -> tuple[str, ...]:
     return tuple(_SCHEMES)
 
 
+def kind(url: str) -> str:
+    """What keeps the data at `url`: "sqlite" for sqlite:// and for sqlalchemy+sqlite+aiosqlite://, say."""
+    scheme = url.partition(":")[0].removeprefix("sqlalchemy+").partition("+")[0]
+    return "postgresql" if scheme == "postgres" else scheme
+
+
 def open_store(
     url: str, *, namespace: str = "dispatch", migrate: str | None = None, clock: Clock | None = None, **options: Any
 ) -> Store:
     """The store at `url`, not yet opened: `memory://`, `sqlite:///relative.db`, `sqlite:////absolute.db` or
     `postgresql://user:password@host/database`, or `redis://:password@host:6379/0` (`rediss://` with TLS).
+    Through SQLAlchemy: `sqlalchemy+sqlite+aiosqlite:///…` or `sqlalchemy+postgresql+asyncpg://…`.
 
     Args:
         url: where the data is.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dispatch.clock import Clock
@@ -10,6 +11,7 @@ from dispatch.store import SchemaStatus
 from dispatch.stores import postgres_schema
 from dispatch.stores.postgres_executor import PostgresExecutor
 from dispatch.stores.postgres_jobs import PostgresJobs
+from dispatch.stores.postgres_pool import Pool
 from dispatch.stores.postgres_url import place
 from dispatch.stores.postgres_wakeups import PostgresWakeups
 from dispatch.stores.sql.cluster import SQLCluster
@@ -57,6 +59,7 @@ class PostgresStore:
         listen: bool = True,
         connect_timeout: float = 5.0,
         command_timeout: float = 8.0,
+        _make_pool: Callable[[], Pool] | None = None,
     ) -> None:
         if migrate not in _MIGRATE:
             raise ConfigError(f"migrate = {migrate!r}: choose one of {', '.join(map(repr, _MIGRATE))}")
@@ -76,7 +79,7 @@ class PostgresStore:
         self._url = url
         self._opened = False
         self.wakeups = PostgresWakeups(self._place.channel, listen=listen and not pooler)
-        self._executor = PostgresExecutor(self._place, **self._options, wakeups=self.wakeups)
+        self._executor = PostgresExecutor(self._place, **self._options, wakeups=self.wakeups, make_pool=_make_pool)
         self.jobs = PostgresJobs(self._executor)
         self.queues = SQLQueues(self._executor)
         self.dlq = SQLDeadLetters(self._executor)

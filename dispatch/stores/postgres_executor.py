@@ -20,7 +20,7 @@ from dispatch.stores import postgres_schema
 from dispatch.stores.postgres_asks import Ask, asks
 from dispatch.stores.postgres_clock import ServerClock
 from dispatch.stores.postgres_errors import AGAIN, store_error
-from dispatch.stores.postgres_pool import Connection, Pool, connector
+from dispatch.stores.postgres_pool import Connection, OwnPool, Pool, connector
 from dispatch.stores.postgres_url import Place
 from dispatch.stores.postgres_wakeups import PostgresWakeups
 from dispatch.stores.sql.plan import Plan
@@ -59,6 +59,7 @@ class PostgresExecutor:
         connect_timeout: float,
         command_timeout: float,
         wakeups: PostgresWakeups,
+        make_pool: Callable[[], Pool] | None = None,
     ) -> None:
         self.place = place
         self._clock = ServerClock(clock)
@@ -75,6 +76,7 @@ class PostgresExecutor:
         )
         self._wakeups = wakeups
         self._statements: dict[str, Statement] = load(_STATEMENTS, "$", place.schema)
+        self._make_pool = make_pool or self._own_pool
         self._pool: Pool | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._identity: tuple[Any, ...] | None = None
@@ -86,13 +88,16 @@ class PostgresExecutor:
 
     async def open(self) -> None:
         """Makes the first connection, so that a wrong URL is told now."""
-        self._pool = Pool(self._connect, size=self._size, shown=self.place.shown)
+        self._pool = self._make_pool()
         self._loop = asyncio.get_running_loop()
         try:
             await self._shielded(self._measure(), self._timeout)
         except BaseException:
             await self.close()
             raise
+
+    def _own_pool(self) -> Pool:
+        return OwnPool(self._connect, size=self._size, shown=self.place.shown)
 
     async def _measure(self) -> None:
         async with self._connection() as connection:

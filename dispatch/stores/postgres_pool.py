@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
 
 import asyncpg
 
@@ -43,7 +43,23 @@ def connector(
     return lambda: asyncpg.connect(**options)
 
 
-class Pool:
+class Pool(Protocol):
+    """Where connections come from."""
+
+    def connection(self) -> AbstractAsyncContextManager[Connection]:
+        """A connection for one transaction; it is kept unless the block was cut short or left it in a transaction."""
+        ...
+
+    def drop_idle(self) -> None:
+        """Forgets the connections that nobody uses: where one was lost the others often are too."""
+        ...
+
+    async def close(self) -> None:
+        """Ends every connection, those in use at once; idempotent."""
+        ...
+
+
+class OwnPool:
     """At most `size` connections; opened when they are first needed."""
 
     def __init__(self, connect: Callable[[], Coroutine[Any, Any, Connection]], *, size: int, shown: str) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from dispatch.clock import Clock
 from dispatch.errors import ConfigError, StoreUnreachable
 from dispatch.store import Store
-from dispatch.stores import REDIS_SCHEMES, open_store
+from dispatch.stores import REDIS_SCHEMES, kind, open_store
 
 MakeScratch = Callable[[Clock | None], Awaitable[Store]]
 """Answers an empty store that is not open yet; the one before it must be closed."""
@@ -35,36 +35,38 @@ async def scratch(url: str, **options: Any) -> AsyncIterator[MakeScratch]:
         StoreUnreachable: there is no folder to make it in, or the server does not answer.
     """
     scheme, _, rest = url.partition("://")
+    what = kind(url)
     if scheme == "memory":
 
         async def in_memory(clock: Clock | None) -> Store:
             return open_store(url, clock=clock, **options)
 
         yield in_memory
-    elif scheme == "sqlite":
+    elif what == "sqlite":
         folder = _folder_beside(Path(unquote(rest.removeprefix("/"))))
 
         async def in_folder(clock: Clock | None) -> Store:
             _empty(folder)
-            return open_store(f"sqlite:///{folder}/store.db", clock=clock, **{**options, "migrate": "auto"})
+            return open_store(f"{scheme}:///{folder}/store.db", clock=clock, **{**options, "migrate": "auto"})
 
         try:
             yield in_folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-    elif scheme in ("postgres", "postgresql"):
+    elif what == "postgresql":
         from dispatch.stores.postgres_schema import drop
 
+        server = f"postgresql://{rest}"
         namespace = f"dispatch_scratch_{secrets.token_hex(8)}"
 
         async def in_schema(clock: Clock | None) -> Store:
-            await drop(url, namespace)
+            await drop(server, namespace)
             return open_store(url, namespace=namespace, clock=clock, **{**options, "migrate": "auto"})
 
         try:
             yield in_schema
         finally:
-            await drop(url, namespace)
+            await drop(server, namespace)
     elif scheme in REDIS_SCHEMES:
         namespace = f"dispatch_scratch_{secrets.token_hex(8)}"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from dispatch.stores import kind
+
 _FOLDER = Path(__file__).parent / "sql"
 
 
@@ -15,13 +17,13 @@ def migration_scripts(url: str, namespace: str = "dispatch") -> Mapping[str, str
         url: of the store; nothing is opened.
         namespace: where the tables stand on a server that several applications share.
     """
-    scheme = url.partition(":")[0]
-    if scheme == "sqlite":
+    what = kind(url)
+    if what == "sqlite":
         return {file.stem: file.read_text() for file in sorted((_FOLDER / "sqlite" / "migrations").glob("*.sql"))}
-    if scheme in ("postgres", "postgresql"):
+    if what == "postgresql":
         from dispatch.stores.postgres_schema import migrations, script
         from dispatch.stores.postgres_url import place
 
-        where = place(url, namespace)
+        where = place(f"postgresql://{url.partition('://')[2]}", namespace)
         return {name: f"BEGIN;\n{script(where, number, name, text)}COMMIT;\n" for number, name, text in migrations()}
     return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from dispatch.clock import Clock, SystemClock
@@ -18,6 +19,7 @@ from dispatch.stores.sql.records import SQLRecords
 from dispatch.stores.sql.stream import SQLStream
 from dispatch.stores.sql.transfer import SQLTransfer
 from dispatch.stores.sql.workflows import SQLWorkflows
+from dispatch.stores.sqlite_connection import Connection
 from dispatch.stores.sqlite_executor import SQLiteExecutor
 from dispatch.stores.sqlite_jobs import SQLiteJobs
 from dispatch.stores.sqlite_wakeups import SQLiteWakeups
@@ -48,6 +50,7 @@ class SQLiteStore:
         synchronous: str = "FULL",
         busy_timeout: float = 5.0,
         _beats: bool = False,
+        _connection: Callable[..., Connection] = Connection,
     ) -> None:
         if migrate not in _MIGRATE:
             raise ConfigError(f"migrate = {migrate!r}: a SQLite store takes {', '.join(map(repr, _MIGRATE))}")
@@ -68,6 +71,7 @@ class SQLiteStore:
             busy_timeout=busy_timeout,
             beats=_beats,
             wakeups=self.wakeups,
+            connection=_connection,
         )
         self.jobs = SQLiteJobs(self._executor)
         self.queues = SQLQueues(self._executor)

@@ -67,6 +67,15 @@ class Connection:
         """Connects and sets the connection up; what SQLite complains about is raised as it is."""
         if self._aio is not None:
             return
+        aio = await self._connect()
+        try:
+            await on_thread(aio, self._set_up)
+        except BaseException:
+            await self._disconnect(aio)
+            raise
+        self._aio = aio
+
+    async def _connect(self) -> aiosqlite.Connection:
         aio = aiosqlite.connect(
             self._path,
             isolation_level=None,
@@ -76,20 +85,17 @@ class Connection:
         )
         # A program that forgets to close its store may still end: SQLite survives the loss of this thread.
         aio._thread.daemon = True
-        await aio
-        try:
-            await on_thread(aio, self._set_up)
-        except BaseException:
-            await aio.close()
-            raise
-        self._aio = aio
+        return await aio
+
+    async def _disconnect(self, aio: aiosqlite.Connection) -> None:
+        await aio.close()
 
     async def close(self) -> None:
         """Disconnects; idempotent."""
         aio, self._aio = self._aio, None
         if aio is not None:
             await on_thread(aio, partial(self._run_alone, lambda _: None))  # whoever is in `run_here` gets to its end
-            await aio.close()
+            await self._disconnect(aio)
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
         for pragma in (

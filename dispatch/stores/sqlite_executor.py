@@ -60,6 +60,7 @@ class SQLiteExecutor:
         busy_timeout: float,
         beats: bool,
         wakeups: SQLiteWakeups,
+        connection: Callable[..., Connection] = Connection,
     ) -> None:
         self.path = path
         self._clock = clock
@@ -68,10 +69,10 @@ class SQLiteExecutor:
         self._gate = Gate(path, timeout=busy_timeout, first=beats)
         self._wakeups = wakeups
         self._statements: dict[str, Statement] = {**load(_STATEMENTS), DATA_VERSION.name: DATA_VERSION}
-        self._writer = Connection(
+        self._writer = connection(
             path, readonly=False, busy_timeout=_BEHIND_GATE, checkpoints=not beats, synchronous=synchronous
         )
-        self._reader = Connection(
+        self._reader = connection(
             path, readonly=True, busy_timeout=busy_timeout, checkpoints=False, synchronous=synchronous
         )
         self._synchronous = synchronous

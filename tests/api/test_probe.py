@@ -54,3 +54,43 @@ async def test_without_the_server_packages_the_error_has_the_install_line(monkey
     with pytest.raises(MissingExtra, match=r"pip install 'dispatch-tasks\[server\]'"):
         async with probe("127.0.0.1", 0, dict):
             raise AssertionError
+
+
+async def test_who_sends_half_a_request_is_cut_off_and_the_probe_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dispatch.api.probe._PATIENCE", 0.05)
+    health: dict[str, Any] = {"live": True, "ready": True, "reasons": []}
+    async with probe("127.0.0.1", 0, lambda: health) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /hea")
+        async with asyncio.timeout(10):
+            assert await ended(reader) == b""
+        writer.close()
+        assert await get(port, "/healthz") == (200, health)
+
+
+async def test_open_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dispatch.api.probe._CONNECTIONS", 2)
+    async with probe("127.0.0.1", 0, lambda: {"live": True, "ready": True}) as (_, port):
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(10):
+            assert await ended(reader) == b""
+        for _, one in [*idle, (reader, writer)]:
+            one.close()
+
+
+async def test_garbage_is_answered_and_leaves_no_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with probe("127.0.0.1", 0, lambda: {"live": True, "ready": True}) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"\0garbage\r\n\r\n")
+        assert (await reader.readline()).split()[1] == b"400"
+        writer.close()
+    assert "Invalid HTTP" not in caplog.text
+
+
+async def ended(reader: asyncio.StreamReader) -> bytes:
+    """What came until the connection was closed, however that was done."""
+    try:
+        return await reader.read()
+    except ConnectionResetError:
+        return b""

@@ -31,6 +31,8 @@ from tests.cli.conftest import Seeds, run, spawn
         ("job list --json -o ids", "keep one of them"),
         ("job list --store sqlite:///jobs.db?mode=ro", "takes no options"),
         ("job list --store sqlite:///:memory:", "write memory://"),
+        ("queue limit odd --rate 1e-320", "is no rate"),
+        ("queue limit odd --concurrency 1000000001", "is no limit"),
         ("run examples_tasks --burst -q=", "is no queue name"),
         ("run examples_tasks --burst -q a:²", "is no queue name"),
         ("run examples_tasks --burst -q a:0", "at least 1 slot"),

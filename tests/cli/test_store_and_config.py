@@ -64,13 +64,14 @@ def test_prune_counts_by_kind_asks_and_removes_what_retention_does_not_keep(seed
     assert "nothing is older" in nothing.err
     (folder / "dispatch.toml").write_text('[retention]\ncompleted = "0.001s"\nfailed = "0.001s"\n')
     rehearsed = run("store", "prune", "--dry-run", "--json").json
-    assert (rehearsed["completed"], rehearsed["failed"], rehearsed["total"]) == (1, 3, 4)
+    assert (rehearsed["completed"], rehearsed["failed"], rehearsed["total"]) == (2, 4, 6)
     unasked = run("store", "prune")
     assert unasked.code == 2
-    assert "would remove 1 completed job, 3 failed jobs for good" in unasked.err
+    assert "would remove 2 completed jobs and runs, 4 failed jobs and runs for good" in unasked.err
     assert run("job", "count", "--json").json["total"] == 7
     assert run("store", "prune", "--yes", "--json").json == {**rehearsed, "dry_run": False}
     assert run("job", "count", "--json").json["total"] == 3
+    assert [found["id"] for found in run("workflow", "list", "--json").json["items"]] == [seeds.run_waiting]
     assert run("store", "status", "--json").json["dead_letters"] == 2
     assert run("dlq", "replay", seeds.letter).code == 0
 

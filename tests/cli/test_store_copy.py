@@ -20,7 +20,8 @@ COPY = ("store", "copy", "sqlite:///dispatch.db", "sqlite:///copy.db")
 
 def test_a_copy_holds_the_same_and_its_audit_record_says_where_it_came_from(seeds: Seeds, folder: Path) -> None:
     rehearsed = run(*COPY, "--force", "--dry-run", "--json").json
-    assert (rehearsed["counts"]["jobs"], rehearsed["equal"], rehearsed["resumed"]) == (7, None, False)
+    assert (rehearsed["counts"]["jobs"], rehearsed["counts"]["runs"]) == (10, 3)
+    assert (rehearsed["equal"], rehearsed["resumed"]) == (None, False)
     assert not (folder / "copy.db").exists()
     done = run(*COPY, "--force", "--reason", "a new disk", "--json")
     assert done.code == 0, done.err
@@ -28,6 +29,8 @@ def test_a_copy_holds_the_same_and_its_audit_record_says_where_it_came_from(seed
     there = ("--store", "sqlite:///copy.db")
     assert run("job", "list", "--json", *there).json == run("job", "list", "--json").json
     assert run("dlq", "list", "--json", *there).json == run("dlq", "list", "--json").json
+    for verb in (("list",), ("timeline", seeds.run_done), ("show", seeds.run_waiting)):
+        assert run("workflow", *verb, "--json", *there).json == run("workflow", *verb, "--json").json
     (record,) = run("audit", "list", "--json", *there).json["items"]
     assert (record["verb"], record["reason"]) == ("store.copy", "a new disk")
     assert record["ids"] == [f"sqlite:///{folder}/dispatch.db"]
@@ -82,7 +85,7 @@ def test_what_differs_in_the_end_is_told_with_exit_9(seeds: Seeds, monkeypatch: 
     ran = run(*COPY, "--force", "--json")
     assert ran.code == 9
     assert ran.json["equal"] is False
-    assert {"kind": "jobs", "key": seeds.failed, "text": "is missing at the destination"} in ran.json["differences"]
+    assert {"kind": "runs", "key": seeds.run_done, "text": "is missing at the destination"} in ran.json["differences"]
     assert "copy to an empty store" in ran.err
 
 
@@ -127,3 +130,14 @@ def test_damage_in_the_data_is_named_with_advice_and_exit_9(seeds: Seeds, folder
     (found,) = ran.json["items"]
     assert (found["kind"], found["key"]) == ("dlq", seeds.letter)
     assert "dispatch dlq discard" in found["advice"]
+
+
+@pytest.mark.parametrize("urls", [("memory://", "sqlite:///new.db"), ("sqlite:///dispatch.db", "memory://")])
+def test_a_store_that_lives_in_one_process_is_not_copied(
+    urls: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run("store", "copy", *urls)
+    assert ran.code == 2
+    assert "memory:// lives in one process" in ran.err
+    assert list(tmp_path.iterdir()) == []

@@ -116,6 +116,15 @@ def test_trouble_is_told_below_what_was_seen_last() -> None:
     assert frame(view, Screen(80, 24))[-1].plain == "no answer: the store does not answer"
 
 
+def test_long_trouble_is_told_to_its_end() -> None:
+    view = view_of()
+    view.trouble = "/srv/shop/jobs.db: " + "the file that was opened here has been moved, " * 3 + "start me again"
+    lines = frame(view, Screen(80, 24))
+    assert lines[-1].plain.endswith("start me again")
+    assert all(line.cell_len <= 80 for line in lines)
+    assert len(lines) <= 24
+
+
 def test_in_a_pipe_it_is_a_plain_frame_and_a_document(seeds: Seeds) -> None:
     ran = run("top", "--interval", "0.2s")
     assert ran.code == 0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dispatch.crons.model import CronEntry, CronSpec, Fire
-from dispatch.crons.plan import CAP, Rules, first_fire, jitter, plan
+from dispatch.crons.plan import CAP, STEP, Rules, first_fire, jitter, plan
 from dispatch.ids import CronID
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -26,6 +26,14 @@ def entry(due: datetime, *, schedule: str = "* * * * *", **fields: Any) -> CronE
 def minutes_ago(fire: Fire, outcome: str) -> list[float]:
     """How long before noon the ticks of that outcome are, oldest first."""
     return [(NOON - tick.scheduled_at).total_seconds() / 60 for tick in fire.ticks if tick.outcome == outcome]
+
+
+def in_steps(due: CronEntry) -> list[Fire]:
+    """The firings until nothing is due."""
+    fires = [plan(due, NOON, RULES)]
+    while (following := fires[-1].next_fire_at) is not None and following <= NOON:
+        fires.append(plan(replace(due, next_fire_at=following, enabled=True), NOON, RULES))
+    return fires
 
 
 @pytest.mark.parametrize("misfire", ["skip", "once", "all"])
@@ -53,10 +61,22 @@ def test_ticks_before_the_window_are_missed_even_under_all() -> None:
 
 def test_a_year_of_missed_seconds_is_neither_walked_nor_listed_whole() -> None:
     due = entry(NOON - timedelta(days=365), schedule="@every 1s", misfire="all", anchor=NOON - timedelta(days=366))
-    fire = plan(due, NOON, RULES)
-    assert len(minutes_ago(fire, "fired")) == CAP
-    assert len(minutes_ago(fire, "missed")) == CAP
-    assert fire.next_fire_at == NOON + timedelta(seconds=1)
+    fires = in_steps(due)
+    fired = [minutes for fire in fires for minutes in minutes_ago(fire, "fired")]
+    missed = [minutes for fire in fires for minutes in minutes_ago(fire, "missed")]
+    assert fired == [seconds / 60 for seconds in reversed(range(CAP))]
+    assert missed == [seconds / 60 for seconds in reversed(range(CAP, 2 * CAP))]
+    assert fires[-1].next_fire_at == NOON + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(("misfire", "wanted"), [("all", 46), ("once", 32), ("skip", 31)])
+def test_many_ticks_are_fired_in_steps_that_are_what_one_firing_would_be(misfire: str, wanted: int) -> None:
+    due = entry(NOON - timedelta(seconds=45), schedule="@every 1s", misfire=misfire, anchor=NOON - timedelta(days=1))
+    fires = in_steps(due)
+    moments = [tick.scheduled_at for fire in fires for tick in fire.ticks]
+    assert moments == [NOON - timedelta(seconds=n) for n in reversed(range(46))]
+    assert sum(tick.outcome == "fired" for fire in fires for tick in fire.ticks) == wanted
+    assert max(len(minutes_ago(fire, "fired")) for fire in fires) == STEP
 
 
 def test_what_came_up_while_an_entry_was_disabled_does_not_fire_when_it_is_back() -> None:

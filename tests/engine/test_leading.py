@@ -248,3 +248,24 @@ async def test_two_workers_fire_each_tick_once_and_the_second_takes_over(registr
     await eventually(lambda: len(ran) >= seen + 2, within=8)
     await asyncio.sleep(0)
     assert len(ran) == len(set(ran))
+
+
+async def test_an_entry_that_takes_too_long_to_fire_keeps_no_other_waiting(
+    store: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = store.clock.now()
+    for name, earlier in (("slow", 2), ("quick", 1)):
+        spec = CronSpec(name=name, schedule="* * * * *", target=name)
+        await store.crons.create(spec, entry_id=CronID.new(), next_fire_at=now - timedelta(seconds=earlier))
+    slow = await store.crons.get("slow")
+    fire = store.crons.fire
+
+    async def held_up(fires: Any) -> Any:
+        if fires[0].entry_id == slow.id:
+            await asyncio.Event().wait()
+        return await fire(fires)
+
+    store.crons.fire = held_up
+    await scheduler(store, limit=0.2).run_once()
+    assert [job.name for job in (await store.jobs.list(ListOptions())).items] == ["quick"]
+    assert "took too long to fire the cron entry slow" in caplog.text

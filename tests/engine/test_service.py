@@ -145,3 +145,33 @@ async def test_stopping_waits_for_the_round_and_starts_no_other() -> None:
 
 async def test_a_loop_that_never_began_stops_at_once() -> None:
     await Loop().stop()
+
+
+async def test_nudges_do_not_shorten_the_rest_after_a_failure_but_stopping_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dispatch.engine.service._FIRST_PAUSE", 60.0)
+    monkeypatch.setattr("dispatch.engine.service._LONGEST_PAUSE", 60.0)
+    monkeypatch.setattr("dispatch.engine.service._REST", 60.0)
+    loop = Loop(raising(StoreBusy("locked by another")), at_once)
+    loop.start()
+    await eventually(lambda: loop.done == 1)
+    for _ in range(20):
+        loop.nudge()
+        await asyncio.sleep(0)
+    assert loop.done == 1
+    async with asyncio.timeout(10):
+        await loop.stop()
+    assert loop.done == 1
+
+
+async def test_a_nudge_during_the_rest_after_a_failure_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dispatch.engine.service._FIRST_PAUSE", 60.0)
+    monkeypatch.setattr("dispatch.engine.service._LONGEST_PAUSE", 60.0)
+    monkeypatch.setattr("dispatch.engine.service._REST", 0.01)
+    loop = Loop(raising(StoreBusy("locked by another")), at_once)
+    loop.start()
+    await eventually(lambda: loop.done == 1)
+    loop.nudge()
+    await eventually(lambda: loop.done >= 2)
+    await loop.stop()

@@ -190,6 +190,14 @@ async def test_enqueue_many_takes_calls_and_bare_arguments(
     assert await double.enqueue_many([]) == []
 
 
+@pytest.mark.parametrize("item", [{"n": 1}, {"n": 1, "m": 2}, 5, "ab", (1, 2), ("ab", {}), ((1,), {}, {}), None])
+async def test_enqueue_many_says_what_a_call_is(
+    item: object, app: Dispatch, double: PlainJobDefinition[[int], int]
+) -> None:
+    with pytest.raises(InvalidArguments, match=r"give double\.call\(\.\.\.\), or a pair"):
+        await double.enqueue_many([item])  # type: ignore[list-item]
+
+
 async def test_enqueue_many_is_all_or_nothing(app: Dispatch, double: PlainJobDefinition[[int], int]) -> None:
     once = double.options(unique=lambda n: n, on_conflict="raise")
     held = await once.enqueue(3)

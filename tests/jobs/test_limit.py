@@ -66,12 +66,14 @@ def test_the_option_of_a_call_wins_over_the_definitions_limit(registry: Registry
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"max": 0}, "max is 0; it is a whole number of at least 1"),
+        ({"max": 0}, "max is 0; it is a whole number from 1 to 1,000,000,000"),
         ({"max": True}, "max is True"),
         ({"max": 1.5}, "max is 1.5"),
         ({"max": 1, "key": ""}, "key is ''"),
         ({"max": 1, "key": object()}, "give a function of the arguments"),
         ({"max": 1, "name": "a b"}, "'a b' is no name"),
+        ({"max": 1, "name": 5}, "5 is no name"),
+        ({"max": 10**30}, "from 1 to 1,000,000,000"),
     ],
 )
 def test_a_limit_that_makes_no_sense_is_refused(given: dict[str, Any], told: str) -> None:
@@ -108,3 +110,12 @@ def test_a_limit_with_a_plain_key_is_announced_and_kept_by_an_enqueue_by_name(re
     announced = announcement(render)
     new = named_job("render", {}, EnqueueOptions(), announced=announced, scope=Scope(), idempotency_ttl=1.0)
     assert (new.concurrency_key, new.concurrency_max) == ("|render|gpu", 2) == limit_of(render)
+
+
+@pytest.mark.parametrize("odd", ["\0", "a\0b", "\ud800", "x" * 10_000])
+def test_a_key_that_not_every_store_could_keep_is_a_digest(odd: str, greet: JobDefinition[..., Any]) -> None:
+    key, _ = limit_of(greet.options(concurrency=Limit(key=odd, max=1)), "x")
+    assert key is not None
+    assert re.fullmatch(r"\|greet\|#[0-9a-f]{32}", key)
+    assert row(greet.options(unique=odd), "x").unique.key == key
+    assert limit_of(greet.options(concurrency=Limit(key=odd + "c", max=1)), "x") != (key, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from dispatch import Dispatch
 from dispatch.config import Config
 from dispatch.errors import JobNotFound, StoreFull, StoreUnreachable
 from dispatch.ids import DLQID, JobID, WorkerID
-from dispatch.jobs.model import NewJob
+from dispatch.jobs.model import ListOptions, NewJob, Transition, Verdict
 from dispatch.queues import QueueConfig
 from dispatch.registry import Registry
 from dispatch.services.audit import AuditRecord, Outcome
@@ -135,6 +136,26 @@ async def test_what_a_program_does_by_its_handles_leaves_none(app: Dispatch) -> 
     await handle.cancel()
     assert (await app.job(handle.id)).state == "cancelled"
     assert await app.audit.list() == []
+
+
+async def test_a_purge_keeps_the_result_of_a_job_that_ran_while_it_looked(
+    app: Dispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, worker = app.store.jobs, WorkerID.new()
+    await jobs.enqueue([NewJob(JobID.new(), "send", b"{}", queue="mails") for _ in range(2)])
+    look = jobs.list
+
+    async def look_then_run_one(*args: Any, **options: Any) -> Any:
+        page = await look(*args, **options)
+        for job in (await jobs.claim(worker, queues={"mails": 1}, names=["send"], limit=1, lease=60.0)).jobs:
+            await jobs.finish(worker, [Transition(job.id, job.epoch, Verdict.COMPLETE, result=b"1")])
+        monkeypatch.undo()
+        return page
+
+    monkeypatch.setattr(jobs, "list", look_then_run_one)
+    assert await app.queues.purge("mails") == 1
+    (kept,) = (await app.jobs.list(ListOptions())).items
+    assert (kept.state, kept.result) == ("completed", b"1")
 
 
 async def test_a_purge_deletes_what_waits_and_leaves_what_runs_or_comes_later(app: Dispatch) -> None:

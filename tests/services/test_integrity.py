@@ -12,7 +12,8 @@ from dispatch.clock import ManualClock
 from dispatch.dlq import DLQState
 from dispatch.ids import JobID
 from dispatch.jobs.model import Unique, Verdict
-from dispatch.services.integrity import Damage, examine
+from dispatch.services.damage import Damage
+from dispatch.services.integrity import examine
 from dispatch.stores.memory import MemoryStore
 from dispatch.stores.sqlite import SQLiteStore
 from dispatch.testing.conformance.env import BOOM, Env, new

@@ -201,10 +201,45 @@ async def test_a_cancelled_wait_takes_no_slot(app: Dispatch) -> None:
         assert await held(app) == 1
 
 
-@pytest.mark.parametrize("options", [{"limit": 0}, {"lease": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"limit": limit} for limit in (0, 10**30, "2", 1.5, True)),
+        *({"lease": lease} for lease in (0, -1, 1e-9, 1e18)),
+    ],
+)
 async def test_what_makes_no_sense_is_refused(app: Dispatch, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidArguments):
         await app.queues.acquire("gpu", **options)
+
+
+@pytest.mark.parametrize("name", ["", "a b", 5, None, "x" * 10_000, "\0"])
+async def test_a_slot_is_of_a_queue_that_can_have_a_name(app: Dispatch, name: Any) -> None:
+    with pytest.raises(InvalidArguments, match="is no queue name") as caught:
+        await app.queues.acquire(name)
+    assert len(str(caught.value)) < 200
+    assert await app.queues.list() == []
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"rate_limit": 1e-320},
+        {"rate_limit": float("nan")},
+        {"rate_limit": -1.0},
+        {"rate_limit": 1e300},
+        {"max_concurrency": 10**30},
+        {"max_concurrency": -1},
+        {"rate_limit": 1.0, "rate_burst": 0},
+        {"tenant_concurrency": 1.5},
+    ],
+)
+async def test_limits_that_no_store_could_keep_are_refused(app: Dispatch, limits: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArguments, match="of queue 'gpu' is "):
+        await app.queues.configure(QueueConfig("gpu", **limits))
+    with pytest.raises(InvalidArguments, match="of queue 'gpu' is "):
+        Dispatch("memory://", config=Config(), registry=Registry(), queue_config=[QueueConfig("gpu", **limits)])
+    assert await app.queues.list() == []
 
 
 def test_synchronous_code_holds_slots_too(tmp_path: Path) -> None:

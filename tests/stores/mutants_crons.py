@@ -36,9 +36,14 @@ async def _fire_the_present(crons: Any, fires: Any) -> Any:
 
 async def _fire_without_overlap(crons: Any, fires: Any) -> Any:
     def alone(tick: Any) -> Any:
-        return replace(tick, job=tick.job and replace(tick.job, unique=None))
+        run = tick.run and replace(tick.run, driver=replace(tick.run.driver, unique=None))
+        return replace(tick, job=tick.job and replace(tick.job, unique=None), run=run)
 
     return await crons.fire([replace(fire, ticks=[alone(tick) for tick in fire.ticks]) for fire in fires])
+
+
+async def _fire_without_runs(crons: Any, fires: Any) -> Any:
+    return await crons.fire([replace(fire, ticks=[replace(t, run=None) for t in fire.ticks]) for fire in fires])
 
 
 async def _fire_without_cancel(crons: Any, fires: Any) -> Any:
@@ -80,7 +85,7 @@ CRONS = (
 
 CRONS_MEMORY = (
     Fault("the disabled fire", "I16", _HERE, plant=_around(memory_crons, "may_fire", _constant(True))),
-    Fault("no tick is known", "I14", _HERE, plant=_around(memory_crons, "_make", _constant(None))),
+    Fault("no tick is known", "I14", _HERE, plant=_around(memory_crons, "_made", _constant(None))),
     Fault("nobody's code wins", "I15", _HERE, plant=_around(memory_crons, "_winning", _constant({}))),
 )
 
@@ -92,4 +97,9 @@ CRONS_SQLITE = (
     _sql("the retired speak", "I15", "crons_code", ("live_cron_codes", "workers.state <> 'dead'", "1")),
     _sql("last fired goes back", "I14", "crons", ("note_cron_fired", "SET last_fired_at = :fired_at", "SET id = id")),
     _sql("ticks outlive their entry", "", "crons_code", ("delete_cron_ticks", "WHERE", "WHERE 0 AND")),
+)
+CRON_RUNS = (
+    Fault("a tick forgets its run", "I14", ("run_ticks",), {"crons.fire": _fire_without_runs}),
+    Fault("overlap unheeded by runs", "I15", ("run_ticks",), {"crons.fire": _fire_without_overlap}),
+    Fault("runs are fired by what stands now", "I14", ("run_ticks",), {"crons.fire": _fire_the_present}),
 )

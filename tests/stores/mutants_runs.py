@@ -338,7 +338,7 @@ RUNS_SQLITE = (
     _sql(
         "child runs go on",
         "I23",
-        "run_children",
+        "run_families",
         ("open_child_runs", "runs.finished_at IS NULL", "runs.finished_at IS NOT NULL"),
     ),
     _sql("abandoned children end", "I23", "run_families", ("open_child_runs", "AND NOT abandon", "")),

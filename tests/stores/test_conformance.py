@@ -54,6 +54,25 @@ class TestRedis(StoreConformance):
         forget(self.namespace)
 
 
+class TestSQLAlchemySQLite(StoreConformance):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+
+    async def make_store(self, clock: ManualClock) -> Store:
+        from dispatch.stores.sqlalchemy import SQLAlchemyStore
+
+        return SQLAlchemyStore(f"sqlalchemy+sqlite+aiosqlite:///{self.folder}/store.db", clock=clock)
+
+
+class TestSQLAlchemyPostgres(StoreConformance):
+    async def make_store(self, clock: ManualClock) -> Store:
+        from dispatch.stores.sqlalchemy import SQLAlchemyStore
+
+        url = postgres_url().replace("postgresql://", "sqlalchemy+postgresql+asyncpg://")
+        return SQLAlchemyStore(url, namespace=new_namespace(), clock=clock, command_timeout=20.0)
+
+
 @pytest.mark.parametrize("invariant", STORE_INVARIANTS)
 def test_every_invariant_that_a_store_can_break_has_a_case(invariant: str) -> None:
     assert cases(invariant), f"no conformance case proves {invariant}"

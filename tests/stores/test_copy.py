@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -12,16 +13,22 @@ from pathlib import Path
 import pytest
 from population import digest, populate
 
+from dispatch import Dispatch, WorkflowContext
 from dispatch.clock import ManualClock
 from dispatch.cluster import NewWorker
 from dispatch.errors import CopyRefused
 from dispatch.ids import JobID, RunID, WorkerID
 from dispatch.jobs.model import NewJob
+from dispatch.registry import Registry
 from dispatch.services.transfer import MARK, StoreCopy
 from dispatch.store import Store
 from dispatch.stores import open_store
+from dispatch.stores.memory import MemoryStore
+from dispatch.testing.conformance.env import Env
+from dispatch.testing.conformance.run_transfer import populate_runs
 from dispatch.transfer import Document, TransferKind
-from dispatch.workflows.model import NewRun, driver_id, driver_name
+from dispatch.workflows import RunState
+from dispatch.workflows.model import Run
 
 KILLED = """
 import asyncio, os, signal, sys
@@ -73,6 +80,7 @@ async def there_and_back(folder: Path, jobs: int) -> None:
     first, second, third = (f"sqlite:///{folder}/{name}.db" for name in "abc")
     async with opened(first, second, third, "memory://") as (source, file, back, memory):
         await populate(source, jobs)
+        await populate_runs(Env(source, ManualClock()))
         wanted = await digest(source)
         await copied(source, file)
         assert await digest(file) == wanted
@@ -153,14 +161,52 @@ async def test_a_copy_of_one_store_does_not_go_on_with_that_of_another() -> None
         await copied(source, target)
 
 
-async def test_a_store_with_workflow_runs_is_not_copied_without_them() -> None:
-    async with opened("memory://", "memory://") as (source, target):
-        run_id = RunID.new()
-        driver = NewJob(driver_id(run_id), driver_name("checkout", 1), b"{}", kind="workflow", run_id=run_id)
-        await source.workflows.create([NewRun(run_id, "checkout", 1, driver=driver)])
-        with pytest.raises(CopyRefused, match="workflow runs"):
+async def reaches(app: Dispatch, run_id: RunID, state: RunState) -> Run:
+    async with asyncio.timeout(20):
+        while (run := await app.workflows.get(run_id)).state is not state:
+            await asyncio.sleep(0.01)
+    return run
+
+
+async def test_runs_are_not_copied_to_a_store_that_keeps_none() -> None:
+    class Jobs(MemoryStore):
+        url = "redis://here"
+
+    target = Jobs()
+    await target.open()
+    async with opened("memory://") as (source,):
+        await populate_runs(Env(source, ManualClock()))
+        with pytest.raises(CopyRefused, match="workflow runs, and the destination keeps none"):
             await copied(source, target)
         assert not any((await target.transfer.count()).values())
+
+
+async def test_a_run_that_was_copied_while_it_waited_goes_on_at_the_destination(tmp_path: Path) -> None:
+    registry, charged = Registry(), []
+
+    async def charge(order: int) -> int:
+        charged.append(order)
+        return order
+
+    @registry.workflow
+    async def checkout(ctx: WorkflowContext, order: int) -> list[int]:
+        await ctx.step("charge", charge, order)
+        return [await ctx.wait_for_event("paid", int, key=order), await ctx.wait_for_event("sent", int, key=order)]
+
+    here, there = (f"sqlite:///{tmp_path}/{name}.db" for name in ("here", "there"))
+    async with Dispatch(here, registry=registry) as app:
+        run = await checkout.start(7)
+        await app.start()
+        await reaches(app, run.id, RunState.WAITING)
+        await app.stop()
+        await app.events.publish("paid", 1, key=7)
+    async with opened(here, there) as (source, target):
+        await copied(source, target)
+    async with Dispatch(there, registry=registry) as app:
+        await app.events.publish("sent", 2, key=7)
+        await app.start()
+        assert (await reaches(app, run.id, RunState.COMPLETED)).result == b"[1,2]"
+    assert charged == [7]
 
 
 @pytest.mark.parametrize("where", ["source", "destination"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mutants import ANYWHERE, Fault, Sabotaged
 from mutants_concurrency import CONCURRENCY, CONCURRENCY_MEMORY, CONCURRENCY_SQLITE
-from mutants_crons import CRONS, CRONS_MEMORY, CRONS_SQLITE
+from mutants_crons import CRON_RUNS, CRONS, CRONS_MEMORY, CRONS_SQLITE
 from mutants_memory import MEMORY
 from mutants_more import FAULTS
 from mutants_redis import REDIS
@@ -23,9 +23,8 @@ from dispatch.clock import ManualClock
 from dispatch.errors import Conflict
 from dispatch.testing.conformance import cases, run_case
 
-PLANTED = [
-    (kind, fault) for kind in KINDS for fault in ANYWHERE + FAULTS + RETENTION + TRANSFER + CRONS + CONCURRENCY + RUNS
-]
+PLANTED = [(kind, fault) for kind in KINDS for fault in ANYWHERE + FAULTS + RETENTION + TRANSFER + CRONS + CONCURRENCY]
+PLANTED += [(kind, fault) for kind in KINDS for fault in RUNS + CRON_RUNS]
 PLANTED += [("redis", fault) for fault in REDIS]
 PLANTED += [
     ("memory", fault)

@@ -8,7 +8,19 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from dispatch import Event, JobHandle, RunHandle, SyncRunHandle, WorkflowContext, event, job, workflow
+from dispatch import (
+    Dispatch,
+    Event,
+    JobHandle,
+    RunHandle,
+    SyncRunHandle,
+    WorkflowContext,
+    cron,
+    event,
+    job,
+    workflow,
+)
+from dispatch.crons import CronEntry
 from dispatch.errors import StepFailed
 from dispatch.workflows import RunState
 
@@ -87,3 +99,13 @@ async def starts(order: Order) -> None:
     assert_type(checkout.sync.start(order), SyncRunHandle[str])
     assert_type(checkout.sync.execute(order, timeout=5), str)
     await cleared.publish(Payment(amount=3), key=order.id)
+
+
+@cron("@daily", call=lambda: ship.call(Order(id="1")), overlap="allow", misfire="all", timezone="Europe/Berlin")
+@workflow
+async def nightly(ctx: WorkflowContext, rooms: int = 1) -> None: ...
+
+
+async def timetables(app: Dispatch) -> None:
+    assert_type(await app.crons.create("five", "@hourly", nightly.call(5), jitter="30s"), CronEntry)
+    app.register_cron("six", "@hourly", nightly, 6)

@@ -17,8 +17,6 @@ from dispatch_cli.shell import verb
 if TYPE_CHECKING:
     from dispatch import Dispatch
 
-_MOST = 1_000_000_000
-
 
 @verb(
     app,
@@ -98,9 +96,11 @@ def limit(
 
 
 def _count(option: str, text: str) -> int | None:
+    from dispatch.entity import MOST
+
     if text == "none":
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 10 and 1 <= int(text) <= _MOST):
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and 1 <= int(text) <= MOST):
         raise CommandError(
             f"{option}: {text!r} is no limit: it takes a whole number from 1 on, or none",
             hint="to stop a queue altogether: `dispatch queue pause`",
@@ -109,13 +109,16 @@ def _count(option: str, text: str) -> int | None:
 
 
 def _rate(text: str) -> float | None:
+    from dispatch.entity import MOST
+    from dispatch.queues.model import SLOWEST
+
     if text == "none":
         return None
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 < value <= _MOST:
+    if not SLOWEST <= value <= MOST:
         raise CommandError(
             f"--rate: {text!r} is no rate: it takes starts a second (50, 0.5 for one in two seconds), or none",
             hint="to stop a queue altogether: `dispatch queue pause`",

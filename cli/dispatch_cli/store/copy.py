@@ -38,7 +38,7 @@ def copy(
     confirm: Confirm = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Copy jobs with their history, keys, dead letters, queues, events and records into another store, then compare.
+    """Copy jobs, workflow runs, keys, dead letters, queues, crons, events and records to another store, then compare.
 
     Stop workers and whoever enqueues first. Interrupted, the same command goes on where it stopped. SRC is only read.
     Exit 9 when the two differ in the end.
@@ -48,6 +48,9 @@ def copy(
     name = _identity(session, source)
     if name == _identity(session, destination):
         raise CommandError("SRC and DST are the same store: name another destination")
+    for url in (source, destination):
+        if url.startswith("memory:"):
+            raise CommandError(f"{url} lives in one process: nothing can be copied from it or to it by a command")
     session.must_exist(source)
     if not dry_run:
         ask(session, f"copy {name} to {_shown(destination)}", yes=True, confirm=confirm)

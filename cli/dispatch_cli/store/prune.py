@@ -49,5 +49,7 @@ def prune(
 
 
 def _thing(kind: str, count: int) -> str:
-    name = {"workers": "dead worker", "events": "event", "records": "expired record"}.get(kind, f"{kind} job")
+    name = {"workers": "dead worker", "events": "event", "records": "expired record"}.get(kind)
+    if name is None:
+        return f"{kind} job or run" if count == 1 else f"{kind} jobs and runs"
     return name if count == 1 else f"{name}s"

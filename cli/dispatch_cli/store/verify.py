@@ -17,7 +17,7 @@ from dispatch_cli.shell import verb
 from dispatch_cli.store.base import app
 
 if TYPE_CHECKING:
-    from dispatch.services.integrity import Damage
+    from dispatch.services.damage import Damage
     from dispatch.testing.conformance import CaseResult
 
 _PARTS = (
@@ -40,7 +40,7 @@ _DAMAGES = (Column("kind", "kind"), Column("key", "key"), Column("finding", "tex
 def verify(
     ctx: typer.Context,
     data: Annotated[
-        bool, typer.Option("--data", help="Look through the store's own data instead: keys, successors, dead letters.")
+        bool, typer.Option("--data", help="Look through the store's own data instead: keys, dead letters, runs.")
     ] = False,
 ) -> None:
     """Run every promise of a store against an empty one of this kind, made beside the configured one and then removed.

@@ -1,9 +1,10 @@
-"""Draws a view of `dispatch top` as lines that fit a screen: cut where there is no room, never wrapped."""
+"""Draws a view of `dispatch top` as lines that fit a screen: cut where there is no room, trouble told in full."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -52,7 +53,7 @@ class Section:
 
 def frame(view: View, screen: Screen) -> list[Text]:
     """The lines, as many and as wide as the screen takes."""
-    head, foot = _head(view, screen), _foot(view)
+    head, foot = _head(view, screen), _foot(view, screen)
     sections = [section for section in _sections(view, screen) if section.rows]
     rooms = _rooms(sections, None if screen.height is None else screen.height - len(head) - len(foot))
     lines = [*head]
@@ -106,9 +107,10 @@ def _throughput(view: View, screen: Screen) -> Text:
     return line.append("  " + sparkline(view.ends, room, plain=screen.plain), "dim")
 
 
-def _foot(view: View) -> list[Text]:
+def _foot(view: View, screen: Screen) -> list[Text]:
     if view.trouble:
-        return [Text(""), Text(f"no answer: {safe(view.trouble)}", "red")]
+        told = wrap(f"no answer: {safe(view.trouble)}", max(screen.width, 1))
+        return [Text(""), *(Text(line, "red") for line in told)]
     return []
 
 

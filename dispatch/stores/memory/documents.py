@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from dispatch.clock import from_micros, micros
 from dispatch.cluster.model import Announcement
-from dispatch.crons.model import CronEntry, CronSpec, Tick, spec_of
-from dispatch.crons.settle import Announced
 from dispatch.dlq.model import DLQEntry, DLQState
 from dispatch.events.model import Event
-from dispatch.ids import DLQID, CronID, EventID, JobID, RunID, WorkerID
+from dispatch.ids import DLQID, EventID, JobID, RunID, WorkerID
 from dispatch.jobs.model import Attempt, Failure, JobState
 from dispatch.queues import Pause, QueueConfig
 from dispatch.records import Record
 from dispatch.scope import Scope
+from dispatch.stores.memory.fields import error_fields, failure_of, micros_of, moment, real, text
 from dispatch.stores.memory.keys import Hold, Remembered
 from dispatch.stores.memory.queue import QueueState
 from dispatch.stores.memory.rows import Origin, Row, checked_json, copy_json
@@ -37,30 +35,32 @@ def job_document(row: Row, attempts: list[Attempt]) -> Document:
         "failures": row.failures,
         "crashes": row.crashes,
         "epoch": row.epoch,
-        "worker_id": _text(row.worker_id),
-        "lease_until": _micros(row.lease_until),
-        "started_at": _micros(row.started_at),
-        "finished_at": _micros(row.finished_at),
-        "scheduled_at": _micros(row.scheduled_at),
-        "expires_at": _micros(row.expires_at),
+        "worker_id": text(row.worker_id),
+        "lease_until": micros_of(row.lease_until),
+        "started_at": micros_of(row.started_at),
+        "finished_at": micros_of(row.finished_at),
+        "scheduled_at": micros_of(row.scheduled_at),
+        "expires_at": micros_of(row.expires_at),
         **_options(row),
         "result": row.result,
-        **_error(row.error),
+        **error_fields(row.error),
         "reason": row.reason,
         "cancel_reason": row.cancel_reason,
         "unique_key": row.unique_key,
         "unique_until": None if row.unique_key is None else row.unique_until,
-        "hold_until": _micros(row.hold_until),
+        "hold_until": micros_of(row.hold_until),
         "effect_key": row.effect_key,
         **_labels(row),
-        "progress": _real(row.progress),
+        "progress": real(row.progress),
         "progress_note": row.progress_note,
         "set_aside": row.set_aside,
-        "behind": _text(row.behind),
-        "replay_of": _text(row.replay_of),
+        "behind": text(row.behind),
+        "replay_of": text(row.replay_of),
         "concurrency_key": row.concurrency_key,
         "concurrency_max": row.concurrency_max,
-        "left_as": None if row.last is None else f"{row.last[0]}:{row.last[1]}:{row.last[2]}",
+        "left_as": _left_as(row),
+        "run_id": text(row.run_id),
+        "step": row.step,
         "attempts": [_attempt_document(attempt) for attempt in attempts],
     }
 
@@ -83,24 +83,24 @@ def row_of(document: Document) -> Row:
         crashes=d["crashes"],
         epoch=d["epoch"],
         worker_id=None if d["worker_id"] is None else WorkerID(d["worker_id"]),
-        lease_until=_moment(d["lease_until"]),
-        started_at=_moment(d["started_at"]),
-        finished_at=_moment(d["finished_at"]),
-        scheduled_at=_moment(d["scheduled_at"]),
-        expires_at=_moment(d["expires_at"]),
+        lease_until=moment(d["lease_until"]),
+        started_at=moment(d["started_at"]),
+        finished_at=moment(d["finished_at"]),
+        scheduled_at=moment(d["scheduled_at"]),
+        expires_at=moment(d["expires_at"]),
         priority=d["priority"],
         max_retries=d["max_retries"],
         timeout=d["timeout"],
         backoff=checked_json(d["backoff"], "the backoff"),
         keep_result=d["keep_result"],
         result=d["result"],
-        error=_failure(d),
+        error=failure_of(d),
         reason=d["reason"],
         cancel_requested=d["cancel_reason"] is not None,
         cancel_reason=d["cancel_reason"],
         unique_key=d["unique_key"],
         unique_until=d["unique_until"] or "finish",
-        hold_until=_moment(d["hold_until"]),
+        hold_until=moment(d["hold_until"]),
         effect_key=d["effect_key"],
         metadata=checked_json(d["metadata"], "the metadata"),
         tags=tuple(d["tags"]),
@@ -113,6 +113,8 @@ def row_of(document: Document) -> Row:
         concurrency_key=d["concurrency_key"],
         concurrency_max=d["concurrency_max"],
         last=_last(d["left_as"]),
+        run_id=None if d["run_id"] is None else RunID(d["run_id"]),
+        step=d["step"],
         lane_given=True,
     )
 
@@ -123,10 +125,10 @@ def attempts_of(document: Document) -> list[Attempt]:
         Attempt(
             number=a["number"],
             kind=a["kind"],
-            failure=_failure(a) or Failure("", ""),
+            failure=failure_of(a) or Failure("", ""),
             worker_id=None if a["worker_id"] is None else WorkerID(a["worker_id"]),
             epoch=a["epoch"],
-            started_at=_moment(a["started_at"]),
+            started_at=moment(a["started_at"]),
             ended_at=from_micros(a["ended_at"]),
         )
         for a in document["attempts"]
@@ -145,7 +147,7 @@ def letter_document(entry: DLQEntry, origin: Origin) -> Document:
         "lane": origin.lane,
         "state": entry.state.value,
         "reason": entry.reason,
-        **_error(entry.error),
+        **error_fields(entry.error),
         "payload": entry.payload,
         "failures": entry.failures,
         "crashes": entry.crashes,
@@ -154,7 +156,7 @@ def letter_document(entry: DLQEntry, origin: Origin) -> Document:
         "unique_until": None if entry.unique_key is None else origin.unique_until,
         "effect_key": entry.effect_key,
         **_labels(entry),
-        "replayed_as": _text(entry.replayed_as),
+        "replayed_as": text(entry.replayed_as),
         "concurrency_key": entry.concurrency_key,
         "concurrency_max": entry.concurrency_max,
     }
@@ -172,7 +174,7 @@ def letter_of(document: Document) -> tuple[DLQEntry, Origin]:
         queue=d["queue"],
         state=DLQState(d["state"]),
         reason=d["reason"],
-        error=_failure(d),
+        error=failure_of(d),
         payload=d["payload"],
         failures=d["failures"],
         crashes=d["crashes"],
@@ -198,12 +200,12 @@ def queue_document(queue: QueueState) -> Document:
     return {
         "name": queue.name,
         "max_concurrency": config.max_concurrency,
-        "rate_limit": _real(config.rate_limit),
+        "rate_limit": real(config.rate_limit),
         "rate_burst": config.rate_burst,
         "fair": config.fair,
         "tenant_concurrency": config.tenant_concurrency,
-        "paused_at": None if pause is None else _micros(pause.since),
-        "paused_until": None if pause is None else _micros(pause.until),
+        "paused_at": None if pause is None else micros_of(pause.since),
+        "paused_until": None if pause is None else micros_of(pause.until),
         "paused_by": "" if pause is None else pause.by,
         "pause_reason": "" if pause is None else pause.reason,
     }
@@ -215,17 +217,17 @@ def queue_of(document: Document) -> tuple[QueueConfig, Pause | None]:
     config = QueueConfig(
         d["name"], d["max_concurrency"], d["rate_limit"], d["rate_burst"], d["fair"], d["tenant_concurrency"]
     )
-    since = _moment(d["paused_at"])
-    pause = None if since is None else Pause(d["paused_by"], d["pause_reason"], _moment(d["paused_until"]), since)
+    since = moment(d["paused_at"])
+    pause = None if since is None else Pause(d["paused_by"], d["pause_reason"], moment(d["paused_until"]), since)
     return config, pause
 
 
 def hold_document(key: str, hold: Hold) -> Document:
-    return {"key": key, "job_id": str(hold.job_id), "live": hold.live, "hold_until": _micros(hold.until)}
+    return {"key": key, "job_id": str(hold.job_id), "live": hold.live, "hold_until": micros_of(hold.until)}
 
 
 def hold_of(document: Document) -> Hold:
-    return Hold(JobID(document["job_id"]), document["live"], _moment(document["hold_until"]))
+    return Hold(JobID(document["job_id"]), document["live"], moment(document["hold_until"]))
 
 
 def remembered_document(tenant: str, key: str, made: Remembered) -> Document:
@@ -259,16 +261,17 @@ def definition_of(document: Document) -> Announcement:
     return Announcement(d["name"], d["kind"], d["queue"], schema, options, d["version"])
 
 
-def event_document(event: Event) -> Document:
+def event_document(event: Event, *, consumed: bool) -> Document:
     return {
         "id": str(event.id),
-        "created_at": _micros(event.created_at),
+        "created_at": micros_of(event.created_at),
         "name": event.name,
         "key": event.key,
-        "run_id": _text(event.run_id),
+        "run_id": text(event.run_id),
         "app_id": event.scope.app_id,
         "org_id": event.scope.org_id,
         "payload": event.payload,
+        "consumed": consumed,
     }
 
 
@@ -293,99 +296,21 @@ def record_document(record: Record) -> Document:
         "version": record.version,
         "created_at": micros(record.created_at),
         "updated_at": micros(record.updated_at),
-        "expires_at": _micros(record.expires_at),
+        "expires_at": micros_of(record.expires_at),
     }
 
 
 def record_of(document: Document) -> Record:
     d = document
     created_at, updated_at = from_micros(d["created_at"]), from_micros(d["updated_at"])
-    return Record(d["namespace"], d["key"], d["value"], d["version"], created_at, updated_at, _moment(d["expires_at"]))
-
-
-def code_document(one: Announced) -> Document:
-    return {"digest": one.digest, "spec": _spec(one.spec), "first_seen": micros(one.first_seen)}
-
-
-def code_of(document: Document) -> Announced:
-    return Announced(document["digest"], spec_of(document["spec"]), from_micros(document["first_seen"]))
-
-
-def cron_document(entry: CronEntry) -> Document:
-    return {
-        "id": str(entry.id),
-        "spec": _spec(entry.spec),
-        "enabled": entry.enabled,
-        "disabled_until": _micros(entry.disabled_until),
-        "disabled_reason": entry.disabled_reason,
-        "disabled_by": entry.disabled_by,
-        "revision": entry.revision,
-        "code_hash": entry.code_hash,
-        "orphaned": entry.orphaned,
-        "anchor": _micros(entry.anchor),
-        "last_fired_at": _micros(entry.last_fired_at),
-        "next_fire_at": _micros(entry.next_fire_at),
-        "created_at": micros(entry.created_at),
-        "updated_at": micros(entry.updated_at),
-    }
-
-
-def cron_of(document: Document) -> CronEntry:
-    d = document
-    return CronEntry(
-        CronID(d["id"]),
-        from_micros(d["created_at"]),
-        from_micros(d["updated_at"]),
-        spec_of(d["spec"]),
-        enabled=d["enabled"],
-        disabled_until=_moment(d["disabled_until"]),
-        disabled_reason=d["disabled_reason"],
-        disabled_by=d["disabled_by"],
-        revision=d["revision"],
-        code_hash=d["code_hash"],
-        orphaned=d["orphaned"],
-        anchor=_moment(d["anchor"]),
-        last_fired_at=_moment(d["last_fired_at"]),
-        next_fire_at=_moment(d["next_fire_at"]),
-    )
-
-
-def tick_document(tick: Tick) -> Document:
-    return {
-        "entry_id": str(tick.entry_id),
-        "scheduled_at": micros(tick.scheduled_at),
-        "outcome": tick.outcome,
-        "fired_at": micros(tick.fired_at),
-        "job_id": _text(tick.job_id),
-        "run_id": _text(tick.run_id),
-        "note": tick.note,
-    }
-
-
-def tick_of(document: Document) -> Tick:
-    d = document
-    return Tick(
-        CronID(d["entry_id"]),
-        from_micros(d["scheduled_at"]),
-        d["outcome"],
-        from_micros(d["fired_at"]),
-        None if d["job_id"] is None else JobID(d["job_id"]),
-        None if d["run_id"] is None else RunID(d["run_id"]),
-        d["note"],
-    )
-
-
-def _spec(spec: CronSpec) -> dict[str, Any]:
-    """The spec as JSON has it: lists where options held tuples."""
-    document: dict[str, Any] = checked_json(spec.document(), "the spec")
-    return document
+    return Record(d["namespace"], d["key"], d["value"], d["version"], created_at, updated_at, moment(d["expires_at"]))
 
 
 def _options(of: Row | DLQEntry) -> dict[str, Any]:
     return {
         "priority": of.priority,
         "max_retries": of.max_retries,
-        "timeout": _real(of.timeout),
+        "timeout": real(of.timeout),
         "backoff": copy_json(of.backoff) or None,
         "keep_result": of.keep_result,
     }
@@ -404,23 +329,19 @@ def _attempt_document(attempt: Attempt) -> Document:
     return {
         "number": attempt.number,
         "kind": attempt.kind,
-        **_error(attempt.failure),
-        "worker_id": _text(attempt.worker_id),
+        **error_fields(attempt.failure),
+        "worker_id": text(attempt.worker_id),
         "epoch": attempt.epoch,
-        "started_at": _micros(attempt.started_at),
+        "started_at": micros_of(attempt.started_at),
         "ended_at": micros(attempt.ended_at),
     }
 
 
-def _error(failure: Failure | None) -> dict[str, str | None]:
-    if failure is None:
-        return {"error_type": None, "error_message": None, "error_traceback": None}
-    return {"error_type": failure.type, "error_message": failure.message, "error_traceback": failure.traceback}
-
-
-def _failure(document: Document) -> Failure | None:
-    kind = document["error_type"]
-    return None if kind is None else Failure(kind, document["error_message"] or "", document["error_traceback"])
+def _left_as(row: Row) -> str | None:
+    """How the latest claim ended; what ended an earlier one is over."""
+    if row.last is None or row.last[1] != row.epoch:
+        return None
+    return f"{row.last[0]}:{row.last[1]}:{row.last[2]}"
 
 
 def _last(left_as: str | None) -> tuple[WorkerID, int, str] | None:
@@ -428,19 +349,3 @@ def _last(left_as: str | None) -> tuple[WorkerID, int, str] | None:
         return None
     worker, epoch, verdict = left_as.rsplit(":", 2)
     return WorkerID(worker), int(epoch), verdict
-
-
-def _text(id_: str | None) -> str | None:
-    return None if id_ is None else str(id_)
-
-
-def _real(value: float | None) -> float | None:
-    return None if value is None else float(value)
-
-
-def _micros(moment: datetime | None) -> int | None:
-    return None if moment is None else micros(moment)
-
-
-def _moment(value: int | None) -> datetime | None:
-    return None if value is None else from_micros(value)

@@ -109,9 +109,9 @@ class MemoryJobs:
         with self._session as data:
             return changes.retry(data, job_id, scope, data.clock.now())
 
-    async def delete(self, job_id: JobID, *, scope: Scope | None = None) -> Reply:
+    async def delete(self, job_id: JobID, *, scope: Scope | None = None, waiting: bool = False) -> Reply:
         with self._session as data:
-            return prune.delete(data, job_id, scope, data.clock.now())
+            return prune.delete(data, job_id, scope, data.clock.now(), waiting=waiting)
 
     async def prune(
         self,

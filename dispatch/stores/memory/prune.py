@@ -15,7 +15,7 @@ from dispatch.stores.memory.data import Data
 from dispatch.stores.memory.rows import Row, in_scope
 
 
-def delete(data: Data, job_id: JobID, scope: Scope | None, now: datetime) -> Reply:
+def delete(data: Data, job_id: JobID, scope: Scope | None, now: datetime, *, waiting: bool = False) -> Reply:
     """Removes a job that does not run; a waiting one is cancelled on the way."""
     row = data.rows.get(job_id)
     if row is None or not in_scope(row.scope, scope):
@@ -25,6 +25,8 @@ def delete(data: Data, job_id: JobID, scope: Scope | None, now: datetime) -> Rep
     if row.state in WAITING:
         data.withdraw(row)
         data.end(row, JobState.CANCELLED, "deleted", now)
+    elif waiting:
+        return Reply.CONFLICT
     data.forget([row])
     data.signal.bump()
     return Reply.APPLIED

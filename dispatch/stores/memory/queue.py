@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil
 
+from dispatch.clock import LONGEST
 from dispatch.queues import Pause, QueueConfig
 from dispatch.scope import Scope
 from dispatch.stores.memory.ready import Ready
@@ -105,5 +106,6 @@ class QueueState:
         if tokens is not None and rate is not None and tokens + _ROUNDING < 1:
             if rate <= 0:
                 return None
-            moment = max(moment, now + timedelta(microseconds=ceil((1 - tokens) / rate * 1e6)))
+            wait = min((1 - tokens) / rate, LONGEST)
+            moment = max(moment, now + timedelta(microseconds=ceil(wait * 1e6)))
         return moment

@@ -161,6 +161,7 @@ def _take_up(data: Data, run: RunRow, now: datetime) -> None:
 
 def prune(data: Data, ages: Mapping[RunState, float | None], limit: int, dry_run: bool, now: datetime) -> int:
     """Removes the runs that ended longest ago, each state's by its own age."""
+    data.runs.sort_ended()
     walks = [_ended_before(data, state, now - timedelta(seconds=age)) for state, age in ages.items() if age is not None]
     old = list(islice(merge(*walks, key=_age), max(0, limit)))
     if not dry_run:

@@ -95,6 +95,11 @@ class Runs:
         self.rows: dict[RunID, RunRow] = {}
         self.order: list[RunID] = []
         self.ended: dict[RunState, OrderedDict[RunID, RunRow]] = {state: OrderedDict() for state in TERMINAL}
+        """The longest ended first (but for `ended_anyhow`)."""
+        self.ended_anyhow: set[RunState] = set()
+        """States whose ended runs were loaded, and are to be sorted before somebody counts on their order."""
+        self.unclaimed: dict[RunID, set[RunID]] = {}
+        """Children that were loaded before their parent."""
         self.tallies: dict[tuple[str, Scope], dict[RunState, int]] = {}
         self.waiting: dict[Channel, dict[RunID, set[str]]] = {}
         """The names of the open waits for a broadcast, by run."""
@@ -122,6 +127,13 @@ class Runs:
     def count(self, run: RunRow, by: int) -> None:
         """A run came (1) or went (-1)."""
         self._counts(run)[run.state] += by
+
+    def sort_ended(self) -> None:
+        """Brings ended runs that were loaded into the order of their ends."""
+        for state in self.ended_anyhow:
+            runs = sorted(self.ended[state].values(), key=lambda run: (run.finished_at is not None, run.finished_at))
+            self.ended[state] = OrderedDict((run.id, run) for run in runs)
+        self.ended_anyhow.clear()
 
     def open(self, run: RunRow, wait: Wait) -> None:
         """Registers the wait, in place of one of the same name."""

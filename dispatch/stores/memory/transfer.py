@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
-from heapq import nsmallest
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from dispatch.clock import micros
 from dispatch.dlq.model import DLQState
 from dispatch.entity import LARGEST_PAGE, Page
 from dispatch.errors import DataRejected
+from dispatch.events.model import Event
 from dispatch.jobs.model import WAITING, JobState
+from dispatch.stores.memory import cron_documents as cron
 from dispatch.stores.memory import documents as as_
+from dispatch.stores.memory import transfer_runs as runs
 from dispatch.stores.memory.data import Data, Session, insert_sorted
 from dispatch.stores.memory.rows import Row
-from dispatch.transfer import KINDS, Document, TransferKind, checked
-
-K = TypeVar("K", bound=str)
+from dispatch.stores.memory.walks import ordered, unordered
+from dispatch.transfer import KINDS, RUN_KINDS, Document, TransferKind, checked
 
 
 class MemoryTransfer:
@@ -32,6 +31,7 @@ class MemoryTransfer:
             found: dict[TransferKind, int] = {
                 "definitions": len(data.announced),
                 "queues": sum(queue.has_settings for queue in data.queues.values()),
+                **runs.counts(data),
                 "jobs": len(data.rows),
                 "unique_keys": len(data.keys.unique),
                 "idempotency": len(data.keys.idempotency),
@@ -58,78 +58,69 @@ class MemoryTransfer:
         except (AttributeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise DataRejected(f"a document of {kind} cannot be stored ({error!r}); nothing was written") from error
         with self._session as data:
+            if kind in RUN_KINDS and kind != "runs":
+                runs.must_have_runs(data, kind, [thing.run_id for thing in parsed])
             added = sum(add(data, document, thing) for document, thing in zip(documents, parsed, strict=True))
             data.signal.bump()
             return added
 
 
-def _ordered(order: list[K], document: Callable[[K], Document], after: str | None, limit: int) -> Page[Document]:
-    """A page of what has a sorted list of its ids."""
-    start = 0 if after is None else bisect_right(order, after)
-    ids = order[start : start + limit]
-    return Page([document(id_) for id_ in ids], str(ids[-1]) if ids else None)
-
-
-def _sorted(keys: Iterable[Any], document: Callable[[Any], Document], after: str | None, limit: int) -> Page[Document]:
-    """A page of what has none; a key of several parts makes a cursor of them all."""
-    place = None if after is None else json.loads(after)
-    least: Any = tuple(place) if isinstance(place, list) else place
-    found = nsmallest(limit, (key for key in keys if least is None or key > least))
-    return Page([document(key) for key in found], json.dumps(found[-1]) if found else None)
-
-
 def _jobs(data: Data, after: str | None, limit: int) -> Page[Document]:
-    return _ordered(
+    return ordered(
         data.row_order, lambda id_: as_.job_document(data.rows[id_], data.attempts.get(id_, [])), after, limit
     )
 
 
 def _letters(data: Data, after: str | None, limit: int) -> Page[Document]:
-    return _ordered(
+    return ordered(
         data.letter_order, lambda id_: as_.letter_document(data.letters[id_], data.origins[id_]), after, limit
     )
 
 
 def _events(data: Data, after: str | None, limit: int) -> Page[Document]:
-    return _ordered(data.event_order, lambda id_: as_.event_document(data.events[id_]), after, limit)
+    return ordered(data.event_order, lambda id_: _event(data, data.events[id_]), after, limit)
+
+
+def _event(data: Data, event: Event) -> Document:
+    return as_.event_document(event, consumed=event.run_id is not None and not data.channels.unread(event))
 
 
 def _definitions(data: Data, after: str | None, limit: int) -> Page[Document]:
     by_key = {(name, kind, version): found for (name, kind, version), found in data.announced.items()}
-    return _sorted(by_key, lambda key: as_.definition_document(by_key[key]), after, limit)
+    return unordered(by_key, lambda key: as_.definition_document(by_key[key]), after, limit)
 
 
 def _queues(data: Data, after: str | None, limit: int) -> Page[Document]:
     names = (name for name, queue in data.queues.items() if queue.has_settings)
-    return _sorted(names, lambda name: as_.queue_document(data.queues[name]), after, limit)
+    return unordered(names, lambda name: as_.queue_document(data.queues[name]), after, limit)
 
 
 def _holds(data: Data, after: str | None, limit: int) -> Page[Document]:
     held = data.keys.unique
-    return _sorted(held, lambda key: as_.hold_document(key, held[key]), after, limit)
+    return unordered(held, lambda key: as_.hold_document(key, held[key]), after, limit)
 
 
 def _remembered(data: Data, after: str | None, limit: int) -> Page[Document]:
     made = data.keys.idempotency
-    return _sorted(made, lambda key: as_.remembered_document(key[0], key[1], made[key]), after, limit)
+    return unordered(made, lambda key: as_.remembered_document(key[0], key[1], made[key]), after, limit)
 
 
 def _records(data: Data, after: str | None, limit: int) -> Page[Document]:
     keys = ((namespace, key) for namespace, records in data.records.items() for key in records)
-    return _sorted(keys, lambda key: as_.record_document(data.records[key[0]][key[1]]), after, limit)
+    return unordered(keys, lambda key: as_.record_document(data.records[key[0]][key[1]]), after, limit)
 
 
 def _codes(data: Data, after: str | None, limit: int) -> Page[Document]:
-    return _sorted(data.cron_codes, lambda digest: as_.code_document(data.cron_codes[digest]), after, limit)
+    return unordered(data.cron_codes, lambda digest: cron.code_document(data.cron_codes[digest]), after, limit)
 
 
 def _crons(data: Data, after: str | None, limit: int) -> Page[Document]:
-    return _sorted(map(str, data.crons), lambda id_: as_.cron_document(data.crons[id_]), after, limit)
+    return unordered(map(str, data.crons), lambda id_: cron.cron_document(data.crons[id_]), after, limit)
 
 
 def _ticks(data: Data, after: str | None, limit: int) -> Page[Document]:
     found = {(str(id_), micros(at)): tick for id_, ticks in data.ticks.items() for at, tick in ticks.items()}
-    return _sorted(found, lambda key: as_.tick_document(found[key]), after, limit)
+    return unordered(found, lambda key: cron.tick_document(found[key]), after, limit)
 
 
 def _add_definition(data: Data, document: Document, found: Any) -> bool:
@@ -152,6 +143,7 @@ def _add_job(data: Data, document: Document, row: Row) -> bool:
     attempts = as_.attempts_of(document)
     if attempts:
         data.attempts[row.id] = attempts
+    runs.adopt(data, row)
     row.successors = data.awaited.pop(row.id, ())
     if row.behind is not None:
         holder = data.rows.get(row.behind)
@@ -168,7 +160,7 @@ def _add_job(data: Data, document: Document, row: Row) -> bool:
         data.hand_to(row.worker_id, row)
         if row.cancel_requested:
             data.cancelling[row.id] = row
-    else:
+    elif row.kind != "workflow":
         data.ended[row.state][row.id] = row
         data.ended_anyhow.add(row.state)
     return True
@@ -212,6 +204,8 @@ def _add_event(data: Data, document: Document, event: Any) -> bool:
         return False
     data.events[event.id] = event
     data.channels.add(event)
+    if document["consumed"]:
+        data.channels.consume(event)
     insert_sorted(data.event_order, event.id)
     return True
 
@@ -244,6 +238,7 @@ def _add_tick(data: Data, document: Document, tick: Any) -> bool:
 _EXPORTS: dict[TransferKind, Callable[[Data, str | None, int], Page[Document]]] = {
     "definitions": _definitions,
     "queues": _queues,
+    **runs.EXPORTS,
     "jobs": _jobs,
     "unique_keys": _holds,
     "idempotency": _remembered,
@@ -257,13 +252,14 @@ _EXPORTS: dict[TransferKind, Callable[[Data, str | None, int], Page[Document]]] 
 _LOADS: dict[TransferKind, tuple[Callable[[Document], Any], Callable[[Data, Document, Any], bool]]] = {
     "definitions": (as_.definition_of, _add_definition),
     "queues": (as_.queue_of, _add_queue),
+    **runs.LOADS,
     "jobs": (_job_of, _add_job),
     "unique_keys": (as_.hold_of, _add_hold),
     "idempotency": (as_.remembered_of, _add_remembered),
     "dlq": (as_.letter_of, _add_letter),
     "events": (as_.event_of, _add_event),
     "records": (as_.record_of, _add_record),
-    "cron_codes": (as_.code_of, _add_code),
-    "crons": (as_.cron_of, _add_cron),
-    "cron_ticks": (as_.tick_of, _add_tick),
+    "cron_codes": (cron.code_of, _add_code),
+    "crons": (cron.cron_of, _add_cron),
+    "cron_ticks": (cron.tick_of, _add_tick),
 }

@@ -108,6 +108,8 @@ JOB = (
     text_field("behind", "b"),
     text_field("replay_of", "rp"),
     text_field("left_as", "la"),
+    text_field("run_id", "ri"),
+    text_field("step", "sp"),
 )
 LETTER = (
     text_field("job_name", "n"),
@@ -125,6 +127,7 @@ EVENT = (
     text_field("app_id", "ap", ""),
     text_field("org_id", "og", ""),
     raw("payload", "p"),
+    Field("consumed", "co", lambda _: True, lambda _: "1", False),
 )
 RECORD = (
     raw("value", "p"),

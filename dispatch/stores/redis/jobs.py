@@ -164,8 +164,8 @@ class RedisJobs:
     async def retry(self, job_id: JobID, *, scope: Scope | None = None) -> Changed:
         return _changed(await self._client.run("retry", job_id, *scoped(scope)))
 
-    async def delete(self, job_id: JobID, *, scope: Scope | None = None) -> Reply:
-        return Reply((await self._client.run("delete", job_id, *scoped(scope))).decode())
+    async def delete(self, job_id: JobID, *, scope: Scope | None = None, waiting: bool = False) -> Reply:
+        return Reply((await self._client.run("delete", job_id, *scoped(scope), int(waiting))).decode())
 
     async def prune(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 
 from dispatch.dlq.model import DLQState
 from dispatch.entity import LARGEST_PAGE, Page
+from dispatch.errors import DataRejected
 from dispatch.jobs.model import JobState
 from dispatch.stores.redis import documents as as_
 from dispatch.stores.redis import transfer_crons as crons
@@ -15,7 +16,7 @@ from dispatch.stores.redis.client import RedisClient
 from dispatch.stores.redis.dlq import CODES as LETTER_CODES
 from dispatch.stores.redis.dlq import STATES as LETTER_STATES
 from dispatch.stores.redis.rows import CODES, STATES, table, to_json
-from dispatch.transfer import KINDS, Document, TransferKind, checked
+from dispatch.transfer import KINDS, RUN_KINDS, Document, TransferKind, checked
 
 _AT_ONCE = 200
 _STRIDE = 9
@@ -28,10 +29,14 @@ class RedisTransfer:
         self._client = client
 
     async def count(self) -> dict[TransferKind, int]:
-        return dict(zip(KINDS, await self._client.run("tally"), strict=True))
+        kept = [kind for kind in KINDS if kind not in RUN_KINDS]
+        found = dict(zip(kept, await self._client.run("tally"), strict=True))
+        return {kind: found.get(kind, 0) for kind in KINDS}
 
     async def export(self, kind: TransferKind, *, after: str | None = None, limit: int = 500) -> Page[Document]:
         limit = max(1, min(limit, LARGEST_PAGE))
+        if kind in RUN_KINDS:
+            return Page([], None)
         if kind == "definitions":
             flat = await self._client.command("HGETALL", f"{self._client.prefix}definitions")
             items = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
@@ -56,6 +61,8 @@ class RedisTransfer:
     async def load(self, kind: TransferKind, documents: Sequence[Document]) -> int:
         if not checked(kind, documents):
             return 0
+        if kind in RUN_KINDS:
+            raise DataRejected(f"a Redis store keeps no workflow runs, so {kind} are refused; nothing was written")
         try:
             rows = [_WRITE[kind](document) for document in documents]
         except (AttributeError, ArithmeticError, LookupError, TypeError, ValueError) as error:

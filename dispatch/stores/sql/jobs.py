@@ -163,8 +163,8 @@ class SQLJobs:
     async def retry(self, job_id: JobID, *, scope: Scope | None = None) -> Changed:
         return await self._executor.run(lambda: changes.retry(job_id, scope, self._executor.now()))
 
-    async def delete(self, job_id: JobID, *, scope: Scope | None = None) -> Reply:
-        return await self._executor.run(lambda: prune.delete(job_id, scope, self._executor.now()))
+    async def delete(self, job_id: JobID, *, scope: Scope | None = None, waiting: bool = False) -> Reply:
+        return await self._executor.run(lambda: prune.delete(job_id, scope, self._executor.now(), waiting=waiting))
 
     async def prune(
         self,

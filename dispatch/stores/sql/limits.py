@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from dispatch.clock import LONGEST
 from dispatch.stores.sql.plan import Plan, Rows
 from dispatch.stores.sql.rows import SECOND
 
@@ -64,7 +65,9 @@ class Gate:
             return self.resumes_at
         if self.tokens is None or self.tokens >= 1 - _ALMOST:
             return now
-        return now + math.ceil((1 - self.tokens) / self.rate * SECOND) if self.rate else None
+        if not self.rate:
+            return None
+        return now + math.ceil(min((1 - self.tokens) / self.rate, LONGEST) * SECOND)
 
 
 def burst(rate: float, rate_burst: int | None) -> float:

@@ -21,7 +21,7 @@ _AT_ONCE = 4 * 1024 * 1024
 """Bytes of payloads and results that one transaction gives up: freeing a large value reads all of its pages."""
 
 
-def delete(job_id: JobID, scope: Scope | None, now: int) -> Plan[Reply]:
+def delete(job_id: JobID, scope: Scope | None, now: int, *, waiting: bool = False) -> Plan[Reply]:
     """The plan of JobStore.delete."""
     yield Lock("lock_job", {"id": str(job_id)})
     row = first((yield Rows("get_job", {"id": str(job_id), **scope_params(scope)})))
@@ -32,6 +32,8 @@ def delete(job_id: JobID, scope: Scope | None, now: int) -> Plan[Reply]:
         return Reply.CONFLICT
     if job.state in WAITING:
         yield from cancel_waiting(job, "deleted", now)
+    elif waiting:
+        return Reply.CONFLICT
     yield Do("delete_attempts", {"id": str(job_id)})
     yield Do("delete_job", {"id": str(job_id)})
     return Reply.APPLIED

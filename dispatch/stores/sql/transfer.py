@@ -14,14 +14,25 @@ from dispatch.scope import Scope
 from dispatch.stores.sql.finish import ready
 from dispatch.stores.sql.limits import burst
 from dispatch.stores.sql.plan import Each, Executor, Many, Plan, Rows
-from dispatch.stores.sql.rows import names_text, parsed, to_text
+from dispatch.stores.sql.rows import NEVER, names_text, parsed, to_text
 from dispatch.transfer import ATTEMPT_FIELDS, FIELDS, KINDS, Document, TransferKind, checked
 
 _ROOM = 4 * 1024 * 1024
 """Bytes of payloads and results in one page."""
-_FLAGS = ("fair", "live", "set_aside", "keep_result", "enabled", "orphaned")
+_FLAGS = (
+    *("fair", "live", "set_aside", "keep_result", "enabled", "orphaned", "consumed"),
+    *("compensating", "compensated", "compensation_failed", "parked", "awaited", "abandon", "inherited"),
+)
 _REALS = ("timeout", "progress", "rate_limit")
-_OBJECTS: dict[str, Any] = {"metadata": {}, "backoff": None, "schema": {}, "options": {}, "spec": {}, "tags": []}
+_OBJECTS: dict[str, Any] = {
+    "metadata": {},
+    "backoff": None,
+    "schema": {},
+    "options": {},
+    "spec": {},
+    "tags": [],
+    "events": [],
+}
 """Columns that hold JSON, and what stands for NULL."""
 
 
@@ -37,6 +48,10 @@ class _Table:
 _TABLES: dict[TransferKind, _Table] = {
     "definitions": _Table("export_definitions", "load_definition", {"name": "", "kind": "", "version": -1}),
     "queues": _Table("export_queues", "load_queue", {"name": ""}),
+    "runs": _Table("export_runs", "load_run", {"id": ""}),
+    "checkpoints": _Table("export_checkpoints", "load_checkpoint", {"run_id": "", "position": -1}),
+    "child_results": _Table("export_child_results", "load_child_result", {"run_id": "", "step": ""}),
+    "waits": _Table("export_waits", "load_wait", {"run_id": "", "name": ""}),
     "jobs": _Table("export_jobs", "load_job", {"id": ""}),
     "unique_keys": _Table("export_unique_keys", "load_unique_key", {"key": ""}),
     "idempotency": _Table("export_idempotency", "load_idempotency", {"tenant": "", "key": ""}),
@@ -84,10 +99,12 @@ def _export(kind: TransferKind, after: str | None, limit: int) -> Plan[Page[Docu
     else:
         params |= key if after is None else dict(zip(key, json.loads(after), strict=True))
     rows = yield Rows(_TABLES[kind].export, params)
-    columns = FIELDS[kind][:-1] if kind == "jobs" else FIELDS[kind]
+    columns = FIELDS[kind][:-1] if kind in ("jobs", "runs") else FIELDS[kind]
     documents = [_document_of(dict(zip(columns, row, strict=True))) for row in rows]
     if kind == "jobs":
         yield from _add_attempts(documents)
+    if kind == "runs":
+        yield from _add_groups(documents)
     return Page(documents, _place(key, documents[-1]) if documents else None)
 
 
@@ -106,12 +123,13 @@ def _document_of(document: Document) -> Document:
             document[name] = float(document[name])
     for name, empty in _OBJECTS.items():
         if name in document:
-            found = parsed(document[name], [] if name == "tags" else {})
+            found = parsed(document[name], [] if empty == [] else {})
             document[name] = found or (None if empty is None else found)
     if "left_as" in document:
         document["left_as"] = _left_as(document)
-    if document.get("payload", b"") is None:
-        document["payload"] = b""
+    for name in ("payload", "data"):
+        if document.get(name, b"") is None:
+            document[name] = b""
     return document
 
 
@@ -133,6 +151,20 @@ def _add_attempts(jobs: list[Document]) -> Plan[None]:
         by_id[job_id]["attempts"].append(dict(zip(ATTEMPT_FIELDS, values, strict=True)))
 
 
+def _add_groups(runs: list[Document]) -> Plan[None]:
+    by_id = {run["id"]: run for run in runs}
+    found: dict[tuple[str, int], Document] = {}
+    for run in runs:
+        run["groups"] = []
+    for run_id, number, mode, step in (yield Rows("export_groups", {"ids": names_text(by_id)})) if runs else ():
+        group = found.get((run_id, number))
+        if group is None:
+            group = found[run_id, number] = {"mode": mode, "steps": []}
+            by_id[run_id]["groups"].append(group)
+        if step is not None:
+            group["steps"].append(step)
+
+
 def _row_of(kind: TransferKind, document: Document, now: int) -> dict[str, Any]:
     """The parameters of the statement that adds the row."""
     row = {**document}
@@ -150,8 +182,11 @@ def _row_of(kind: TransferKind, document: Document, now: int) -> dict[str, Any]:
         row |= {"name": document["spec"]["name"], "tenant": scope.tenant, "app_id": scope[0], "org_id": scope[1]}
     if kind == "jobs":
         waits = JobState(row["state"]) in WAITING and not row["set_aside"] and row["behind"] is None
-        row["ready"] = ready(row["crashes"]) if waits else 0
+        sleeps = row["kind"] == "workflow" and row["run_at"] >= NEVER
+        row["ready"] = ready(row["crashes"]) if waits and not sleeps else 0
         del row["attempts"]
+    if kind == "runs":
+        del row["groups"]
     return row
 
 
@@ -159,20 +194,44 @@ def _load(kind: TransferKind, documents: Sequence[Document], rows: Sequence[dict
     columns = tuple(rows[0])
     values = [tuple(row[column] for column in columns) for row in rows]
     added: list[int] = yield Each(_TABLES[kind].load, columns, values)
+    fresh = [document for document, new in zip(documents, added, strict=True) if new]
     if kind == "jobs":
-        attempts = [
-            (document["id"], *(attempt[name] for name in ATTEMPT_FIELDS))
-            for document, new in zip(documents, added, strict=True)
-            if new
-            for attempt in document["attempts"]
-        ]
-        keys = {
-            document["concurrency_key"]: document["concurrency_max"]
-            for document, new in zip(documents, added, strict=True)
-            if new and document["concurrency_key"] is not None and document["finished_at"] is None
-        }
-        if keys:
-            yield Many("set_key", ("key", "most"), list(keys.items()))
-        if attempts:
-            yield Many("load_attempt", ("job_id", *ATTEMPT_FIELDS), attempts)
+        yield from _load_beside_jobs(fresh)
+    elif kind == "runs":
+        yield from _load_groups(fresh)
+    elif kind == "waits":
+        events = [(d["run_id"], d["name"], event, d["key"], d["since"]) for d in fresh for event in d["events"]]
+        yield Many("load_wait_event", ("run_id", "name", "event", "key", "since"), events)
     return sum(added)
+
+
+def _load_beside_jobs(fresh: Sequence[Document]) -> Plan[None]:
+    """The maxima of keys and the attempts that jobs which were just added bring."""
+    keys = {
+        job["concurrency_key"]: job["concurrency_max"]
+        for job in fresh
+        if job["concurrency_key"] is not None and job["finished_at"] is None
+    }
+    attempts = [
+        (job["id"], *(attempt[name] for name in ATTEMPT_FIELDS)) for job in fresh for attempt in job["attempts"]
+    ]
+    if keys:
+        yield Many("set_key", ("key", "most"), list(keys.items()))
+    if attempts:
+        yield Many("load_attempt", ("job_id", *ATTEMPT_FIELDS), attempts)
+
+
+def _load_groups(fresh: Sequence[Document]) -> Plan[None]:
+    """What runs that were just added are parked on."""
+    groups, steps = [], []
+    for run in fresh:
+        for number, group in enumerate(run["groups"]):
+            left = set(group["steps"])
+            groups.append(
+                (run["id"], number, group["mode"], min(1, len(left)) if group["mode"] == "any" else len(left))
+            )
+            steps += [(run["id"], step, number) for step in sorted(left)]
+    if groups:
+        yield Many("load_group", ("run_id", "number", "mode", "remaining"), groups)
+    if steps:
+        yield Many("load_group_step", ("run_id", "step", "number"), steps)

@@ -148,6 +148,17 @@ async def a_claim_pays_only_for_what_it_took(env: Env) -> None:
 
 
 @case()
+async def a_rate_next_to_nothing_keeps_no_other_queue_waiting(env: Env) -> None:
+    await env.store.queues.configure(QueueConfig("default", rate_limit=1e-320))
+    await env.enqueue(new(), new(), new(queue="a"))
+    answer = await env.claimed(10, queues=("default", "a"))
+    assert sorted(job.queue for job in answer.jobs) == ["a", "default"]
+    answer = await env.claimed(10, queues=("default", "a"))
+    assert answer.jobs == []
+    assert answer.next_due is None or answer.next_due > env.after(86400.0)
+
+
+@case()
 async def a_slow_rate_has_a_burst_of_one_and_tells_when_the_next_token_comes(env: Env) -> None:
     await env.store.queues.configure(QueueConfig("default", rate_limit=0.1))
     await env.enqueue(new(), new(), new())

@@ -78,6 +78,8 @@ MODULES = (
     "races",
     "life",
     "transfer",
+    "run_transfer",
+    "run_moves",
     "crons",
     "crons_code",
     "run_ticks",

@@ -206,6 +206,16 @@ async def a_running_job_is_not_deleted(env: Env) -> None:
     assert await env.store.jobs.delete(job.id) is Reply.MISSING
 
 
+@case()
+async def delete_leaves_what_has_ended_when_it_is_asked_for_what_waits(env: Env) -> None:
+    ended, waiting = await _complete(env), await env.add()
+    async with env.unchanged("the refused deletion of a job that has ended"):
+        assert await env.store.jobs.delete(ended.id, waiting=True) is Reply.CONFLICT
+    assert await env.store.jobs.delete(waiting, waiting=True) is Reply.APPLIED
+    assert await env.store.jobs.delete(waiting, waiting=True) is Reply.MISSING
+    assert [job.id for job in await env.jobs()] == [ended.id]
+
+
 @case("I31")
 async def delete_sees_only_its_tenants_jobs(env: Env) -> None:
     job_id = await env.add(scope=Scope("shop", "a"))

@@ -15,49 +15,12 @@ from dispatch.ids import CronID, JobID
 from dispatch.jobs.model import CountOptions, Enqueued, Idempotency, JobState, Unique, Verdict
 from dispatch.queues import QueueConfig
 from dispatch.scope import Scope
-from dispatch.store import Store
-from dispatch.stores.memory import MemoryStore
+from dispatch.testing.conformance.dumps import Dump, dump_of, elsewhere, load_all, moved
 from dispatch.testing.conformance.env import BOOM, Env, new, pairs, raises
 from dispatch.testing.conformance.registry import case
-from dispatch.transfer import FIELDS, KINDS, Document, TransferKind
+from dispatch.transfer import FIELDS, KINDS, RUN_KINDS, Document, TransferKind
 
-Dump = dict[TransferKind, list[Document]]
-
-
-async def _dump(store: Store, *, limit: int = 500) -> Dump:
-    """Everything, page by page."""
-    found: Dump = {}
-    for kind in KINDS:
-        found[kind] = []
-        after: str | None = None
-        for _ in range(1000):
-            page = await store.transfer.export(kind, after=after, limit=limit)
-            assert len(page.items) <= limit, f"export answered {len(page.items)} of {limit}"
-            found[kind] += page.items
-            after = page.next_cursor
-            assert (after is None) == (not page.items), "the cursor is None where nothing was left, and only there"
-            if after is None:
-                break
-        else:
-            raise AssertionError(f"the walk through {kind} does not end")
-    return found
-
-
-async def _load(store: Store, dump: Dump) -> dict[TransferKind, int]:
-    return {kind: await store.transfer.load(kind, dump[kind]) for kind in KINDS}
-
-
-async def _elsewhere(env: Env) -> Env:
-    """An empty world beside this one, on the same clock."""
-    store = MemoryStore(clock=env.clock)
-    await store.open()
-    env.opened.append(store)
-    return Env(store, env.clock, env.worker, env.other)
-
-
-async def _moved(env: Env, other: Env) -> None:
-    """Loads into this store what the other world made."""
-    await _load(env.store, await _dump(other.store))
+_HERE = [kind for kind in KINDS if kind not in RUN_KINDS]
 
 
 async def _populate(env: Env) -> None:
@@ -122,22 +85,22 @@ async def _add_crons(env: Env) -> None:
 @case("I1", "I11")
 async def what_is_exported_loads_elsewhere_and_exports_the_same(env: Env) -> None:
     await _populate(env)
-    dump, other = await _dump(env.store), await _elsewhere(env)
-    assert all(dump[kind] for kind in KINDS), f"nothing of {[kind for kind in KINDS if not dump[kind]]}"
+    dump, other = await dump_of(env.store), await elsewhere(env)
+    assert all(dump[kind] for kind in _HERE), f"nothing of {[kind for kind in _HERE if not dump[kind]]}"
     for kind in KINDS:
         assert all(set(document) == set(FIELDS[kind]) for document in dump[kind])
-    assert await _load(other.store, dump) == {kind: len(dump[kind]) for kind in KINDS}
-    assert await _dump(other.store) == dump
+    assert await load_all(other.store, dump) == {kind: len(dump[kind]) for kind in KINDS}
+    assert await dump_of(other.store) == dump
     assert await other.dump() == await env.dump()
 
 
 @case("I1", "I11")
 async def what_another_store_exported_loads_and_exports_the_same(env: Env) -> None:
-    other = await _elsewhere(env)
+    other = await elsewhere(env)
     await _populate(other)
-    dump = await _dump(other.store)
-    assert await _load(env.store, dump) == {kind: len(dump[kind]) for kind in KINDS}
-    assert await _dump(env.store) == dump
+    dump = await dump_of(other.store)
+    assert await load_all(env.store, dump) == {kind: len(dump[kind]) for kind in KINDS}
+    assert await dump_of(env.store) == dump
     assert await env.store.transfer.count() == {kind: len(dump[kind]) for kind in KINDS}
     assert await env.dump() == await other.dump()
     assert await env.store.jobs.count(CountOptions()) == await other.store.jobs.count(CountOptions())
@@ -150,13 +113,13 @@ async def what_another_store_exported_loads_and_exports_the_same(env: Env) -> No
 @case("I2")
 async def loading_again_changes_nothing_whatever_the_documents_say(env: Env) -> None:
     await _populate(env)
-    dump = await _dump(env.store)
+    dump = await dump_of(env.store)
     other: Dump = {
         kind: [{**document, **_altered(kind, document)} for document in documents] for kind, documents in dump.items()
     }
     for again in (dump, other):
-        assert await _load(env.store, again) == dict.fromkeys(KINDS, 0)
-        assert await _dump(env.store) == dump
+        assert await load_all(env.store, again) == dict.fromkeys(KINDS, 0)
+        assert await dump_of(env.store) == dump
 
 
 def _altered(kind: TransferKind, document: Document) -> dict[str, Any]:
@@ -186,8 +149,8 @@ def _altered(kind: TransferKind, document: Document) -> dict[str, Any]:
 @case("I1")
 async def a_walk_in_small_pages_meets_each_row_once_while_others_come_and_go(env: Env) -> None:
     await _populate(env)
-    dump = await _dump(env.store)
-    assert await _dump(env.store, limit=2) == dump
+    dump = await dump_of(env.store)
+    assert await dump_of(env.store, limit=2) == dump
     seen: list[str] = []
     after: str | None = None
     while True:
@@ -208,17 +171,17 @@ async def large_rows_come_in_smaller_pages_but_they_come(env: Env) -> None:
     large = [await env.add(payload=b"x" * 3_000_000) for _ in range(3)]
     page = await env.store.transfer.export("jobs", limit=3)
     assert 1 <= len(page.items) <= 3
-    dump = await _dump(env.store)
+    dump = await dump_of(env.store)
     assert [document["id"] for document in dump["jobs"]] == sorted(large)
     assert all(len(document["payload"]) == 3_000_000 for document in dump["jobs"])
 
 
 @case()
 async def a_document_with_other_fields_is_refused_and_nothing_is_written(env: Env) -> None:
-    other = await _elsewhere(env)
+    other = await elsewhere(env)
     await _populate(other)
-    dump = await _dump(other.store)
-    for kind in KINDS:
+    dump = await dump_of(other.store)
+    for kind in _HERE:
         good, bad = dump[kind], {**dump[kind][-1]}
         bad.popitem()
         with raises(DataRejected):
@@ -231,13 +194,13 @@ async def a_document_with_other_fields_is_refused_and_nothing_is_written(env: En
 
 @case("I6", "I3")
 async def loaded_jobs_are_claimed_in_their_order_when_they_are_due(env: Env) -> None:
-    other = await _elsewhere(env)
+    other = await elsewhere(env)
     late = await other.add(delay=60)
     first, second = await other.add(), await other.add()
     urgent = await other.add(priority=9)
     epoch = (await other.take()).epoch
     await other.store.jobs.release(other.worker, [(urgent, epoch)])
-    await _moved(env, other)
+    await moved(env, other)
     claimed = await env.claim(9)
     assert [job.id for job in claimed] == [urgent, first, second]
     assert claimed[0].epoch > epoch
@@ -247,7 +210,7 @@ async def loaded_jobs_are_claimed_in_their_order_when_they_are_due(env: Env) -> 
 
 @case("I4", "I29")
 async def a_loaded_claim_is_finished_by_its_holder_or_stolen_when_it_lapses(env: Env) -> None:
-    other = await _elsewhere(env)
+    other = await elsewhere(env)
     mine, lapsing = await other.start(), await other.start()
     stopping = await other.start()
     await other.store.jobs.cancel(stopping.id)
@@ -255,7 +218,7 @@ async def a_loaded_claim_is_finished_by_its_holder_or_stolen_when_it_lapses(env:
     await other.finish(done, Verdict.COMPLETE)
     retried = await other.start("again")
     await other.finish(retried, Verdict.RETRY, failure=BOOM, delay=999)
-    await _moved(env, other)
+    await moved(env, other)
     assert (await env.finish(mine, Verdict.COMPLETE, by=env.other)).reply is Reply.STALE
     assert (await env.finish(mine, Verdict.COMPLETE, epoch=mine.epoch - 1)).reply is Reply.STALE
     renewed = await env.store.jobs.renew(env.worker, pairs(mine, lapsing), lease=30)
@@ -272,7 +235,7 @@ async def a_loaded_claim_is_finished_by_its_holder_or_stolen_when_it_lapses(env:
 
 @case("I28", "I10")
 async def limits_pauses_and_quarantine_hold_for_loaded_jobs(env: Env) -> None:
-    other = await _elsewhere(env)
+    other = await elsewhere(env)
     await other.store.queues.configure(QueueConfig("tight", max_concurrency=2))
     running = await other.start(queue="tight", lease=900)
     for _ in range(3):
@@ -284,7 +247,7 @@ async def limits_pauses_and_quarantine_hold_for_loaded_jobs(env: Env) -> None:
     await other.crash(killer)
     await other.add(queue="still")
     await other.store.queues.pause("still", reason="because")
-    await _moved(env, other)
+    await moved(env, other)
     assert await env.claim(9, names=["killer"]) == []
     assert [job.id for job in await env.claim(9, names=["killer"], alone=True)] == [killer.id]
     assert await env.claim(9, queues=["still"]) == []
@@ -296,13 +259,13 @@ async def limits_pauses_and_quarantine_hold_for_loaded_jobs(env: Env) -> None:
 
 @case("I1", "I2")
 async def keys_are_held_and_handed_on_as_before(env: Env) -> None:
-    other = await _elsewhere(env)
+    other = await elsewhere(env)
     holder = await other.start(unique=Unique("k"))
     (behind,) = await other.enqueue(new(unique=Unique("k", on_conflict="replace")))
     held = await other.start(unique=Unique("h", hold_for=100))
     await other.finish(held, Verdict.COMPLETE)
     once = await other.add(idempotency=Idempotency("i", "f", 100))
-    await _moved(env, other)
+    await moved(env, other)
     assert await env.enqueue(new(unique=Unique("k"))) == [Enqueued(holder.id, created=False)]
     assert await env.enqueue(new(unique=Unique("h"))) == [Enqueued(held.id, created=False)]
     assert await env.enqueue(new(idempotency=Idempotency("i", "f", 100))) == [Enqueued(once, created=False)]
@@ -316,13 +279,13 @@ async def keys_are_held_and_handed_on_as_before(env: Env) -> None:
 
 @case("I11", "I12")
 async def loaded_dead_letters_are_decided_once_and_retried_with_their_jobs(env: Env) -> None:
-    other = await _elsewhere(env)
+    other = await elsewhere(env)
     _, letter = await other.bury(payload=b"1", kind="delivery", lane="east", unique=Unique("u", until="start"))
     job_id, open_one = await other.bury(payload=b"2")
     gone_id, replayed = await other.bury(payload=b"3")
     made = JobID.new()
     await other.store.dlq.replay(replayed, made)
-    await _moved(env, other)
+    await moved(env, other)
     answer = await env.store.dlq.replay(letter, JobID.new())
     assert answer.reply is Reply.APPLIED
     assert answer.job_id is not None
@@ -337,7 +300,7 @@ async def loaded_dead_letters_are_decided_once_and_retried_with_their_jobs(env: 
 
 @case()
 async def loaded_jobs_grow_old_and_come_back_from_aside(env: Env) -> None:
-    other = await _elsewhere(env)
+    other = await elsewhere(env)
     early, late = await other.start(), await other.start()
     for job in (late, early):
         env.clock.advance(1)
@@ -345,7 +308,7 @@ async def loaded_jobs_grow_old_and_come_back_from_aside(env: Env) -> None:
     aside = await other.add("nobody")
     env.clock.advance(10)
     assert await other.store.jobs.set_aside(due_for=5, limit=9) == 1
-    await _moved(env, other)
+    await moved(env, other)
     jobs = env.store.jobs
     assert await jobs.prune(completed=10.5, failed=None, cancelled=None, limit=9) == 1
     assert await jobs.get(late.id) is None
@@ -357,9 +320,9 @@ async def loaded_jobs_grow_old_and_come_back_from_aside(env: Env) -> None:
 
 @case("I14", "I16")
 async def loaded_cron_entries_tick_on_where_they_stood(env: Env) -> None:
-    other = await _elsewhere(env)
+    other = await elsewhere(env)
     await _add_crons(other)
-    await _moved(env, other)
+    await moved(env, other)
     crons = env.store.crons
     assert await crons.list(CronOptions()) == await other.store.crons.list(CronOptions())
     env.clock.advance(30)

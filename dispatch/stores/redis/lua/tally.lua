@@ -1,4 +1,4 @@
--- How many rows of each kind there are, in the order of transfer.KINDS.
+-- How many rows of each kind there are, in the order of transfer.KINDS without RUN_KINDS.
 -- flags: no-writes
 -- parts: base keys rows letters
 local queues, jobs, letters, records, ticks = 0, 0, 0, 0, 0

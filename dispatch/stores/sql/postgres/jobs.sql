@@ -9,19 +9,20 @@ concurrency_key, concurrency_max, blocked, run_id, step
 (:app_id::text IS NULL OR (app_id = :app_id AND org_id = :org_id::text))
 
 -- part: job_filter
-(:queues::text IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::text::text::json))))
-AND (:names::text IS NULL OR name = ANY (ARRAY(SELECT json_array_elements_text(:names::text::text::json))))
+(:queues::text IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::text::json))))
+AND (:names::text IS NULL OR name = ANY (ARRAY(SELECT json_array_elements_text(:names::text::json))))
 AND {in_scope}
 
 -- part: job_filter_row
 (:created_after::int8 IS NULL OR created_at > :created_after)
 AND (:created_before::int8 IS NULL OR created_at < :created_before)
 AND (:tags::text IS NULL OR NOT EXISTS (
-  SELECT 1 FROM json_array_elements_text(:tags::text::text::json) AS wanted (tag)
+  SELECT 1 FROM json_array_elements_text(:tags::text::json) AS wanted (tag)
   WHERE wanted.tag NOT IN (SELECT json_array_elements_text(j.tags::json))))
 
 -- name: insert_jobs
--- Adds waiting jobs that leave their options open, each in the lane that its queue wants; answers the new ids.
+-- Adds waiting jobs that leave their options open, each in the lane that its queue wants; answers the new ids. Of an id
+-- that comes twice the first counts, whatever order the join makes.
 INSERT INTO {jobs} (id, ready, state, queue, name, kind, lane, priority, run_at, created_at, updated_at,
   app_id, org_id, metadata, payload)
 SELECT n.id, 1, 'pending', n.queue, n.name, n.kind,
@@ -30,15 +31,17 @@ SELECT n.id, 1, 'pending', n.queue, n.name, n.kind,
 FROM unnest(:id::text[], :queue::text[], :name::text[], :kind::text[], :lane::text[], :tenant::text[],
   :priority::int8[], :run_at::int8[], :now::int8[], :app_id::text[], :org_id::text[], :metadata::text[],
   :payload::bytea[])
-  AS n (id, queue, name, kind, lane, tenant, priority, run_at, now, app_id, org_id, metadata, payload)
+  WITH ORDINALITY AS n (id, queue, name, kind, lane, tenant, priority, run_at, now, app_id, org_id, metadata, payload,
+    number)
 LEFT JOIN {queues} AS q ON q.name = n.queue
+ORDER BY n.number
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
 -- name: jobs_before
 -- Which of these ids another transaction wrote.
 SELECT id FROM {jobs}
-WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::text::json))) AND :added::int8 IS NOT NULL
+WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json))) AND :added::int8 IS NOT NULL
   AND xmin::text::int8 <> pg_current_xact_id()::text::int8 % 4294967296;
 
 -- name: insert_plain_job
@@ -57,7 +60,7 @@ ON CONFLICT (id) DO NOTHING;
 INSERT INTO {jobs} (id, ready, state, queue, name, kind, lane, priority, run_at, created_at, updated_at,
   app_id, org_id, metadata, payload)
 SELECT n.id, 1, 'pending', :queue, :name, :kind, :lane, :priority, :run_at, :now::int8, :now, :app_id, :org_id,
-  :metadata, convert_to(n.payload, 'UTF8') FROM json_each_text(:payloads::text::text::json) AS n (id, payload)
+  :metadata, convert_to(n.payload, 'UTF8') FROM json_each_text(:payloads::text::json) AS n (id, payload)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: insert_job
@@ -125,7 +128,7 @@ SELECT 1 FROM {jobs} WHERE behind = :behind ORDER BY id FOR UPDATE NOWAIT;
 -- name: lock_keys
 -- Locks unique keys in order, whether or not anybody holds them.
 INSERT INTO {unique_keys} (key, job_id, live, hold_until)
-SELECT k.key, '', 0, NULL FROM json_array_elements_text(:keys::text::text::json) AS k (key) ORDER BY k.key COLLATE "C"
+SELECT k.key, '', 0, NULL FROM json_array_elements_text(:keys::text::json) AS k (key) ORDER BY k.key COLLATE "C"
 ON CONFLICT (key) DO UPDATE SET live = 0 WHERE false;
 
 -- name: unique_holder
@@ -168,7 +171,7 @@ UPDATE {jobs} SET behind = :behind WHERE id = :id AND state = 'pending';
 -- name: lock_idempotency
 -- Locks idempotency keys in order, whether or not they were used.
 INSERT INTO {idempotency} (tenant, key, job_id, fingerprint, expires_at)
-SELECT k.pair ->> 0, k.pair ->> 1, '', '', 0 FROM json_array_elements(:pairs::text::text::json) AS k (pair)
+SELECT k.pair ->> 0, k.pair ->> 1, '', '', 0 FROM json_array_elements(:pairs::text::json) AS k (pair)
 ORDER BY (k.pair ->> 0) COLLATE "C", (k.pair ->> 1) COLLATE "C"
 ON CONFLICT (tenant, key) DO UPDATE SET expires_at = 0 WHERE false;
 
@@ -329,7 +332,7 @@ SELECT unique_key, unique_hold_until FROM {jobs} WHERE id = :id;
 -- Jobs that match, newest first.
 SELECT {job_columns} FROM {jobs} AS j
 WHERE (:cursor::text IS NULL OR id < :cursor)
-  AND kind = ANY (ARRAY(SELECT json_array_elements_text(:kinds::text::text::json)))
+  AND kind = ANY (ARRAY(SELECT json_array_elements_text(:kinds::text::json)))
   AND {job_filter} AND {job_filter_row}
 ORDER BY id DESC LIMIT :limit;
 
@@ -348,7 +351,7 @@ ORDER BY id DESC LIMIT :limit;
 -- name: count_jobs
 -- How many jobs match, by state.
 SELECT state, count(*) FROM {jobs}
-WHERE kind = ANY (ARRAY(SELECT json_array_elements_text(:kinds::text::text::json))) AND {job_filter}
+WHERE kind = ANY (ARRAY(SELECT json_array_elements_text(:kinds::text::json))) AND {job_filter}
 GROUP BY state;
 
 -- name: job_place

@@ -6,7 +6,11 @@ UNION ALL SELECT 'jobs', count(*) FROM {jobs} UNION ALL SELECT 'unique_keys', co
 UNION ALL SELECT 'idempotency', count(*) FROM {idempotency} WHERE job_id <> '' UNION ALL SELECT 'dlq', count(*) FROM {dlq}
 UNION ALL SELECT 'events', count(*) FROM {events} UNION ALL SELECT 'records', count(*) FROM {records}
 UNION ALL SELECT 'cron_codes', count(*) FROM {cron_codes} UNION ALL SELECT 'crons', count(*) FROM {crons}
-UNION ALL SELECT 'cron_ticks', count(*) FROM {cron_ticks};
+UNION ALL SELECT 'cron_ticks', count(*) FROM {cron_ticks}
+UNION ALL SELECT 'runs', count(*) FROM {runs}
+UNION ALL SELECT 'checkpoints', count(*) FROM {checkpoints}
+UNION ALL SELECT 'child_results', count(*) FROM {child_results}
+UNION ALL SELECT 'waits', count(*) FROM {waits};
 
 -- name: export_definitions
 -- Definitions behind a place, by name, kind and version.
@@ -24,7 +28,8 @@ SELECT id, created_at, updated_at, name, queue, state, payload, run_at, kind, la
   epoch, worker_id, lease_until, started_at, finished_at, scheduled_at, expires_at, priority, max_retries, timeout,
   backoff, keep_result, result, error_type, error_message, error_traceback, reason, cancel_reason,
   unique_key, unique_until, unique_hold_until, coalesce(effect_key, id), metadata, tags, app_id, org_id, progress,
-  progress_note, set_aside, behind, replay_of, concurrency_key, concurrency_max, left_as
+  progress_note, set_aside, behind, replay_of, concurrency_key, concurrency_max, left_as,
+  run_id, step
 FROM {jobs} WHERE id > :after AND id <= (
   SELECT max(id) FROM (
     SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
@@ -64,7 +69,7 @@ ORDER BY id;
 
 -- name: export_events
 -- Events behind an id, no more bytes at once than there is room for, but one at least.
-SELECT id, created_at, name, key, run_id, app_id, org_id, payload
+SELECT id, created_at, name, key, run_id, app_id, org_id, payload, consumed
 FROM {events} WHERE id > :after AND id <= (
   SELECT max(id) FROM (
     SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
@@ -137,31 +142,31 @@ SELECT min(n.number) FROM added JOIN n ON n.name = added.name GROUP BY n.name;
 -- Adds a job in whatever state it is; an id that is there already changes nothing.
 WITH n AS MATERIALIZED (
   SELECT * FROM unnest(:id::text[], :ready::int2[], :created_at::int8[], :updated_at::int8[], :name::text[],
-    :queue::text[], :state::text[], :payload::bytea[], :run_at::int8[], :kind::text[], :lane::text[],
-    :failures::int8[], :crashes::int8[], :epoch::int8[], :worker_id::text[], :lease_until::int8[],
-    :started_at::int8[], :finished_at::int8[], :scheduled_at::int8[], :expires_at::int8[], :priority::int8[],
-    :max_retries::int8[], :timeout::float8[], :backoff::text[], :keep_result::int2[], :result::bytea[],
-    :error_type::text[], :error_message::text[], :error_traceback::text[], :reason::text[], :cancel_reason::text[],
-    :unique_key::text[], :unique_until::text[], :hold_until::int8[], :effect_key::text[], :metadata::text[],
-    :tags::text[], :app_id::text[], :org_id::text[], :progress::float8[], :progress_note::text[], :set_aside::int2[],
-    :behind::text[], :replay_of::text[], :concurrency_key::text[], :concurrency_max::int8[], :left_as::text[]) WITH
-    ORDINALITY AS n (id, ready, created_at, updated_at, name, queue, state, payload, run_at, kind, lane, failures,
-    crashes, epoch, worker_id, lease_until, started_at, finished_at, scheduled_at, expires_at, priority, max_retries,
-    timeout, backoff, keep_result, result, error_type, error_message, error_traceback, reason, cancel_reason,
-    unique_key, unique_until, unique_hold_until, effect_key, metadata, tags, app_id, org_id, progress, progress_note,
-    set_aside, behind, replay_of, concurrency_key, concurrency_max, left_as, number)
+    :queue::text[], :state::text[], :payload::bytea[], :run_at::int8[], :kind::text[], :lane::text[], :failures::int8[],
+    :crashes::int8[], :epoch::int8[], :worker_id::text[], :lease_until::int8[], :started_at::int8[],
+    :finished_at::int8[], :scheduled_at::int8[], :expires_at::int8[], :priority::int8[], :max_retries::int8[],
+    :timeout::float8[], :backoff::text[], :keep_result::int2[], :result::bytea[], :error_type::text[],
+    :error_message::text[], :error_traceback::text[], :reason::text[], :cancel_reason::text[], :unique_key::text[],
+    :unique_until::text[], :hold_until::int8[], :effect_key::text[], :metadata::text[], :tags::text[], :app_id::text[],
+    :org_id::text[], :progress::float8[], :progress_note::text[], :set_aside::int2[], :behind::text[],
+    :replay_of::text[], :concurrency_key::text[], :concurrency_max::int8[], :left_as::text[], :run_id::text[],
+    :step::text[]) WITH ORDINALITY AS n (id, ready, created_at, updated_at, name, queue, state, payload, run_at, kind,
+    lane, failures, crashes, epoch, worker_id, lease_until, started_at, finished_at, scheduled_at, expires_at, priority,
+    max_retries, timeout, backoff, keep_result, result, error_type, error_message, error_traceback, reason,
+    cancel_reason, unique_key, unique_until, unique_hold_until, effect_key, metadata, tags, app_id, org_id, progress,
+    progress_note, set_aside, behind, replay_of, concurrency_key, concurrency_max, left_as, run_id, step, number)
 ), added AS (
   INSERT INTO {jobs} (id, ready, created_at, updated_at, name, queue, state, payload, run_at, kind, lane, failures,
     crashes, epoch, worker_id, lease_until, started_at, finished_at, scheduled_at, expires_at, priority, max_retries,
     timeout, backoff, keep_result, result, error_type, error_message, error_traceback, reason, cancel_reason,
     unique_key, unique_until, unique_hold_until, effect_key, metadata, tags, app_id, org_id, progress, progress_note,
-    set_aside, behind, replay_of, concurrency_key, concurrency_max, left_as) SELECT n.id, n.ready, n.created_at,
-    n.updated_at, n.name, n.queue, n.state, n.payload, n.run_at, n.kind, n.lane, n.failures, n.crashes, n.epoch,
-    n.worker_id, n.lease_until, n.started_at, n.finished_at, n.scheduled_at, n.expires_at, n.priority, n.max_retries,
-    n.timeout, n.backoff, n.keep_result, n.result, n.error_type, n.error_message, n.error_traceback, n.reason,
-    n.cancel_reason, n.unique_key, n.unique_until, n.unique_hold_until, n.effect_key, n.metadata, n.tags, n.app_id,
-    n.org_id, n.progress, n.progress_note, n.set_aside, n.behind, n.replay_of, n.concurrency_key, n.concurrency_max,
-    n.left_as FROM n ON CONFLICT DO NOTHING RETURNING id
+    set_aside, behind, replay_of, concurrency_key, concurrency_max, left_as, run_id, step) SELECT n.id, n.ready,
+    n.created_at, n.updated_at, n.name, n.queue, n.state, n.payload, n.run_at, n.kind, n.lane, n.failures, n.crashes,
+    n.epoch, n.worker_id, n.lease_until, n.started_at, n.finished_at, n.scheduled_at, n.expires_at, n.priority,
+    n.max_retries, n.timeout, n.backoff, n.keep_result, n.result, n.error_type, n.error_message, n.error_traceback,
+    n.reason, n.cancel_reason, n.unique_key, n.unique_until, n.unique_hold_until, n.effect_key, n.metadata, n.tags,
+    n.app_id, n.org_id, n.progress, n.progress_note, n.set_aside, n.behind, n.replay_of, n.concurrency_key,
+    n.concurrency_max, n.left_as, n.run_id, n.step FROM n ON CONFLICT DO NOTHING RETURNING id
 )
 SELECT min(n.number) FROM added JOIN n ON n.id = added.id GROUP BY n.id;
 
@@ -225,11 +230,12 @@ SELECT min(n.number) FROM added JOIN n ON n.id = added.id GROUP BY n.id;
 -- Adds an event; an id that is there already changes nothing.
 WITH n AS MATERIALIZED (
   SELECT * FROM unnest(:id::text[], :created_at::int8[], :name::text[], :key::text[], :run_id::text[],
-    :app_id::text[], :org_id::text[], :payload::bytea[]) WITH ORDINALITY AS n (id, created_at, name, key, run_id,
-    app_id, org_id, payload, number)
+    :app_id::text[], :org_id::text[], :payload::bytea[], :consumed::int2[]) WITH ORDINALITY AS n (id, created_at,
+    name, key, run_id, app_id, org_id, payload, consumed, number)
 ), added AS (
-  INSERT INTO {events} (id, created_at, name, key, run_id, app_id, org_id, payload) SELECT n.id, n.created_at, n.name,
-    n.key, n.run_id, n.app_id, n.org_id, n.payload FROM n ON CONFLICT DO NOTHING RETURNING id
+  INSERT INTO {events} (id, created_at, name, key, run_id, app_id, org_id, payload, consumed) SELECT n.id,
+    n.created_at, n.name, n.key, n.run_id, n.app_id, n.org_id, n.payload, n.consumed FROM n
+    ON CONFLICT DO NOTHING RETURNING id
 )
 SELECT min(n.number) FROM added JOIN n ON n.id = added.id GROUP BY n.id;
 

@@ -5,7 +5,11 @@ UNION ALL SELECT 'jobs', count(*) FROM jobs UNION ALL SELECT 'unique_keys', coun
 UNION ALL SELECT 'idempotency', count(*) FROM idempotency UNION ALL SELECT 'dlq', count(*) FROM dlq
 UNION ALL SELECT 'events', count(*) FROM events UNION ALL SELECT 'records', count(*) FROM records
 UNION ALL SELECT 'cron_codes', count(*) FROM cron_codes UNION ALL SELECT 'crons', count(*) FROM crons
-UNION ALL SELECT 'cron_ticks', count(*) FROM cron_ticks;
+UNION ALL SELECT 'cron_ticks', count(*) FROM cron_ticks
+UNION ALL SELECT 'runs', count(*) FROM runs
+UNION ALL SELECT 'checkpoints', count(*) FROM checkpoints
+UNION ALL SELECT 'child_results', count(*) FROM child_results
+UNION ALL SELECT 'waits', count(*) FROM waits;
 
 -- name: export_definitions
 -- Definitions behind a place, by name, kind and version.
@@ -23,7 +27,8 @@ SELECT id, created_at, updated_at, name, queue, state, CAST(payload AS BLOB), ru
   epoch, worker_id, lease_until, started_at, finished_at, scheduled_at, expires_at, priority, max_retries, timeout,
   backoff, keep_result, CAST(result AS BLOB), error_type, error_message, error_traceback, reason, cancel_reason,
   unique_key, unique_until, unique_hold_until, coalesce(effect_key, id), metadata, tags, app_id, org_id, progress,
-  progress_note, set_aside, behind, replay_of, concurrency_key, concurrency_max, left_as
+  progress_note, set_aside, behind, replay_of, concurrency_key, concurrency_max, left_as,
+  run_id, step
 FROM jobs WHERE id > :after AND id <= (
   SELECT max(id) FROM (
     SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
@@ -61,7 +66,7 @@ ORDER BY id;
 
 -- name: export_events
 -- Events behind an id, no more bytes at once than there is room for, but one at least.
-SELECT id, created_at, name, key, run_id, app_id, org_id, CAST(payload AS BLOB)
+SELECT id, created_at, name, key, run_id, app_id, org_id, CAST(payload AS BLOB), consumed
 FROM events WHERE id > :after AND id <= (
   SELECT max(id) FROM (
     SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
@@ -110,13 +115,13 @@ INSERT INTO jobs (id, ready, created_at, updated_at, name, queue, state, payload
   epoch, worker_id, lease_until, started_at, finished_at, scheduled_at, expires_at, priority, max_retries, timeout,
   backoff, keep_result, result, error_type, error_message, error_traceback, reason, cancel_reason, unique_key,
   unique_until, unique_hold_until, effect_key, metadata, tags, app_id, org_id, progress, progress_note, set_aside,
-  behind, replay_of, concurrency_key, concurrency_max, left_as)
+  behind, replay_of, concurrency_key, concurrency_max, left_as, run_id, step)
 VALUES (:id, :ready, :created_at, :updated_at, :name, :queue, :state, :payload, :run_at, :kind, :lane, :failures,
   :crashes, :epoch, :worker_id, :lease_until, :started_at, :finished_at, :scheduled_at, :expires_at, :priority,
   :max_retries, :timeout, :backoff, :keep_result, :result, :error_type, :error_message, :error_traceback, :reason,
   :cancel_reason, :unique_key, :unique_until, :hold_until, :effect_key, :metadata, :tags, :app_id, :org_id, :progress,
   :progress_note, :set_aside, :behind, :replay_of, :concurrency_key, :concurrency_max,
-  :left_as) ON CONFLICT (id) DO NOTHING;
+  :left_as, :run_id, :step) ON CONFLICT (id) DO NOTHING;
 
 -- name: load_attempt
 -- Adds an attempt of a job that was just added.
@@ -149,8 +154,8 @@ ON CONFLICT DO NOTHING;
 
 -- name: load_event
 -- Adds an event; an id that is there already changes nothing.
-INSERT INTO events (id, created_at, name, key, run_id, app_id, org_id, payload)
-VALUES (:id, :created_at, :name, :key, :run_id, :app_id, :org_id, :payload) ON CONFLICT DO NOTHING;
+INSERT INTO events (id, created_at, name, key, run_id, app_id, org_id, payload, consumed)
+VALUES (:id, :created_at, :name, :key, :run_id, :app_id, :org_id, :payload, :consumed) ON CONFLICT DO NOTHING;
 
 -- name: load_record
 -- Adds a record that is not there.

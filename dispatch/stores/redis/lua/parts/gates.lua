@@ -1,5 +1,6 @@
 -- A queue's gates: pause, concurrency, rate. Settings are the hash qs:<queue>; slots sl:<queue> by the end of their lease.
 local ROUNDING = 1e-6
+local CENTURY = 3155760000
 
 local function live_slots(queue)
   return call('ZCOUNT', P .. 'sl:' .. queue, '(' .. NOW_TEXT, '+inf')
@@ -43,7 +44,7 @@ local function opens_at(this)
     return nil
   end
   if this.tokens and this.tokens + ROUNDING < 1 then
-    return this.rate > 0 and math.max(moment, NOW + math.ceil((1 - this.tokens) / this.rate * 1e6)) or nil
+    return this.rate > 0 and math.max(moment, NOW + math.ceil(math.min((1 - this.tokens) / this.rate, CENTURY) * 1e6)) or nil
   end
   return moment
 end

@@ -1,0 +1,178 @@
+"""The SQLAlchemy store: the SQLite and PostgreSQL stores on the connections of an AsyncEngine, yours or its own."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from dispatch.clock import Clock
+from dispatch.errors import ConfigError, MissingExtra
+from dispatch.jobs.store import JobStore
+from dispatch.masking import mask_url
+from dispatch.store import SchemaStatus, Wakeups
+from dispatch.stores.sql.cluster import SQLCluster
+from dispatch.stores.sql.crons import SQLCrons
+from dispatch.stores.sql.dlq import SQLDeadLetters
+from dispatch.stores.sql.events import SQLEvents
+from dispatch.stores.sql.queues import SQLQueues
+from dispatch.stores.sql.records import SQLRecords
+from dispatch.stores.sql.stream import SQLStream
+from dispatch.stores.sql.transfer import SQLTransfer
+from dispatch.stores.sql.workflows import SQLWorkflows
+from dispatch.stores.sqlalchemy_engine import EnginePool, HeldConnection, twin
+from dispatch.stores.sqlite import SQLiteStore
+
+if TYPE_CHECKING:
+    from dispatch.stores.postgres import PostgresStore
+
+PREFIX = "sqlalchemy+"
+DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
+_POOLED = ("pool_size", "connect_timeout", "statement_cache_size")
+
+
+class SQLAlchemyStore:
+    """A store on a database that SQLAlchemy connects to: tables, promises and statements are those of the SQLite or
+    the PostgreSQL store, so that both kinds of URL may be used side by side on one database.
+
+    Args:
+        url: sqlalchemy+sqlite+aiosqlite:///file.db or sqlalchemy+postgresql+asyncpg://user:password@host/database, with
+            what SQLAlchemy's URLs may hold else; or `engine` instead.
+        engine: an AsyncEngine over one of these drivers, used on the loop that the store is opened on. The store never
+            disposes of it. On SQLite it keeps two of its connections while it is open, on PostgreSQL it takes one for
+            each transaction. The heartbeat, on a loop of its own, uses another engine made like it.
+        namespace: on PostgreSQL the schema that holds the tables.
+        clock: what the store takes for now, unless it is the default.
+        migrate: "auto", "empty" or "never"; by default "auto" for a file and "empty" for a server.
+        options: what the SQLite store takes (synchronous, busy_timeout), or the PostgreSQL store (pool_size, pooler,
+            statement_cache_size, connect_timeout, command_timeout); an engine brings its pool itself.
+
+    On PostgreSQL workers find what other processes wrote by polling: they do not LISTEN.
+
+    Raises:
+        ConfigError: another driver, or no file or database. MissingExtra: the driver is not installed.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        engine: AsyncEngine | None = None,
+        namespace: str = "dispatch",
+        clock: Clock | None = None,
+        migrate: str | None = None,
+        _sibling: bool = False,
+        **options: Any,
+    ) -> None:
+        if (url is None) == (engine is None):
+            raise ConfigError("SQLAlchemyStore takes a URL or engine=…, one of the two")
+        pooled = {name: options.pop(name) for name in _POOLED if name in options}
+        if pooled and url is None:
+            raise ConfigError(f"{', '.join(sorted(pooled))}: the engine that was given decides about its connections")
+        self._engine = engine if engine is not None else _engine(url or "", **pooled)
+        self._own = engine is None or _sibling
+        self._options: dict[str, Any] = {"namespace": namespace, "clock": clock, **options}
+        dialect = self._engine.dialect
+        driver = f"{dialect.name}+{dialect.driver}"
+        store: SQLiteStore | PostgresStore
+        if driver == "sqlite+aiosqlite":
+            store = _sqlite(self._engine, clock=clock, migrate=migrate or "auto", beats=_sibling, **options)
+        elif driver == "postgresql+asyncpg":
+            store = _postgres(self._engine, namespace=namespace, clock=clock, migrate=migrate or "empty", **options)
+        else:
+            raise ConfigError(f"the driver is {driver}; what there is: {', '.join(DRIVERS)}")
+        self._store = store
+        self.wakeups: Wakeups = store.wakeups
+        self.jobs: JobStore = store.jobs
+        self.queues: SQLQueues = store.queues
+        self.dlq: SQLDeadLetters = store.dlq
+        self.events: SQLEvents = store.events
+        self.crons: SQLCrons = store.crons
+        self.workflows: SQLWorkflows = store.workflows
+        self.cluster: SQLCluster = store.cluster
+        self.records: SQLRecords = store.records
+        self.stream: SQLStream = store.stream
+        self.transfer: SQLTransfer = store.transfer
+
+    @property
+    def url(self) -> str:
+        """Where the data is, with any password masked."""
+        return mask_url(PREFIX + self._engine.url.render_as_string(hide_password=True))
+
+    async def open(self) -> None:
+        """Connects; creates or migrates as `migrate` says."""
+        try:
+            await self._store.open()
+        except BaseException:
+            await self._dispose()
+            raise
+
+    async def close(self) -> None:
+        """Gives the connections back; idempotent."""
+        await self._store.close()
+        await self._dispose()
+
+    async def ping(self) -> None:
+        """Answers when the database does; raises a StoreError otherwise."""
+        await self._store.ping()
+
+    async def migrate(self) -> list[str]:
+        """Applies what is pending; answers the names applied."""
+        return await self._store.migrate()
+
+    async def schema(self) -> SchemaStatus:
+        """The state of the schema."""
+        return await self._store.schema()
+
+    def sibling(self) -> SQLAlchemyStore:
+        """A second, unopened store on the same data, with an engine of its own."""
+        return SQLAlchemyStore(engine=twin(self._engine), migrate="never", _sibling=True, **self._options)
+
+    async def _dispose(self) -> None:
+        if self._own:
+            await self._engine.dispose()
+
+
+def _engine(
+    url: str, *, pool_size: int = 5, connect_timeout: float = 5.0, statement_cache_size: int = 256
+) -> AsyncEngine:
+    shown = mask_url(url)
+    try:
+        place = make_url(url.removeprefix(PREFIX))
+        if place.get_backend_name() == "sqlite":
+            return create_async_engine(place.set(database=unquote(place.database or "")))
+        arguments = {"timeout": connect_timeout, "statement_cache_size": statement_cache_size}
+        return create_async_engine(place, pool_size=pool_size, max_overflow=0, connect_args=arguments)
+    except (ArgumentError, NoSuchModuleError, InvalidRequestError) as error:
+        raise ConfigError(
+            f"{shown} is no URL for this store ({error}); write {PREFIX}DRIVER://…, where DRIVER is one of "
+            f"{', '.join(DRIVERS)}"
+        ) from None
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            f"{shown} needs the driver {error.name}: pip install 'dispatch-tasks[sqlalchemy,postgres]'"
+        ) from None
+
+
+def _sqlite(engine: AsyncEngine, *, beats: bool, **options: Any) -> SQLiteStore:
+    path = engine.url.database
+    if not path or path == ":memory:" or path.startswith("file:"):
+        raise ConfigError(f"{engine.url} names no file that several connections could open; write …:///jobs.db")
+    return SQLiteStore(path, **options, _beats=beats, _connection=partial(HeldConnection, engine=engine))
+
+
+def _postgres(engine: AsyncEngine, **options: Any) -> PostgresStore:
+    from dispatch.stores.postgres import PostgresStore
+
+    url = engine.url.set(drivername="postgresql", query={}, database=engine.url.database or "postgres")
+    shown = mask_url(url.render_as_string(hide_password=True))
+    return PostgresStore(
+        url.render_as_string(hide_password=False),
+        **options,
+        listen=False,
+        _make_pool=lambda: EnginePool(engine, shown=shown),
+    )

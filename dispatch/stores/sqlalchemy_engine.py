@@ -1,0 +1,126 @@
+"""Connections taken from an AsyncEngine of SQLAlchemy, in place of those that the stores open themselves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import aiosqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from dispatch.errors import DispatchError, StoreUnreachable
+from dispatch.stores.sqlite_connection import Connection, Occupied
+
+_DEAD = 20
+"""Lost connections that one call passes over."""
+
+
+def twin(engine: AsyncEngine) -> AsyncEngine:
+    """Another engine like it, with connections of its own: those of the first belong to one event loop."""
+    return create_async_engine(engine.url, pool=engine.sync_engine.pool.recreate())
+
+
+class HeldConnection(Connection):
+    """A connection to a SQLite file that is kept out of the engine's pool while the store is open."""
+
+    def __init__(self, path: str, *, engine: AsyncEngine, **options: Any) -> None:
+        super().__init__(path, **options)
+        self._engine = engine
+        self._held: AsyncConnection | None = None
+
+    def run_here(self, function: Callable[..., Any]) -> Any:
+        """The engine's connections belong to their threads."""
+        raise Occupied
+
+    async def _connect(self) -> aiosqlite.Connection:
+        held = await _taken(self._engine, self._path)
+        try:
+            raw = cast("aiosqlite.Connection", (await held.get_raw_connection()).driver_connection)
+            await raw.execute("SELECT 1")
+        except BaseException:
+            await _thrown_away(held)
+            raise
+        self._held = held
+        raw.isolation_level = None  # the executor says BEGIN and COMMIT itself
+        return raw
+
+    async def _disconnect(self, aio: aiosqlite.Connection) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            await _thrown_away(held)  # it is set up for the store; whoever came next would be surprised
+
+
+class EnginePool:
+    """Connections to PostgreSQL, one transaction at a time; one that failed in any way is thrown away."""
+
+    def __init__(self, engine: AsyncEngine, *, shown: str) -> None:
+        self._engine = engine
+        self._shown = shown
+        self._closed = False
+        self._taken: set[Any] = set()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        """A connection for one transaction; it goes back unless the block was cut short or left it in a transaction."""
+        held, raw = await self._alive()
+        self._taken.add(raw)
+        fit = False
+        try:
+            yield raw
+            fit = True
+        except DispatchError:
+            fit = True
+            raise
+        except Exception as error:
+            # what the server says no to the connection survives; asyncpg itself need not be installed here
+            fit = getattr(error, "sqlstate", None) is not None
+            raise
+        finally:
+            self._taken.discard(raw)
+            if fit and not (self._closed or raw.is_closed() or raw.is_in_transaction()):
+                await held.close()
+            else:
+                raw.terminate()
+                await _thrown_away(held)
+
+    async def _alive(self) -> tuple[AsyncConnection, Any]:
+        for _ in range(_DEAD):
+            if self._closed:
+                break
+            held = await _taken(self._engine, self._shown)
+            raw: Any = (await held.get_raw_connection()).driver_connection
+            if not raw.is_closed():
+                return held, raw
+            await _thrown_away(held)
+        raise StoreUnreachable(f"{self._shown}: the store is closed, or each of its connections is lost")
+
+    def drop_idle(self) -> None:
+        """Nothing: the pool is the engine's, and a lost connection is seen when it is taken."""
+
+    async def close(self) -> None:
+        """Ends the connections in use; idempotent."""
+        self._closed = True
+        for raw in list(self._taken):
+            raw.terminate()
+
+
+async def _taken(engine: AsyncEngine, shown: str) -> AsyncConnection:
+    """A connection of the engine's pool; what SQLAlchemy wraps comes out as the driver's own complaint."""
+    try:
+        return await engine.connect()
+    except DBAPIError as error:
+        cause = error.orig.__cause__ if error.orig is not None and error.orig.__cause__ is not None else error.orig
+        raise cause if cause is not None else error from None
+    except PoolTimeout as error:
+        raise StoreUnreachable(
+            f"{shown}: the engine's pool gave no connection ({error}). Raise its pool_size, or look for code that "
+            "keeps connections"
+        ) from None
+
+
+async def _thrown_away(held: AsyncConnection) -> None:
+    await held.invalidate()
+    await held.close()
