@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from dispatch.clock import from_micros
 from dispatch.ids import CheckpointID, EventID, RunID, WorkerID
@@ -24,7 +25,7 @@ RUN_STATES = {
 }
 RUN_CODES = {state: code.decode() for code, state in RUN_STATES.items()}
 _OUTCOMES: Mapping[bytes, str] = {b"C": "completed", b"F": "failed", b"X": "cancelled"}
-_STRIDE = 11
+_STRIDE = 12
 _FIELDS = b"id n v st c u pa sp ff ws sa fi wk cp cf rs bk et em eb ap og q t m cr re p".split()
 """As shown_runs.lua shows them; lists end before result and input."""
 
@@ -78,9 +79,9 @@ def activation_of(found: tuple[Shown, Sequence[bytes], Sequence[bytes]], now: da
     return Activation(run, checkpoints_of(run.id, journal), children, b"cr" in _named(shown), now)
 
 
-def checkpoint_of(run_id: RunID, place: int, parts: Sequence[bytes]) -> Checkpoint:
+def checkpoint_of(run_id: RunID, parts: Sequence[bytes]) -> Checkpoint:
     """A checkpoint of the parts in a journal."""
-    id_, name, kind, data, attempt, worker, started, created, updated, event, inherited = parts
+    id_, name, kind, data, attempt, worker, started, created, updated, event, inherited, position = parts
     return Checkpoint(
         id=CheckpointID(id_.decode()),
         created_at=from_micros(int(created)),
@@ -89,7 +90,7 @@ def checkpoint_of(run_id: RunID, place: int, parts: Sequence[bytes]) -> Checkpoi
         name=name.decode(),
         kind=kind.decode(),  # type: ignore[arg-type]
         data=data,
-        position=place,
+        position=int(position),
         attempt=int(attempt),
         worker_id=WorkerID(worker.decode()) if worker else None,
         started_at=moment(started or None),
@@ -100,41 +101,52 @@ def checkpoint_of(run_id: RunID, place: int, parts: Sequence[bytes]) -> Checkpoi
 
 def checkpoints_of(run_id: RunID, flat: Sequence[bytes]) -> list[Checkpoint]:
     """A journal."""
-    return [checkpoint_of(run_id, at // _STRIDE + 1, flat[at : at + _STRIDE]) for at in range(0, len(flat), _STRIDE)]
+    return [checkpoint_of(run_id, flat[at : at + _STRIDE]) for at in range(0, len(flat), _STRIDE)]
 
 
 def children_of(run_id: RunID, flat: Sequence[bytes]) -> list[ChildResult]:
     """How children ended, by step."""
     return sorted(
-        (_child(run_id, step, packed) for step, packed in zip(flat[::2], flat[1::2], strict=True)),
+        (_child(run_id, step, stored) for step, stored in zip(flat[::2], flat[1::2], strict=True)),
         key=lambda result: result.step,
     )
 
 
-def _child(run_id: RunID, step: bytes, packed: bytes) -> ChildResult:
-    child, result, kind, message, traceback = _unpacked(packed[1:])
+def _child(run_id: RunID, step: bytes, stored: bytes) -> ChildResult:
+    child, result, kind, message, traceback = _unpacked(stored[1:])
     assert child is not None
     return ChildResult(
         run_id=run_id,
         step=step.decode(),
         child=child.decode(),
-        state=_OUTCOMES[packed[:1]],  # type: ignore[arg-type]
+        state=_OUTCOMES[stored[:1]],  # type: ignore[arg-type]
         result=result,
         error=_failure(kind, message, traceback),
     )
 
 
-def _unpacked(packed: bytes) -> Iterator[bytes | None]:
+def _unpacked(stored: bytes) -> Iterator[bytes | None]:
     """The values that `pack` of wakes.lua put together."""
     at = 0
-    while at < len(packed):
-        if packed[at : at + 1] == b"-":
+    while at < len(stored):
+        if stored[at : at + 1] == b"-":
             yield None
             at += 1
         else:
-            begin = packed.index(b":", at) + 1
-            at = begin + int(packed[at : begin - 1])
-            yield packed[begin:at]
+            begin = stored.index(b":", at) + 1
+            at = begin + int(stored[at : begin - 1])
+            yield stored[begin:at]
+
+
+def pairs_of(reply: Any) -> list[tuple[bytes, bytes]]:
+    """A hash, which RESP 3 gives as a map."""
+    return list(reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True))
+
+
+def packed(values: Sequence[bytes | str | None]) -> bytes:
+    """What `pack` of wakes.lua makes of them."""
+    parts = [value.encode() if isinstance(value, str) else value for value in values]
+    return b"".join(b"-" if part is None else b"%d:%b" % (len(part), part) for part in parts)
 
 
 def wait_of(run_id: RunID, name: bytes, stored: bytes) -> Wait:

@@ -75,7 +75,9 @@ class RedisWorkflows:
     async def record(self, worker_id: WorkerID, records: Sequence[Record]) -> List[Recorded]:
         answers = await self._each("record", worker_id, [run_requests.record(said) for said in records])
         return [
-            Recorded(Reply(reply.decode()), [_checkpoint(said.run_id, one) for one in stand if one is not None])
+            Recorded(
+                Reply(reply.decode()), [run_rows.checkpoint_of(said.run_id, one) for one in stand if one is not None]
+            )
             for said, (reply, *stand) in zip(records, answers, strict=True)
         ]
 
@@ -141,12 +143,12 @@ class RedisWorkflows:
         return run_rows.checkpoints_of(run_id, flat)
 
     async def waits(self, run_id: RunID) -> List[Wait]:
-        found = _pairs(await self._client.command("HGETALL", f"{self._client.prefix}fw:{run_id}"))
+        found = run_rows.pairs_of(await self._client.command("HGETALL", f"{self._client.prefix}fw:{run_id}"))
         waits = [run_rows.wait_of(run_id, name, stored) for name, stored in found]
         return sorted(waits, key=lambda wait: wait.name)
 
     async def children(self, run_id: RunID) -> List[ChildResult]:
-        found = _pairs(await self._client.command("HGETALL", f"{self._client.prefix}fr:{run_id}"))
+        found = run_rows.pairs_of(await self._client.command("HGETALL", f"{self._client.prefix}fr:{run_id}"))
         return run_rows.children_of(run_id, _flat(found))
 
     async def count(self, *, names: Sequence[str] = (), scope: Scope | None = None) -> dict[RunState, int]:
@@ -196,18 +198,8 @@ def _flat(parts: Sequence[Sequence[Any]]) -> list[Any]:
     return [one for part in parts for one in part]
 
 
-def _pairs(reply: Any) -> list[tuple[bytes, bytes]]:
-    """A hash, which RESP 3 gives as a map."""
-    return list(reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True))
-
-
 def _created(answer: Any) -> CreatedRun:
     return CreatedRun(driven_by(answer.id), answer.created)
-
-
-def _checkpoint(run_id: RunID, stored: Sequence[Any]) -> Checkpoint:
-    place, parts = stored
-    return run_rows.checkpoint_of(run_id, place, parts)
 
 
 def _waited(run_id: RunID, answer: Sequence[Any]) -> Waited:
@@ -216,13 +208,15 @@ def _waited(run_id: RunID, answer: Sequence[Any]) -> Waited:
         case b"stale":
             return Waited(Reply.STALE)
         case b"known":
-            return Waited(Reply.APPLIED, checkpoint=_checkpoint(run_id, more[0]))
+            return Waited(Reply.APPLIED, checkpoint=run_rows.checkpoint_of(run_id, more[0]))
         case b"event":
             event_id, flat, deadline = more
             event = event_of(flat, EventID(event_id.decode()))
             return Waited(Reply.APPLIED, event=event, deadline=moment(deadline or None))
         case b"timeout":
-            return Waited(Reply.APPLIED, checkpoint=_checkpoint(run_id, more[0]), deadline=moment(more[1] or None))
+            return Waited(
+                Reply.APPLIED, checkpoint=run_rows.checkpoint_of(run_id, more[0]), deadline=moment(more[1] or None)
+            )
         case _:
             return Waited(Reply.APPLIED, deadline=moment(more[0] or None))
 

@@ -38,7 +38,7 @@ for number = 1, answer:sub(1, 1) == '1' and tonumber(place) - 1 or 0 do
   local result = call('HGET', P .. 'fr:' .. run_id, name)
   if result or not open[name] then
     parts[1], parts[9], parts[11] = ARGV[ids + number], NOW_TEXT, '1'
-    parts[4] = edits[name] or parts[4]
+    parts[4], parts[12] = edits[name] or parts[4], nil
     append_checkpoint(new.id, parts)
     if result then
       call('HSET', P .. 'fr:' .. new.id, name, result)

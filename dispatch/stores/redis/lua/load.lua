@@ -56,6 +56,9 @@ local function load_job()
     call('HSET', P .. 'km', row.ck, row.cm or '1')
     join_key(id, row)
   end
+  if unfinished then
+    join_parent(id, row)
+  end
   row.st = nil
   move(id, row, state, lease ~= '' and lease or nil)
   if state == 'P' or state == 'T' then
@@ -120,6 +123,7 @@ local loads = {
     end
     call('HSET', P .. 'e:' .. id, unpack(fields))
     index_event(id, row)
+    call('HDEL', P .. 'e:' .. id, 'co')
     return true
   end,
   records = function()

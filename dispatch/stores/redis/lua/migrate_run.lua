@@ -23,6 +23,7 @@ else
 end
 move(id, row, nil)
 settle()
+call('HDEL', key, 'la')
 call('HSET', key, 'n', name, 'e', text(tonumber(row.e or 0) + 1))
 if row.l == row.n then
   call('HSET', key, 'l', name)

@@ -12,6 +12,7 @@ for _, one in ipairs(dry and {} or old) do
   local id, driver = one.id, driver_of(one.id)
   local run = run_of(id)
   index_run(id, run, false)
+  call('ZREM', P .. 'fi', id)
   if run.pa then
     call('SREM', P .. 'fk:' .. run.pa, id)
   end

@@ -25,6 +25,7 @@ local function insert_run(new, forked_from)
   end
   call('HSET', run_key(new.id), unpack(fields))
   call('SADD', P .. 'fa', run.n)
+  call('ZADD', P .. 'fi', 0, new.id)
   if run.pa then
     call('SADD', P .. 'fk:' .. run.pa, new.id)
   end

@@ -17,7 +17,9 @@ local function index_event(id, event)
   call('ZADD', P .. 'ea', event.c, id)
   if event.ri then
     call('SADD', P .. 'et:' .. event.ri, id)
-    call('ZADD', mailbox(event.ri, event.n), event.c, id)
+    if not event.co then
+      call('ZADD', mailbox(event.ri, event.n), event.c, id)
+    end
   else
     call('ZADD', P .. 'ec:' .. channel_of(event.n, event.key, tenant_of(event)), event.c, id)
   end

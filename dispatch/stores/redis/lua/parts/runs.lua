@@ -8,7 +8,7 @@
 --   fw:<run>  open waits, "<deadline>|<since>|<JSON>" by name
 --   fr:<run>  how its children ended, packed, by step; fo:<run, number> the open steps of a group
 --   fk:<run>  runs that it is the parent of, fu:<run> those that have not ended, fg:<run> its jobs that have not
--- Indexes of runs, by id: fs:<state>:<name>, ft:<state>:<tenant>, fz:<state> by the time of their end; fa every name;
+-- Indexes of runs, by id: fs:<state>:<name>, ft:<state>:<tenant>, fz:<state> by the time of their end; fa every name, fi every id;
 --   fm:<tenant> how many, by state and name; fv:<channel> the open waits, by run and name
 local RUN_FIELDS = {
   'st', 'n', 'c', 'sa', 'fi', 'pa', 'sp', 'aw', 'ab', 'ws', 'co', 'cp', 'cf', 'pk', 'go', 'rs', 'bk', 'et', 'em', 'eb', 'ap',

@@ -12,7 +12,7 @@ local function rouse(id, run)
   call('HINCRBY', run_key(id), 'ws', 1)
   call('HSET', run_key(id), 'u', NOW_TEXT)
   local row = run.pk and waiting_row(driver_of(id))
-  if row and tonumber(row.r) > NOW then
+  if row and row.r and tonumber(row.r) > NOW then
     lift(driver_of(id), row)
     row.r = NOW_TEXT
     call('HSET', job_key(driver_of(id)), 'r', NOW_TEXT, 'u', NOW_TEXT)
