@@ -32,7 +32,7 @@ def _options(config: Config, url: str) -> dict[str, Any]:
         return {
             "pool_size": postgres.pool_size,
             "pooler": postgres.pooler,
-            **({} if url.startswith("sqlalchemy+") else {"listen": postgres.listen}),
+            "listen": postgres.listen,
             "statement_cache_size": postgres.statement_cache_size,
             "connect_timeout": postgres.connect_timeout.total_seconds(),
             # the rest of the engine counts on an answer within a third of a lease

@@ -67,7 +67,7 @@ class _Part:
     """Documents of one kind that belong to runs, taken run by run."""
 
     def __init__(self, kind: TransferKind, documents: AsyncIterator[Document]) -> None:
-        self.kind = kind
+        self.kind: TransferKind = kind
         self._documents = documents
         self._next: Document | None = None
 

@@ -197,7 +197,9 @@ class PostgresExecutor:
 
     async def connect(self) -> Connection:
         """A connection beside the pool, for listening; the caller closes it."""
-        return await self._connect()
+        if self._pool is None:
+            raise StoreUnreachable(f"{self.place.shown}: the store is closed")
+        return await self._pool.listener()
 
     async def _shielded(self, call: Awaitable[T], limit: float, waiting: _Waiting | None = None) -> T:
         """Awaits the call as a task of its own: cancelling the caller leaves it to its end, which is never far."""

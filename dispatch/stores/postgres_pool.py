@@ -16,6 +16,7 @@ Connection = Any
 """The driver's connection: it has no types."""
 
 _QUICK_GOODBYE = 1.0
+_FROZEN = 4
 SESSION = {
     # plans of prepared statements are made once: the walk through the ready index is right for every queue
     "plan_cache_mode": "force_generic_plan",
@@ -37,8 +38,11 @@ def connector(
         "server_settings": {"application_name": name},
     }
     if not pooler:
-        limit = f"{round(command_timeout * 1000)}ms"
-        limits = {"statement_timeout": limit, "idle_in_transaction_session_timeout": limit}
+        limits = {
+            "statement_timeout": f"{round(command_timeout * 1000)}ms",
+            # a process that stands still between two statements must not make others wait for as long as they may
+            "idle_in_transaction_session_timeout": f"{round(command_timeout * 1000 / _FROZEN)}ms",
+        }
         options["server_settings"] |= SESSION | limits
     return lambda: asyncpg.connect(**options)
 
@@ -48,6 +52,10 @@ class Pool(Protocol):
 
     def connection(self) -> AbstractAsyncContextManager[Connection]:
         """A connection for one transaction; it is kept unless the block was cut short or left it in a transaction."""
+        ...
+
+    async def listener(self) -> Connection:
+        """A connection beside the others, for listening; whoever listens terminates it, one at a time."""
         ...
 
     def drop_idle(self) -> None:
@@ -89,6 +97,10 @@ class OwnPool:
                     self._idle.append(connection)
                 else:
                     connection.terminate()
+
+    async def listener(self) -> Connection:
+        """A connection beside the others, for listening."""
+        return await self._connect()
 
     async def _take(self) -> Connection:
         if self._closed:

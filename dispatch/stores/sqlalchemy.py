@@ -44,14 +44,12 @@ class SQLAlchemyStore:
             what SQLAlchemy's URLs may hold else; or `engine` instead.
         engine: an AsyncEngine over one of these drivers, used on the loop that the store is opened on. The store never
             disposes of it. On SQLite it keeps two of its connections while it is open, on PostgreSQL it takes one for
-            each transaction. The heartbeat, on a loop of its own, uses another engine made like it.
+            each transaction. The heartbeat, on a loop of its own, and LISTEN use other engines made like it.
         namespace: on PostgreSQL the schema that holds the tables.
         clock: what the store takes for now, unless it is the default.
         migrate: "auto", "empty" or "never"; by default "auto" for a file and "empty" for a server.
         options: what the SQLite store takes (synchronous, busy_timeout), or the PostgreSQL store (pool_size, pooler,
-            statement_cache_size, connect_timeout, command_timeout); an engine brings its pool itself.
-
-    On PostgreSQL workers find what other processes wrote by polling: they do not LISTEN.
+            listen, statement_cache_size, connect_timeout, command_timeout); an engine brings its pool itself.
 
     Raises:
         ConfigError: another driver, or no file or database. MissingExtra: the driver is not installed.
@@ -173,6 +171,5 @@ def _postgres(engine: AsyncEngine, **options: Any) -> PostgresStore:
     return PostgresStore(
         url.render_as_string(hide_password=False),
         **options,
-        listen=False,
         _make_pool=lambda: EnginePool(engine, shown=shown),
     )

@@ -61,6 +61,7 @@ class EnginePool:
         self._shown = shown
         self._closed = False
         self._taken: set[Any] = set()
+        self._ear: tuple[AsyncEngine, AsyncConnection] | None = None
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
@@ -97,6 +98,21 @@ class EnginePool:
             await _thrown_away(held)
         raise StoreUnreachable(f"{self._shown}: the store is closed, or each of its connections is lost")
 
+    async def listener(self) -> Any:
+        """A connection of another engine, for listening: it would keep one of the pool's from everybody else."""
+        await self._stop_listening()
+        engine = twin(self._engine)
+        held = await _taken(engine, self._shown)
+        self._ear = (engine, held)
+        return (await held.get_raw_connection()).driver_connection
+
+    async def _stop_listening(self) -> None:
+        ear, self._ear = self._ear, None
+        if ear is not None:
+            engine, held = ear
+            await _thrown_away(held)
+            await engine.dispose()
+
     def drop_idle(self) -> None:
         """Nothing: the pool is the engine's, and a lost connection is seen when it is taken."""
 
@@ -105,6 +121,7 @@ class EnginePool:
         self._closed = True
         for raw in list(self._taken):
             raw.terminate()
+        await self._stop_listening()
 
 
 async def _taken(engine: AsyncEngine, shown: str) -> AsyncConnection:

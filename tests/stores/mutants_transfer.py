@@ -14,6 +14,7 @@ from dispatch.jobs.model import JobState
 from dispatch.stores.memory.data import Data
 
 _HERE = ("transfer",)
+_RUNS = ("run_transfer", "run_moves")
 
 
 def _exporting(**changes: Any) -> Verb:
@@ -52,6 +53,27 @@ async def _nobody_runs(transfer: Any, kind: Any, documents: Any) -> Any:
     )
 
 
+def _loading_no(lost: str) -> Verb:
+    """Loads everything but one kind, and says that it did not."""
+
+    async def load(transfer: Any, kind: Any, documents: Any) -> Any:
+        return 0 if kind == lost else await transfer.load(kind, documents)
+
+    return load
+
+
+async def _nobodys_children(transfer: Any, kind: Any, documents: Any) -> Any:
+    return await transfer.load(kind, [{**d, "step": None} if kind == "jobs" else d for d in documents])
+
+
+async def _all_mail_unread(transfer: Any, kind: Any, documents: Any) -> Any:
+    return await transfer.load(kind, [{**d, "consumed": False} if kind == "events" else d for d in documents])
+
+
+def _with_runs(name: str, invariant: str, verb: str, instead: Verb) -> Fault:
+    return Fault(name, invariant, _RUNS, {f"transfer.{verb}": instead})
+
+
 def _anywhere(name: str, invariant: str, verb: str, instead: Verb) -> Fault:
     return Fault(name, invariant, _HERE, {f"transfer.{verb}": instead})
 
@@ -69,9 +91,19 @@ TRANSFER = (
     _anywhere("load drops fences", "I4", "load", _unfenced),
     _anywhere("load frees what runs", "I4", "load", _nobody_runs),
 )
+TRANSFER_RUNS = (
+    _with_runs("export drops what a parked run waits for", "I23", "export", _exporting(groups=[])),
+    _with_runs("export drops which events were consumed", "I18", "export", _exporting(consumed=False)),
+    _with_runs("load drops journals", "I18", "load", _loading_no("checkpoints")),
+    _with_runs("load drops open waits", "I22", "load", _loading_no("waits")),
+    _with_runs("load drops how children ended", "I23", "load", _loading_no("child_results")),
+    _with_runs("load drops whose children jobs are", "I23", "load", _nobodys_children),
+    _with_runs("load delivers signals twice", "I22", "load", _all_mail_unread),
+)
 TRANSFER_MEMORY = (
     Fault("loaded rows grow old in any order", "", _HERE, plant=_around(Data, "sort_ended", _constant(None))),
 )
+_DATA = ("DO NOTHING", "DO UPDATE SET data = 'x'")
 _AGAIN = ("DO NOTHING", "DO UPDATE SET payload = excluded.payload")
 TRANSFER_SQLITE = (
     _sql("loaded jobs are not ready", "I6", "transfer", ("load_job", ":ready,", "0 * :ready,")),
@@ -81,4 +113,19 @@ TRANSFER_SQLITE = (
     _sql("loaded history of nobody", "I11", "transfer", ("load_attempt", "(:job_id,", "('of ' || :job_id,")),
     _sql("pages overlap", "I1", "transfer", ("export_jobs", "WHERE id > :after AND", "WHERE id >= :after AND")),
     _sql("large rows never come", "", "transfer", ("export_jobs", "before < :room", "before > :room")),
+    _sql("loaded journals overwrite", "I18", "run_transfer", ("load_checkpoint", *_DATA)),
+    _sql("loaded waits hear nothing", "I22", "run_moves", ("load_wait_event", "WHERE id = :run_id", "WHERE id = 'x'")),
+    _sql("loaded groups want one more", "I23", "run_moves", ("load_group", ":remaining)", ":remaining + 1)")),
+    _sql(
+        "loaded signals are unread",
+        "I22",
+        "run_moves",
+        ("load_event", ":payload, :consumed)", ":payload, 0 * :consumed)"),
+    ),
+    _sql(
+        "loaded drivers drive nothing",
+        "I22",
+        "run_moves",
+        ("load_job", ":left_as, :run_id,", ":left_as, NULL AND :run_id,"),
+    ),
 )

@@ -16,7 +16,7 @@ from mutants_redis import REDIS
 from mutants_retention import RETENTION, RETENTION_MEMORY, RETENTION_SQLITE
 from mutants_runs import RUNS, RUNS_MEMORY, RUNS_SQLITE
 from mutants_sqlite import SQLITE
-from mutants_transfer import TRANSFER, TRANSFER_MEMORY, TRANSFER_SQLITE
+from mutants_transfer import TRANSFER, TRANSFER_MEMORY, TRANSFER_RUNS, TRANSFER_SQLITE
 from store_kinds import KINDS, maker
 
 from dispatch.clock import ManualClock
@@ -24,7 +24,11 @@ from dispatch.errors import Conflict
 from dispatch.testing.conformance import cases, run_case
 
 PLANTED = [(kind, fault) for kind in KINDS for fault in ANYWHERE + FAULTS + RETENTION + TRANSFER + CRONS + CONCURRENCY]
+<<<<<<< HEAD
 PLANTED += [(kind, fault) for kind in KINDS for fault in RUNS + CRON_RUNS]
+=======
+PLANTED += [(kind, fault) for kind in KINDS for fault in RUNS + CRON_RUNS + TRANSFER_RUNS if kind not in WITHOUT_RUNS]
+>>>>>>> main
 PLANTED += [("redis", fault) for fault in REDIS]
 PLANTED += [
     ("memory", fault)

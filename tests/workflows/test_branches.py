@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dispatch import WorkflowContext
+from dispatch import Fail, WorkflowContext
 from dispatch.backoff import Constant
 from dispatch.errors import ChildFailed, RunFailed, StepFailed
 from dispatch.registry import Registry
@@ -154,6 +154,50 @@ async def test_a_running_branch_keeps_the_run_from_parking(registry: Registry, a
 
     assert await result_of(app, flow, travel=30) == 1
     assert bodies == 2
+
+
+async def test_a_failed_branch_is_tried_again_while_tries_are_left_and_then_recorded_before_the_run_parks(
+    registry: Registry, app: MemoryApp, effects: Effects
+) -> None:
+    async def naps(ctx: WorkflowContext) -> None:
+        for i in range(5):
+            await ctx.sleep(60, name=f"nap-{i}")
+
+    @registry.workflow(max_retries=2, backoff=Constant(1))
+    async def flow(ctx: WorkflowContext) -> str:
+        try:
+            await ctx.parallel(ctx.step("bad", effects.fail, "bad"), naps(ctx))
+        except StepFailed as error:
+            return error.type
+        return "unreached"
+
+    run = await flow.start()
+    await app.run_until_idle()
+    await app.travel(600)
+    assert await run.result() == "ValueError"
+    assert effects.log == ["bad fails"] * 3
+
+
+async def test_a_branch_that_fails_for_good_does_not_run_again_at_each_wake(
+    registry: Registry, app: MemoryApp, effects: Effects
+) -> None:
+    async def refuse() -> None:
+        effects.log.append("refused")
+        raise Fail("no")
+
+    async def naps(ctx: WorkflowContext) -> None:
+        for i in range(3):
+            await ctx.sleep(60, name=f"nap-{i}")
+
+    @registry.workflow
+    async def flow(ctx: WorkflowContext) -> None:
+        await ctx.parallel(ctx.step("refuse", refuse), naps(ctx))
+
+    run = await flow.start()
+    await app.travel(600)
+    with pytest.raises(RunFailed, match="no"):
+        await run.result()
+    assert effects.log == ["refused"]
 
 
 async def test_fan_out_keeps_the_order_of_its_items_and_its_limit(registry: Registry, app: MemoryApp) -> None:

@@ -99,6 +99,28 @@ async def test_a_spawned_child_goes_on_when_its_parent_has_completed(registry: R
     assert (await app.workflows.count())[RunState.COMPLETED] == 2
 
 
+async def test_where_a_unique_key_is_taken_the_handle_is_of_the_one_that_has_it(
+    registry: Registry, app: MemoryApp
+) -> None:
+    @registry.job
+    async def remind() -> None: ...
+
+    @registry.workflow
+    async def survey(ctx: WorkflowContext) -> None:
+        await ctx.sleep(3600)
+
+    @registry.workflow
+    async def flow(ctx: WorkflowContext) -> list[str]:
+        jobs = [await ctx.enqueue(remind.options(unique="r", delay=60), name=f"job-{i}") for i in range(2)]
+        runs = [await ctx.spawn_child(survey.options(unique="s"), name=f"run-{i}") for i in range(2)]
+        return [*(job.id for job in jobs), *(run.id for run in runs)]
+
+    one, two, three, four = await flow.execute()
+    assert one == two and three == four
+    assert (await app.jobs.get(JobID(one))).name == "remind"
+    assert (await app.workflows.get(RunID(three))).name == "survey"
+
+
 async def test_an_enqueued_job_is_queued_once_with_its_options(registry: Registry, app: MemoryApp) -> None:
     @registry.job
     async def remind(name: str, order: int) -> None: ...

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from dispatch.engine.outcome import Policy, Raised, Wish, decide, observe
 from dispatch.engine.runs.ledger import Means
+from dispatch.engine.runs.patience import AGAIN, Patience
 from dispatch.engine.runs.performance import Performance
 from dispatch.engine.runs.playing import error_of, let_go, play
 from dispatch.engine.runs.step_runner import failure_of_body
@@ -61,6 +62,9 @@ class Activation:
         self._undoing: asyncio.Task[Any] | None = None
         self._stopped: Stopped | None = None
         self._timed_out = False
+        self._patience = Patience()
+        self._held: StepFailed | None = None
+        """A branch's failure that the attempt ends with, since the other branches only wait."""
         self._left: Literal["parked", "lost", "cancelled"] | None = None
 
     def stop(self, why: Stopped) -> None:
@@ -120,6 +124,8 @@ class Activation:
             error: BaseException | None = HandlerTimeout(
                 f"{run.name} ({run.id}) took longer than {limit:g} s in one go"
             )
+        elif self._held is not None:
+            error = self._held
         elif let_go(main):
             error = RuntimeError(f"the body of {run.name} has let go although nobody told it to")
         else:
@@ -150,6 +156,19 @@ class Activation:
                 except TimeoutError:
                     pass
                 return
+        held = await self._patience.hold(stage, None if nearest is None else (nearest - now) / timedelta(seconds=1))
+        if held == "waited":
+            self._look_again(performance, await self._means.writer.load(self._job.id))
+        if held is not None or self._ended_by_a_branch(performance):
+            return
+        try:
+            await performance.write_pending(list(performance.held()))
+        except RunUnwound:
+            return
+        cut_off = stage.raw()
+        if cut_off:
+            self._means.report.cut_off(performance.run, cut_off[0].place)
+            nearest = min(now + timedelta(seconds=AGAIN), nearest or datetime.max.replace(tzinfo=UTC))
         stage.close()
         try:
             await self._park(performance, nearest)
@@ -168,6 +187,11 @@ class Activation:
         loaded = None
         if parked is not None and parked.reply is Reply.CONFLICT:
             loaded = await self._means.writer.load(self._job.id)
+        self._look_again(performance, loaded)
+
+    def _look_again(self, performance: Performance, loaded: model.Activation | None) -> None:
+        """Lets what waits look at what was loaded."""
+        stage = performance.stage
         if loaded is None:
             self._left = "lost"
             stage.unwind("was taken over by another worker", abort=True)
@@ -180,6 +204,18 @@ class Activation:
             stage.resolve(
                 lambda waiting: waiting.kind == "event" or (waiting.kind == "child" and waiting.name in ended)
             )
+
+    def _ended_by_a_branch(self, performance: Performance) -> bool:
+        """Ends the attempt where a branch has failed and the others only wait, unless its tries are used up.
+
+        Left to be raised when they have ended, the step would run again at each wake until then.
+        """
+        for error in performance.held().values():
+            if self._decide(self._seen(error), performance).verdict is not Verdict.FAIL:
+                self._held = error
+                performance.stage.unwind("has failed in one of its branches")
+                return True
+        return False
 
     # -- endings -------------------------------------------------------------------------------------------------
 
@@ -261,7 +297,7 @@ class Activation:
             if loaded.checkpoints:
                 return await self._blocked(run, f"its input does not fit any more: {error}")
         else:
-            await play(performance, self._definition, args, kwargs, rest=lambda: _enough(performance))
+            await play(performance, self._definition, args, kwargs, rest=lambda: self._enough(performance))
         if performance.mismatch is not None:
             return await self._blocked(run, performance.mismatch)
         for pending in performance.pending_undos():
@@ -300,6 +336,11 @@ class Activation:
         end.dead_letter = reason != EXPECTED
         return end
 
+    async def _enough(self, performance: Performance) -> None:
+        """A replay that goes no further has shown what there is to take back."""
+        if await self._patience.hold(performance.stage, None) is None:
+            performance.stage.unwind("is being taken back")
+
     # -- inside --------------------------------------------------------------------------------------------------
 
     async def _finish(self, end: FinishRun, performance: Performance) -> None:
@@ -330,11 +371,6 @@ class Activation:
             self._undoing.cancel()
         if self._playing is not None:
             self._playing.stage.unwind(why, abort=True)
-
-
-async def _enough(performance: Performance) -> None:
-    """A replay that goes no further has shown what there is to take back."""
-    performance.stage.unwind("is being taken back")
 
 
 def _groups(performance: Performance) -> tuple[Group, ...]:

@@ -30,6 +30,7 @@ class _Met:
 
     branch: asyncio.Task[Any] | None
     checkpoint: NewCheckpoint
+    error: StepFailed
     survived: bool = False
 
 
@@ -117,16 +118,24 @@ class Ledger:
         if self.acts:
             self._unwritten.append(new)
 
-    def met(self, name: str, failure: Failure, started: datetime) -> None:
+    def met(self, name: str, failure: Failure, started: datetime, error: StepFailed) -> None:
         """Notes that a step has failed: recorded once the body is seen to go on after it."""
         data = documents.failure_document(failure)
         new = NewCheckpoint(name, "failure", data, started_at=started)
-        self._met[name] = _Met(self.stage.branch, new)
+        self._met[name] = _Met(self.stage.branch, new, error)
 
     def survived(self, name: str) -> None:
         """The body goes on after that failure."""
         if name in self._met:
             self._met[name].survived = True
+
+    def held(self) -> dict[asyncio.Task[Any], StepFailed]:
+        """The branches that a failure has ended, while nobody has met it yet: the others are waited for first."""
+        return {
+            met.branch: met.error
+            for met in self._met.values()
+            if met.branch is not None and _ended_by(met.branch, met.error)
+        }
 
     async def write_pending(self, branches: Collection[asyncio.Task[Any] | None] | None = None) -> None:
         """Records values and survived failures now; before an effect of this branch, and before these branches park."""
@@ -156,8 +165,11 @@ class Ledger:
             self.lost()
         self.progress = True
         self.journal.add(answer.checkpoints)
-        for job in (job for checkpoint in new for job in checkpoint.jobs):
-            self.means.report.enqueued(job)
+        for checkpoint in new:
+            standing = self.journal.recorded.get(checkpoint.name)
+            for job in checkpoint.jobs:
+                if standing is not None and job.id.encode() in standing.data:  # else a key gave another job's id
+                    self.means.report.enqueued(job)
         written = {checkpoint.name for checkpoint in new}
         self._unwritten = [value for value in self._unwritten if value.name not in written]
         for name in written & self._met.keys():
@@ -183,6 +195,10 @@ class Ledger:
         self.taken_over = True
         self.stage.unwind("was taken over by another worker", abort=True)
         raise self.stage.signal()
+
+
+def _ended_by(task: asyncio.Task[Any], error: Exception) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is error
 
 
 def app_of_worker() -> AppPort:

@@ -111,6 +111,15 @@ class RunReport:
         text = "%s %s completed without visiting what it had recorded: %s (were those steps removed or renamed?)"
         self._logger.warning(text, run.name, run.id, ", ".join(names), extra=_facts("workflow_unvisited", run))
 
+    def cut_off(self, run: Run, place: str) -> None:
+        """A run parks although its body still awaits something else."""
+        self._logger.warning(
+            "%s %s parks although its body still awaits something that is no verb (%s), which begins anew when the run "
+            "wakes; do that in a step",
+            *(run.name, run.id, place or "in a branch"),
+            extra=_facts("workflow_cut_off", run),
+        )
+
     def swallowed(self, run: Run) -> None:
         """A body does not let go."""
         self._logger.error(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
+from dispatch.engine.runs.raw import RawAwait, raw_awaits
 from dispatch.errors import StepMisused
 from dispatch.ids import RunID
 from dispatch.workflows.signals import RunUnwound
@@ -49,6 +50,8 @@ class Stage:
         self.aborted = False
         """What is in flight is to record nothing."""
         self.main: asyncio.Task[Any] | None = None
+        self._joins: dict[asyncio.Task[Any], Sequence[asyncio.Future[Any]]] = {}
+        """Tasks of the body that wait for several others, in a verb."""
         self._version = 0
         self._open = asyncio.Event()
         self._open.set()
@@ -114,6 +117,22 @@ class Stage:
             self.touch()
         self.check()
 
+    async def join(self, tasks: Sequence[asyncio.Future[Any]]) -> None:
+        """Waits until all have ended; whoever is cancelled meanwhile cancels them."""
+        current = asyncio.current_task()
+        assert current is not None, "a verb runs in a task"
+        self._joins[current] = tasks
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            self.check()
+            raise
+        finally:
+            del self._joins[current]
+
     # -- for the runner ------------------------------------------------------------------------------------------
 
     def touch(self) -> None:
@@ -152,6 +171,13 @@ class Stage:
             await asyncio.sleep(0)
             turns = turns + 1 if self._version == seen else 0
         return False
+
+    def raw(self) -> list[RawAwait]:
+        """What the body awaits that is no verb."""
+        if self.main is None:
+            return []
+        waits = {waiting.future for waiting in self.waits if waiting.future is not None}
+        return raw_awaits(self.main, waits, self._joins)
 
     def close(self) -> None:
         """Holds verbs back while the store is asked to park the run."""

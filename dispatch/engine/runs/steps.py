@@ -70,7 +70,7 @@ class Steps(Undos, Children):
         except StepFailed as error:
             if not self.stage.aborted:
                 failure = Failure(error.type, error.message, error.traceback)
-                self.met(spec.name, failure, started)
+                self.met(spec.name, failure, started, error)
                 self.means.report.step_failed(self.run, spec.name, failure)
             raise
         found = await self.recorded(
@@ -149,14 +149,7 @@ class Steps(Undos, Children):
     async def _together(self, tasks: Sequence[asyncio.Future[Any]]) -> list[Any]:
         """Waits for all, then answers their results or raises what the first of them raised."""
         if tasks:
-            try:
-                await asyncio.wait(tasks)
-            except asyncio.CancelledError:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.wait(tasks)
-                self.stage.check()
-                raise
+            await self.stage.join(tasks)
         errors = [None if task.cancelled() else task.exception() for task in tasks]
         self.stage.check()
         for error in errors:

@@ -151,15 +151,28 @@ def enqueue(data: Data, jobs: Iterable[NewJob], now: datetime) -> list[Enqueued]
     return plan.answers
 
 
-def enqueue_followups(data: Data, jobs: Iterable[NewJob], now: datetime) -> None:
-    """Each of `jobs` that meets no conflict."""
+def enqueue_followups(data: Data, jobs: Iterable[NewJob], now: datetime) -> dict[JobID, JobID]:
+    """Each of `jobs` that meets no conflict; answers which job stands for it."""
+    given = {}
     for new in jobs:
         plan = Plan(data, now)
         try:
             plan.add(new)
-        except (DuplicateJob, IdempotencyMismatch):
+        except DuplicateJob as error:
+            given[new.id] = JobID(error.existing)
             continue
+        except IdempotencyMismatch:
+            given[new.id] = made_before(data, new)
+            continue
+        given[new.id] = plan.answers[0].id
         plan.apply()
+    return given
+
+
+def made_before(data: Data, new: NewJob) -> JobID:
+    """The job that the idempotency key of `new`, which was used before, has made."""
+    assert new.idempotency is not None, "only a key can have been used before"
+    return data.keys.idempotency[new.scope.tenant, new.idempotency.key].job_id
 
 
 def new_row(new: NewJob, now: datetime) -> Row:

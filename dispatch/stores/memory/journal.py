@@ -12,7 +12,7 @@ from dispatch.errors import DataRejected, DuplicateJob, IdempotencyMismatch
 from dispatch.ids import CheckpointID, JobID, RunID, WorkerID
 from dispatch.jobs.model import JobState, NewJob
 from dispatch.stores.memory.data import Data, insert_sorted
-from dispatch.stores.memory.enqueue import Plan, enqueue_followups, new_row
+from dispatch.stores.memory.enqueue import Plan, enqueue_followups, made_before, new_row
 from dispatch.stores.memory.rows import Row, checked_bytes, checked_text, later, utc
 from dispatch.stores.memory.runs import RunRow
 from dispatch.workflows.model import (
@@ -142,8 +142,9 @@ def _record_one(data: Data, row: Row, run: RunRow, new: NewCheckpoint, now: date
     if new.event_id is not None and new.event_id in run.consumed:
         return None
     checkpoint = _add(data, row, run, new, now)
-    enqueue_followups(data, new.jobs, now)
-    _start_children(data, new.runs, now)
+    jobs, runs = enqueue_followups(data, new.jobs, now), _start_children(data, new.runs, now)
+    for wanted, id_ in (*jobs.items(), *runs.items()):
+        checkpoint.data = checkpoint.data.replace(wanted.encode(), id_.encode())
     return checkpoint
 
 
@@ -174,13 +175,17 @@ def _add(data: Data, row: Row, run: RunRow, new: NewCheckpoint, now: datetime) -
     return checkpoint
 
 
-def _start_children(data: Data, news: Iterable[NewRun], now: datetime) -> None:
-    """Each child whose driver meets no conflict."""
+def _start_children(data: Data, news: Iterable[NewRun], now: datetime) -> dict[RunID, RunID]:
+    """Each child whose driver meets no conflict; answers which run stands for it."""
+    given = {}
     for new in news:
         try:
-            create(data, [new], now)
-        except (DuplicateJob, IdempotencyMismatch):
-            continue
+            given[new.id] = create(data, [new], now)[0].id
+        except DuplicateJob as error:
+            given[new.id] = driven_by(JobID(error.existing))
+        except IdempotencyMismatch:
+            given[new.id] = driven_by(made_before(data, new.driver))
+    return given
 
 
 def _wait_one(data: Data, worker_id: WorkerID, asked: WaitFor, now: datetime) -> Waited:

@@ -16,7 +16,7 @@ from dispatch.ids import CheckpointID, RunID, WorkerID
 from dispatch.jobs.model import NewJob
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.events import event_of
-from dispatch.stores.sql.plan import Each, Lock, Many, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Each, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.rows import later, names_text
 from dispatch.stores.sql.workflow_rows import Driver, LockedRun, checkpoint_of, lock_drivers, lock_runs, wait_of
 from dispatch.workflows.model import (
@@ -67,10 +67,17 @@ def record(worker_id: WorkerID, records: Sequence[Record], now: int) -> Plan[lis
             answers.append(Recorded(Reply.APPLIED, [checkpoint for checkpoint in found if checkpoint is not None]))
         else:
             answers.append(Recorded(Reply.STALE))
+    given: list[tuple[Checkpoint, str, str]] = []
     if journal.jobs:
-        yield from enqueue(journal.jobs, now, lenient=True)
+        jobs = yield from enqueue([job for _, job in journal.jobs], now, lenient=True)
+        given += [(place, job.id, answer.id) for (place, job), answer in zip(journal.jobs, jobs, strict=True)]
     if journal.runs:
-        yield from create(journal.runs, now, lenient=True)
+        runs = yield from create([run for _, run in journal.runs], now, lenient=True)
+        given += [(place, run.id, answer.id) for (place, run), answer in zip(journal.runs, runs, strict=True)]
+    for checkpoint, wanted, id_ in given:
+        if id_ != wanted:  # a key is taken: the checkpoint tells of the one that has it
+            checkpoint.data = checkpoint.data.replace(wanted.encode(), id_.encode())
+            yield Do("amend_checkpoint", {"id": str(checkpoint.id), "data": checkpoint.data})
     return answers
 
 
@@ -107,8 +114,9 @@ class Journal:
     def __init__(self, last: dict[str, int], waits: dict[tuple[str, str], Wait], now: int) -> None:
         self.waits = waits
         """The open waits, by run and name."""
-        self.jobs: list[NewJob] = []
-        self.runs: list[NewRun] = []
+        self.jobs: list[tuple[Checkpoint, NewJob]] = []
+        """What is to be queued, with the checkpoint that tells of it."""
+        self.runs: list[tuple[Checkpoint, NewRun]] = []
         self._last = last
         self._now = now
         self._calm: set[str] = set()
@@ -147,8 +155,8 @@ class Journal:
                 self._calm.add(driver.id)
                 if driver.failures or driver.crashes:
                     calmed.append((driver.id,))
-            self.jobs += new.jobs
-            self.runs += new.runs
+            self.jobs += [(checkpoint, job) for job in new.jobs]
+            self.runs += [(checkpoint, run) for run in new.runs]
         yield Many("consume_signal", ("id", "run_id"), consumed)
         yield from _close(closed)
         yield Many("reset_driver", ("id",), calmed)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dispatch.entity import Reply
 from dispatch.ids import JobID, RunID
-from dispatch.jobs.model import Transition, Verdict
+from dispatch.jobs.model import OnConflict, Transition, Unique, Verdict
 from dispatch.testing.conformance.env import BOOM, Env, new
 from dispatch.testing.conformance.flows import (
     Driven,
@@ -41,6 +41,27 @@ async def the_end_of_a_child_job_is_written_for_its_parent(env: Env) -> None:
     }
     assert (await held.load()).children == await results(env, held.id)
     assert (await held.run()).wake_seq == 2
+
+
+@case("I23")
+async def where_a_key_is_taken_the_checkpoint_tells_who_has_it(env: Env) -> None:
+    await env.register(names=["task"])
+    held = await begin(env)
+    first = new("task", unique=Unique("k"))
+    await env.enqueue(first)
+    rules: dict[str, OnConflict] = {"returned": "return", "raised": "raise"}
+    for name, rule in rules.items():
+        job = new("task", unique=Unique("k", rule))
+        checkpoint = NewCheckpoint(name, "value", b'{"job":"%s"}' % job.id.encode(), jobs=(job,))
+        (written,) = (await held.record(checkpoint)).checkpoints
+        assert written.data == b'{"job":"%s"}' % first.id.encode()
+    run, other = new_run(unique=Unique("r")), new_run(unique=Unique("r", "raise"))
+    data = [b'{"run":"%s"}' % child.id.encode() for child in (run, other)]
+    await held.record(NewCheckpoint("made", "child", data[0], runs=(run,)))
+    await held.record(NewCheckpoint("found", "child", data[1], runs=(other,)))
+    stored = {checkpoint.name: checkpoint.data for checkpoint in (await held.load()).checkpoints}
+    assert stored["made"] == stored["found"] == data[0]
+    assert stored["raised"] == b'{"job":"%s"}' % first.id.encode()
 
 
 @case("I23")

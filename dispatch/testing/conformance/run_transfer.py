@@ -101,13 +101,15 @@ async def _seen(env: Env) -> dict[RunID, Any]:
     return found
 
 
-@case("I1", "I18")
+@case("I1", "I18", "I23")
 async def runs_load_elsewhere_and_export_the_same(env: Env) -> None:
     await populate_runs(env)
     dump, other = await dump_of(env.store), await elsewhere(env)
     assert all(dump[kind] for kind in RUN_KINDS), f"nothing of {[kind for kind in RUN_KINDS if not dump[kind]]}"
     assert {document["state"] for document in dump["runs"]} == set(RunState)
     assert {document["consumed"] for document in dump["events"]} == {True, False}
+    (parent,) = (document for document in dump["runs"] if document["name"] == "parent")
+    assert parent["groups"] == [{"mode": "all", "steps": ["two"]}, {"mode": "any", "steps": ["work"]}]
     assert await load_all(other.store, dump) == {kind: len(dump[kind]) for kind in KINDS}
     assert await dump_of(other.store) == dump
     assert await dump_of(env.store, limit=2) == dump

@@ -142,6 +142,10 @@ WITH given AS MATERIALIZED (
 )
 SELECT given.number FROM given JOIN added ON added.id = given.id;
 
+-- name: amend_checkpoint
+-- What a checkpoint tells of, in the transaction that wrote it.
+UPDATE {checkpoints} SET data = :data WHERE id = :id;
+
 -- name: checkpoint_named
 -- What stands under a name.
 SELECT {checkpoint_columns} FROM {checkpoints} WHERE run_id = :run_id AND name = :name;

@@ -103,6 +103,10 @@ VALUES (:run_id, (SELECT coalesce(max(position), 0) + 1 FROM checkpoints WHERE r
   :attempt, :worker_id, :event_id, :inherited, :started_at, :created_at, :now, :data)
 ON CONFLICT DO NOTHING;
 
+-- name: amend_checkpoint
+-- What a checkpoint tells of, in the transaction that wrote it.
+UPDATE checkpoints SET data = :data WHERE id = :id;
+
 -- name: checkpoint_named
 -- What stands under a name.
 SELECT {checkpoint_columns} FROM checkpoints WHERE run_id = :run_id AND name = :name;
