@@ -237,8 +237,6 @@ class Dispatch(Verbs):
     ) -> None:
         run_sync(portal.loop, self.close)
 
-    # -- jobs ----------------------------------------------------------------------------------------------------
-
     async def enqueue(self, definition: JobDefinition[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Queues one call of `definition` in this app; as `definition.enqueue(...)`, which finds the app itself."""
         call = definition.call(*args, **kwargs)
@@ -254,9 +252,7 @@ class Dispatch(Verbs):
         refuse_in_loop()
         loop = self.loop
         answers = self.jobs.enqueue_here(calls)
-        if answers is None:
-            return run_sync(loop, lambda: self.enqueue_calls(calls))
-        return self._handles(calls, answers)
+        return run_sync(loop, lambda: self.enqueue_calls(calls)) if answers is None else self._handles(calls, answers)
 
     def register(self, definition: JobDefinition[P, R]) -> JobDefinition[P, R]:
         """Adds a definition to this app's registry. Raises DuplicateName."""
