@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 from dispatch import current
 from dispatch.app.announce import announcements
@@ -23,10 +23,10 @@ from dispatch.config import Config, load
 from dispatch.crons.definition import CronDefinition
 from dispatch.entity import shown
 from dispatch.errors import ConfigError, NoOpenApp, NoStore
-from dispatch.jobs.definition import Call, JobDefinition
+from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.handle import JobHandle
 from dispatch.jobs.handler import Middleware
-from dispatch.portal import bridge, portal, refuse_in_loop, run_sync
+from dispatch.portal import bridge, portal, run_sync
 from dispatch.queues import QueueConfig
 from dispatch.queues.model import checked
 from dispatch.registry import Registry, default_registry
@@ -237,22 +237,13 @@ class Dispatch(Verbs):
     ) -> None:
         run_sync(portal.loop, self.close)
 
+    # -- jobs ----------------------------------------------------------------------------------------------------
+
     async def enqueue(self, definition: JobDefinition[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Queues one call of `definition` in this app; as `definition.enqueue(...)`, which finds the app itself."""
         call = definition.call(*args, **kwargs)
         handles: list[JobHandle[R]] = await bridge(self.loop, lambda: self.enqueue_calls([call]))
         return handles[0]
-
-    async def enqueue_calls(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]:
-        """Queues validated calls in one transaction, all or none, and answers a handle for each, in order."""
-        return self._handles(calls, await self.jobs.enqueue(calls))
-
-    def enqueue_blocking(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]:
-        """As `enqueue_calls`, for a thread that runs no event loop; SyncInAsync where one runs."""
-        refuse_in_loop()
-        loop = self.loop
-        answers = self.jobs.enqueue_here(calls)
-        return run_sync(loop, lambda: self.enqueue_calls(calls)) if answers is None else self._handles(calls, answers)
 
     def register(self, definition: JobDefinition[P, R]) -> JobDefinition[P, R]:
         """Adds a definition to this app's registry. Raises DuplicateName."""

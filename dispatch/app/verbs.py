@@ -11,7 +11,7 @@ from dispatch.ids import JobID, RunID
 from dispatch.jobs.definition import Call
 from dispatch.jobs.handle import JobHandle
 from dispatch.jobs.model import Enqueued, Job, JobState
-from dispatch.portal import bridge, run_sync
+from dispatch.portal import bridge, refuse_in_loop, run_sync
 from dispatch.registry import Registry
 from dispatch.services import EventService, JobService, WorkflowService
 from dispatch.services.audit import unrecorded
@@ -38,6 +38,19 @@ class Verbs:
 
         @property
         def loop(self) -> asyncio.AbstractEventLoop: ...
+
+    async def enqueue_calls(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]:
+        """Queues validated calls in one transaction, all or none, and answers a handle for each, in order."""
+        return self._handles(calls, await self.jobs.enqueue(calls))
+
+    def enqueue_blocking(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]:
+        """As `enqueue_calls`, for a thread that runs no event loop; SyncInAsync where one runs."""
+        refuse_in_loop()
+        loop = self.loop
+        answers = self.jobs.enqueue_here(calls)
+        if answers is None:
+            return run_sync(loop, lambda: self.enqueue_calls(calls))
+        return self._handles(calls, answers)
 
     async def enqueue_inside(self, calls: Sequence[Call[Any]], connection: object) -> list[JobHandle[Any]]:
         """Queues validated calls as a part of the connection's transaction; runs on the loop the connection is used on.

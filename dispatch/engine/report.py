@@ -33,7 +33,7 @@ class Report:
     """Called after each state change; hooks run out of band."""
 
     def __init__(self, plugins: PluginManager, *, logger: logging.Logger) -> None:
-        self._plugins = plugins
+        self.plugins = plugins
         self._logger = logger
         self.tally = Tally()
 
@@ -45,8 +45,8 @@ class Report:
 
     def started(self, job: Job) -> None:
         """A handler begins."""
-        if self._plugins.has("job_started"):
-            self._plugins.background("job_started", job=job)
+        if self.plugins.has("job_started"):
+            self.plugins.background("job_started", job=job)
 
     def ended(self, job: Job, transition: Transition, *, elapsed: float) -> None:
         """An outcome is stored; `job.state` and `job.run_at` are what the store says."""
@@ -55,8 +55,8 @@ class Report:
             case JobState.COMPLETED:
                 tally.completed += 1
                 job.result = transition.result
-                if self._plugins.has("job_completed"):
-                    self._plugins.background("job_completed", job=job, elapsed=elapsed)
+                if self.plugins.has("job_completed"):
+                    self.plugins.background("job_completed", job=job, elapsed=elapsed)
             case JobState.CANCELLED:
                 job.reason = transition.reason if transition.verdict is Verdict.CANCEL else "cancelled"
                 job.error = transition.failure or job.error
@@ -70,8 +70,8 @@ class Report:
                 tally.retried += 1
                 job.error = transition.failure
                 job.failures += 1
-                if job.kind == "job" and self._plugins.has("job_retrying"):
-                    self._plugins.background("job_retrying", job=job, attempt=job.failures, next_run_at=job.run_at)
+                if job.kind == "job" and self.plugins.has("job_retrying"):
+                    self.plugins.background("job_retrying", job=job, attempt=job.failures, next_run_at=job.run_at)
             case _ if transition.verdict is Verdict.SNOOZE:
                 tally.snoozed += 1
             case _:
@@ -80,8 +80,8 @@ class Report:
     def cancelled(self, job: Job) -> None:
         """A job was cancelled, or expired."""
         self.tally.cancelled += 1
-        if self._plugins.has("job_cancelled"):
-            self._plugins.background("job_cancelled", job=job)
+        if self.plugins.has("job_cancelled"):
+            self.plugins.background("job_cancelled", job=job)
 
     def stale(self, job: Job) -> None:
         """The store refused an outcome."""
@@ -108,8 +108,8 @@ class Report:
         )
         if job.kind == "workflow":
             return
-        if self._plugins.has("job_stolen"):
-            self._plugins.background("job_stolen", job=job)
+        if self.plugins.has("job_stolen"):
+            self.plugins.background("job_stolen", job=job)
         if job.state is JobState.FAILED:
             self._failed(job, job.error, dead_letter=stolen.dead_letter is not None)
         elif job.state is JobState.CANCELLED:
@@ -118,10 +118,10 @@ class Report:
     def _failed(self, job: Job, error: Failure | None, *, dead_letter: bool) -> None:
         self.tally.failed += 1
         known = error or Failure("Unknown", job.reason or "")
-        if self._plugins.has("job_failed"):
-            self._plugins.background("job_failed", job=job, error=known)
-        if dead_letter and self._plugins.has("job_dlq"):
-            self._plugins.background("job_dlq", job=job, error=known)
+        if self.plugins.has("job_failed"):
+            self.plugins.background("job_failed", job=job, error=known)
+        if dead_letter and self.plugins.has("job_dlq"):
+            self.plugins.background("job_dlq", job=job, error=known)
 
 
 def facts_of(event: str, job: Job) -> dict[str, object]:

@@ -8,12 +8,15 @@ from collections.abc import Callable
 from dispatch.backoff import ExponentialWithJitter
 from dispatch.clock import boot_seconds
 from dispatch.engine.report import Report
+from dispatch.engine.runs.report import RunReport
 from dispatch.engine.service import Service
 from dispatch.engine.settings import Settings
 from dispatch.engine.worker import Worker
 from dispatch.entity import Reply
 from dispatch.ids import WorkerID
+from dispatch.jobs.model import JobState
 from dispatch.store import Store
+from dispatch.workflows.model import RunState
 
 BATCH = 200
 QUARANTINE_SLOT = "dispatch.quarantine"
@@ -43,6 +46,7 @@ class Stealer(Service):
         self._settings = settings
         self._may_steal = may_steal
         self._report = report
+        self._runs = RunReport(report, report.plugins, logger=logging.getLogger("dispatch.workflow"))
         self._pauses = ExponentialWithJitter(base=min(1.0, settings.lease / 10), max=settings.lease)
 
     async def run_once(self) -> float | None:
@@ -53,6 +57,11 @@ class Stealer(Service):
         stolen = await self._store.jobs.steal(limit=BATCH, max_crashes=self._settings.max_crashes, delays=delays)
         for one in stolen:
             self._report.stolen(one)
+            if one.job.kind == "workflow" and one.job.state is JobState.FAILED and one.job.run_id is not None:
+                # it has cost too many workers while it took back what it did
+                run = await self._store.workflows.get(one.job.run_id)
+                if run is not None and run.state is RunState.FAILED:
+                    self._runs.failed(run)
         return 0.0 if len(stolen) == BATCH else None
 
 

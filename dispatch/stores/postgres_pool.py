@@ -16,6 +16,7 @@ Connection = Any
 """The driver's connection: it has no types."""
 
 _QUICK_GOODBYE = 1.0
+_FROZEN = 4
 SESSION = {
     # plans of prepared statements are made once: the walk through the ready index is right for every queue
     "plan_cache_mode": "force_generic_plan",
@@ -37,8 +38,11 @@ def connector(
         "server_settings": {"application_name": name},
     }
     if not pooler:
-        limit = f"{round(command_timeout * 1000)}ms"
-        limits = {"statement_timeout": limit, "idle_in_transaction_session_timeout": limit}
+        limits = {
+            "statement_timeout": f"{round(command_timeout * 1000)}ms",
+            # a process that stands still between two statements must not make others wait for as long as they may
+            "idle_in_transaction_session_timeout": f"{round(command_timeout * 1000 / _FROZEN)}ms",
+        }
         options["server_settings"] |= SESSION | limits
     return lambda: asyncpg.connect(**options)
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -19,11 +17,13 @@ from typing import Any, Self
 
 from dispatch import Config, Dispatch
 from dispatch.jobs.definition import Call
+from dispatch.stores import open_store
 
 from . import producer, work
 from .checker import Plan, Report, check
 from .events import Event, EventLog, Tail
-from .history import Dump, dump, query, write_down
+from .history import Dump, Ledger
+from .sqlite_ledger import SQLiteLedger
 
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
@@ -57,10 +57,21 @@ class Process:
 
 
 class Controller:
-    """One run in one folder: a store, an event log, and the processes that use them."""
+    """One run in one folder: a store (a SQLite file there, unless another ledger is given), an event log, and the
+    processes that use them."""
 
-    def __init__(self, folder: Path, *, store: Path | None = None, **worker: object) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        store: Path | None = None,
+        ledger: Ledger | None = None,
+        workers_url: str | None = None,
+        **worker: object,
+    ) -> None:
         self.db = (store or folder) / "jobs.db"
+        self.ledger = ledger or SQLiteLedger(self.db)
+        self._workers_url = workers_url or self.ledger.url
         self.events = folder / "events.jsonl"
         self.log = EventLog(self.events)
         self.processes: list[Process] = []
@@ -73,7 +84,7 @@ class Controller:
     async def _prepare(self) -> None:
         async with self.app():
             pass
-        write_down(self.db)
+        self.ledger.write_down()
 
     def __enter__(self) -> Self:
         return self
@@ -86,12 +97,14 @@ class Controller:
                 process.popen.kill()
                 process.popen.wait()
         self.log.close()
+        self.ledger.close()
         if error is not None:
             error.add_note("\n".join(f"--- {p.output.name}\n{p.output.read_text()[-1500:]}" for p in self.processes))
 
     def app(self) -> Dispatch:
         """An app on the run's store, to enqueue with."""
-        return Dispatch(f"sqlite:///{self.db}", config=Config(), registry=work.registry)
+        store = open_store(self.ledger.url, namespace=self.ledger.namespace)
+        return Dispatch(store, config=Config(), registry=work.registry)
 
     def enqueue(self, calls: Sequence[tuple[str, Call[Any]]]) -> None:
         """Enqueues (serial, call) pairs from this process."""
@@ -114,7 +127,8 @@ class Controller:
 
     def _spawn(self, module: str, options: dict[str, object]) -> Process:
         output = self._folder / f"{module}-{len(self.processes)}.log"
-        command = [sys.executable, "-m", f"faults.{module}", "--db", str(self.db), "--log", str(self.events)]
+        command = [sys.executable, "-m", f"faults.{module}", "--log", str(self.events)]
+        command += ["--store", self._workers_url, "--namespace", self.ledger.namespace]
         command += [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value is not None]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(TESTS), str(ROOT)))}
         with output.open("wb") as file:
@@ -158,41 +172,20 @@ class Controller:
 
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:
-        """Nobody can write inside the block: this process holds SQLite's write lock."""
-        connection = sqlite3.connect(self.db, isolation_level=None, timeout=30)
-        try:
-            connection.execute("BEGIN EXCLUSIVE")
+        """Nobody can write inside the block."""
+        with contextlib.ExitStack() as away:
             self.log.add("outage")
+            away.enter_context(self.ledger.outage())
             yield
-            connection.execute("ROLLBACK")
-            self.log.add("outage_over")
-        finally:
-            connection.close()
-
-    def gate_is_held(self, patience: float = 0.5) -> bool:
-        """Whether nobody gets through the gate before the file, in all that time: a stopped process holds it."""
-        file = os.open(f"{self.db}.gate", os.O_RDWR | os.O_CREAT, 0o600)
-        deadline = time.monotonic() + patience
-        try:
-            while time.monotonic() < deadline:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    time.sleep(0.0003)
-                else:
-                    return False
-        finally:
-            os.close(file)
-        return True
+        self.log.add("outage_over")
 
     def query(self, sql: str, *params: object) -> list[tuple[object, ...]]:
-        """One look at the file."""
-        return query(self.db, sql, *params)
+        """One look at the store's tables."""
+        return self.ledger.query(sql, *params)
 
     def unfinished(self) -> int:
         """How many jobs have not reached a terminal state."""
-        (row,) = self.query("SELECT count(*) FROM jobs WHERE state IN ('pending', 'running', 'retrying')")
-        return int(str(row[0]))
+        return self.ledger.unfinished()
 
     # -- facts ---------------------------------------------------------------------------------------------------
 
@@ -249,7 +242,7 @@ class Controller:
         assert set(codes.values()) <= {0}, f"exit codes {codes}"
 
     def dump(self) -> Dump:
-        return dump(self.db)
+        return self.ledger.dump()
 
     def verdict(self, plan: Plan, title: str) -> Report:
         """Lets the checker judge the run, prints its figures, and fails on any violation."""

@@ -1,29 +1,11 @@
-"""What the store itself remembers of a run: every state change, kept by triggers, and the rows at the end."""
+"""What the store itself remembers of a run, whatever store it is: every state change, and the rows at the end."""
 
 from __future__ import annotations
 
-import json
-import sqlite3
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Protocol
 
-_WRITE_DOWN = """
-CREATE TABLE fault_moves (
-  seq INTEGER PRIMARY KEY, job TEXT, old TEXT, new TEXT, old_worker TEXT, worker TEXT, old_epoch INTEGER, epoch INTEGER,
-  old_failures INTEGER, failures INTEGER, old_crashes INTEGER, crashes INTEGER, at INTEGER);
-CREATE TRIGGER fault_moved AFTER UPDATE ON jobs WHEN OLD.state IS NOT NEW.state OR OLD.epoch IS NOT NEW.epoch BEGIN
-  INSERT INTO fault_moves (job, old, new, old_worker, worker, old_epoch, epoch, old_failures, failures, old_crashes,
-    crashes, at)
-  VALUES (NEW.id, OLD.state, NEW.state, OLD.worker_id, NEW.worker_id, OLD.epoch, NEW.epoch, OLD.failures, NEW.failures,
-    OLD.crashes, NEW.crashes, NEW.updated_at);
-END;
-CREATE TRIGGER fault_deleted AFTER DELETE ON jobs BEGIN
-  INSERT INTO fault_moves (job, old, new, old_worker, old_epoch, epoch, old_failures, failures, old_crashes, crashes,
-    at)
-  VALUES (OLD.id, OLD.state, 'deleted', OLD.worker_id, OLD.epoch, OLD.epoch, OLD.failures, OLD.failures, OLD.crashes,
-    OLD.crashes, OLD.updated_at);
-END;
-"""
 _WAITING = ("pending", "retrying")
 TERMINAL = ("completed", "failed", "cancelled")
 
@@ -97,45 +79,33 @@ class Dump:
     integrity: str = "ok"
 
 
-def write_down(db: Path) -> None:
-    """Makes the file remember every state change from now on."""
-    connection = sqlite3.connect(db)
-    try:
-        connection.executescript(_WRITE_DOWN)
-    finally:
-        connection.close()
+class Ledger(Protocol):
+    """A store seen past its own code: it writes every state change down and shows what is there."""
 
+    url: str
+    """Where the actors find the store."""
+    namespace: str
 
-def dump(db: Path) -> Dump:
-    """Reads everything, past the store's own code."""
-    connection = sqlite3.connect(db)
-    try:
-        jobs = connection.execute(
-            "SELECT id, state, failures, crashes, reason, replay_of, CAST(payload AS TEXT) FROM jobs"
-        ).fetchall()
-        letters = connection.execute("SELECT id, job_id, state, reason, CAST(payload AS TEXT) FROM dlq").fetchall()
-        moves = connection.execute(
-            "SELECT job, old, new, old_worker, worker, old_epoch, epoch, old_failures, failures, old_crashes, crashes, "
-            "at FROM fault_moves ORDER BY seq"
-        ).fetchall()
-        (integrity,) = connection.execute("PRAGMA integrity_check").fetchone()
-    finally:
-        connection.close()
-    return Dump(
-        [
-            JobRow(id_, state, str(json.loads(payload)["serial"]), failures, crashes, reason, replay_of, payload)
-            for id_, state, failures, crashes, reason, replay_of, payload in jobs
-        ],
-        [LetterRow(*letter) for letter in letters],
-        [Move(*move) for move in moves],
-        integrity,
-    )
+    def write_down(self) -> None:
+        """Makes the store remember every state change from now on."""
 
+    def dump(self) -> Dump:
+        """Reads everything."""
 
-def query(db: Path, sql: str, *params: object) -> list[tuple[object, ...]]:
-    """One look at the file as it is now."""
-    connection = sqlite3.connect(f"{db.as_uri()}?mode=ro", uri=True, timeout=10)
-    try:
-        return connection.execute(sql, params).fetchall()
-    finally:
-        connection.close()
+    def unfinished(self) -> int:
+        """How many jobs have not reached a terminal state."""
+
+    def robbed(self, worker: str) -> set[str]:
+        """Jobs that were stolen from a worker."""
+
+    def query(self, sql: str, *params: object) -> list[tuple[object, ...]]:
+        """One look at the tables, with ? for parameters."""
+
+    def held_up(self) -> bool:
+        """Whether a process that stands still keeps all others from writing."""
+
+    def outage(self) -> AbstractContextManager[None]:
+        """Nobody can write inside the block."""
+
+    def close(self) -> None:
+        """Lets go of the store."""

@@ -45,7 +45,7 @@ async def main(options: argparse.Namespace) -> None:
     log = EventLog(options.log)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    store = RecordingStore(open_store(f"sqlite:///{options.db}"), log)
+    store = RecordingStore(open_store(options.store, namespace=options.namespace), log)
     async with Dispatch(cast("Store", store), config=Config(), registry=work.registry) as app:
         obeying = asyncio.create_task(ceiling.obey(options.full, store.everyone)) if options.full else None
         log.add("producing")
@@ -66,7 +66,8 @@ async def main(options: argparse.Namespace) -> None:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--db", required=True)
+    parser.add_argument("--store", required=True)
+    parser.add_argument("--namespace", default="dispatch")
     parser.add_argument("--log", required=True)
     parser.add_argument("--prefix", required=True)
     parser.add_argument("--ms", type=int, default=10)

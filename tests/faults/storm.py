@@ -103,7 +103,7 @@ class Weather:
                 self.run.resume(worker)
                 continue
             self._stops += 1
-            gate = self.run.gate_is_held()
+            gate = self.run.ledger.held_up()
             if gate:
                 self.gates += 1
                 self.run.log.add("outage")
@@ -130,11 +130,8 @@ class Weather:
             self._stopped = None
 
     def _was_robbed(self, process: Process) -> bool:
-        threads = {start["job"] for start in _threads(process)}
-        rows = self.run.query(
-            "SELECT job FROM fault_moves WHERE old_worker = ? AND crashes > old_crashes", process.worker
-        )
-        return any(job in threads for (job,) in rows)
+        threads = {str(start["job"]) for start in _threads(process)}
+        return not threads.isdisjoint(self.run.ledger.robbed(str(process.worker)))
 
 
 def _threads(process: Process) -> list[dict[str, object]]:

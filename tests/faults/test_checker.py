@@ -290,3 +290,17 @@ def test_a_run_with_too_few_jobs_is_flagged() -> None:
 
 def test_an_outage_that_did_not_happen_is_flagged() -> None:
     assert honest().violations(replace(PLAN, outages=1)) == ["vacuous: 0 of 1 planned outages happened"]
+
+
+def test_a_crash_of_the_server_may_undo_a_claim_that_was_made_right_before_it_and_no_older_one() -> None:
+    f = honest()
+    a_start_without_a_claim(f)
+    started = next(e["at"] for e in f.events if e["kind"] == "start" and e["epoch"] == 7)
+    forgetful = replace(PLAN, forgetful=True)
+    assert any(said.startswith("I3 plain") for said in f.violations(forgetful))
+    for since, excused in ((started + 900_000, True), (started + 1_100_000, False)):
+        outage = {"kind": "outage", "at": since, "mono": since / 1e6, "by": 1}
+        over = {"kind": "outage_over", "at": since + 1, "mono": (since + 1) / 1e6, "by": 1}
+        crashed = replace(f, events=[*f.events, outage, over])
+        assert any(said.startswith("I3 plain") for said in crashed.violations(forgetful)) is not excused
+        assert any(said.startswith("I3 plain") for said in crashed.violations(PLAN))

@@ -10,6 +10,7 @@ import pytest
 from .checker import Plan
 from .controller import Controller, Process
 from .producer import naps
+from .sqlite_ledger import SQLiteLedger
 
 LEASE = 2.0
 MOST_TRIES = 500
@@ -20,7 +21,7 @@ def stop_in_the_gate(run: Controller, workers: list[Process]) -> Process:
     for number in range(MOST_TRIES):
         worker = workers[number % len(workers)]
         run.stop(worker)
-        if run.gate_is_held(0.05):
+        if SQLiteLedger(run.db).held_up(0.05):
             return worker
         run.resume(worker)
     raise AssertionError(f"none of {MOST_TRIES} stops met a worker inside the gate")

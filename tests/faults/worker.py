@@ -1,4 +1,4 @@
-"""`python -m faults.worker`: one worker process on one SQLite file."""
+"""`python -m faults.worker`: one worker process on one store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def main(options: argparse.Namespace) -> None:
     """Works until a signal ends it, and says what it did."""
     log = EventLog(options.log)
     work.log_to(log)
-    store = RecordingStore(open_store(f"sqlite:///{options.db}"), log)
+    store = RecordingStore(open_store(options.store, namespace=options.namespace), log)
     config = Config(
         lease=options.lease,
         heartbeat_interval=options.heartbeat,
@@ -46,7 +46,8 @@ async def main(options: argparse.Namespace) -> None:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--db", required=True)
+    parser.add_argument("--store", required=True)
+    parser.add_argument("--namespace", default="dispatch")
     parser.add_argument("--log", required=True)
     parser.add_argument("--concurrency", type=int, default=20)
     parser.add_argument("--lease", type=float, default=2.0)

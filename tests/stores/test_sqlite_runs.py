@@ -24,6 +24,8 @@ PLANS = {
     "ended_runs": "runs_ended (state=? AND finished_at<?)",
     "open_child_jobs": "jobs_steps (run_id=?",
     "checkpoint_named": "checkpoints_name (run_id=? AND name=?)",
+    "checkpoints_named": "checkpoints_name (run_id=? AND name=?)",
+    "with_open_children": "runs_children (parent=?)",
     "journals": "sqlite_autoindex_checkpoints_1 (run_id=?)",
     "count_down": "PRIMARY KEY (run_id=? AND number=?)",
 }
@@ -40,7 +42,7 @@ async def raw(tmp_path: Path) -> sqlite3.Connection:
 @pytest.mark.parametrize("name", PLANS)
 async def test_a_look_at_runs_goes_through_its_index_and_sorts_nothing(raw: sqlite3.Connection, name: str) -> None:
     statement = load(_STATEMENTS)[name]
-    params = ["[1]" if parameter in ("ids", "names", "steps") else "1" for parameter in statement.names]
+    params = ["[1]" if parameter in ("ids", "names", "steps", "pairs") else "1" for parameter in statement.names]
     rows = raw.execute(f"EXPLAIN QUERY PLAN {statement.text}", params).fetchall()
     raw.close()
     plan = " / ".join(row[3] for row in rows)
