@@ -24,11 +24,7 @@ from dispatch.errors import Conflict
 from dispatch.testing.conformance import cases, run_case
 
 PLANTED = [(kind, fault) for kind in KINDS for fault in ANYWHERE + FAULTS + RETENTION + TRANSFER + CRONS + CONCURRENCY]
-<<<<<<< HEAD
-PLANTED += [(kind, fault) for kind in KINDS for fault in RUNS + CRON_RUNS]
-=======
-PLANTED += [(kind, fault) for kind in KINDS for fault in RUNS + CRON_RUNS + TRANSFER_RUNS if kind not in WITHOUT_RUNS]
->>>>>>> main
+PLANTED += [(kind, fault) for kind in KINDS for fault in RUNS + CRON_RUNS + TRANSFER_RUNS]
 PLANTED += [("redis", fault) for fault in REDIS]
 PLANTED += [
     ("memory", fault)
