@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from dispatch.cluster.model import NewWorker
 from dispatch.crons.model import CronSpec
-from dispatch.services.cron_specs import must_be_kept
 from dispatch.store import Store
 
 
@@ -20,8 +19,7 @@ class Introduction:
     """By hash."""
 
     async def make(self, store: Store) -> None:
-        """Registers the worker and announces its cron entries; UsageError when the store cannot keep what they make."""
-        must_be_kept(self.crons.values(), store.url)
+        """Registers the worker and announces its cron entries."""
         await store.cluster.register(self.worker)
         if self.crons:
             await store.crons.announce(self.worker.id, self.crons)

@@ -10,12 +10,11 @@ from dispatch.cluster.model import Announcement
 from dispatch.crons.definition import CronCall, CronDefinition, check_options
 from dispatch.crons.model import CronSpec, Misfire, Overlap
 from dispatch.crons.plan import options_of
-from dispatch.errors import InvalidDefinition, UsageError
+from dispatch.errors import InvalidDefinition
 from dispatch.jobs.model import NewJob
 from dispatch.jobs.options import EnqueueOptions
 from dispatch.scope import NO_SCOPE, Scope
 from dispatch.services.named import named_job, named_payload
-from dispatch.stores import keeps_runs
 from dispatch.workflows.definition import WorkflowCall, build_run
 
 _NO_KEY = 1.0
@@ -132,16 +131,6 @@ def changed(spec: CronSpec, changes: dict[str, Any]) -> CronSpec:
     if unknown:
         raise InvalidDefinition(f"{spec.name}: a cron entry has no {', '.join(unknown)}")
     return checked(replace(spec, **changes))
-
-
-def must_be_kept(specs: Iterable[CronSpec], url: str) -> None:
-    """Raises UsageError for an entry of a workflow on a store that keeps no runs."""
-    for spec in specs:
-        if spec.kind == "workflow" and not keeps_runs(url):
-            raise UsageError(
-                f"the cron entry {spec.name} starts runs of {spec.target}, but a Redis store keeps no workflow runs; "
-                "workflows run on sqlite:///, postgresql:// and memory://"
-            )
 
 
 def _of_row(made: NewJob) -> dict[str, Any]:

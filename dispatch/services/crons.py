@@ -20,7 +20,7 @@ from dispatch.ids import CronID
 from dispatch.jobs.options import EnqueueOptions
 from dispatch.scope import Scope, capture
 from dispatch.services.audit import AuditService
-from dispatch.services.cron_specs import CronDefaults, Timing, changed, must_be_kept, spec_of_call, spec_of_name
+from dispatch.services.cron_specs import CronDefaults, Timing, changed, spec_of_call, spec_of_name
 from dispatch.store import Store
 
 _AHEAD = 10
@@ -114,8 +114,7 @@ class CronService:
         return max(found, key=lambda one: (one.kind == "job", one.version), default=None)
 
     async def add(self, spec: CronSpec) -> CronEntry:
-        """Adds an entry that says `spec`. Raises DuplicateName; UsageError for a workflow where no runs are kept."""
-        must_be_kept([spec], self._store.url)
+        """Adds an entry that says `spec`. Raises DuplicateName."""
         moment = first_fire(spec, await self._now())
         async with self._audit.act("cron.create", [spec.name], detail=spec.schedule):
             entry = await self._store.crons.create(spec, entry_id=CronID.new(), next_fire_at=moment)

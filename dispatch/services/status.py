@@ -12,7 +12,6 @@ from dispatch.dlq.model import DLQGroup
 from dispatch.entity import LARGEST_PAGE
 from dispatch.queues import QueueConfig, QueueInfo
 from dispatch.store import Store
-from dispatch.stores import keeps_runs
 from dispatch.workflows.model import RunState
 
 RECENT = timedelta(hours=1)
@@ -82,7 +81,7 @@ async def read_status(store: Store, *, now: datetime) -> Status:
     workers = await store.cluster.list()
     queues = await store.queues.list()
     groups = await store.dlq.groups()
-    runs = await store.workflows.count() if keeps_runs(store.url) else None
+    runs = await store.workflows.count()
     crons = await store.crons.list(ListOptions(limit=LARGEST_PAGE))
     return status_of(queues, workers, groups, runs, crons=crons.items, now=now)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from dispatch.errors import CopyRefused
 from dispatch.store import Store
-from dispatch.stores import keeps_runs
 from dispatch.transfer import FIELDS, KEYS, KINDS, Document, TransferKind
 
 PAGE = 500
@@ -83,11 +82,6 @@ class StoreCopy:
         if await self._source.records.get(*MARK) is not None:
             raise CopyRefused("the source is itself an unfinished copy: finish that one first. Nothing was written")
         counts = await self._source.transfer.count()
-        if counts["runs"] and not keeps_runs(self._target.url):
-            raise CopyRefused(
-                f"the source holds {counts['runs']} workflow runs, and the destination keeps none: copy to sqlite:///, "
-                "postgresql:// or memory://. Nothing was written"
-            )
         mark = await self._target.records.get(*MARK)
         if mark is not None:
             begun = json.loads(mark.value)["source"]

@@ -104,11 +104,6 @@ def schemes() -> tuple[str, ...]:
     return tuple(_SCHEMES)
 
 
-def keeps_runs(url: str) -> bool:
-    """Whether a store of this kind keeps workflow runs beside jobs."""
-    return url.partition("://")[0] not in REDIS_SCHEMES
-
-
 def kind(url: str) -> str:
     """What keeps the data at `url`: "sqlite" for sqlite:// and for sqlalchemy+sqlite+aiosqlite://, say."""
     scheme = url.partition(":")[0].removeprefix("sqlalchemy+").partition("+")[0]

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from dispatch.errors import CronNotFound, DuplicateName, InvalidArguments, InvalidDefinition, UsageError
+from dispatch.errors import CronNotFound, DuplicateName, InvalidArguments, InvalidDefinition
 from dispatch.jobs.limit import Limit
 from dispatch.jobs.model import ListOptions
 from dispatch.registry import Registry
 from dispatch.scope import Scope
-from dispatch.services.cron_specs import must_be_kept, specs_of
+from dispatch.services.cron_specs import specs_of
 from dispatch.testing import app as testing_app
 from dispatch.workflows.context import WorkflowContext
 
@@ -60,19 +60,6 @@ def test_a_workflow_takes_no_overlap_that_moves_its_place_in_the_queue(overlap: 
 
     with pytest.raises(InvalidDefinition, match="use 'skip' or 'allow'"):
         registry.cron("@daily", overlap=overlap)(flow)
-
-
-def test_a_workflow_on_a_store_without_runs_is_refused() -> None:
-    registry = Registry()
-
-    @registry.cron("@daily")
-    @registry.workflow
-    async def flow(ctx: WorkflowContext) -> None: ...
-
-    specs = specs_of(registry.crons.values())
-    must_be_kept(specs.values(), "sqlite:///jobs.db")
-    with pytest.raises(UsageError, match="a Redis store keeps no workflow runs"):
-        must_be_kept(specs.values(), "redis://localhost")
 
 
 def test_an_entry_keeps_the_options_of_its_call() -> None:

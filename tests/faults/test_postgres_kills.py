@@ -49,13 +49,14 @@ def survive(folder: Path, server: Server, storm: Storm, *, jobs: int, ms: int, f
                 nonlocal cut, next_cut
                 if run.unfinished() < PORTION:
                     enqueue(PORTION)
-                working = all(worker.worker for worker in run.processes if worker.alive)
-                if time.monotonic() < next_cut or not working:
-                    return  # a worker that cannot reach its store when it starts says so and ends
+                if time.monotonic() < next_cut:
+                    return
                 next_cut = time.monotonic() + BETWEEN_CUTS
                 proxy.cut_next("claim")
                 proxy.cut_next("finish")
-                cut += ledger.cut_connections()
+                # a worker that cannot reach its store when it starts says so and ends
+                if all(worker.worker for worker in run.processes if worker.alive):
+                    cut += ledger.cut_connections()
 
             enqueue(first)
             weather = Weather(run, replace(storm, feed=feed))

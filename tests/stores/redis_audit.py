@@ -7,11 +7,14 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import redis
+from redis_audit_runs import expect_runs
 
 Row = dict[str, str]
 Index = defaultdict[str, dict[str, Any]]
 """By key: the members, with a score where there is one."""
 
+NEVER = "253402214400000000"
+"""The time of runs that sleep until they are woken: they stand nowhere."""
 ALONE = {"schema", "changes", "registrations", "cv", "leader", "definitions", "cc", "cw"}
 """Keys that no row accounts for."""
 FAMILIES_ALONE = {"qs", "sl", "sc", "w", "yc", "yl", "y", "aw", "veto"}
@@ -90,6 +93,7 @@ def _expected(stored: dict[str, Any]) -> tuple[Index, set[str]]:
         index[f"n:{tenant}"] = {field: str(count) for field, count in counts.items()}
     _unique(index, stored, rows)
     _others(index, stored)
+    free |= expect_runs(index, stored, rows)
     return index, free
 
 
@@ -105,7 +109,7 @@ def _state(index: Index, tallies: defaultdict[str, Counter[str]], id_: str, row:
     tallies[tenant][state + cell] += 1
     if tenant:
         index[f"t:{state}:{tenant}"][id_] = None
-    if state in "CFX":
+    if state in "CFX" and row.get("k") != "workflow":
         index[f"z:{state}"][id_] = float(row["fi"])
     if state == "R":
         index[f"h:{row['w']}"][id_] = None
@@ -116,7 +120,7 @@ def _state(index: Index, tallies: defaultdict[str, Counter[str]], id_: str, row:
 
 
 def _place(index: Index, stored: dict[str, Any], id_: str, row: Row) -> None:
-    if row["st"] not in "PT" or "b" in row:
+    if row["st"] not in "PT" or "b" in row or row["r"] == NEVER:
         return
     queue, name, lane, score = row["q"], row["n"], row.get("l", ""), float(-int(row.get("o", "0")))
     member = stamp(row["r"]) + id_

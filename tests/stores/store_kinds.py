@@ -10,8 +10,6 @@ from dispatch.store import Store
 
 Make = Callable[[ManualClock], Store]
 KINDS = ("memory", "sqlite", "postgres", "redis")
-WITHOUT_RUNS = ("redis",)
-"""Kinds that keep no workflow runs."""
 
 
 def maker(kind: str, folder: Path) -> Make:

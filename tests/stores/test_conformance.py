@@ -47,7 +47,7 @@ class TestRedis(StoreConformance):
         self.namespace = new_namespace()
         return RedisStore(redis_url(), namespace=self.namespace, clock=clock, timeout=20.0)
 
-    @pytest.mark.parametrize("case", [c for c in cases() if not c.about_runs], ids=lambda case: case.name)
+    @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
     def test_store(self, case: Case) -> None:
         asyncio.run(run_case(case, self.make_store))
         audit(redis_url(), self.namespace)

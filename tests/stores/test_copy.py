@@ -23,7 +23,6 @@ from dispatch.registry import Registry
 from dispatch.services.transfer import MARK, StoreCopy
 from dispatch.store import Store
 from dispatch.stores import open_store
-from dispatch.stores.memory import MemoryStore
 from dispatch.testing.conformance.env import Env
 from dispatch.testing.conformance.run_transfer import populate_runs
 from dispatch.transfer import Document, TransferKind
@@ -166,19 +165,6 @@ async def reaches(app: Dispatch, run_id: RunID, state: RunState) -> Run:
         while (run := await app.workflows.get(run_id)).state is not state:
             await asyncio.sleep(0.01)
     return run
-
-
-async def test_runs_are_not_copied_to_a_store_that_keeps_none() -> None:
-    class Jobs(MemoryStore):
-        url = "redis://here"
-
-    target = Jobs()
-    await target.open()
-    async with opened("memory://") as (source,):
-        await populate_runs(Env(source, ManualClock()))
-        with pytest.raises(CopyRefused, match="workflow runs, and the destination keeps none"):
-            await copied(source, target)
-        assert not any((await target.transfer.count()).values())
 
 
 async def test_a_run_that_was_copied_while_it_waited_goes_on_at_the_destination(tmp_path: Path) -> None:

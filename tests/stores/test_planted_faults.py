@@ -17,14 +17,14 @@ from mutants_retention import RETENTION, RETENTION_MEMORY, RETENTION_SQLITE
 from mutants_runs import RUNS, RUNS_MEMORY, RUNS_SQLITE
 from mutants_sqlite import SQLITE
 from mutants_transfer import TRANSFER, TRANSFER_MEMORY, TRANSFER_RUNS, TRANSFER_SQLITE
-from store_kinds import KINDS, WITHOUT_RUNS, maker
+from store_kinds import KINDS, maker
 
 from dispatch.clock import ManualClock
 from dispatch.errors import Conflict
 from dispatch.testing.conformance import cases, run_case
 
 PLANTED = [(kind, fault) for kind in KINDS for fault in ANYWHERE + FAULTS + RETENTION + TRANSFER + CRONS + CONCURRENCY]
-PLANTED += [(kind, fault) for kind in KINDS for fault in RUNS + CRON_RUNS + TRANSFER_RUNS if kind not in WITHOUT_RUNS]
+PLANTED += [(kind, fault) for kind in KINDS for fault in RUNS + CRON_RUNS + TRANSFER_RUNS]
 PLANTED += [("redis", fault) for fault in REDIS]
 PLANTED += [
     ("memory", fault)

@@ -26,16 +26,13 @@ from dispatch.errors import (
     StoreReadOnly,
     StoreTimeout,
     StoreUnreachable,
-    UsageError,
 )
-from dispatch.ids import JobID, RunID, WorkerID
+from dispatch.ids import JobID, WorkerID
 from dispatch.jobs.model import CountOptions, Job, JobState, NewJob, Transition, Unique, Verdict
 from dispatch.stores import open_store
 from dispatch.stores.redis import RedisStore, address, scripts, server
 from dispatch.stores.redis.errors import store_error
 from dispatch.testing.conformance import cases, run_case
-from dispatch.workflows.model import ListOptions as RunOptions
-from dispatch.workflows.model import NewRun
 
 WORKER = WorkerID.new()
 
@@ -221,14 +218,6 @@ async def test_namespaces_do_not_see_each_other(store: RedisStore) -> None:
         assert await claim(other, 5) == []
         assert await count(other, JobState.PENDING) == 0
     forget(other.namespace)
-
-
-async def test_there_are_no_runs_and_none_can_be_started(store: RedisStore) -> None:
-    assert set((await store.workflows.count()).values()) == {0}
-    assert (await store.workflows.list(RunOptions())).items == []
-    assert await store.workflows.get(RunID.new()) is None
-    with pytest.raises(UsageError, match="no workflow runs, so none can be started"):
-        await store.workflows.create([NewRun(RunID.new(), "flow", 1, NewJob(JobID.new(), "flow", b"{}"))])
 
 
 async def test_without_a_test_clock_the_time_is_the_servers(store: RedisStore) -> None:

@@ -1,4 +1,4 @@
-"""Runs on memory and on SQLite: the same random acts are answered alike and leave the same runs behind."""
+"""Runs on memory and on another store: the same random acts are answered alike and leave the same runs behind."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from store_kinds import audited, maker
 from twins import _first_difference
 
 from dispatch.clock import ManualClock
@@ -21,7 +22,6 @@ from dispatch.ids import DLQID, CheckpointID, EventID, JobID, RunID, WorkerID
 from dispatch.jobs.model import Failure, Job, NewJob, Stolen, Transition, Unique, Verdict
 from dispatch.store import Store
 from dispatch.stores.memory import MemoryStore
-from dispatch.stores.sqlite import SQLiteStore
 from dispatch.testing.conformance.env import all_jobs
 from dispatch.testing.conformance.flows import new_run
 from dispatch.workflows.model import (
@@ -332,12 +332,10 @@ async def compared(world: World) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_random_acts_are_answered_alike(seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+async def test_random_acts_are_answered_alike(kind: str, seed: int, tmp_path: Path) -> None:
     clock = ManualClock()
-    stores: tuple[Store, Store] = (
-        MemoryStore(clock=clock),
-        SQLiteStore(tmp_path / "runs.db", clock=clock, synchronous="NORMAL"),
-    )
+    stores: tuple[Store, Store] = (MemoryStore(clock=clock), maker(kind, tmp_path)(clock))
     world = World(Pair(stores, clock, Random(seed)))
     for store in stores:
         await store.open()
@@ -348,5 +346,6 @@ async def test_random_acts_are_answered_alike(seed: int, tmp_path: Path) -> None
     await compared(world)
     states = [run.state for run in (await stores[0].workflows.list(ListOptions(limit=LARGEST_PAGE))).items]
     assert len(set(states)) >= 3, "the acts lead nowhere"
+    audited(stores[1])
     for store in stores:
         await store.close()

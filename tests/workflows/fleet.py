@@ -26,8 +26,9 @@ def place(kind: str, folder: Path) -> tuple[str, str]:
     if kind == "sqlite":
         return f"sqlite:///{folder}/runs.db", "dispatch"
     from servers.postgres import new_namespace, postgres_url
+    from servers.redis import redis_url
 
-    return postgres_url(), new_namespace()
+    return postgres_url() if kind == "postgres" else redis_url(), new_namespace()
 
 
 class Fleet:

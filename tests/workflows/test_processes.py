@@ -1,4 +1,4 @@
-"""Runs over real worker processes that are killed, on SQLite and PostgreSQL: nothing is lost, doubled or orphaned."""
+"""Runs over real worker processes that are killed, on three stores: nothing is lost, doubled or orphaned."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dispatch.workflows.model import ListOptions
 from .fleet import Fleet, Scene, counted
 from .processes import parent, saga, sleeper, ten_steps, waiter
 
-STORES = ("sqlite", "postgres")
+STORES = ("sqlite", "postgres", "redis")
 
 
 @pytest.fixture(params=STORES)

@@ -73,11 +73,10 @@ def _verify_kind(session: Session) -> None:
 
 async def _run_cases(session: Session) -> list[CaseResult]:
     from dispatch.app.stores import scratch_of
-    from dispatch.stores import keeps_runs
     from dispatch.testing.conformance import cases
     from dispatch.testing.conformance import verify as run_cases
 
-    found = [case for case in cases() if keeps_runs(session.config.store) or not case.about_runs]
+    found = cases()
     with progress(session, "verifying", len(found)) as advance:
         async with scratch_of(session.config, session.config.store) as make_store:
             return await run_cases(make_store, found, tick=lambda _: advance())

@@ -13,6 +13,7 @@ from dispatch.crons.model import CronEntry, CronSpec, NewTick, Tick, spec_of
 from dispatch.crons.settle import Announced, Name, winners
 from dispatch.ids import CronID, JobID, RunID
 from dispatch.stores.redis.rows import moment, new_job, table
+from dispatch.stores.redis.run_requests import new_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +118,12 @@ def drop(entry: CronEntry) -> list[Any]:
 
 def tick_arguments(new: NewTick) -> list[Any]:
     """A tick as cron_fire.lua reads it."""
-    run = "" if new.job is None or new.job.run_id is None else new.job.run_id
-    head = [micros(new.scheduled_at), new.outcome, int(new.cancel_old), run, int(new.job is not None)]
-    return head if new.job is None else [*head, *new_job(new.job)]
+    head = [micros(new.scheduled_at), new.outcome, int(new.cancel_old)]
+    if new.run is not None:
+        return [*head, new.run.id, "run", *new_run(new.run)]
+    if new.job is not None:
+        return [*head, new.job.run_id or "", "job", *new_job(new.job)]
+    return [*head, "", ""]
 
 
 def ticks_of(entry_id: CronID, flat: Sequence[bytes]) -> list[Tick]:

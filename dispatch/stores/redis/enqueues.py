@@ -23,8 +23,8 @@ async def enqueue(client: RedisClient, jobs: Sequence[NewJob], *, at_once: int) 
     if len(given) <= at_once:
         arguments = (part for job in given for part in job)
         if head:
-            return _answers(await client.run(script, "whole", "", *arguments))
-        return _answers(await client.run(script, "", *arguments))
+            return enqueued(await client.run(script, "whole", "", *arguments))
+        return enqueued(await client.run(script, "", *arguments))
     token = DLQID.new()
     calls: list[list[Any]] = []
     if any(job.unique is not None or job.idempotency is not None for job in jobs):
@@ -34,10 +34,11 @@ async def enqueue(client: RedisClient, jobs: Sequence[NewJob], *, at_once: int) 
         for at in range(0, len(given), at_once)
     )
     replies = await client.run_all(script, calls, together=True)
-    return [answer for reply in replies for answer in _answers(reply)]
+    return [answer for reply in replies for answer in enqueued(reply)]
 
 
-def _answers(reply: Sequence[bytes]) -> list[Enqueued]:
+def enqueued(reply: Sequence[bytes]) -> list[Enqueued]:
+    """The answers of a script that enqueues; raises what it was refused for."""
     if reply and reply[0] == b"refused":
         _, why, key, holder, name = (part.decode() for part in reply)
         if why == "duplicate":

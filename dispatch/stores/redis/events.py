@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dispatch.clock import from_micros
 from dispatch.entity import LARGEST_PAGE, Page
-from dispatch.errors import DataRejected, RunNotFound
+from dispatch.errors import DataRejected, RunEnded, RunNotFound
 from dispatch.events.model import Event, ListOptions
 from dispatch.ids import EventID, RunID
 from dispatch.scope import Scope
 from dispatch.stores.redis.client import RedisClient
 from dispatch.stores.redis.rows import filters, scope_of, span, table, text
+from dispatch.stores.redis.run_rows import RUN_STATES
 
 if TYPE_CHECKING:
     from builtins import list as List
@@ -31,20 +32,33 @@ class RedisEvents:
             raise DataRejected(
                 f"the payload of event {event.id} is {type(event.payload).__name__}, not bytes; nothing was written"
             )
-        if event.run_id is not None:
-            raise RunNotFound(f"there is no run {event.run_id}; the signal {event.name!r} was not written")
-        fields: List[Any] = ["p", event.payload]
-        if event.key is not None:
-            fields += ("key", event.key)
-        if event.scope:
-            fields += ("ap", event.scope.app_id, "og", event.scope.org_id)
-        return _event(await self._client.run("publish", event.id, event.name, *fields), event.id)
+        reply, *rest = await self._client.run(
+            "publish",
+            event.id,
+            event.name,
+            event.run_id or "",
+            "" if event.key is None else f"={event.key}",
+            *event.scope,
+            "p",
+            event.payload,
+        )
+        if reply == b"missing":
+            raise RunNotFound(f"There is no run {event.run_id} to signal {event.name!r} to; nothing was written")
+        if reply == b"ended":
+            raise RunEnded(
+                f"Run {event.run_id} is {RUN_STATES[rest[0]].value}: the signal {event.name!r} was not written. Retry "
+                "the run first, or start another one"
+            )
+        flat, more = rest
+        while more:
+            more = await self._client.run("wake_waiting")
+        return event_of(flat, event.id)
 
     async def get(self, event_id: EventID, *, scope: Scope | None = None) -> Event | None:
         flat = await self._client.command("HGETALL", f"{self._client.prefix}e:{event_id}")
         if isinstance(flat, dict):
             flat = [part for field in flat.items() for part in field]
-        event = _event(flat, event_id) if flat else None
+        event = event_of(flat, event_id) if flat else None
         return event if event is not None and (scope is None or event.scope == scope) else None
 
     async def list(self, options: ListOptions) -> Page[Event]:
@@ -55,24 +69,25 @@ class RedisEvents:
         cursor = options.cursor or ""
         while len(items) <= limit:
             rows, after = await self._client.run("list_events", cursor, limit + 1 - len(items), wanted)
-            items += map(_event, rows)
+            items += map(event_of, rows)
             if not after:
                 break
             cursor = after.decode()
         return Page(items[:limit], str(items[limit - 1].id) if len(items) > limit else None)
 
     async def prune(self, *, older_than: float, limit: int = 1000, dry_run: bool = False) -> int:
-        removed = 0
-        while removed < limit:
-            most = limit if dry_run else min(_AT_ONCE, limit - removed)
-            count: int = await self._client.run("prune_events", span(older_than), most, int(dry_run))
-            removed += count
-            if dry_run or count < most:
-                break
+        removed = passed = 0
+        more = 1
+        while more and removed < limit:
+            most = min(_AT_ONCE, limit - removed)
+            count, passed, full = await self._client.run("prune_events", span(older_than), most, int(dry_run), passed)
+            removed += int(count)
+            more = full or count == most
         return removed
 
 
-def _event(flat: Sequence[bytes], event_id: EventID | None = None) -> Event:
+def event_of(flat: Sequence[bytes], event_id: EventID | None = None) -> Event:
+    """The event in a hash, which may hold its id."""
     row = table(flat)
     run_id = row.get(b"ri")
     return Event(

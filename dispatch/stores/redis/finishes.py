@@ -21,7 +21,7 @@ _VERDICTS = {
     Verdict.FAIL: "F",
     Verdict.CANCEL: "X",
 }
-_REPLIES = {b"a": Reply.APPLIED, b"s": Reply.STALE, b"m": Reply.MISSING}
+_REPLIES = {b"a": Reply.APPLIED, b"s": Reply.STALE, b"c": Reply.CONFLICT, b"m": Reply.MISSING}
 _BYTES_AT_ONCE = 4 * 1024 * 1024
 
 
@@ -30,14 +30,14 @@ async def finish(
 ) -> list[Finished]:
     """The verb."""
     given = [_arguments(said) for said in transitions]
-    calls = [(worker_id, *chunk) for chunk in _chunks(given, at_once)]
+    calls = [(worker_id, *chunk) for chunk in chunks(given, at_once)]
     if not calls:
         return []
     return [_finished(answer) for reply in await client.run_all("finish", calls) for answer in reply]
 
 
-def _chunks(given: Sequence[list[Any]], at_once: int) -> Iterator[list[Any]]:
-    """Arguments of transitions, so many to a script, and fewer where they are large."""
+def chunks(given: Sequence[list[Any]], at_once: int) -> Iterator[list[Any]]:
+    """Arguments of requests, so many to a script, and fewer where they are large."""
     chunk: list[Any] = []
     count = size = 0
     for arguments in given:

@@ -27,7 +27,7 @@ from dispatch.jobs.model import (
     Verdict,
 )
 from dispatch.scope import Scope
-from dispatch.stores.redis import claims, enqueues, finishes
+from dispatch.stores.redis import claims, enqueues, finishes, prune
 from dispatch.stores.redis.client import RedisClient
 from dispatch.stores.redis.fleet import served_by
 from dispatch.stores.redis.rows import (
@@ -176,16 +176,14 @@ class RedisJobs:
         limit: int,
         dry_run: bool = False,
     ) -> int:
-        ages = {"C": completed, "F": failed, "X": cancelled}
-        looks = [part for state, age in ages.items() if age is not None for part in (state, span(age))]
-        removed = 0
-        while looks and removed < limit:
-            most = limit if dry_run else min(AT_ONCE, limit - removed)
-            count: int = await self._client.run("prune", int(dry_run), most, *looks)
-            removed += count
-            if dry_run or count < most:
-                break
-        return removed
+        return await prune.prune(
+            self._client,
+            "prune",
+            {"C": completed, "F": failed, "X": cancelled},
+            limit=limit,
+            at_once=AT_ONCE,
+            dry_run=dry_run,
+        )
 
     async def progress(
         self, worker_id: WorkerID, reports: Sequence[tuple[JobID, int, float, str | None]]

@@ -159,6 +159,8 @@ def is_plain(new: NewJob) -> bool:
         and new.expires_in is None
         and new.lane is None
         and new.concurrency_key is None
+        and new.run_id is None
+        and new.kind != "workflow"
     )
 
 
@@ -173,6 +175,10 @@ def _extras(new: NewJob) -> str:
         extras["ex"] = duration(new.expires_in, f"the expires_in of {what}")
     if new.lane is not None:
         extras["l"] = new.lane
+    elif new.kind == "workflow":
+        extras["l"] = new.name
+    if new.run_id is not None and new.step is not None:
+        extras |= {"ri": new.run_id, "sp": new.step}
     if unique is not None:
         extras |= {"uk": unique.key, "uc": unique.on_conflict, "uu": unique.until}
         if unique.hold_for is not None:

@@ -17,10 +17,10 @@ from dispatch.stores.redis.events import RedisEvents
 from dispatch.stores.redis.jobs import RedisJobs
 from dispatch.stores.redis.queues import RedisQueues
 from dispatch.stores.redis.records import RedisRecords
-from dispatch.stores.redis.runs import NoRuns
 from dispatch.stores.redis.stream import RedisStream
 from dispatch.stores.redis.transfer import RedisTransfer
 from dispatch.stores.redis.wakeups import RedisWakeups
+from dispatch.stores.redis.workflows import RedisWorkflows
 
 SCHEMA = 1
 _NAMES = {1: "0001_start"}
@@ -89,7 +89,7 @@ class RedisStore:
         self.records = RedisRecords(self._client)
         self.stream = RedisStream(self._client)
         self.transfer = RedisTransfer(self._client)
-        self.workflows = NoRuns(self.url)
+        self.workflows = RedisWorkflows(self._client)
 
     @property
     def namespace(self) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 
 from dispatch.dlq.model import DLQState
 from dispatch.entity import LARGEST_PAGE, Page
-from dispatch.errors import DataRejected
 from dispatch.jobs.model import JobState
 from dispatch.stores.redis import documents as as_
 from dispatch.stores.redis import transfer_crons as crons
+from dispatch.stores.redis import transfer_runs as runs
 from dispatch.stores.redis.client import RedisClient
 from dispatch.stores.redis.dlq import CODES as LETTER_CODES
 from dispatch.stores.redis.dlq import STATES as LETTER_STATES
@@ -31,12 +31,13 @@ class RedisTransfer:
     async def count(self) -> dict[TransferKind, int]:
         kept = [kind for kind in KINDS if kind not in RUN_KINDS]
         found = dict(zip(kept, await self._client.run("tally"), strict=True))
-        return {kind: found.get(kind, 0) for kind in KINDS}
+        found |= await runs.counts(self._client)
+        return {kind: found[kind] for kind in KINDS}
 
     async def export(self, kind: TransferKind, *, after: str | None = None, limit: int = 500) -> Page[Document]:
         limit = max(1, min(limit, LARGEST_PAGE))
         if kind in RUN_KINDS:
-            return Page([], None)
+            return await runs.export(self._client, kind, after, limit)
         if kind == "definitions":
             flat = await self._client.command("HGETALL", f"{self._client.prefix}definitions")
             items = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
@@ -62,7 +63,7 @@ class RedisTransfer:
         if not checked(kind, documents):
             return 0
         if kind in RUN_KINDS:
-            raise DataRejected(f"a Redis store keeps no workflow runs, so {kind} are refused; nothing was written")
+            return await runs.load(self._client, kind, documents, at_once=_AT_ONCE)
         try:
             rows = [_WRITE[kind](document) for document in documents]
         except (AttributeError, ArithmeticError, LookupError, TypeError, ValueError) as error:

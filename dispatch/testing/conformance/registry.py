@@ -98,11 +98,6 @@ class Case:
     run: Run
 
     @property
-    def about_runs(self) -> bool:
-        """Whether it is for stores that keep workflow runs."""
-        return self.name.startswith("run") or "signal_to_a_run" in self.name
-
-    @property
     def title(self) -> str:
         """The promise as a sentence."""
         return self.name.rpartition(".")[2].replace("_", " ")

@@ -20,7 +20,7 @@ from dispatch.testing.conformance.env import BOOM, Env, new, pairs, raises
 from dispatch.testing.conformance.registry import case
 from dispatch.transfer import FIELDS, KINDS, RUN_KINDS, Document, TransferKind
 
-_HERE = [kind for kind in KINDS if kind not in RUN_KINDS]
+_HERE: list[TransferKind] = [kind for kind in KINDS if kind not in RUN_KINDS]
 
 
 async def _populate(env: Env) -> None:

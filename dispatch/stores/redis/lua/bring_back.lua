@@ -1,5 +1,5 @@
 -- Brings back jobs that were set aside and somebody serves now.
--- parts: base keys rows moves concurrency place ready
+-- parts: base keys rows moves concurrency place ready runs
 -- flags: allow-oom
 -- ARGV: now, limit, number of queues (-1: all), queues, names. Answers how many; fewer than the limit: these were all.
 local limit, last = tonumber(ARGV[2]), 3 + math.max(0, tonumber(ARGV[3]))
@@ -24,6 +24,10 @@ for _, queue in ipairs(queues) do
           call('HDEL', job_key(id), 'as')
           call('HSET', job_key(id), 'u', NOW_TEXT)
           row.as = nil
+          local run = driven(row)
+          if run then
+            to_run_state(row.ri, run, standing(run))
+          end
           place_row(id, row)
         end
       end

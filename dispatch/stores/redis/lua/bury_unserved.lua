@@ -1,6 +1,6 @@
 -- Fails jobs that have been set aside for long, each with a dead letter.
 -- flags: allow-oom
--- parts: base keys rows moves concurrency place ready admit unique ends
+-- parts: base keys rows moves concurrency place ready admit unique runs wakes ends
 -- ARGV: now, due for (microseconds), ids for dead letters. Answers those that were used.
 local due, limit = stamp(NOW - tonumber(ARGV[2])), #ARGV - 2
 local found = {}
@@ -10,7 +10,9 @@ for _, queue in ipairs(call('SMEMBERS', P .. 'q')) do
       if member:sub(1, 18) > due then
         break
       end
-      found[#found + 1] = member
+      if call('HGET', job_key(member:sub(19)), 'k') ~= 'workflow' then
+        found[#found + 1] = member
+      end
     end
   end
 end

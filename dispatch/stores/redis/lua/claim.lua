@@ -1,6 +1,6 @@
 -- Makes due rows running in a worker's name, queue by queue, lane by lane in rotation, within every limit.
 -- flags: allow-oom
--- parts: base keys rows moves concurrency place ready admit unique ends gates
+-- parts: base keys rows moves concurrency place ready admit unique runs wakes ends gates channels_of_events publishing driving_starts
 -- ARGV: now, worker, limit, lease (microseconds), alone, number of queues, each with what may be taken from it, names.
 -- Answers jobs, expired jobs, when to look again ('' nobody knows), now.
 local worker, limit, lease, alone = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
@@ -33,6 +33,7 @@ local function start(id, row, flat)
   if row.ap or row.og then
     call('SADD', P .. 'tr:' .. pair(row.q, tenant_of(row)), id)
   end
+  start_run(row)
   if row.uu == 'start' then
     give_up_key(row.uk, id)
   end
@@ -40,7 +41,7 @@ local function start(id, row, flat)
 end
 
 local function is_overdue(row)
-  return row.ex and not row.sa and tonumber(row.ex) < NOW
+  return row.ex and row.k ~= 'workflow' and not row.sa and tonumber(row.ex) < NOW
 end
 
 -- Takes up to `wanted` rows of one lane; `skipped` says how many each of its sets keeps at its head.
@@ -225,6 +226,8 @@ local function take_quarantined(this)
   end)
 end
 
+go_on_waking(PROMOTED)
+joined()
 local gates = {}
 for _, queue in ipairs(queues) do
   gates[#gates + 1] = gate(queue.name)

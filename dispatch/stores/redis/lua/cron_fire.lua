@@ -1,8 +1,8 @@
 -- Fires an entry: its ticks, what they make, and the schedule's advance, while the entry is what the firing was decided
 -- by; or writes a tick by hand (revision ''), which moves nothing.
--- parts: base keys rows moves concurrency place ready admit unique ends cancels inserts crons
+-- parts: base keys rows moves concurrency place ready admit unique runs wakes ends cancels inserts births crons
 -- ARGV: now, id, revision, expected next time ('' none), next time ('' never), ticks. A tick is its time, outcome,
--- whether the old one is to be cancelled, a run ('' none), whether it has a job, the job.
+-- whether the old one is to be cancelled, a run ('' none), what it makes ('' nothing, 'job', 'run'), and that.
 -- Answers a reply and ticks: time and JSON each.
 local id, by_hand = ARGV[2], ARGV[3] == ''
 local key = P .. 'cr:' .. id
@@ -20,8 +20,9 @@ local function make(new, cancel_old)
   local unique_key = new.extras and new.extras.uk
   if cancel_old and unique_key then
     local found = holder(unique_key)
-    if found and found.live then
-      cancel_job(found.id, job(found.id), 'a newer tick of its cron entry')
+    local old = found and found.live and job(found.id)
+    if old and not driven(old) then
+      cancel_job(found.id, old, 'a newer tick of its cron entry')
     end
   end
   local this = new_plan()
@@ -32,18 +33,23 @@ local function make(new, cancel_old)
   return this.answers[1]:sub(1, 1) == '1' and new.id or nil
 end
 
+local function start(new)
+  local refusal, answer = make_run(new)
+  return not refusal and answer:sub(1, 1) == '1' and new.driver.id or nil
+end
+
 local answers, latest, at = {}, tonumber(entry.last), 6
 while at <= #ARGV do
   local time, outcome, cancel_old, run = ARGV[at], ARGV[at + 1], ARGV[at + 2] == '1', ARGV[at + 3]
-  local has_job, new = ARGV[at + 4] == '1', nil
+  local makes, new = ARGV[at + 4], nil
   at = at + 5
-  if has_job then
-    new, at = read_job(at)
+  if makes ~= '' then
+    new, at = (makes == 'run' and read_run or read_job)(at)
   end
   local known = call('HGET', P .. 'ct:' .. id, time)
   if not known then
-    local made = has_job and make(new, cancel_old)
-    if has_job and not made then
+    local made = new and (makes == 'run' and start(new) or makes == 'job' and make(new, cancel_old))
+    if new and not made then
       outcome = 'skipped'
     end
     known = cjson.encode({outcome, NOW_TEXT, made or '', made and run or '', ''})

@@ -1,6 +1,6 @@
 -- Rows of a kind in the order of their keys, from behind a cursor on, as their hashes; fewer where they are large.
 -- flags: no-writes
--- parts: base keys rows letters records
+-- parts: base keys runs channels_of_events rows letters records
 -- ARGV: now, kind, after ('' from the start; of records the namespace, then the
 -- key; of cron_ticks the entry, then the time), limit.
 local kind, limit, BYTES = ARGV[2], tonumber(ARGV[#ARGV]), 4 * 1024 * 1024
@@ -95,6 +95,13 @@ local function read(id)
     return {tenant, key, call('HGET', P .. 'i', pair(tenant, key))}, {}
   end
   local flat = call('HGETALL', P .. (kind == 'dlq' and 'x:' or 'e:') .. id)
+  if kind == 'events' then
+    local about = call('HMGET', P .. 'e:' .. id, 'ri', 'n')
+    if about[1] and not call('ZSCORE', mailbox(about[1], about[2]), id) then
+      flat[#flat + 1] = 'co'
+      flat[#flat + 1] = '1'
+    end
+  end
   return {id, flat}, flat
 end
 

@@ -1,10 +1,10 @@
 -- Ends claims: each transition is applied only while its row runs for this worker at this epoch.
 -- flags: allow-oom
--- parts: base keys rows moves concurrency place ready admit unique ends inserts
+-- parts: base keys rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving inserts
 -- ARGV: now, worker, transitions. A transition is id, epoch, a verdict (C complete, R retry, S snooze, L release, F fail,
 -- X cancel) with flags, and what the flags bring: r result, f failure (type, message), t its traceback, w delay
 -- (microseconds), s reason, d dead letter's id, n number of follow-ups and those.
--- Answers for each a reply (a applied, s stale, m missing), the row's state and the dead letter's id,
+-- Answers for each a reply (a applied, s stale, c conflict, m missing), the row's state and the dead letter's id,
 -- of a waiting row instead when it is due.
 local worker, answers, at = ARGV[2], {}, 3
 local VERDICTS = {C = 'complete', R = 'retry', S = 'snooze', L = 'release', F = 'fail', X = 'cancel'}
@@ -47,7 +47,7 @@ local function read_transition()
 end
 
 -- Every verdict but a completion, on a row that was just stopped.
-local function settle_row(id, row, said)
+local function settle_row(id, row, said, run)
   local verdict = said.verdict
   if said.error_type then
     add_attempt(id, row, 'failed', said.error_type, said.message, said.traceback)
@@ -57,7 +57,11 @@ local function settle_row(id, row, said)
     call('HSET', job_key(id), 'f', row.f)
   end
   if row.cr then
-    conclude(id, row, 'X', row.cr)
+    if run then
+      compensates(id, row, row.ri, run, row.cr)
+    else
+      conclude(id, row, 'X', row.cr)
+    end
   elseif verdict == 'F' then
     conclude(id, row, 'F', said.reason)
     if said.letter then
@@ -84,9 +88,9 @@ local completed, cells, freed = {}, {}, {}
 -- Answers false, with nothing done, when it is not open to the row.
 local function complete(said)
   local key = P .. 'j:' .. said.id
-  local row = call('HMGET', key, 'st', 'w', 'e', 'q', 'n', 'k', 'uk', 'cr', 'dl', 'ap', 'og', 'ck')
+  local row = call('HMGET', key, 'st', 'w', 'e', 'q', 'n', 'k', 'uk', 'cr', 'dl', 'ap', 'og', 'ck', 'sp')
   if row[1] ~= 'R' or row[2] ~= worker or (row[3] or '0') ~= said.epoch or row[7] or row[8] or row[9] or row[10] or row[11]
-    or row[12] then
+    or row[12] or row[13] or row[6] == 'workflow' then
     return false
   end
   if said.result then
@@ -145,7 +149,14 @@ local function apply(said)
       (verdict == 'C' and row.st == 'C' and row.w == worker))
     return answer(repeated and 'a' or 's', row)
   end
+  local run = driven(row)
+  if run and (verdict == 'C' or verdict == 'F' or verdict == 'X') then
+    return answer('c', row)
+  end
   stop(id, row)
+  if run and said.error_type then
+    note_run_error(row.ri, run, said.error_type, said.message, said.traceback)
+  end
   if row.dl then
     call('HDEL', key, 'dl')
     row.dl = nil
@@ -156,13 +167,14 @@ local function apply(said)
     elseif row.re then
       call('HDEL', key, 're')
     end
+    row.re = said.result
     if said.error_type then
       add_attempt(id, row, 'failed', said.error_type, said.message, said.traceback)
     end
     conclude(id, row, 'C')
   else
     call('HSET', key, 'la', mark(said))
-    settle_row(id, row, said)
+    settle_row(id, row, said, run)
   end
   for _, new in ipairs(said.follow_ups or {}) do
     local this = new_plan()

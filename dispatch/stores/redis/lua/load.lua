@@ -1,5 +1,5 @@
 -- Writes rows as they are, each unless its key is there already.
--- parts: base keys rows moves concurrency place ready admit unique ends inserts records letters crons
+-- parts: base keys rows moves concurrency place ready admit unique runs wakes ends inserts channels_of_events records letters crons
 -- ARGV: now, kind, rows. A row is a key (of records, idempotency keys and cron_ticks two, of crons id, tenant and name), the number of its fields, the fields; of
 -- jobs then the end of the lease ('' none), the number of parts of attempts, and those. Answers how many were not there.
 -- Jobs that wait behind one that is still to come are noted in aw:<that job>.
@@ -55,6 +55,9 @@ local function load_job()
   if row.ck and unfinished then
     call('HSET', P .. 'km', row.ck, row.cm or '1')
     join_key(id, row)
+  end
+  if unfinished then
+    join_parent(id, row)
   end
   row.st = nil
   move(id, row, state, lease ~= '' and lease or nil)
@@ -119,9 +122,8 @@ local loads = {
       return false
     end
     call('HSET', P .. 'e:' .. id, unpack(fields))
-    call('ZADD', P .. 'ei', 0, id)
-    call('ZADD', P .. 'en:' .. row.n, 0, id)
-    call('ZADD', P .. 'ea', row.c, id)
+    index_event(id, row)
+    call('HDEL', P .. 'e:' .. id, 'co')
     return true
   end,
   records = function()

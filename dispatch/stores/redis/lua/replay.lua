@@ -1,5 +1,5 @@
 -- Makes the one new job of a dead letter.
--- parts: base keys rows moves concurrency place ready admit unique ends inserts
+-- parts: base keys rows moves concurrency place ready admit unique runs wakes ends inserts
 -- ARGV: now, letter, new id, scoped, app, org. Answers a reply, a job and the letter's state.
 local id, new_id = ARGV[2], ARGV[3]
 local letter = hash(P .. 'x:' .. id)
@@ -8,6 +8,9 @@ if not letter or not in_scope(letter, ARGV[4] == '1', ARGV[5], ARGV[6]) then
 end
 if letter.st ~= 'O' then
   return {letter.ra == new_id and 'applied' or 'conflict', letter.ra or '', letter.st}
+end
+if letter.k == 'workflow' then
+  return {'conflict', '', 'O'}
 end
 if call('EXISTS', job_key(new_id)) == 1 then
   return {'conflict', new_id, 'O'}

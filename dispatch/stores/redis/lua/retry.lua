@@ -1,9 +1,12 @@
 -- Makes an ended job wait again as if new, or a retrying one due now.
--- parts: base keys rows moves concurrency place ready admit unique ends
+-- parts: base keys rows moves concurrency place ready admit unique runs wakes ends revive
 -- ARGV: now, id, scoped, app, org. Answers a reply, the state, and the job that stands for it where there is one.
 local id, row = ARGV[2], job(ARGV[2])
 if not row or not in_scope(row, ARGV[3] == '1', ARGV[4], ARGV[5]) then
   return {'missing'}
+end
+if driven(row) then
+  return {'conflict', row.st}
 end
 local key = job_key(id)
 if row.st == 'T' then
@@ -29,22 +32,7 @@ local twin = row.uk and holding(row.uk)
 if (row.st ~= 'F' and row.st ~= 'X') or (twin and twin.live) then
   return {'conflict', row.st}
 end
-if letter and letter.st == 'O' then
-  decide_letter(row.dl, 'R')
-end
-if row.w then
-  call('HDEL', key, 'la')
-end
-call('HDEL', key, 'dl', 'ex', 'fi', 'rs', 're', 'cr', 'f', 'x')
-row.f, row.x, row.dl = nil, nil, nil
-if row.uk then
-  take_key(row.uk, id, row.uh)
-end
-join_key(id, row)
-if row.ck then
-  call('HSETNX', P .. 'km', row.ck, row.cm or '1')
-end
-wait(id, row, NOW_TEXT)
+start_over(id, row)
 admit_left()
 joined()
 settle()

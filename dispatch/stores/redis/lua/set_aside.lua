@@ -1,6 +1,6 @@
 -- Takes jobs that nobody serves out of their lanes, from the heads on.
 -- flags: allow-oom
--- parts: base keys rows moves concurrency place ready admit
+-- parts: base keys rows moves concurrency place ready admit runs
 -- ARGV: now, number of the registration that this was decided by, limit, due for (microseconds), queue and name each.
 -- Answers how many; -1 when somebody registered meanwhile, who may serve them.
 if (call('GET', P .. 'registrations') or '0') ~= ARGV[2] then
@@ -19,11 +19,15 @@ local function take_priority(queue, name, lane, priority)
     end
     gone[#gone + 1] = member
     local id = member:sub(19)
-    local row = call('HMGET', job_key(id), 'ck', 'o', 'r')
+    local row = call('HMGET', job_key(id), 'ck', 'o', 'r', 'k', 'ri')
     if row[1] then
       local keyed = {ck = row[1], o = row[2] or '0', r = row[3], q = queue, n = name, l = lane}
       key_unready(id, keyed)
       note_key(keyed)
+    end
+    local run = driven({k = row[4], ri = row[5]})
+    if run then
+      block_run(row[5], run, 'no live worker serves ' .. name)
     end
     call('HSET', job_key(id), 'as', '1', 'u', NOW_TEXT)
     call('ZADD', P .. 'as:' .. pair(queue, name), 0, member)

@@ -1,6 +1,6 @@
 -- Takes running jobs with a lapsed lease, longest lapsed first, from whoever held them.
 -- flags: allow-oom
--- parts: base keys rows moves concurrency place ready admit unique ends
+-- parts: base keys rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving
 -- ARGV: now, limit, max_crashes, number of delays, delays (microseconds), ids for dead letters.
 -- Answers for each the worker it had, the dead letter's id, and the row.
 local limit, max_crashes, count = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -30,7 +30,15 @@ for number = 1, math.min(limit, #lapsed) do
   call('HSET', job_key(id), 'x', text(crashes))
   call('HDEL', job_key(id), 'w', 'dl')
   row.x, row.w, row.dl = text(crashes), nil, nil
-  if row.cr then
+  local run = driven(row)
+  if run then
+    note_run_error(row.ri, run, 'WorkerLost', message, nil)
+  end
+  if run and (row.cr or crashes > max_crashes) then
+    if lose_driver(id, row, row.ri, run, ARGV[letters]) then
+      letter, letters = ARGV[letters], letters + 1
+    end
+  elseif row.cr then
     conclude(id, row, 'X', row.cr)
   elseif crashes > max_crashes then
     conclude(id, row, 'F', 'worker_lost')

@@ -86,6 +86,7 @@ local function conclude(id, row, state, reason)
   move(id, row, state)
   part_key(id, row)
   hand_over(id, row)
+  part_parent(id, row, state)
 end
 
 -- Takes a running row off its worker's hands; the caller gives it its next state.

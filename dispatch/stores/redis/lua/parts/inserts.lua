@@ -2,7 +2,7 @@
 -- A job comes as id, queue, name, kind, priority, run_at, tenant, extras, n and the n fields of its row
 -- that it brings. run_at is ''
 -- (now), "+<microseconds>" or a time; extras are '' or a JSON table: ex expiry, uk uc uu uh unique key, on_conflict,
--- until, hold (durations in microseconds), ik fp it idempotency key, fingerprint, ttl, l a lane that was named, ck cm concurrency
+-- until, hold (durations in microseconds), ik fp it idempotency key, fingerprint, ttl, l a lane that was named, ri sp the run that it is a step of, ck cm concurrency
 -- key and maximum (both are among the fields, too).
 local function read_job(at)
   local new = {
@@ -36,6 +36,8 @@ local function insert(new, behind)
   end
   row.k = new.k ~= 'job' and new.k or nil
   row.ck = extras and extras.ck
+  row.ri = extras and extras.ri
+  row.sp = extras and extras.sp
   row.o = new.o
   local lane = extras and extras.l
   if not lane and new.tenant ~= '' and keeps_lanes(new.q) then
@@ -70,6 +72,7 @@ local function insert(new, behind)
   end
   move(new.id, row, 'P')
   join_key(new.id, row)
+  join_parent(new.id, row)
   if row.ck then
     call('HSET', P .. 'km', row.ck, extras.cm)
     note_key(row)

@@ -10,7 +10,7 @@ local function move(id, row, to, lease)
     moved[id] = noted
     moves[#moves + 1] = noted
   end
-  noted.to, noted.lease = to, lease
+  noted.row, noted.to, noted.lease = row, to, lease
   row.st = to
 end
 
@@ -32,7 +32,7 @@ local function in_chunks(command, key, list)
   end
 end
 
--- Writes what was noted. Nothing may be noted afterwards.
+-- Writes what was noted.
 local function settle()
   local cells, known, gone, come, tallies = {}, {}, {}, {}, {}
   for _, noted in ipairs(moves) do
@@ -71,7 +71,7 @@ local function settle()
     end
     if to then
       append(come, P .. 's:' .. to .. ':' .. by_name, noted.lease or 0, id)
-      if ENDS[to] then
+      if ENDS[to] and kind ~= 'workflow' then
         append(come, P .. 'z:' .. to, row.fi, id)
       end
     end
@@ -82,6 +82,7 @@ local function settle()
   for key, scored in pairs(come) do
     in_chunks('ZADD', key, scored)
   end
+  moved, moves = {}, {}
   for tenant, counts in pairs(tallies) do
     for field, change in pairs(counts) do
       if change ~= 0 and call('HINCRBY', P .. 'n:' .. tenant, field, change) == 0 then

@@ -4,7 +4,9 @@
 --   d:<queue, name>        rows of a later time, by time; nx:<queue> when each name's first one is due
 --   qq:<queue>             rows that crashed too many workers, in the order of due ones
 --   as:<queue, name>       rows set aside, by time; an:<queue> the names that have some
+-- A row that is due at NEVER, a run's that sleeps until it is woken, stands nowhere.
 local QUARANTINE_FROM = 2
+local NEVER = '253402214400000000'
 local joining = {}
 
 local function ready_key(queue, name, lane)
@@ -24,7 +26,7 @@ end
 
 -- Puts a waiting row that is not blocked where it belongs; due rows are only noted, until `joined`.
 local function place_row(id, row)
-  if row.b then
+  if row.b or row.r == NEVER then
     return
   end
   local queue, name, priority = row.q, row.n, tonumber(row.o or 0)
