@@ -26,7 +26,9 @@ async def each_in_time(*branches: Awaitable[Any]) -> Any:
     return await asyncio.gather(*(asyncio.wait_for(branch, 60) for branch in branches))
 
 
-@pytest.mark.parametrize("together", [asyncio.gather, all_of, each_in_time, None], ids=str)
+@pytest.mark.parametrize(
+    "together", [asyncio.gather, all_of, each_in_time, None], ids=["gather", "all of", "each in time", "one"]
+)
 async def test_a_raw_await_beside_a_wait_is_not_cut_off_by_a_park(
     registry: Registry, app: MemoryApp, effects: Effects, together: Callable[..., Awaitable[Any]] | None
 ) -> None:
