@@ -29,7 +29,7 @@ KINDS: tuple[TransferKind, ...] = get_args(TransferKind)
 """The kinds in the order in which they are to be loaded: a run comes before its driver, so that nobody claims it before
 its journal is there. Workers, leases of slots, the leader and the stream stay."""
 RUN_KINDS: tuple[TransferKind, ...] = ("runs", "checkpoints", "child_results", "waits")
-"""The kinds that only stores with workflow runs have documents of."""
+"""The kinds that hold workflow runs but for their drivers."""
 
 Document = dict[str, Any]
 """One row: fields by name. Times are whole microseconds since 1970, UTC; payloads, results and values are bytes; ids,
@@ -136,8 +136,8 @@ class TransferStore(Protocol):
         lapses; drivers go on with their runs, parked ones wake as before. The kinds are loaded in the order of KINDS.
 
         Raises:
-            DataRejected: a document has other fields than FIELDS names, or values that no row can hold, or is of
-                RUN_KINDS where the store keeps no runs; nothing was written.
+            DataRejected: a document has other fields than FIELDS names, or values that no row can hold; nothing was
+                written.
         """
         ...
 

@@ -75,8 +75,7 @@ class StoreCopy:
         """How many documents there are to copy, and whether a copy would be resumed; writes nothing.
 
         Raises:
-            CopyRefused: the destination holds something else, or keeps no workflow runs while the source does; the
-                source is itself an unfinished copy, or workers live.
+            CopyRefused: the destination holds something else, the source is itself an unfinished copy, or workers live.
         """
         await self._refuse_workers()
         if await self._source.records.get(*MARK) is not None:
