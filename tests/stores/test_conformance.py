@@ -65,6 +65,7 @@ class TestSQLAlchemySQLite(StoreConformance):
         return SQLAlchemyStore(f"sqlalchemy+sqlite+aiosqlite:///{self.folder}/store.db", clock=clock)
 
 
+@pytest.mark.proof  # the same statements and server as TestPostgres, through another pool
 class TestSQLAlchemyPostgres(StoreConformance):
     async def make_store(self, clock: ManualClock) -> Store:
         from dispatch.stores.sqlalchemy import SQLAlchemyStore
