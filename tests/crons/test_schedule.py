@@ -104,7 +104,7 @@ def test_every_expression_around_every_change_equals_the_reference() -> None:
         zone = ZoneInfo(name)
         for change in found:
             for expression in EXPRESSIONS:
-                start, end = change - timedelta(hours=26), change + timedelta(hours=26)
+                start, end = change - timedelta(hours=6), change + timedelta(hours=6)
                 expected = reference(expression, zone, start, end)
                 assert list(ticks(parse(expression, name), start, end)) == expected, (name, change, expression)
 

@@ -27,6 +27,15 @@ local function read_checkpoint()
   return new
 end
 
+-- Where a key is taken the checkpoint tells of the one that has it.
+local function amend(run_id, added, wanted, id)
+  if id ~= wanted then
+    added[4] = added[4]:gsub(wanted, id)
+    local place = tonumber(call('HGET', P .. 'fn:' .. run_id, added[2]))
+    call('LSET', P .. 'fj:' .. run_id, (place - 1) * STRIDE + 3, added[4])
+  end
+end
+
 local function record_one(row, run_id, run, new)
   local known = known_checkpoint(run_id, new.name)
   if known then
@@ -38,12 +47,18 @@ local function record_one(row, run_id, run, new)
   local added = add_checkpoint(row, run_id, run, new)
   for _, job_ in ipairs(new.jobs) do
     local this = new_plan()
-    if not plan(this, job_) then
+    local refusal = plan(this, job_)
+    if refusal then
+      amend(run_id, added, job_.id, refusal[3])
+    else
       carry_out(this)
+      amend(run_id, added, job_.id, this.answers[1]:sub(2))
     end
   end
   for _, child in ipairs(new.runs) do
-    make_run(child)
+    local refusal, answer = make_run(child)
+    local driver = refusal and refusal[3] or answer:sub(2)
+    amend(run_id, added, child.id, 'run_' .. driver:match('_(.*)$'))
   end
   return added
 end
