@@ -43,6 +43,7 @@ async def test_a_key_is_shown_once_and_stored_without_its_secret(app: Dispatch) 
     assert secret.encode() not in record.value
     assert (await app.keys.list()).items == [made.key]
     identity = await app.keys.authenticate(made.token)
+    assert identity is not None
     assert identity == Identity("deploy", public, frozenset({JOB_READ}), TENANT)
     assert identity.may(JOB_READ)
     assert not identity.may(JOB_WRITE)
