@@ -7,13 +7,18 @@ state change, out of band, isolated from the job and from each other. `register_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import pluggy
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from dispatch.app import Dispatch
     from dispatch.cluster.elector import LeaderElector
     from dispatch.cluster.model import NewWorker
     from dispatch.crons.model import CronEntry
@@ -21,10 +26,17 @@ if TYPE_CHECKING:
     from dispatch.ids import JobID, WorkerID
     from dispatch.jobs.handler import Middleware
     from dispatch.jobs.model import Failure, Job, NewJob
+    from dispatch.store import Store
     from dispatch.workflows.model import Run
 
 GROUP = "dispatch"
 """The project name for pluggy, and the entry-point group that plugins are found in."""
+
+ASKED_AT_ONCE = frozenset({"register_commands", "register_config", "register_routes", "register_stores"})
+"""Hooks that are asked where nothing can be awaited: their implementations are plain functions."""
+
+T = TypeVar("T")
+F = TypeVar("F", bound="Callable[..., Any]")
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
@@ -249,3 +261,136 @@ def register_middleware() -> list[Middleware] | None:
         The middleware, outermost first.
     """
     return None
+
+
+@hookspec
+def register_config() -> type[BaseModel] | None:
+    """Asked on the plugin's class, before it is made: the model of its section [plugin.NAME] of the configuration.
+
+    The section is parsed by the model, and its fields become the keyword arguments of the class; `dispatch config show`
+    shows them with their defaults. Make it a staticmethod, below which `@hookimpl` stands. What is wrong with the
+    section stops the start.
+
+    Returns:
+        A subclass of pydantic.BaseModel.
+    """
+    return None
+
+
+@hookspec
+def register_stores() -> Mapping[str, Callable[..., Store]] | None:
+    """Asked when a store's URL has a scheme that Dispatch does not know: other kinds of stores.
+
+    Returns:
+        What makes the store for each scheme: called with what follows `://`, and the keywords `namespace` (str),
+        `migrate` ("auto", "empty", "never" or None) and `clock` (None: the wall clock).
+    """
+    return None
+
+
+@hookspec
+def register_commands(cli: CLI) -> None:
+    """Asked when the command line meets a word that is none of its own, or lists what there is: add commands to it.
+
+    What it raises is told as a warning; the other commands are there all the same.
+
+    Args:
+        cli: the command line.
+    """
+
+
+@hookspec
+def register_routes(app: Dispatch) -> Routes | None:
+    """Asked once, when the HTTP API of an app is built: routes under /v1. What it raises stops that start.
+
+    Args:
+        app: whose API it is; its services do the work.
+
+    Returns:
+        The routes, each with the scope that a key needs for it.
+    """
+    return None
+
+
+class CLI(Protocol):
+    """The command line as a plugin sees it: where commands are added, and what they show, ask and fail with.
+
+    All but `noun` is for use inside of a command.
+    """
+
+    def noun(self, name: str, summary: str, *, examples: Sequence[str] = ()) -> Noun:
+        """Adds a group of commands, called by its name in the singular. Raises InvalidPlugin: the name is taken.
+
+        Args:
+            name: lower-case letters, digits and "-". summary: one sentence for the help pages.
+            examples: whole command lines ("dispatch webhook list").
+        """
+        ...
+
+    def app(self) -> AbstractAsyncContextManager[Dispatch]:
+        """The app on the configured store, open inside of the block; it knows the definitions that were announced."""
+        ...
+
+    def on_app(self, act: Callable[[Dispatch], Awaitable[T]], *, create: bool = False) -> T:
+        """Opens that app, awaits `act(app)` and closes it. Without `create` a store that is not there ends the command
+        with exit code 6 instead of being made."""
+        ...
+
+    def show(
+        self,
+        found: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        columns: Sequence[str | tuple[str, str]] = (),
+        *,
+        empty: str = "",
+    ) -> None:
+        """Writes one document, or a list of them, as `-o` says: table, JSON, JSON lines or ids (their key "id").
+
+        Args:
+            found: plain JSON values.
+            columns: the keys that a table shows, or pairs of heading and key (default: all keys).
+            empty: what a person is told when the list is empty.
+        """
+        ...
+
+    def tell(self, text: str) -> None:
+        """Says something to the person, on stderr."""
+        ...
+
+    def confirm(self, what: str, *, yes: bool, profile: str | None = None, many: bool = True) -> None:
+        """Asks before something is destroyed, naming the store; a refusal, or nobody to ask, ends the command.
+
+        Args:
+            what: the act in words with its count ("remove endpoint 'billing'").
+            yes: what the command's own option `--yes` said. profile: what its option `--confirm NAME` said, by which a
+                profile that is protected is agreed to without a question.
+            many: False lets an act on one named thing pass unasked, unless the profile is protected.
+        """
+        ...
+
+    def fail(self, error: str | BaseException, *, hint: str = "", code: str = "failed", exit_code: int = 1) -> NoReturn:
+        """Ends the command: a line on stderr (a document with `--json`) and an exit code.
+
+        Args:
+            error: what happened, to which name or id; an error of `dispatch.errors` brings its own code and exit code.
+            hint: what to do next. code: a stable name for scripts. exit_code: 1 failed, 4 not found, 5 conflict …
+        """
+        ...
+
+
+class Noun(Protocol):
+    """A group of commands."""
+
+    def verb(self, name: str, *, examples: Sequence[str]) -> Callable[[F], F]:
+        """Decorates the function that is the command: its parameters become arguments and options as typer reads them,
+        its docstring the help page. The global options (`--store`, `--json` …) come by themselves."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Routes that a plugin adds to the HTTP API."""
+
+    router: Any
+    """A fastapi.APIRouter; its paths begin with "/" and are mounted under /v1."""
+    scopes: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """("GET", "/webhooks") → the scope that a key needs ("admin", "job:read" …); a route that is missing is denied."""
