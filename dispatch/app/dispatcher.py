@@ -31,12 +31,14 @@ from dispatch.queues import QueueConfig
 from dispatch.queues.model import checked
 from dispatch.registry import Registry, default_registry
 from dispatch.services import (
+    APIKeyService,
     AuditService,
     ClusterService,
     CronService,
     DLQService,
     EventService,
     JobService,
+    LoginService,
     QueueService,
     RetentionService,
     WorkflowService,
@@ -149,6 +151,8 @@ class Dispatch(Verbs):
             idempotency_ttl=self.config.idempotency_ttl.total_seconds(),
             audit=self.audit,
         )
+        self.keys = APIKeyService(self.store, audit=self.audit)
+        self.logins = LoginService(self.store, keys=self.keys, audit=self.audit)
         self.retention = RetentionService(self.store, retention_of(self.config), audit=self.audit)
         self.engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
