@@ -7,7 +7,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from dispatch.clock import boot_seconds
@@ -18,7 +17,7 @@ from dispatch.engine.execution import Execution
 from dispatch.engine.guest import Guest
 from dispatch.engine.health import STARTING, Health, Vitals, judge
 from dispatch.engine.heartbeat import Beat, Heartbeat
-from dispatch.engine.introduction import Introduction
+from dispatch.engine.introduction import Introduction, library_version
 from dispatch.engine.leading import Leading
 from dispatch.engine.lifespans import Lifespans
 from dispatch.engine.listener import Listener
@@ -103,7 +102,7 @@ class Engine:
             names=tuple(registry.names()) if settings.queues else (),
             concurrency=settings.concurrency,
             lease=settings.lease,
-            version=_version(),
+            version=library_version(),
             labels={**settings.labels, **({"name": settings.name} if settings.name else {})},
         )
         self._introduction = Introduction(self.info, crons or {})
@@ -393,10 +392,3 @@ class Engine:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _version() -> str:
-    try:
-        return version("dispatch-tasks")
-    except PackageNotFoundError:
-        return "unknown"
