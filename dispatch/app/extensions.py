@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dispatch.app.plugged import load_into, manager_of, schemes_of
 from dispatch.cluster.elector import LeaderElector
 from dispatch.config import Config
+from dispatch.hookspecs import WorkerService
+from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.handler import Middleware
 from dispatch.middleware import standard
 from dispatch.store import Store
@@ -42,6 +44,10 @@ class Extensions:
         self._loaded = False
         self.elector: LeaderElector | None = None
         """The election that a plugin brought instead of the store's."""
+        self.jobs: list[JobDefinition[..., Any]] = []
+        """What plugins let this app's workers run beside its own jobs."""
+        self.services: list[WorkerService] = []
+        """The loops that plugins let this app's workers run."""
         self.plugins = manager_of(config, logger=logger.getChild("plugins"))
 
     def schemes(self) -> Mapping[str, Callable[..., Store]]:
@@ -56,8 +62,8 @@ class Extensions:
                 self.plugins.register(plugin)
             self._plugins_loaded = True
 
-    async def load(self) -> None:
-        """Loads the plugins and asks them for middleware, the first time. Raises ConfigError, InvalidPlugin."""
+    async def load(self, store: Store) -> None:
+        """Loads the plugins and asks them what they bring, the first time. Raises ConfigError, InvalidPlugin."""
         if self._loaded:
             return
         self._load_plugins()
@@ -66,6 +72,10 @@ class Extensions:
         electors = await self.plugins.collect("register_leader_elector", lease=lease)
         self.elector = electors[0] if electors else None
         self._from_plugins = [member for answer in answers for member in answer]
+        for definitions in await self.plugins.collect("register_jobs", store=store):
+            self.jobs += definitions
+        for services in await self.plugins.collect("register_services", store=store):
+            self.services += services
         self._loaded = True
 
     @property

@@ -1,4 +1,4 @@
-"""The hooks: what a plugin may implement, when each is called and with what. This file is the plugin API.
+"""The hooks: what a plugin may implement, when each is called and with what. This is the plugin API.
 
 An implementation is a function of the hook's name under `@hookimpl`, in a module or as a method of an object; it takes
 any of the hook's arguments, by name, and may be `async`. Lifecycle hooks are told what has happened: they run after the
@@ -7,13 +7,16 @@ state change, out of band, isolated from the job and from each other. `register_
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pluggy
+
+from dispatch.hookspecs.facades import CLI as CLI
+from dispatch.hookspecs.facades import Noun as Noun
+from dispatch.hookspecs.facades import Routes as Routes
+from dispatch.hookspecs.facades import WorkerService as WorkerService
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from dispatch.crons.model import CronEntry
     from dispatch.events.model import Event
     from dispatch.ids import JobID, WorkerID
+    from dispatch.jobs.definition import JobDefinition
     from dispatch.jobs.handler import Middleware
     from dispatch.jobs.model import Failure, Job, NewJob
     from dispatch.store import Store
@@ -34,9 +38,6 @@ GROUP = "dispatch"
 
 ASKED_AT_ONCE = frozenset({"register_commands", "register_config", "register_routes", "register_stores"})
 """Hooks that are asked where nothing can be awaited: their implementations are plain functions."""
-
-T = TypeVar("T")
-F = TypeVar("F", bound="Callable[..., Any]")
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
@@ -312,85 +313,29 @@ def register_routes(app: Dispatch) -> Routes | None:
     return None
 
 
-class CLI(Protocol):
-    """The command line as a plugin sees it: where commands are added, and what they show, ask and fail with.
+@hookspec
+def register_jobs(store: Store) -> list[JobDefinition[..., Any]] | None:
+    """Asked once, when the app opens: jobs of the plugin's own, which this app's workers run beside the application's.
 
-    All but `noun` is for use inside of a command.
+    They are announced to nobody, so that only the plugin enqueues them. What it raises stops the start.
+
+    Args:
+        store: the app's store, which is open when a job runs.
+
+    Returns:
+        The definitions, each with the queue it names.
     """
-
-    def noun(self, name: str, summary: str, *, examples: Sequence[str] = ()) -> Noun:
-        """Adds a group of commands, called by its name in the singular. Raises InvalidPlugin: the name is taken.
-
-        Args:
-            name: lower-case letters, digits and "-". summary: one sentence for the help pages.
-            examples: whole command lines ("dispatch webhook list").
-        """
-        ...
-
-    def app(self) -> AbstractAsyncContextManager[Dispatch]:
-        """The app on the configured store, open inside of the block; it knows the definitions that were announced."""
-        ...
-
-    def on_app(self, act: Callable[[Dispatch], Awaitable[T]], *, create: bool = False) -> T:
-        """Opens that app, awaits `act(app)` and closes it. Without `create` a store that is not there ends the command
-        with exit code 6 instead of being made."""
-        ...
-
-    def show(
-        self,
-        found: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-        columns: Sequence[str | tuple[str, str]] = (),
-        *,
-        empty: str = "",
-    ) -> None:
-        """Writes one document, or a list of them, as `-o` says: table, JSON, JSON lines or ids (their key "id").
-
-        Args:
-            found: plain JSON values.
-            columns: the keys that a table shows, or pairs of heading and key (default: all keys).
-            empty: what a person is told when the list is empty.
-        """
-        ...
-
-    def tell(self, text: str) -> None:
-        """Says something to the person, on stderr."""
-        ...
-
-    def confirm(self, what: str, *, yes: bool, profile: str | None = None, many: bool = True) -> None:
-        """Asks before something is destroyed, naming the store; a refusal, or nobody to ask, ends the command.
-
-        Args:
-            what: the act in words with its count ("remove endpoint 'billing'").
-            yes: what the command's own option `--yes` said. profile: what its option `--confirm NAME` said, by which a
-                profile that is protected is agreed to without a question.
-            many: False lets an act on one named thing pass unasked, unless the profile is protected.
-        """
-        ...
-
-    def fail(self, error: str | BaseException, *, hint: str = "", code: str = "failed", exit_code: int = 1) -> NoReturn:
-        """Ends the command: a line on stderr (a document with `--json`) and an exit code.
-
-        Args:
-            error: what happened, to which name or id; an error of `dispatch.errors` brings its own code and exit code.
-            hint: what to do next. code: a stable name for scripts. exit_code: 1 failed, 4 not found, 5 conflict …
-        """
-        ...
+    return None
 
 
-class Noun(Protocol):
-    """A group of commands."""
+@hookspec
+def register_services(store: Store) -> list[WorkerService] | None:
+    """Asked once, when the app opens: loops that run in each worker of this app. What it raises stops the start.
 
-    def verb(self, name: str, *, examples: Sequence[str]) -> Callable[[F], F]:
-        """Decorates the function that is the command: its parameters become arguments and options as typer reads them,
-        its docstring the help page. The global options (`--store`, `--json` …) come by themselves."""
-        ...
+    Args:
+        store: the app's store, which is open while a worker runs.
 
-
-@dataclass(frozen=True, slots=True)
-class Routes:
-    """Routes that a plugin adds to the HTTP API."""
-
-    router: Any
-    """A fastapi.APIRouter; its paths begin with "/" and are mounted under /v1."""
-    scopes: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """("GET", "/webhooks") → the scope that a key needs ("admin", "job:read" …); a route that is missing is denied."""
+    Returns:
+        The services; a worker starts them after its own and stops them first.
+    """
+    return None
