@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dispatch_cli.apikey import EXAMPLE as APIKEY
 from dispatch_cli.main import main
 
 from dispatch.cluster.model import Announcement, NewWorker
@@ -87,6 +88,7 @@ class Seeds:
     run_waiting: str
     run_failed: str
     event: str
+    apikey: str
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,9 @@ async def _seed(store: Store) -> Seeds:
     await store.queues.pause("slow", by="ada", reason="the disk is full", duration=3600)
     letters = [done.dead_letter for done in ended if done.dead_letter is not None]
     runs, event = await _seed_runs(store, worker)
-    return Seeds(pending, completed, failed, running, odd, letters[0], letters[1], worker, *runs, event)
+    apikey = {"hash": "0" * 64, "name": "deploy", "scopes": ["job:read"], "scope": ["", ""], "created_by": "ada"}
+    await store.records.put("apikey", APIKEY, json.dumps(apikey).encode())
+    return Seeds(pending, completed, failed, running, odd, letters[0], letters[1], worker, *runs, event, APIKEY)
 
 
 def _new_run(order: int) -> NewRun:
