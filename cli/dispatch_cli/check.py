@@ -37,7 +37,7 @@ _ADVICE = {
     "dropped": "nothing, unless its undo may be needed: then keep the step until they are done",
     "fails": "make the body accept what they have recorded",
 }
-_GONE = "keep that version until they are done, `dispatch workflow migrate` or `cancel` them; --elsewhere if others serve it"
+_GONE = "keep that version until they are done, `dispatch workflow migrate` them; --elsewhere if others serve it"
 
 
 @single(

@@ -120,7 +120,7 @@ async def forecast(
     first = look = await _look(job, loaded, definition, arguments)
     if first.mismatch is not None:
         return Forecast([Trouble(Problem.BLOCKED, _named_in(first.mismatch, loaded), first.mismatch)])
-    reached: dict[str, CheckpointKind] = {c.name: c.kind for c in loaded.checkpoints if c.kind != "undo" and MARK not in c.name}
+    reached: dict[str, CheckpointKind] = {c.name: c.kind for c in loaded.checkpoints if MARK not in c.name}
     reached.update({wait.name: "wait" for wait in waits})
     late: set[str] = set()
     while (unmet := _unmet(reached, look)) and len(loaded.checkpoints) < len(reached) + _LOOKS:
