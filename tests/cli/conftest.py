@@ -33,7 +33,7 @@ from dispatch.workflows.model import FinishRun, NewCheckpoint, NewRun, Park, Rec
 
 SOON = datetime(2100, 1, 1, 2, tzinfo=UTC)
 TASKS = '''"""Jobs for the examples."""
-from dispatch import cron, current_job, job, workflow
+from dispatch import WorkflowContext, cron, current_job, job, workflow
 
 
 @job(max_retries=0)
@@ -63,8 +63,12 @@ async def order(x: int) -> str:
 async def nightly_report() -> None: ...
 
 
-@workflow(version=2)
-async def checkout(ctx: object, order: int) -> None: ...
+@workflow(version=2, queue="shop")
+async def checkout(ctx: WorkflowContext, order: int, token: str = "") -> None:
+    await ctx.step("charge", add, order)
+    await ctx.sleep("1h", name="pause")
+    await ctx.step("ship", add, order)
+    await ctx.wait_for_event("payment.cleared", key=f"order-{order}", name="payment")
 '''
 
 

@@ -431,17 +431,21 @@ EXAMINED = items(
 )
 CHECKED = items(
     exactly(
-        problem={"enum": ["removed", "invalid", "unserved"]},
+        problem={
+            "enum": ["removed", "invalid", "unserved", "blocked", "renamed", "inserted", "dropped", "fails"],
+        },
         danger={"type": "boolean"},
         name=TEXT,
+        step=MAYBE_TEXT,
         queue=TEXT,
         waiting=COUNT,
         running=COUNT,
-        sample={"type": "array", "items": JOB_ID},
+        sample={"type": "array", "items": {"type": "string", "pattern": r"^(job|run)_[0-9a-z]{26}$"}},
         text=TEXT,
         advice=TEXT,
     ),
     seen=COUNT,
+    runs=COUNT,
     dangers=COUNT,
 )
 BENCH = exactly(
