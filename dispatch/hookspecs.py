@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
 
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from dispatch.crons.model import CronEntry
     from dispatch.events.model import Event
     from dispatch.ids import JobID, WorkerID
+    from dispatch.jobs.definition import JobDefinition
     from dispatch.jobs.handler import Middleware
     from dispatch.jobs.model import Failure, Job, NewJob
+    from dispatch.store import Store
     from dispatch.workflows.model import Run
 
 GROUP = "dispatch"
@@ -249,3 +251,47 @@ def register_middleware() -> list[Middleware] | None:
         The middleware, outermost first.
     """
     return None
+
+
+@hookspec
+def register_jobs(store: Store) -> list[JobDefinition[..., Any]] | None:
+    """Asked once, when the app opens: jobs of the plugin's own, which this app's workers run beside the application's.
+
+    They are announced to nobody, so that only the plugin enqueues them. What it raises stops the start.
+
+    Args:
+        store: the app's store, which is open when a job runs.
+
+    Returns:
+        The definitions, each with the queue it names.
+    """
+    return None
+
+
+@hookspec
+def register_services(store: Store) -> list[WorkerService] | None:
+    """Asked once, when the app opens: loops that run in each worker of this app. What it raises stops the start.
+
+    Args:
+        store: the app's store, which is open while a worker runs.
+
+    Returns:
+        The services; a worker starts them after its own and stops them first.
+    """
+    return None
+
+
+class WorkerService(Protocol):
+    """One duty of a plugin, done again and again in every worker: two at once, in any processes, must do no harm."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the log."""
+        ...
+
+    async def run_once(self) -> float:
+        """Does one round and answers the seconds until the next, which a change of the store may end early.
+
+        What it raises is logged, and the round repeated after a pause. A worker that stops waits for the round.
+        """
+        ...

@@ -40,6 +40,7 @@ class Root(LazyGroup):
         "leader": ("leader", "See which worker leads and fires cron entries, or let another one lead."),
         "health": ("health", "Check that the store answers and a worker is alive: exit 0, else 9."),
         "doctor": ("doctor", "Look for what is wrong or soon will be, with advice."),
+        "apikey": ("apikey", "Make, list and revoke the keys of the HTTP API."),
         "audit": ("audit", "See who paused, drained, cancelled, replayed or purged what."),
         "plugin": ("plugin", "See which plugins are loaded, and which hooks they take."),
         "check": ("check", "Before a deploy: would this code serve what waits in the store? Exit 9 if not."),

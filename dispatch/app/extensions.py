@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dispatch.cluster.elector import LeaderElector
 from dispatch.config import Config
 from dispatch.errors import ConfigError
+from dispatch.hookspecs import WorkerService
+from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.handler import Middleware
 from dispatch.middleware import standard
 from dispatch.plugins import PluginManager
+from dispatch.store import Store
 from dispatch.telemetry import global_meter_provider, global_tracer_provider
 
 if TYPE_CHECKING:
@@ -41,12 +44,16 @@ class Extensions:
         self._loaded = False
         self.elector: LeaderElector | None = None
         """The election that a plugin brought instead of the store's."""
+        self.jobs: list[JobDefinition[..., Any]] = []
+        """What plugins let this app's workers run beside its own jobs."""
+        self.services: list[WorkerService] = []
+        """The loops that plugins let this app's workers run."""
         self.plugins = PluginManager(
             disabled=config.disabled_plugins, settings=config.plugin, logger=logger.getChild("plugins")
         )
 
-    async def load(self) -> None:
-        """Loads the plugins and asks them for middleware, the first time. Raises ConfigError, InvalidPlugin."""
+    async def load(self, store: Store) -> None:
+        """Loads the plugins and asks them what they bring, the first time. Raises ConfigError, InvalidPlugin."""
         if self._loaded:
             return
         config = self._config
@@ -62,6 +69,10 @@ class Extensions:
         electors = await self.plugins.collect("register_leader_elector", lease=lease)
         self.elector = electors[0] if electors else None
         self._from_plugins = [member for answer in answers for member in answer]
+        for definitions in await self.plugins.collect("register_jobs", store=store):
+            self.jobs += definitions
+        for services in await self.plugins.collect("register_services", store=store):
+            self.services += services
         self._loaded = True
 
     @property
