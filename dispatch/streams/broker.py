@@ -114,9 +114,7 @@ class Broker:
         if buffer < 1:
             raise InvalidArguments(f"channel {channel}: a buffer of {buffer} events; it takes at least 1")
         topic = topic_of(channel)
-        subscription = Subscription(
-            topic, tenant=tenant, buffer=buffer, catch_up=self._catch_up, leave=self._forget
-        )
+        subscription = Subscription(topic, tenant=tenant, buffer=buffer, catch_up=self._catch_up, leave=self._forget)
         self._subscriptions[subscription] = None
         try:
             await self._leases.hold(topic.types)

@@ -89,7 +89,7 @@ class Lagged:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """The feed does not reach back to where the subscriber stood: what was between is not known; read the state anew."""
+    """The feed does not reach back to where the subscriber stood: look at the state anew, events are missing."""
 
     position: int
     """Where the feed goes on."""

@@ -46,7 +46,9 @@ class StreamLog:
         end = found[-1].position if found and len(found) == most else self.position if most else position
         if position > self.position or position < self.pruned:
             return StreamPage(found, min(end, self.position), wanted)
-        return StreamPage(found, end, frozenset(name for name in wanted if position < self.begins.get(name, self.position)))
+        return StreamPage(
+            found, end, frozenset(name for name in wanted if position < self.begins.get(name, self.position))
+        )
 
     def listen(self, channels: Collection[str], listener: str, until: datetime, now: datetime) -> None:
         """Begins or extends leases; channels that nobody listened to begin anew."""

@@ -23,16 +23,16 @@ class SQLStream:
         return await self._executor.run(lambda: _append(entries, self._executor.now())) if entries else 0
 
     async def read_after(self, channels: Collection[str], position: int, *, limit: int = 500) -> StreamPage:
-        ((last, pruned, waiting),) = await self._executor.run(_state, write=False, single=True)
+        ((last, _, waiting),) = await self._executor.run(_state, write=False, single=True)
         if waiting:
             # what a reader has seen must not be another's position after a crash of the server: made durable first
-            last, pruned = await self._executor.run(_number, wake=False)
+            last = await self._executor.run(_number, wake=False)
         if position < 0 or position == last:
             return StreamPage([], last)
         return await self._executor.run(lambda: _read(channels, position, limit), write=False)
 
     async def listen(self, channels: Collection[str], listener: str, *, lease: float) -> None:
-        await self._executor.run(lambda: _listen(channels, listener, self._executor.now(), span(lease)))
+        await self._executor.run(lambda: _listen(channels, listener, self._executor.now(), span(lease)), wake=False)
 
     async def unlisten(self, listener: str) -> None:
         def plan() -> Plan[None]:
@@ -65,12 +65,12 @@ def _state() -> Plan[list[tuple[int, int, int]]]:
     return rows
 
 
-def _number() -> Plan[tuple[int, int]]:
-    """Gives the entries that lack one a position, as many writers do not know theirs before they commit."""
+def _number() -> Plan[int]:
+    """Gives entries that lack one a position, where many write at once; answers the present end."""
     yield Lock("lock_stream", {})
     yield Lock("number_entries", {"limit": _NUMBER_AT_ONCE})
-    ((last, pruned, _),) = yield Rows("stream_state", {})
-    return last, pruned
+    last: int = (yield Rows("stream_state", {}))[0][0]
+    return last
 
 
 def _read(channels: Collection[str], position: int, limit: int) -> Plan[StreamPage]:
@@ -103,7 +103,7 @@ def _append(entries: Sequence[StreamEntry], now: int) -> Plan[int]:
     ]
     if rows:
         yield Many("append_entry", _APPEND, rows)
-    return (yield from _number())[0]
+    return (yield from _number())
 
 
 def _listen(channels: Collection[str], listener: str, now: int, lease: int) -> Plan[None]:

@@ -4,11 +4,11 @@ DROP TABLE stream, stream_channels, stream_listeners;
 
 -- last: the position given out last; up to `pruned` entries may be gone
 CREATE TABLE stream_state (
-  only SMALLINT PRIMARY KEY CHECK (only = 1),
+  single SMALLINT PRIMARY KEY CHECK (single = 1),
   last BIGINT NOT NULL,
   pruned BIGINT NOT NULL
 ) WITH (fillfactor = 50);
-INSERT INTO stream_state (only, last, pruned) VALUES (1, 0, 0);
+INSERT INTO stream_state (single, last, pruned) VALUES (1, 0, 0);
 
 -- begins: from this position on the channel has had a listener all the time, or until it was left alone
 CREATE TABLE stream_channels (
