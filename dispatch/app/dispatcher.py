@@ -109,11 +109,6 @@ class Dispatch(Verbs):
             )
         self.config = config or load().config
         self.registry = registry if registry is not None else default_registry
-        self._url: str | None = None
-        if isinstance(store, str):
-            self._url = self.config.store if store == _CONFIGURED else store
-            store = store_of(self.config, self._url)
-        self.store: Store = store
         self._concurrency = concurrency
         self._queues = queues
         self._backoff = backoff
@@ -129,6 +124,11 @@ class Dispatch(Verbs):
             logger=self._logger,
         )
         self.plugins = self._extensions.plugins
+        self._url: str | None = None
+        if isinstance(store, str):
+            self._url = self.config.store if store == _CONFIGURED else store
+            store = store_of(self.config, self._url, schemes=self._extensions.schemes)
+        self.store: Store = store
         limits = limits_of(self.config)
         self.audit = AuditService(self.store, logger=self._logger.getChild("audit"))
         self.jobs = JobService(
