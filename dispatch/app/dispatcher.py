@@ -45,7 +45,6 @@ from dispatch.services import (
 )
 from dispatch.services.cron_specs import specs_of
 from dispatch.store import Store
-from dispatch.streams import Broker
 from dispatch.workflows.definition import WorkflowDefinition
 
 if TYPE_CHECKING:
@@ -156,7 +155,6 @@ class Dispatch(Verbs):
         self.logins = LoginService(self.store, keys=self.keys, audit=self.audit)
         self.retention = RetentionService(self.store, retention_of(self.config), audit=self.audit)
         self.engine: Engine | None = None
-        self._feed: Broker | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._life: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self._pid = os.getpid()
@@ -218,9 +216,7 @@ class Dispatch(Verbs):
             return  # what a forked child inherited is its parent's to close
         try:
             await self._stop_now()
-            feed, self._feed = self._feed, None
-            if feed is not None:
-                await feed.close()
+            await self._close_feed()
             if self.plugins.has("shutdown"):
                 await self.plugins.notify("shutdown")
             await self.plugins.drain(5.0)
@@ -276,18 +272,6 @@ class Dispatch(Verbs):
     def sync(self) -> SyncApp:
         """This app's services for synchronous code: `app.sync.dlq.replay(entry_id)`."""
         return SyncApp(self)
-
-    @property
-    def feed(self) -> Broker:
-        """State changes of jobs, runs and cron entries as they happen in any process: `await app.feed.subscribe(...)`.
-
-        One Broker an app, whose reader starts with its first subscriber. Raises NoOpenApp.
-        """
-        feed = self._feed if self.loop is not None else None
-        if feed is None:
-            feed = Broker(self.store.stream, hints=self.store.wakeups, logger=self._logger.getChild("streams"))
-            self._feed = feed
-        return feed
 
     # -- worker --------------------------------------------------------------------------------------------------
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
+from dispatch.app.feed import Feeding
 from dispatch.events.model import Event
 from dispatch.ids import JobID, RunID
 from dispatch.jobs.definition import Call
@@ -26,18 +26,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Verbs:
+class Verbs(Feeding):
     """The part of Dispatch that handles and definitions call."""
 
     jobs: JobService
     workflows: WorkflowService
     events: EventService
     registry: Registry
-
-    if TYPE_CHECKING:
-
-        @property
-        def loop(self) -> asyncio.AbstractEventLoop: ...
 
     async def enqueue_calls(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]:
         """Queues validated calls in one transaction, all or none, and answers a handle for each, in order."""

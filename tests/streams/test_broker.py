@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from dispatch.errors import InvalidArguments, StoreUnreachable
+from dispatch import Dispatch
+from dispatch.errors import InvalidArguments, NoOpenApp, StoreUnreachable
 from dispatch.stores.memory import MemoryStore
 from dispatch.streams import Broker, Event, Item, Lagged, StreamEntry, Subscription
 
@@ -255,3 +256,13 @@ async def test_a_closed_broker_takes_nobody(broker: Broker) -> None:
     assert [item async for item in subscription] == []
     with pytest.raises(InvalidArguments, match="closed"):
         await broker.subscribe("jobs", tenant=None)
+
+
+async def test_an_app_has_one_broker_and_closes_it() -> None:
+    app = Dispatch("memory://")
+    with pytest.raises(NoOpenApp):
+        _ = app.feed
+    async with app:
+        assert app.feed is app.feed
+        subscription = await app.feed.subscribe("jobs", tenant=None)
+    assert subscription.closed
