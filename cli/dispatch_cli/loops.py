@@ -19,7 +19,7 @@ def run_fast(work: Coroutine[Any, Any, T]) -> T:
 
 
 def has_started() -> None:
-    """What there is now stays for as long as the process: the collector never looks at it again, but soon at the rest."""
+    """What there is now stays for as long as the process: the collector looks only at what comes."""
     gc.freeze()
     gc.set_threshold(*_USUAL)
 
