@@ -14,7 +14,7 @@ from dispatch.stores.redis.address import Address
 from dispatch.stores.redis.errors import drops_connection, store_error
 from dispatch.stores.redis.scripts import Script, load
 from dispatch.stores.redis.wakeups import RedisWakeups
-from dispatch.stores.redis.wire import Call, Refusal, Reply, Wire, connect
+from dispatch.stores.redis.wire import Call, Refusal, Reply, Wire
 
 
 class RedisClient:
@@ -146,7 +146,7 @@ class RedisClient:
     async def connect(self) -> Wire:
         """A new connection, ready for use."""
         async with asyncio.timeout(self._timeout):
-            return await connect(self.address, self._protocol)
+            return await _connect(self.address, self._protocol)
 
     @contextmanager
     def telling(self) -> Iterator[None]:
@@ -160,6 +160,17 @@ class RedisClient:
 
     def _told(self, error: Exception) -> Exception:
         return store_error(error, self.address.url) or error
+
+
+async def _connect(address: Address, protocol: int) -> Wire:
+    """Made with hiredis where it is installed, else by redis-py; an OSError or a Refusal where it cannot be."""
+    try:
+        from dispatch.stores.redis import link
+    except ImportError:
+        from dispatch.stores.redis import driver
+
+        return await driver.connect(address, protocol)
+    return await link.connect(address, protocol)
 
 
 def _outcome(replies: list[Reply]) -> list[Reply]:

@@ -1,12 +1,10 @@
-"""What a connection to the server can do, and how one is made: with hiredis where it is installed, else by redis-py."""
+"""What a connection to the server can do, whoever makes it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
-
-from dispatch.stores.redis.address import Address
 
 Reply = Any
 Call = Sequence[Any]
@@ -47,14 +45,3 @@ class Wire(Protocol):
 
     def end(self) -> None:
         """Throws the connection away; idempotent."""
-
-
-async def connect(address: Address, protocol: int) -> Wire:
-    """A connection that is ready for use; an OSError or a Refusal where it cannot be."""
-    try:
-        from dispatch.stores.redis import link
-    except ImportError:
-        from dispatch.stores.redis import driver
-
-        return await driver.connect(address, protocol)
-    return await link.connect(address, protocol)
