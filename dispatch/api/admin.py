@@ -20,7 +20,7 @@ from dispatch.documents.overview import APIKeyDocument, AuditDocument, apikey_do
 from dispatch.scope import Scope
 from dispatch.services.keys import checked_scopes
 
-_TENANT = r"^(?=.*[^/])[^/\x00]{0,200}/[^/\x00]{0,200}$"
+_TENANT = r"^([^/\x00]{1,200}/[^/\x00]{0,200}|/[^/\x00]{1,200})$"
 
 
 class KeyBody(Body):

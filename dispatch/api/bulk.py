@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from typing_extensions import TypedDict
 
+from dispatch.api.guard import Ask
 from dispatch.api.problems import problem_of
-from dispatch.api.routing import Ask
 from dispatch.errors import DispatchError, StoreError
 from dispatch.services.audit import acting_as
 
@@ -52,7 +52,8 @@ async def one_by_one(
         async with ask.app.audit.act(verb, chosen) as held:
             try:
                 for id_ in chosen:
-                    items.append(await _one(id_, act))
+                    outcome = await _one(id_, act)
+                    items.append(outcome)
             finally:
                 done = [item["id"] for item in items if item["ok"]]
                 held.settle(done, refused=len(items) - len(done))

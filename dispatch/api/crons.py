@@ -11,6 +11,7 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from dispatch.access import CRON_READ, CRON_WRITE
+from dispatch.api.guard import Ask
 from dispatch.api.idempotency import once
 from dispatch.api.params import (
     DEFAULT_LIMIT,
@@ -35,7 +36,7 @@ from dispatch.api.params import (
     revealed,
 )
 from dispatch.api.problems import Problem, reply
-from dispatch.api.routing import Ask, Asked, Route
+from dispatch.api.routing import Asked, Route
 from dispatch.clock import utc_now
 from dispatch.crons.model import CronEntry, ListOptions, Misfire, Overlap
 from dispatch.crons.schedule import zone_of
@@ -47,7 +48,6 @@ from dispatch.documents.crons import (
     entry_summary,
     tick_document,
 )
-from dispatch.errors import InvalidDefinition
 from dispatch.jobs.options import EnqueueOptions
 from dispatch.services.audit import acting_as
 from dispatch.services.named import named_payload
@@ -208,9 +208,7 @@ async def delete(ask: Asked, cron: CronKey) -> Response:
     return Response(status_code=204)
 
 
-async def history(
-    ask: Asked, cron: CronKey, limit: Annotated[int, Query(ge=1, le=500)] = DEFAULT_LIMIT
-) -> Response:
+async def history(ask: Asked, cron: CronKey, limit: Annotated[int, Query(ge=1, le=500)] = DEFAULT_LIMIT) -> Response:
     """List the latest ticks of an entry, newest first, and what became of them."""
     entry = await _entry(ask, cron)
     ticks = await ask.app.crons.history(entry.name, limit=limit, scope=entry.spec.scope)

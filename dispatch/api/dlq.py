@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from dispatch.access import DLQ_READ, DLQ_WRITE
 from dispatch.api.bulk import MOST, BulkDocument, one_by_one
+from dispatch.api.guard import Ask
 from dispatch.api.params import (
     DEFAULT_LIMIT,
     Body,
@@ -33,7 +34,7 @@ from dispatch.api.params import (
     page_size,
 )
 from dispatch.api.problems import Problem, reply
-from dispatch.api.routing import Ask, Asked, Route
+from dispatch.api.routing import Asked, Route
 from dispatch.dlq.model import DLQState, ListOptions
 from dispatch.documents.letters import (
     GroupDocument,
@@ -62,7 +63,7 @@ class GroupBody(Body):
 
 
 class ReplayBody(Body):
-    """Dead letters to replay: those named, or open ones that look alike (the newest 500 of them; ask again for more)."""
+    """Dead letters to replay: those named, or the newest 500 open ones that look alike (ask again for more)."""
 
     ids: LetterIDs | None = None
     group: GroupBody | None = None

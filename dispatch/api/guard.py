@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from dispatch import Dispatch
     from dispatch.scope import Scope
+    from dispatch.streams import Subscription
 
 SECURE_COOKIE, PLAIN_COOKIE = "__Host-dispatch", "dispatch_session"
 """Browsers take the first over TLS only; the second serves plain HTTP on this machine."""
@@ -57,6 +58,8 @@ class Ask:
     """The session's, when there is one."""
     secure: bool = False
     """It came over TLS."""
+    streams: set[Subscription] = field(default_factory=set, repr=False)
+    """Those that are open on this server."""
 
     @property
     def scope(self) -> Scope | None:
@@ -86,6 +89,8 @@ class Guard:
         self._hosts = {host.lower() for host in (*_LOCAL, *allowed_hosts)}
         self._read_only = read_only
         self._failures = failures or Failures()
+        self.streams: set[Subscription] = set()
+        """Event streams that are open."""
 
     def check_host(self, headers: Headers) -> None:
         """Raises Problem (400) unless the server may be called by that name: DNS rebinding ends here."""

@@ -9,15 +9,17 @@ from collections.abc import Awaitable, Callable
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from dispatch.api.guard import Ask
 from dispatch.api.problems import Problem
-from dispatch.api.routing import Ask
 
 NAMESPACE = "idempotency"
 _UNDER_WAY = 60.0
 """Seconds after which a request that has given no answer counts as lost, and may be made again."""
 
 
-async def once(ask: Ask, key: str | None, verb: str, body: BaseModel, act: Callable[[], Awaitable[Response]]) -> Response:
+async def once(
+    ask: Ask, key: str | None, verb: str, body: BaseModel, act: Callable[[], Awaitable[Response]]
+) -> Response:
     """Does `act`, or answers what it answered when it was done under this key before; without a key it just acts.
 
     The key is the tenant's own, for this verb. An act that raises leaves the key free.

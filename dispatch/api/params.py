@@ -11,8 +11,8 @@ from fastapi import Header, Path, Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
+from dispatch.api.guard import Ask
 from dispatch.api.problems import Problem
-from dispatch.api.routing import Ask
 from dispatch.clock import LONGEST
 from dispatch.entity import LARGEST_PAGE, PAGE_SIZE, Page
 from dispatch.jobs.base import NAME
@@ -32,8 +32,14 @@ QueueName = Annotated[str, Path(pattern=f"^{_NAME}$")]
 CronKey = Annotated[str, Path(pattern=f"^{_NAME}$", description="The entry's id or its name.")]
 
 Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="Rows on a page.")]
-Names = Annotated[list[Annotated[str, Field(pattern=f"^{_NAME}$")]], Query(alias="name", default_factory=list, max_length=_MOST_FILTERS)]
-Queues = Annotated[list[Annotated[str, Field(pattern=f"^{_NAME}$")]], Query(alias="queue", default_factory=list, max_length=_MOST_FILTERS)]
+Names = Annotated[
+    list[Annotated[str, Field(pattern=f"^{_NAME}$")]],
+    Query(alias="name", default_factory=list, max_length=_MOST_FILTERS),
+]
+Queues = Annotated[
+    list[Annotated[str, Field(pattern=f"^{_NAME}$")]],
+    Query(alias="queue", default_factory=list, max_length=_MOST_FILTERS),
+]
 Tags = Annotated[
     list[Annotated[str, Field(max_length=256)]],
     Query(alias="tag", default_factory=list, max_length=_MOST_FILTERS, description="Those that carry all of these."),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from dispatch.errors import ConfigError, MissingExtra
+from dispatch.api.listening import listen
+from dispatch.errors import MissingExtra
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -86,7 +86,7 @@ async def probe(host: str, port: int, ask: Ask) -> AsyncIterator[tuple[str, int]
         def capture_signals(self) -> Iterator[None]:
             yield  # signals belong to the worker
 
-    listening = _listen(host, port)
+    listening = listen(host, port, what="the probe")
     try:
         config = uvicorn.Config(
             probe_app(ask), http=Connection, lifespan="off", log_config=None, access_log=False, ws="none"
@@ -105,14 +105,3 @@ async def probe(host: str, port: int, ask: Ask) -> AsyncIterator[tuple[str, int]
         server.should_exit = server.force_exit = True
         await asyncio.wait([task])
         listening.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = found[0]
-        return socket.create_server(address[:2], family=family)
-    except OSError as error:
-        raise ConfigError(
-            f"the probe cannot listen on {host}:{port}: {error.strerror or error}; choose another address or port"
-        ) from None

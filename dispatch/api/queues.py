@@ -10,9 +10,10 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from dispatch.access import QUEUE_WRITE, STATS_READ
+from dispatch.api.guard import Ask
 from dispatch.api.params import Body, Items, QueueName, Reason, Seconds, Why
 from dispatch.api.problems import Problem, reply
-from dispatch.api.routing import Ask, Asked, Route
+from dispatch.api.routing import Asked, Route
 from dispatch.clock import utc_now
 from dispatch.documents.fleet import QueueDocument, queue_document
 from dispatch.entity import MOST

@@ -113,7 +113,13 @@ def guarded(guard: Guard, rule: Rule | None, *, limits: Limits, ticket: bool = F
         if not reading:
             await take_body(request, limits, json_always=bool(session))
         request.scope[_KEY] = Ask(
-            guard.app, identity, request_id, by_session=bool(session), token=session, secure=is_secure(request.scope)
+            guard.app,
+            identity,
+            request_id,
+            by_session=bool(session),
+            token=session,
+            secure=is_secure(request.scope),
+            streams=guard.streams,
         )
         with use_scope(*identity.scope), acting_as(identity.who):
             return await inner(request)

@@ -11,8 +11,11 @@ from fastapi import Header, Query
 from starlette.responses import Response, StreamingResponse
 
 from dispatch.access import SUBSCRIBE
+from dispatch.api.guard import Ask
 from dispatch.api.problems import Problem
 from dispatch.api.routing import Asked, Route
+from dispatch.clock import boot_seconds
+from dispatch.errors import APIKeyNotFound
 from dispatch.streams import Event, Item, Lagged, Subscription
 from dispatch.text import iso
 
@@ -20,7 +23,7 @@ _BEAT = 15.0
 """Seconds of silence after which a comment keeps the connection open."""
 _BUFFER = 1000
 _AT_ONCE = 100
-_MOST_STREAMS = 200
+_MOST_STREAMS = 500
 _LARGEST = 2**62
 
 
@@ -42,25 +45,33 @@ async def stream(
 ) -> Response:
     """Stream what happens, whatever process does it, as server-sent events.
 
-    Each event's `id` is where to go on (`Last-Event-ID`, which browsers send by themselves), its `event` is `job.completed`
-    and so on, its `data` the JSON object `{id, type, ts, topic, data}`. `lagged` (`{missed}`) and `reset` tell that events
-    are missing.
+    Each event's `id` is where to go on (`Last-Event-ID`, which browsers send by themselves), its `event` is
+    `job.completed` and so on, its `data` the JSON object `{id, type, ts, topic, data}`. `lagged` (`{missed}`) and
+    `reset` tell that events are missing.
     """
     position = int(last) if last else after
     if position is not None and position > _LARGEST:
         raise Problem(422, "invalid_request", "Last-Event-ID is the id of no event")
+    if len(ask.streams) >= _MOST_STREAMS:
+        raise Problem(503, "too_many_streams", "too many streams are open on this server", headers={"Retry-After": "5"})
     tenant = ask.identity.scope.tenant if ask.identity.bound else None
     subscription = await ask.app.feed.subscribe(channel, tenant=tenant, after=position, buffer=_BUFFER)
+    ask.streams.add(subscription)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_sent(subscription), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_sent(subscription, ask), media_type="text/event-stream", headers=headers)
 
 
-async def _sent(subscription: Subscription) -> AsyncIterator[bytes]:
-    """The stream's bytes; the subscription ends with whoever reads them."""
+async def _sent(subscription: Subscription, ask: Ask) -> AsyncIterator[bytes]:
+    """The stream's bytes; the subscription ends with whoever reads them, and with the key or session."""
     pull: asyncio.Task[list[Item]] | None = None
+    looked = boot_seconds()
     try:
         yield b"retry: 1000\n\n"
         while True:
+            if boot_seconds() - looked >= _BEAT:
+                if not await _still_welcome(ask):
+                    return
+                looked = boot_seconds()
             pull = pull or asyncio.ensure_future(subscription.pull(_AT_ONCE))
             done, _ = await asyncio.wait({pull}, timeout=_BEAT)
             if not done:
@@ -73,7 +84,20 @@ async def _sent(subscription: Subscription) -> AsyncIterator[bytes]:
     finally:
         if pull is not None:
             pull.cancel()
+        ask.streams.discard(subscription)
         await subscription.close()
+
+
+async def _still_welcome(ask: Ask) -> bool:
+    """Whether the key or session that opened the stream is valid still."""
+    try:
+        if ask.token:
+            return await ask.app.logins.session(ask.token) is not None
+        if ask.identity.key_id:
+            await ask.app.keys.get(ask.identity.key_id)
+    except APIKeyNotFound:
+        return False
+    return True
 
 
 def frame(item: Item) -> bytes:

@@ -302,7 +302,7 @@ class JobService:
 
     async def explain(self, job_id: JobID, *, scope: Scope | None = None) -> Explanation:
         """Why the job does or does not run: the gates in order, with evidence. Raises JobNotFound."""
-        return await explained(self._store, await self.get(job_id, scope=scope))
+        return await explained(self._store, await self.get(job_id, scope=scope), scope=scope)
 
     async def stats(
         self,

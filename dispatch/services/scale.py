@@ -6,7 +6,6 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from dispatch.jobs.model import CountOptions
 from dispatch.queues import QueueInfo
 from dispatch.store import Store
 
