@@ -8,7 +8,7 @@ from datetime import datetime
 
 from dispatch.jobs.context import running_job
 from dispatch.telemetry import trace_ids
-from dispatch_cli.failures import safe
+from dispatch.text import safe
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 _COLORS = {

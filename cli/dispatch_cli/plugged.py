@@ -38,7 +38,8 @@ def nouns_or_warning(settings: Settings, own: frozenset[str]) -> dict[str, Found
     try:
         return nouns(settings, own)
     except Exception as error:
-        from dispatch_cli.failures import describe, safe
+        from dispatch.text import safe
+        from dispatch_cli.failures import describe
 
         print(safe(f"warning: the commands of plugins are not listed: {describe(error)[0]}"), file=sys.stderr)
         return {}

@@ -14,7 +14,8 @@ from urllib.parse import unquote
 
 import typer
 
-from dispatch_cli.failures import STORE, CommandError, safe
+from dispatch.text import safe
+from dispatch_cli.failures import STORE, CommandError
 from dispatch_cli.render import Output
 from dispatch_cli.settings import Settings, settings_of
 

@@ -21,7 +21,6 @@ from dispatch.backoff import Strategy
 from dispatch.clock import Duration, seconds
 from dispatch.cluster.elector import LeaderElector
 from dispatch.config import Config, load
-from dispatch.crons.definition import CronDefinition
 from dispatch.entity import shown
 from dispatch.errors import ConfigError, NoOpenApp, NoStore
 from dispatch.jobs.definition import JobDefinition
@@ -46,7 +45,6 @@ from dispatch.services import (
 )
 from dispatch.services.cron_specs import specs_of
 from dispatch.store import Store
-from dispatch.workflows.definition import WorkflowDefinition
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -221,6 +219,7 @@ class Dispatch(Verbs):
             return  # what a forked child inherited is its parent's to close
         try:
             await self._stop_now()
+            await self._close_feed()
             if self.plugins.has("shutdown"):
                 await self.plugins.notify("shutdown")
             await self.plugins.drain(5.0)
@@ -253,24 +252,6 @@ class Dispatch(Verbs):
         call = definition.call(*args, **kwargs)
         handles: list[JobHandle[R]] = await bridge(self.loop, lambda: self.enqueue_calls([call]))
         return handles[0]
-
-    def register(self, definition: JobDefinition[P, R]) -> JobDefinition[P, R]:
-        """Adds a definition to this app's registry. Raises DuplicateName."""
-        return self.registry.add(definition)
-
-    def register_cron(
-        self,
-        name: str,
-        schedule: str,
-        definition: JobDefinition[P, R] | WorkflowDefinition[P, R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> CronDefinition:
-        """Adds a timetable for one call of `definition` to this app's registry, as `@cron` does; workers started after
-        that announce it. Raises InvalidDefinition, InvalidArguments, DuplicateName."""
-        call = definition.call(*args, **kwargs)
-        return self.registry.add(CronDefinition(schedule, definition, name=name, call=lambda: call))
 
     @property
     def sync(self) -> SyncApp:
