@@ -30,6 +30,7 @@ def app(
     from dispatch.discovery import discover
     from dispatch_cli import logs
     from dispatch_cli.loops import run_fast
+    from dispatch_cli.probing import measured
     from dispatch_cli.run import app_of
     from dispatch_cli.serving import http
 
@@ -45,7 +46,10 @@ def app(
     if found is None:
         session.must_exist()
     server = session.config.server
+    bound = server.port if port is None else port
     serving = app_of(session, found.objects if found else ())
+
+    measure = measured(serving)
 
     async def serve() -> None:
         stopped = asyncio.Event()
@@ -53,7 +57,7 @@ def app(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopped.set)
         try:
-            async with serving, http(serving, host or server.host, server.port if port is None else port):
+            async with serving, http(serving, host or server.host, bound, measure=measure):
                 await stopped.wait()
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):

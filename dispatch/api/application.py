@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -39,19 +40,28 @@ class API:
         allowed_hosts: names that clients may call it by, besides those of this machine; "*" for any
             (default: `[server] allowed_hosts` and `host`).
         read_only: refuse whatever changes something (default: `[server] read_only`).
+        measure: answers the app's measurements, for /metrics (see `dispatch.api.metrics`).
 
     >>> api = API(app)  # doctest: +SKIP
     >>> website.mount("/ops", api.asgi())  # doctest: +SKIP
     """
 
     def __init__(
-        self, app: Dispatch, *, allowed_hosts: tuple[str, ...] | None = None, read_only: bool | None = None
+        self,
+        app: Dispatch,
+        *,
+        allowed_hosts: tuple[str, ...] | None = None,
+        read_only: bool | None = None,
+        measure: Callable[[], bytes] | None = None,
     ) -> None:
         server = app.config.server
         hosts = (*server.allowed_hosts, server.host) if allowed_hosts is None else allowed_hosts
         self.app = app
         self.guard = Guard(
-            app, allowed_hosts=tuple(hosts), read_only=server.read_only if read_only is None else read_only
+            app,
+            allowed_hosts=tuple(hosts),
+            read_only=server.read_only if read_only is None else read_only,
+            measure=measure,
         )
         self._limits = app.config.limits
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
@@ -60,6 +61,8 @@ class Ask:
     """It came over TLS."""
     streams: set[Subscription] = field(default_factory=set, repr=False)
     """Those that are open on this server."""
+    measure: Callable[[], bytes] | None = field(default=None, repr=False)
+    """Answers what the app has measured; None: nothing was measured."""
 
     @property
     def scope(self) -> Scope | None:
@@ -74,7 +77,7 @@ class Guard:
         app: whose keys and sessions count.
         allowed_hosts: names it may be called by, besides those of this machine; "*" for any.
         read_only: whether what changes something is refused.
-        failures: how often an address may fail.
+        measure: answers the app's measurements as Prometheus reads them. failures: how often an address may fail.
     """
 
     def __init__(
@@ -83,12 +86,14 @@ class Guard:
         *,
         allowed_hosts: tuple[str, ...] = (),
         read_only: bool = False,
+        measure: Callable[[], bytes] | None = None,
         failures: Failures | None = None,
     ) -> None:
         self.app = app
         self._hosts = {host.lower() for host in (*_LOCAL, *allowed_hosts)}
         self._read_only = read_only
         self._failures = failures or Failures()
+        self.measure = measure
         self.streams: set[Subscription] = set()
         """Event streams that are open."""
 

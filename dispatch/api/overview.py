@@ -11,15 +11,16 @@ from typing_extensions import TypedDict
 
 from dispatch.access import STATS_READ
 from dispatch.api.guard import ANYBODY
+from dispatch.api.metrics import CONTENT_TYPE
 from dispatch.api.params import Queues
-from dispatch.api.problems import reply
+from dispatch.api.problems import Problem, reply
 from dispatch.api.routing import Asked, Route
 from dispatch.clock import utc_now
 from dispatch.crons.model import ListOptions as CronOptions
 from dispatch.dlq.model import ListOptions as LetterOptions
 from dispatch.documents.overview import StatusDocument, status_document
 from dispatch.entity import LARGEST_PAGE
-from dispatch.errors import DispatchError
+from dispatch.errors import DispatchError, code_of
 from dispatch.jobs.model import CountOptions
 from dispatch.services import missed_ticks, read_status
 from dispatch.services.scale import read_demand
@@ -87,6 +88,17 @@ async def scale(
     return reply({"desired": found.desired, "runnable": found.runnable, "slots": found.slots})
 
 
+async def metrics(ask: Asked) -> Response:
+    """Get what this process has measured, as Prometheus reads it."""
+    try:
+        found = None if ask.measure is None else ask.measure()
+    except DispatchError as error:
+        raise Problem(404, code_of(type(error)), str(error)) from error
+    if found is None:
+        raise Problem(404, "not_measured", "this server measures nothing")
+    return Response(found, media_type=CONTENT_TYPE)
+
+
 async def health(ask: Asked) -> Response:
     """Say whether this process makes progress: 200, else 503."""
     document = await _health(ask)
@@ -118,6 +130,7 @@ ROUTES = (
     Route("GET", "/v1/status", status, STATS_READ, StatusDocument, shared=True),
     Route("GET", "/v1/stats", stats, STATS_READ, StatsDocument),
     Route("GET", "/scale", scale, STATS_READ, ScaleDocument, shared=True),
+    Route("GET", "/metrics", metrics, STATS_READ, shared=True, media="text/plain"),
     Route("GET", "/healthz", health, ANYBODY, HealthDocument, also=_UNWELL),
     Route("GET", "/readyz", ready, ANYBODY, HealthDocument, also=_UNWELL),
 )

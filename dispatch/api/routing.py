@@ -120,6 +120,7 @@ def guarded(guard: Guard, rule: Rule | None, *, limits: Limits, ticket: bool = F
             token=session,
             secure=is_secure(request.scope),
             streams=guard.streams,
+            measure=guard.measure,
         )
         with use_scope(*identity.scope), acting_as(identity.who):
             return await inner(request)

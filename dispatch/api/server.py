@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
@@ -23,18 +23,20 @@ _CONNECTIONS = 2000
 
 
 @asynccontextmanager
-async def served(app: Dispatch, *, host: str, port: int) -> AsyncIterator[tuple[str, int]]:
+async def served(
+    app: Dispatch, *, host: str, port: int, measure: Callable[[], bytes] | None = None
+) -> AsyncIterator[tuple[str, int]]:
     """Serves the API of an open app inside the block; yields host and port.
 
     Args:
         host: a name or an address; one that other machines reach needs an API key in the store.
-        port: 0 takes a free one.
+        port: 0 takes a free one. measure: see API.
 
     Raises:
         MissingExtra: the server's packages are not installed.
         ConfigError: the address cannot be listened on, or has to have a key.
     """
-    api = API(app, allowed_hosts=(*app.config.server.allowed_hosts, host))
+    api = API(app, allowed_hosts=(*app.config.server.allowed_hosts, host), measure=measure)
     try:
         import uvicorn
     except ImportError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated
 
 from fastapi import Header, Query
@@ -104,7 +104,7 @@ def frame(item: Item) -> bytes:
     """One server-sent event."""
     if isinstance(item, Event):
         kind, ts = item.type, iso(item.ts)
-        data: dict[str, object] = {"id": item.id, "type": kind, "ts": ts, "topic": item.topic, "data": item.data}
+        data: Mapping[str, object] = {"id": item.id, "type": kind, "ts": ts, "topic": item.topic, "data": item.data}
     elif isinstance(item, Lagged):
         kind, data = "lagged", {"missed": item.missed}
     else:
