@@ -31,14 +31,12 @@ from dispatch.queues import QueueConfig
 from dispatch.queues.model import checked
 from dispatch.registry import Registry, default_registry
 from dispatch.services import (
-    APIKeyService,
     AuditService,
     ClusterService,
     CronService,
     DLQService,
     EventService,
     JobService,
-    LoginService,
     QueueService,
     RetentionService,
     WorkflowService,
