@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 
 from dispatch.clock import boot_seconds
 from dispatch.crons.model import CronEntry, Due, Fire, Fired
-from dispatch.crons.plan import Rules, first_fire, plan
+from dispatch.crons.plan import Rules, carrying, first_fire, plan
 from dispatch.engine.service import Service
 from dispatch.entity import Reply
 from dispatch.errors import DataRejected, LeadershipLost, StoreTimeout
 from dispatch.ids import CronID
 from dispatch.store import Store
+from dispatch.telemetry import OFF, Telemetry
 
 AT_ONCE = 100
 TOGETHER = 20
@@ -37,6 +40,7 @@ class CronScheduler(Service):
         logger: logging.Logger,
         interval: float = 1.0,
         limit: float | None = None,
+        telemetry: Telemetry = OFF,
         clock: Callable[[], float] = boot_seconds,
     ) -> None:
         super().__init__(interval=interval, logger=logger, on_death=on_death)
@@ -47,6 +51,7 @@ class CronScheduler(Service):
         self._rules = rules
         self._on_fired = on_fired
         self._clock = clock
+        self._telemetry = telemetry
         self._settled_at = float("-inf")
         self._unfit: dict[CronID, int] = {}
         """The due entries that say nothing or nothing that can be stored: the revision of each."""
@@ -128,11 +133,21 @@ class CronScheduler(Service):
 
     async def _fire_some(self, fires: Sequence[tuple[CronEntry, Fire]]) -> None:
         self._require()
-        async with asyncio.timeout(self._call_limit):
-            answers = await self._store.crons.fire([fire for _, fire in fires])
+        with ExitStack() as open_spans:
+            traced = [self._traced(entry, fire, open_spans) for entry, fire in fires]
+            async with asyncio.timeout(self._call_limit):
+                answers = await self._store.crons.fire(traced)
         for (entry, _), answer in zip(fires, answers, strict=True):
             if answer.reply is Reply.APPLIED:
                 self._on_fired(entry, answer)
+
+    def _traced(self, entry: CronEntry, fire: Fire, open_spans: ExitStack) -> Fire:
+        """The firing, whose jobs carry on the trace that its span begins."""
+        spans = self._telemetry.spans
+        if spans is None:
+            return fire
+        carrier = open_spans.enter_context(spans.firing(entry.name, entry.spec.scope))
+        return replace(fire, ticks=[carrying(tick, carrier) for tick in fire.ticks])
 
     def _pause(self, due: Due) -> float:
         """Until the next tick, but not past the poll floor: entries are made, edited and enabled by others."""
