@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Admitting:
     """The part of Dispatch about keys, tickets and sessions."""
 
-    store: Store
+    _timed_store: Store
     audit: AuditService
 
     @cached_property
@@ -21,11 +21,11 @@ class Admitting:
         """The API keys: make, list, revoke and check them."""
         from dispatch.services import APIKeyService
 
-        return APIKeyService(self.store, audit=self.audit)
+        return APIKeyService(self._timed_store, audit=self.audit)
 
     @cached_property
     def logins(self) -> LoginService:
         """What stands in for a key where a browser cannot send one."""
         from dispatch.services import LoginService
 
-        return LoginService(self.store, keys=self.keys, audit=self.audit)
+        return LoginService(self._timed_store, keys=self.keys, audit=self.audit)

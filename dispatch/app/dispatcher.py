@@ -156,8 +156,6 @@ class Dispatch(Verbs):
             idempotency_ttl=self.config.idempotency_ttl.total_seconds(),
             audit=self.audit,
         )
-        self.keys = APIKeyService(self._timed_store, audit=self.audit)
-        self.logins = LoginService(self._timed_store, keys=self.keys, audit=self.audit)
         self.retention = RetentionService(self._timed_store, retention_of(self.config), audit=self.audit)
         self.engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
