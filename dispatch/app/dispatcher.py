@@ -394,8 +394,7 @@ class Dispatch(Verbs):
         return {"DISPATCH_STORE": self._url}
 
     async def _store_limits(self) -> None:
-        configured = (
-            self.config.queue_configs() if self.registry.jobs or self.registry.workflows else ()
-        )  # not for a look from outside
+        looks = not (self.registry.jobs or self.registry.workflows)  # from outside: what is configured stays as it is
+        configured = () if looks else self.config.queue_configs()
         for queue in (*configured, *self._queue_config):
             await self.store.queues.configure(queue)
