@@ -22,6 +22,7 @@ from dispatch.plugins import PluginManager
 from dispatch.workflows.definition import WorkflowDefinition
 from dispatch.workflows.store import WorkflowStore
 
+_LOGGER = logging.getLogger("dispatch.workflow")
 Prepare = Callable[[NewJob], Awaitable[NewJob]]
 
 
@@ -51,6 +52,7 @@ class Runner:
         elapsed: Callable[[], float] = boot_seconds,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         writer: type[RunWriter] = RunWriter,
+        run_logger: logging.Logger = _LOGGER,
     ) -> None:
         self._definitions = definitions
         self._rules = Rules(park_after=settings.park_after, result_limit=settings.result_limit, policy=settings.policy)
@@ -66,7 +68,7 @@ class Runner:
         self._means = Means(
             writer=self.writer,
             steps=steps,
-            report=RunReport(report, plugins, logger=logging.getLogger("dispatch.workflow")),
+            report=RunReport(report, plugins, logger=run_logger),
             prepare=prepare,
             idempotency_ttl=settings.idempotency_ttl,
             elapsed=elapsed,
