@@ -62,6 +62,7 @@ def create(
 ) -> None:
     """Make a key and show it: this once, for the store keeps only its hash. Without --expires it stays until it is
     revoked."""
+    from dispatch.documents.overview import apikey_document
     from dispatch.scope import NO_SCOPE
     from dispatch.services.keys import checked_scopes
 
@@ -76,7 +77,7 @@ def create(
             made = {"id": None, "name": name or who(), "scopes": chosen, "tenant": owner.tenant or None}
             return {**made, "created_at": None, "created_by": who(), "expires_at": None, "key": None}
         found = await app.keys.create(name or who(), scopes=chosen, scope=owner, expires_in=lasts, reason=reason)
-        return {**_document(found.key), "key": found.token}
+        return {**apikey_document(found.key), "key": found.token}
 
     document = {**session.on_app(act, create=not dry_run), "dry_run": dry_run}
     told = "would be created" if dry_run else "created; keep the key now, it is not shown again"
@@ -89,6 +90,8 @@ _SHOWN = ("key", "id", "name", "scopes", "tenant", "expires_at")
 @verb(app, "list", examples=("dispatch apikey list", "dispatch apikey list -o ids"))
 def list_keys(ctx: typer.Context) -> None:
     """List the keys that are valid now, by id; what was revoked or has expired is gone."""
+    from dispatch.documents.overview import apikey_document
+
     session = session_of(ctx)
 
     async def act(app: Dispatch) -> list[dict[str, Any]]:
@@ -96,7 +99,7 @@ def list_keys(ctx: typer.Context) -> None:
         cursor: str | None = None
         while True:
             page = await app.keys.list(limit=500, cursor=cursor)
-            found += [_document(key) for key in page.items]
+            found += [dict(apikey_document(key)) for key in page.items]
             cursor = page.next_cursor
             if cursor is None:
                 return found
@@ -117,6 +120,8 @@ def revoke(
     dry_run: DryRun = False,
 ) -> None:
     """End a key at once and for good; sessions opened with it end too."""
+    from dispatch.documents.overview import apikey_document
+
     session = session_of(ctx)
 
     async def act(app: Dispatch) -> APIKey:
@@ -127,19 +132,5 @@ def revoke(
         return found
 
     outcome = "would be revoked" if dry_run else "revoked"
-    document = {**_document(session.on_app(act)), "outcome": outcome, "dry_run": dry_run}
+    document = {**apikey_document(session.on_app(act)), "outcome": outcome, "dry_run": dry_run}
     session.out.record(document, fields=[(name, document[name]) for name in ("id", "name", "outcome")])
-
-
-def _document(key: APIKey) -> dict[str, Any]:
-    from dispatch_cli.render import iso
-
-    return {
-        "id": key.id,
-        "name": key.name,
-        "scopes": list(key.scopes),
-        "tenant": key.scope.tenant or None,
-        "created_at": iso(key.created_at),
-        "created_by": key.created_by,
-        "expires_at": iso(key.expires_at),
-    }

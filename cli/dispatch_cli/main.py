@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
+import gc
 import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import typer
 
+from dispatch_cli import plugged
 from dispatch_cli.completing import ASKED
 from dispatch_cli.completing import answer as answer_shell
 from dispatch_cli.settings import Settings, wants_json
@@ -19,6 +22,8 @@ from dispatch_cli.shell import LazyGroup, noun
 PROGRAM = "dispatch"
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
+_MANY = 50_000
+"""New objects between two looks for garbage: a command starts with a great many that all stay."""
 
 
 class Root(LazyGroup):
@@ -52,6 +57,30 @@ class Root(LazyGroup):
         "version": ("version", "Show the versions of Dispatch and what it runs on."),
     }
 
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*self.table, *self._plugged(ctx)]
+
+    def members(self, ctx: Any) -> list[tuple[str, str]]:
+        return [*super().members(ctx), *((name, found.summary) for name, found in self._plugged(ctx).items())]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None or cmd_name.startswith("-"):
+            return own
+        if difflib.get_close_matches(cmd_name, self.table, 1):
+            found = self._plugged(ctx)  # most likely a slip: what is wrong with plugins must not hide that
+        else:
+            found = plugged.nouns(_settings(ctx), frozenset(self.table))
+        noun = found.get(cmd_name) or found.get(cmd_name.removesuffix("s"))
+        return None if noun is None else noun.command
+
+    def _plugged(self, ctx: Any) -> dict[str, plugged.Found]:
+        return plugged.nouns_or_warning(_settings(ctx), frozenset(self.table))
+
+
+def _settings(ctx: Any) -> Settings:
+    return ctx.obj if ctx is not None and isinstance(ctx.obj, Settings) else Settings()
+
 
 def _prepare_streams() -> None:
     """Closed streams (`<&-`) read and write nothing; a letter that an encoding lacks is written as an escape."""
@@ -69,6 +98,7 @@ app = noun("Background jobs for Python: decorators, one command, any store.", cl
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line (default: this process's) and answers the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    gc.set_threshold(_MANY)
     _prepare_streams()
     try:
         command = typer.main.get_command(app)

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
-from dispatch.stores.sqlite_watch import FileWatch
+from dispatch.stores.sqlite_watch import FileWatch, Watch
 
 _SHORTEST_PAUSE = 0.002
 _LONGEST_PAUSE = 0.025
@@ -156,7 +156,7 @@ class _Steady:
 class _Heard:
     """Between two looks where writes are heard of: some looks soon after each write, else hardly any."""
 
-    def __init__(self, watch: FileWatch) -> None:
+    def __init__(self, watch: Watch) -> None:
         watch.arm()
         self._watch = watch
         self._next = _FIRST_LOOK
@@ -164,13 +164,14 @@ class _Heard:
     def rest(self, changed: bool, since_change: float) -> None:
         if changed:  # another write, heard of together with this one, may not show yet
             self._next = _SHORTEST_PAUSE
-        if self._next <= _LAST_LOOK:
-            time.sleep(self._next)
-            self._next *= 2
-        elif not self._watch.arm():
+            time.sleep(_SHORTEST_PAUSE)
+        if not self._watch.arm():
             time.sleep(_LONGEST_PAUSE)
-        elif self._watch.wait(_BETWEEN_UNHEARD):
+        elif self._watch.wait(self._next if self._next <= _LAST_LOOK else _BETWEEN_UNHEARD):
             self._next = _FIRST_LOOK
+            time.sleep(_FIRST_LOOK)
+        else:
+            self._next *= 2
 
     def close(self) -> None:
         self._watch.close()

@@ -5,13 +5,30 @@ from __future__ import annotations
 import os
 import select
 import sys
+from typing import Protocol
 
 _MODIFIED = 0x00000002
 _ROOM = 4096
 
 
+class Watch(Protocol):
+    """Waits until somebody has written to a file."""
+
+    def arm(self) -> bool:
+        """Watches what bears the name now (doing so again changes nothing); whether that is possible."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Whether there was a write since the last call, or is one within that time."""
+        ...
+
+    def close(self) -> None:
+        """Ends the watch; nothing else may be called any more."""
+        ...
+
+
 class FileWatch:
-    """Waits until somebody, in whatever process of this machine, has written to the file.
+    """A Watch over all processes of this machine.
 
     It is a hint: writes through a network file system from elsewhere are not heard.
     """

@@ -6,7 +6,6 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -83,19 +82,27 @@ def test_without_the_watch_the_file_is_looked_at_instead(tmp_path: Path, monkeyp
     connection.close()
 
 
-def test_after_a_change_it_looks_again_for_what_was_heard_of_together_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    naps: list[float] = []
-    monkeypatch.setattr(time, "sleep", naps.append)
-    file = tmp_path / "log"
-    file.touch()
-    pace = sqlite_wakeups._Heard(FileWatch(str(file)))
-    for _ in range(3):
-        pace.rest(changed=True, since_change=0.0)
-    assert naps == [sqlite_wakeups._SHORTEST_PAUSE] * 3
-    naps.clear()
-    pace.rest(changed=False, since_change=0.0)
-    pace.rest(changed=False, since_change=0.0)
-    assert naps == [0.004, 0.008]
-    pace.close()
+class _Silent:
+    """A watch that never hears anything, and notes how long it was asked to listen."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    def arm(self) -> bool:
+        return True
+
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+def test_after_a_change_it_looks_again_for_what_was_heard_of_together_with_it() -> None:
+    watch = _Silent()
+    pace = sqlite_wakeups._Heard(watch)
+    pace.rest(changed=True, since_change=0.0)
+    for _ in range(7):
+        pace.rest(changed=False, since_change=0.0)
+    assert watch.waits == [0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, sqlite_wakeups._BETWEEN_UNHEARD]

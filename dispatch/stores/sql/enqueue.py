@@ -14,6 +14,7 @@ from dispatch.jobs.model import QUARANTINE_FROM, Enqueued, JobState, NewJob, Uni
 from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.rows import later, names_text, to_text
+from dispatch.workflows.model import RunState
 
 COLUMNS = (
     "id",
@@ -92,11 +93,12 @@ def enqueue(jobs: Sequence[NewJob], now: int, *, lenient: bool = False) -> Plan[
     if all(job.unique is None and job.idempotency is None for job in jobs):
         answers = yield from _enqueue_plain(jobs, place)
     else:
-        answers = []
         yield Do("prune_idempotency", {"now": now})
         yield Do("prune_unique", {"now": now})
-        for job in jobs:
-            answers.append((yield from _enqueue_one(job, place, lenient)))
+        answers = yield from _enqueue_unheld(jobs, place)
+        if not answers:
+            for job in jobs:
+                answers.append((yield from _enqueue_one(job, place, lenient)))
     if keyed or place.left:
         yield from concurrency.admit(jobs, answers, fits, place.left, now)
     return answers
@@ -158,6 +160,23 @@ def _alike(rows: list[tuple[Any, ...]]) -> dict[str, Any] | None:
     return {"payloads": to_text(texts), **dict(zip(PLAIN_COLUMNS[1:-1], shared, strict=True))}
 
 
+def _enqueue_unheld(jobs: Sequence[NewJob], place: Place) -> Plan[list[Enqueued]]:
+    """The short way for several jobs whose keys nobody holds; answers nothing, having written nothing, where there may
+    be a conflict."""
+    keys = [job.unique.key for job in jobs if job.unique is not None]
+    ids = {job.id for job in jobs}
+    alone = len(jobs) < 2 or any(job.idempotency is not None for job in jobs)
+    if alone or len({*keys}) < len(keys) or len(ids) < len(jobs):
+        return []
+    if (yield Rows("keys_taken", {"keys": names_text(keys)})) or (yield Rows("jobs_known", {"ids": names_text(ids)})):
+        return []
+    yield Many("insert_job", COLUMNS, [_row(job, place) for job in jobs])
+    yield from unique.take_all(
+        [(job.unique.key, str(job.id), hold_until(job.unique, place.now)) for job in jobs if job.unique is not None]
+    )
+    return [Enqueued(job.id, True) for job in jobs]
+
+
 def _enqueue_one(job: NewJob, place: Place, lenient: bool) -> Plan[Enqueued]:
     now = place.now
     if first((yield Rows("job_state", {"id": str(job.id)}))):
@@ -205,10 +224,17 @@ def _insert_unique(job: NewJob, wanted: Unique | None, place: Place, lenient: bo
         )
     if wanted.on_conflict != "replace":
         return Enqueued(holder.job_id, False)
+    # a run is never put into another's place: it lines up, unless one that has not begun stands for it
     yield Lock("lock_job_at_once", {"id": str(holder.job_id)})
     yield Lock("lock_successors", {"behind": str(holder.job_id)})
     successor = first((yield Rows("successors", {"behind": str(holder.job_id)})))
     target = JobID(successor[0]) if successor else holder.job_id
+    driven = first((yield Rows("state_of_driven", {"id": str(target)})))
+    if job.kind == "workflow" or driven is not None:
+        if successor or not holder.live or (driven is not None and driven[0] == RunState.PENDING):
+            return Enqueued(holder.job_id, False)
+        yield from _insert(job, place, behind=holder.job_id)
+        return Enqueued(job.id, True)
     left = yield from concurrency.key_of(target)
     if (yield Do("replace_job", {**_fields(job, place), "id": str(target), "quarantine": QUARANTINE_FROM})):
         place.left |= left
