@@ -62,11 +62,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """All that have not ended, in the order in which they began."""
         super().__init__(Selector(self._let_pass))
         self._clock_resolution = _RESOLUTION
+        self.set_exception_handler(_heard)
 
     def time(self) -> float:
         return self._virtual
 
-    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> asyncio.Task[Any]:
+    def create_task(  # type: ignore[override]
+        self, coro: Any, *, name: str | None = None, context: Context | None = None
+    ) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = super().create_task(coro, name=name, context=context)
         self.tasks[task] = None
         task.add_done_callback(self._ended)
@@ -97,6 +100,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self.tasks.pop(task, None)
+
+
+def _heard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What failed on a node that died before it looked is no concern."""
+    if "never retrieved" not in str(context.get("message")):
+        loop.default_exception_handler(context)
 
 
 def owner_of(handle: asyncio.Handle) -> object | None:
