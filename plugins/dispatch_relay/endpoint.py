@@ -61,6 +61,8 @@ class Endpoint(BaseModel):
     origin: Literal["store", "config"] = "store"
     since: int = 0
     """The position of the feed after which it wants events."""
+    asked_at: int = 0
+    """The position at which it last asked for other events: what is missing before that was never promised."""
     disabled_at: datetime | None = None
     disabled_reason: str = ""
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from dispatch.entity import LARGEST_PAGE
 from dispatch.records import Record
 from dispatch.store import Store
+from dispatch_relay.cursor import cursor_record, end_of_feed
 from dispatch_relay.endpoint import Endpoint, Secret
 from dispatch_relay.errors import EndpointChanged, EndpointExists, EndpointNotFound
 from dispatch_relay.events import DEFINITIONS, PREFIX
@@ -45,7 +46,9 @@ class Endpoints:
 
     async def add(self, endpoint: Endpoint) -> Endpoint:
         """Stores a new endpoint; it gets what happens from now on. Raises EndpointExists."""
-        added = endpoint.model_copy(update={"since": await self._end()})
+        await cursor_record(self._store)
+        end = await end_of_feed(self._store)
+        added = endpoint.model_copy(update={"since": end, "asked_at": end})
         if await self._store.records.put(NAMESPACE, added.name, _bytes(added), if_version=0) is None:
             raise EndpointExists(
                 f"there is an endpoint {added.name!r} already; choose another name, or remove it first"
@@ -64,8 +67,7 @@ class Endpoints:
             after = act(before)
             if after == before:
                 return before
-            if after.enabled and not before.enabled:
-                after = after.model_copy(update={"since": await self._end()})
+            after = await self._dated(before, after)
             if not after.enabled:  # before it is stored: whoever enables it then listens after that
                 await self._store.stream.unlisten(listener_of(name))
             if await self._store.records.put(NAMESPACE, name, _bytes(after), if_version=record.version) is not None:
@@ -86,18 +88,18 @@ class Endpoints:
         if endpoint.enabled and channels:
             await self._store.stream.listen(channels, listener_of(endpoint.name), lease=LISTEN_FOR)
 
+    async def _dated(self, before: Endpoint, after: Endpoint) -> Endpoint:
+        back = after.enabled and not before.enabled
+        if not back and after.events == before.events:
+            return after
+        end = await end_of_feed(self._store)
+        return after.model_copy(update={"since": end if back else after.since, "asked_at": end})
+
     async def _record(self, name: str) -> Record:
         record = await self._store.records.get(NAMESPACE, name)
         if record is None:
             raise EndpointNotFound(f"there is no webhook endpoint {name!r}; `dispatch webhook list` shows them")
         return record
-
-    async def _end(self) -> int:
-        return (await self._store.stream.read_after(FEED, -1)).position
-
-
-FEED = tuple(definition.feed_type for definition in DEFINITIONS.values())
-"""The channels of the store's feed that the relay reads."""
 
 
 def listener_of(name: str) -> str:

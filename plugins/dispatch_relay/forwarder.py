@@ -7,10 +7,8 @@ feed for itself until it is silent for a moment.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from dispatch.clock import boot_seconds, utc_now
 from dispatch.errors import DataRejected
@@ -21,36 +19,19 @@ from dispatch.records import Record
 from dispatch.store import Store
 from dispatch.streams import StreamEntry
 from dispatch_relay.configured import Configured
+from dispatch_relay.cursor import FEED, Cursor, cursor_record, move
 from dispatch_relay.delivery import Receipt, delivery_of
 from dispatch_relay.endpoint import Endpoint
-from dispatch_relay.endpoints import FEED, Endpoints
+from dispatch_relay.endpoints import Endpoints
 from dispatch_relay.events import PREFIX
 from dispatch_relay.message import delivery_id, event_of
 
-NAMESPACE = "webhook.cursor"
-KEY = "feed"
 PAGE = 500
 INTERVAL = 1.0
 PATIENCE = 1.0
 """Seconds that an event may wait before another worker than the last one takes the feed over."""
 RENEW = 3600.0
 LOOK = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """How far the feed has been forwarded."""
-
-    position: int
-    by: str
-    """The forwarder that moved it there."""
-
-    @staticmethod
-    def of(record: Record) -> Cursor:
-        return Cursor(**json.loads(record.value))
-
-    def document(self) -> bytes:
-        return json.dumps({"position": self.position, "by": self.by}).encode()
 
 
 class Forwarder:
@@ -91,7 +72,7 @@ class Forwarder:
 
     async def run_once(self) -> float:
         """Forwards one page; answers at once when there is more."""
-        record = await self._cursor()
+        record = await cursor_record(self._store)
         if boot_seconds() >= self._look_at:
             await self._listen()
             self._look_at = boot_seconds() + LOOK
@@ -99,6 +80,8 @@ class Forwarder:
         position = max(cursor.position, self._read_to)
         page = await self._store.stream.read_after(FEED, position, limit=PAGE)
         if not page.entries:
+            if page.position < position:
+                await self._begin_again(record, page.position)
             return INTERVAL
         endpoints = await self._endpoints.all()  # after the page: whoever was added before it was written is in
         jobs = self._deliveries(page.entries, endpoints)
@@ -109,23 +92,11 @@ class Forwarder:
             return INTERVAL
         if jobs and not self._may_forward(cursor, record.version):
             return PATIENCE / 4
-        if page.reset:
-            await self._warn_of_gap(position, endpoints)
+        self._warn_of_gaps(page.gaps, position, endpoints)
         await self._enqueue(jobs)
-        moved = Cursor(end, self._id).document()
-        await self._store.records.put(NAMESPACE, KEY, moved, if_version=record.version)
+        await move(self._store, record, Cursor(end, self._id))
         self._waiting = None
         return 0.0 if full else INTERVAL
-
-    async def _cursor(self) -> Record:
-        """The cursor's record; the first one stands at the present end, before anybody listens."""
-        record = await self._store.records.get(NAMESPACE, KEY)
-        while record is None:
-            end = (await self._store.stream.read_after(FEED, -1)).position
-            first = Cursor(end, "")
-            record = await self._store.records.put(NAMESPACE, KEY, first.document(), if_version=0)
-            record = record or await self._store.records.get(NAMESPACE, KEY)
-        return record
 
     async def _listen(self) -> None:
         """Stores what the configuration says, and keeps the store writing for every endpoint."""
@@ -179,19 +150,24 @@ class Forwarder:
         except DataRejected as error:
             self._logger.error("webhook %s is lost: the store cannot hold it: %s", job.metadata["webhook_id"], error)
 
-    async def _warn_of_gap(self, position: int, endpoints: Sequence[Endpoint]) -> None:
-        """Tells when events that somebody wanted were pruned before they could be forwarded."""
-        channels = {
-            name.removeprefix(PREFIX)
-            for endpoint in endpoints
-            if endpoint.enabled and endpoint.since <= position
-            for name in endpoint.types(self._enabled)
-        }
-        if not channels:
-            return
-        page = await self._store.stream.read_after(sorted(channels), position, limit=1)
-        if page.reset:
-            self._logger.error(
-                "the feed no longer reaches back to where the relay stood: events were removed by retention before any "
-                "worker forwarded them, and their webhooks are lost; raise [retention] events"
+    def _warn_of_gaps(self, gaps: Collection[str], position: int, endpoints: Sequence[Endpoint]) -> None:
+        """Tells when events that somebody wanted were removed before they could be forwarded."""
+        for endpoint in endpoints:
+            lost = [name for name in endpoint.types(self._enabled) if name.removeprefix(PREFIX) in gaps]
+            if lost and endpoint.enabled and endpoint.asked_at < position:
+                self._logger.error(
+                    "events of %s were removed by retention before any worker forwarded them to the webhook endpoint "
+                    "%r: their webhooks are lost; raise [retention] events, or run workers more often",
+                    ", ".join(lost),
+                    endpoint.name,
+                )
+
+    async def _begin_again(self, record: Record, end: int) -> None:
+        """The store was replaced by one whose feed is younger: goes on at its end."""
+        self._logger.warning("the feed ends before the place that the relay had read to: going on at its end")
+        for endpoint in await self._endpoints.all():
+            await self._endpoints.change(
+                endpoint.name, lambda one: one.model_copy(update={"since": min(one.since, end), "asked_at": end})
             )
+        self._read_to = 0
+        await move(self._store, record, Cursor(end, self._id))
