@@ -175,7 +175,7 @@ def _work(
     from dispatch.discovery import discover
     from dispatch.engine.run import RunOptions, run_worker
     from dispatch_cli import banner, job_log, logs
-    from dispatch_cli.loops import run_fast
+    from dispatch_cli.loops import has_started, run_fast
     from dispatch_cli.probing import OwnHealth, reported
     from dispatch_cli.processes import ends_anyway
     from dispatch_cli.unserved import due_but_unknown
@@ -193,6 +193,7 @@ def _work(
     served: list[tuple[tuple[str, ...], frozenset[str]]] = []
 
     def ready(worker: WorkerReady) -> None:
+        has_started()
         info = worker.engine.info
         served.append((tuple(worker.engine.settings.queues), frozenset(info.names)))
         start = banner.Start(
