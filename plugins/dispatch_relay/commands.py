@@ -25,8 +25,8 @@ T = TypeVar("T")
 Act = Callable[[WebhookService], Awaitable[T]]
 
 _DELIVERY = "job_01k9ztr0c2e6r9v1s8f0q5b4nd"
-_ENDPOINT_COLUMNS = ("name", "state", "url", ("events", "for"), "tenant", "origin")
-_DELIVERY_COLUMNS = (("id", "id"), "endpoint", "type", "state", "attempt", "status", "error", ("made", "created_at"))
+_ENDPOINT_COLUMNS = ("name", "state", "url", ("for", "events"), "tenant", "origin")
+_DELIVERY_COLUMNS = ("id", "endpoint", "type", "state", "attempt", "status", "error", ("made", "created_at"))
 _STATES = {str(state): state for state in JobState}
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The endpoint's name.")]
