@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -37,10 +38,19 @@ class Postbox(Sender):
         super().__init__(Allowed())
         self.sent: list[Sent] = []
         self.answer = answer
+        self._came = asyncio.Event()
+
+    async def reached(self, count: int, timeout: float = 10.0) -> None:
+        """Waits for that many attempts."""
+        async with asyncio.timeout(timeout):
+            while len(self.sent) < count:
+                self._came.clear()
+                await self._came.wait()
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         sent = Sent(url, json.loads(body), dict(headers), body)
         self.sent.append(sent)
+        self._came.set()
         answer = self.answer(sent)
         if answer == 0:
             raise Undelivered(f"{url} could not be reached")

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from dispatch_relay import RelayExtension
 from dispatch_relay.cursor import FEED, KEY, NAMESPACE, Cursor
 from dispatch_relay.signing import new_secret
 from standardwebhooks import Webhook
 
-from dispatch import current_job
+from dispatch import Config, Dispatch, current_job
 from dispatch.errors import Fail
 from dispatch.jobs.model import JobState, ListOptions
 from dispatch.registry import Registry
 from dispatch.scope import use_scope
 
-from .relay_world import World, world
+from .relay_world import Postbox, World, world
 
 A, B = "https://a.example/hook", "https://b.example/hook"
 
@@ -229,8 +232,6 @@ async def test_the_configurations_endpoints_are_stored_by_the_first_worker_and_c
         await at.app.enqueue(work)
         await at.app.run_until_idle()
         assert Webhook(old).verify(at.post.sent[-1].raw, at.post.sent[-1].headers)
-        from dispatch_relay import RelayExtension
-
         changed = {"a": {"url": B, "secret": new, "events": ["job.completed"], "rate": "10/s"}}
         later = RelayExtension(endpoints=changed, sender=at.post)
         for service in later.register_services(at.app.store):
@@ -243,17 +244,78 @@ async def test_the_configurations_endpoints_are_stored_by_the_first_worker_and_c
         assert (await at.webhooks.get("a")).rate == 10.0
 
 
-@pytest.mark.parametrize("times", [1, 2])
-async def test_two_workers_forward_each_event_once(registry: Registry, times: int) -> None:
+async def test_two_workers_forward_each_event_once(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dispatch_relay.forwarder.PATIENCE", 0.0)
     work = jobs(registry)
     async with world(registry) as at:
         await at.webhooks.add("a", A)
         others = [*at.relay.register_services(at.app.store), *at.relay.register_services(at.app.store)]
-        for _ in range(times):
+        for _ in range(2):
             await at.app.enqueue(work)
             for forwarder in others:
                 await forwarder.run_once()
         await at.app.run_until_idle()
-        assert len(at.post.sent) == 3 * times
-        assert len(await deliveries(at)) == 3 * times
+        assert len(at.post.sent) == 6
+        assert len(await deliveries(at)) == 6
         assert {job.state for job in await deliveries(at)} == {JobState.COMPLETED}
+
+
+async def test_the_last_worker_keeps_the_feed_until_it_lets_events_wait(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dispatch_relay.forwarder.PATIENCE", 60.0)
+    work = jobs(registry)
+    async with world(registry) as at:
+        await at.webhooks.add("a", A)
+        [first], [second] = (at.relay.register_services(at.app.store) for _ in range(2))
+        await at.app.enqueue(work)
+        await first.run_once()
+        assert len(await deliveries(at)) == 1
+        await at.app.enqueue(work)
+        await second.run_once()
+        assert len(await deliveries(at)) == 1
+        monkeypatch.setattr("dispatch_relay.forwarder.PATIENCE", 0.0)
+        await second.run_once()
+        assert len(await deliveries(at)) == 2
+
+
+async def test_events_that_retention_removed_before_they_were_forwarded_are_told_of_in_the_log(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    work = jobs(registry)
+    async with world(registry) as at:
+        await at.webhooks.add("a", A, events=["job.enqueued"])
+        await at.app.enqueue(work)
+        await at.app.run_until_idle()
+        assert len(at.post.sent) == 1
+        assert "removed by retention" not in caplog.text
+        await at.app.enqueue(work)
+        at.app.clock.advance(timedelta(days=1))
+        assert await at.app.store.stream.prune(older_than=60.0)
+        await at.app.enqueue(work)
+        await at.app.run_until_idle()
+        assert len(at.post.sent) == 2
+        assert "job.enqueued were removed by retention" in caplog.text
+
+
+async def test_what_is_rolled_back_with_the_users_transaction_is_told_to_nobody(
+    registry: Registry, tmp_path: Path
+) -> None:
+    work = jobs(registry)
+    path = tmp_path / "dispatch.db"
+    post = Postbox()
+    relay = RelayExtension(sender=post)
+    async with Dispatch(f"sqlite:///{path}", config=Config(), registry=registry, plugins=[relay]) as app:
+        await relay.webhooks(app).add("a", A, events=["job.enqueued"])
+        with sqlite3.connect(path) as connection:
+            kept = await work.options(connection=connection).enqueue("kept")
+        connection.close()
+        connection = sqlite3.connect(path)
+        await work.options(connection=connection).enqueue("rolled back")
+        connection.rollback()
+        connection.close()
+        await app.start()
+        await post.reached(1)
+        later = await app.enqueue(work)
+        await post.reached(2)
+        assert [sent.body["data"]["job_id"] for sent in post.sent] == [kept.id, later.id]
