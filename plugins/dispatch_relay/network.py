@@ -7,6 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
+from typing import cast
 
 import httpcore2
 
@@ -35,7 +36,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
     def __init__(self, allowed: Allowed, *, resolver: Resolver = resolve) -> None:
         self._allowed = allowed
         self._resolver = resolver
-        self._backend = httpcore2.AnyIOBackend()
+        self._backend = cast("httpcore2.AsyncNetworkBackend", httpcore2.AnyIOBackend())
 
     async def connect_tcp(
         self,

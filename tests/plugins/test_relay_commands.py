@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import re
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from dispatch_cli import plugged
+from dispatch_relay.settings import EndpointTable, RelaySettings
 from dispatch_relay.signing import new_secret
 
 from dispatch import Dispatch
@@ -83,7 +85,8 @@ def delivered(port: int, behave: Callable[[Any], Reply] | None = None) -> list[A
         await sink.stop()
         return sink.received
 
-    return work(act)
+    received: list[Any] = work(act)
+    return received
 
 
 @pytest.fixture
@@ -100,6 +103,18 @@ def test_the_entry_points_of_the_project_lead_to_what_they_name() -> None:
     for target in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["dispatch"].values():
         module, _, name = target.partition(":")
         assert getattr(importlib.import_module(module), name)
+
+
+def test_the_example_configuration_shows_every_key_of_the_relay_with_its_default() -> None:
+    text = re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", (ROOT / "dispatch.toml.example").read_text())
+    section = tomllib.loads(text.replace("env:NAME_WEBHOOK_SECRET", SECRET))["plugin"]["relay"]
+    assert set(section) == set(RelaySettings.model_fields)
+    assert set(section["endpoints"]["NAME"]) == set(EndpointTable.model_fields)
+    settings, default = RelaySettings.model_validate(section), RelaySettings()
+    for key in ("retry_schedule", "enabled_events", "allow_http"):
+        assert getattr(settings, key) == getattr(default, key)
+    assert settings.endpoints["NAME"].rate == 10.0
+    assert settings.endpoints["NAME"].concurrency == 2
 
 
 def test_an_endpoint_is_added_listed_and_its_secret_shown_once(folder: Path) -> None:

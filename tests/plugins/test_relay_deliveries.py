@@ -136,7 +136,8 @@ async def test_what_waits_for_an_endpoint_that_was_removed_is_not_sent() -> None
         await at.webhooks.remove("a", reason="closed")
         await at.app.travel("1h")
         assert len(at.post.sent) == 1
-        assert "no webhook endpoint 'a'" in (await deliveries(at, JobState.FAILED))[0].error.message
+        [failed] = await deliveries(at, JobState.FAILED)
+        assert "no webhook endpoint 'a'" in failed.error.message
         assert await letters(at) == []
 
 
@@ -149,7 +150,7 @@ async def test_nobody_can_have_something_signed_by_enqueuing_a_delivery() -> Non
         await at.app.run_until_idle()
         assert at.post.sent == []
         job = (await at.app.jobs.list(ListOptions(names=["relay.deliver"]))).items[0]
-        assert "only the relay makes deliveries" in job.error.message
+        assert job.error is not None and "only the relay makes deliveries" in job.error.message
 
 
 async def test_a_rate_is_kept_over_all_workers() -> None:

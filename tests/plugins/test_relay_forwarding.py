@@ -202,10 +202,10 @@ async def test_workflow_and_cron_events_are_told_too(registry: Registry) -> None
     registry.cron("@every 1m", name="minutely")(work)
 
     @registry.workflow
-    async def order(ctx: Any) -> str:
-        return await ctx.step("charge", lambda: _charged())
+    async def order(ctx: Any) -> None:
+        await ctx.step("charge", charged)
 
-    async def _charged() -> str:
+    async def charged() -> str:
         return "ok"
 
     async with world(registry) as at:

@@ -1,4 +1,4 @@
-"""Webhooks while workers are killed and sinks misbehave: each event arrives under one id, and no endpoint delays others."""
+"""Webhooks while workers are killed and sinks misbehave: each event arrives under one id, no endpoint delays others."""
 
 from __future__ import annotations
 
