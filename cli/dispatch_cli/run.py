@@ -176,7 +176,7 @@ def _work(
     from dispatch.engine.run import RunOptions, run_worker
     from dispatch_cli import banner, job_log, logs
     from dispatch_cli.loops import has_started, run_fast
-    from dispatch_cli.probing import OwnHealth, reported
+    from dispatch_cli.probing import OwnHealth, measured, reported
     from dispatch_cli.processes import ends_anyway
     from dispatch_cli.unserved import due_but_unknown
 
@@ -210,11 +210,12 @@ def _work(
         banner.announce(start, as_json=as_json, alone=alone, colored=colored)
 
     own = OwnHealth()
+    measure = None if probe is None else measured(app)
     options = RunOptions(**given, targets=tuple(targets), on_ready=ready, on_engine=own.heard)
 
     async def work() -> tuple[RunReport, Unserved | None]:
         async with app:
-            async with reported(own, probe=probe, descriptor=health_fd):
+            async with reported(own, probe=probe, descriptor=health_fd, measure=measure):
                 report = await run_worker(app, options)
             if not alone:
                 ends_anyway()
