@@ -143,7 +143,7 @@ async def test_what_waits_for_an_endpoint_that_was_removed_is_not_sent() -> None
 
 async def test_nobody_can_have_something_signed_by_enqueuing_a_delivery() -> None:
     async with world() as at:
-        await at.webhooks.add("a", A)
+        await at.webhooks.add("a", A, events=["cron.fired"])
         forged = {"id": "x", "type": "dispatch.job.failed", "at": "2026-01-01T00:00:00Z", "data": {"forged": True}}
         payload = json.dumps({"endpoint": "a", "event": forged}).encode()
         await at.app.store.jobs.enqueue([NewJob(JobID.new(), "relay.deliver", payload, queue="relay")])
