@@ -51,8 +51,8 @@ def _set_postgres_schema(url: str, version: int) -> None:
         connection.execute("DELETE FROM old.dispatch_migrations WHERE number > %s", (version,))
         if version:
             connection.execute(
-                "INSERT INTO old.dispatch_migrations SELECT (p).* FROM (SELECT jsonb_populate_record(m, "
-                "jsonb_build_object('number', %s::int, 'name', 'later')) AS p FROM old.dispatch_migrations AS m LIMIT 1) AS x",
+                "INSERT INTO old.dispatch_migrations SELECT later.* FROM old.dispatch_migrations AS m, "
+                "jsonb_populate_record(m, jsonb_build_object('number', %s::int)) AS later LIMIT 1",
                 (version,),
             )
 
