@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp
 
 from dispatch.access import SCOPES
 from dispatch.api.guard import HOLDER, PLAIN_COOKIE, Guard, Rule
-from dispatch.api.problems import problem_of, problem_response, reply
+from dispatch.api.problems import ProblemDocument, problem_of, problem_response, reply
 from dispatch.api.routing import READING, Asked, Route, build, guarded, request_id_of
 from dispatch.api.shield import Shield
 from dispatch.api.table import ROUTES
@@ -110,7 +111,11 @@ class API:
         def whole() -> dict[str, Any]:
             if not document:
                 document.update(plain())
-                document.setdefault("components", {})["securitySchemes"] = {
+                components = document.setdefault("components", {})
+                template = "#/components/schemas/{model}"
+                problem = TypeAdapter(ProblemDocument).json_schema(mode="serialization", ref_template=template)
+                components["schemas"] |= {**problem.pop("$defs"), "ProblemDocument": problem}
+                components["securitySchemes"] = {
                     "key": {"type": "http", "scheme": "bearer", "description": f"Scopes: {' '.join(SCOPES)}"},
                     "session": {"type": "apiKey", "in": "cookie", "name": PLAIN_COOKIE},
                 }

@@ -39,6 +39,8 @@ DOCUMENTED: dict[int, str] = {
     429: "Too many failures to say who one is; `Retry-After` has seconds.",
     503: "The store does not answer; try again.",
 }
+PROBLEM = {"$ref": "#/components/schemas/ProblemDocument"}
+"""In the OpenAPI document."""
 _STORE = "the store cannot do that now; try again in a moment"
 _INTERNAL = "something went wrong inside; the log of the server has it under this request id"
 
