@@ -65,6 +65,7 @@ async def served(
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=_PATIENCE,
         ws_per_message_deflate=False,
+        ws_max_size=app.config.limits.frame,
     )
     server = Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]), name="dispatch http")
