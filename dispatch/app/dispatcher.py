@@ -139,13 +139,17 @@ class Dispatch(Verbs):
             audit=self.audit,
             telemetry=telemetry,
         )
-        self.dlq = DLQService(self._timed_store, audit=self.audit)
+        self.dlq = DLQService(self._timed_store, audit=self.audit, plugins=self.plugins)
         self.queues = QueueService(self._timed_store, audit=self.audit)
         self.workers = ClusterService(
             self._timed_store, audit=self.audit, elector=lambda: self._leader_elector or self._extensions.elector
         )
         self.crons = CronService(
-            self._timed_store, audit=self.audit, defaults=cron_defaults(self.config), telemetry=telemetry
+            self._timed_store,
+            audit=self.audit,
+            defaults=cron_defaults(self.config),
+            telemetry=telemetry,
+            plugins=self.plugins,
         )
         self.events = EventService(self._timed_store, plugins=self.plugins, largest=limits.payload, telemetry=telemetry)
         self.workflows = WorkflowService(

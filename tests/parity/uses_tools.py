@@ -116,6 +116,19 @@ async def stores_a_job(store: Any) -> None:
     await store.close()
 
 
+@row(44)
+async def use_relay(extension: Any, register: Any, definitions: Any, payload_func: Any, *types: str) -> None:
+    assert [definition.name for definition in definitions()] == list(types) == list(register())
+    assert all(definition.schema["properties"]["type"] == {"const": definition.name} for definition in definitions())
+    fn = payload_func(types[0], lambda event: {"only": event.id})
+    relay = extension(enabled_events=["job.*"], payload_funcs={types[0]: fn})
+    async with get("dispatch.Dispatch")("memory://", registry=Names(), config=QUIET, plugins=[relay]) as app:
+        webhooks = relay.webhooks(app)
+        await webhooks.add("a", "https://a.example/")
+        assert [endpoint.name for endpoint in await webhooks.list()] == ["a"]
+        assert "relay" in app.served_queues()
+
+
 @row(52)
 async def use_memory(memory: Any) -> None:
     await stores_a_job(memory())

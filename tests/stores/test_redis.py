@@ -181,7 +181,7 @@ def test_every_script_compiles_and_those_that_let_workers_go_on_may_run_without_
     starting = ("announce", "cron_announce", "configure", "register")
     for name in (*workers, *starting):
         assert "allow-oom" in scripts.load(name).source.partition("\n")[0], name
-    for name in ("enqueue", "enqueue_plain", "publish", "put_record", "replay", "load"):
+    for name in ("enqueue", "enqueue_plain", "enqueue_now", "publish", "put_record", "replay", "load"):
         assert "allow-oom" not in scripts.load(name).source.partition("\n")[0], name
 
 
