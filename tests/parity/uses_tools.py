@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from .promised import get, row
+from dispatch.registry import Registry as Names
+
+from .promised import QUIET, get, row
 
 
 @row(36)
