@@ -8,7 +8,7 @@ DispatchError
 ├── UsageError              InvalidArguments PayloadTooLarge InvalidDefinition DuplicateName NoOpenApp SyncInAsync
 │                           NoStore ConfigError DiscoveryError InvalidPlugin MissingExtra WaitRefused
 │                           NotTransactional
-├── StoreError              StoreUnreachable StoreBusy StoreTimeout StoreReadOnly StoreFull StoreCorrupt
+├── StoreError              StoreUnreachable (StoreAway) StoreBusy StoreTimeout StoreReadOnly StoreFull StoreCorrupt
 │                           SchemaMismatch DataRejected
 ├── ResultError             JobFailed JobCancelled JobExpired JobPurged ResultNotKept WaitTimeout RunFailed RunCancelled
 ├── StepError               StepFailed (ChildFailed) EventTimeout (TimeoutError); what a workflow's body can catch
@@ -122,6 +122,10 @@ class IdempotencyMismatch(Conflict):
     """The idempotency key was used before for another job name or other arguments."""
 
 
+class LeaderUnknown(Conflict):
+    """The leader is elected by a plugin that does not tell who it is."""
+
+
 class WorkerStopped(Conflict):
     """The worker has stopped, so it can be asked for nothing."""
 
@@ -190,6 +194,10 @@ class StoreError(DispatchError):
 
 class StoreUnreachable(StoreError):
     """The store does not answer or cannot be opened."""
+
+
+class StoreAway(StoreUnreachable):
+    """The store's server is not there now, and may be in a while; a worker that starts waits for it."""
 
 
 class StoreBusy(StoreError):

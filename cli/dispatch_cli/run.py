@@ -184,6 +184,7 @@ def _work(
     health_fd: int | None,
 ) -> RunReport:
     from dispatch.discovery import discover
+    from dispatch.engine.opening import open_patiently
     from dispatch.engine.run import RunOptions, run_worker
     from dispatch_cli import banner, job_log, logs
     from dispatch_cli.loops import has_started, run_fast
@@ -226,6 +227,8 @@ def _work(
     options = RunOptions(**given, targets=tuple(targets), on_ready=ready, on_engine=own.heard)
 
     async def work() -> tuple[RunReport, Unserved | None]:
+        if not options.burst:
+            await open_patiently(app)
         async with app:
             reporting = reported(own, probe=probe, descriptor=health_fd, measure=measure)
             async with reporting, api_at(app, http, measure=measure):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dispatch.api.listening import listen
 from dispatch.api.metrics import CONTENT_TYPE
-from dispatch.errors import MissingExtra
+from dispatch.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

@@ -31,8 +31,10 @@ async def read_demand(store: Store, *, slots: int, queues: Collection[str] = ())
 def demand_of(infos: Sequence[QueueInfo], *, slots: int) -> Demand:
     """The demand of these queues.
 
+    >>> from dispatch.clock import EPOCH
     >>> from dispatch.queues import QueueConfig
-    >>> demand_of([QueueInfo(QueueConfig("mails", max_concurrency=12), pending=100, running=4)], slots=10)
+    >>> mails = QueueInfo(QueueConfig("mails", max_concurrency=12), pending=100, running=4, oldest_due_at=EPOCH)
+    >>> demand_of([mails], slots=10)
     Demand(desired=2, runnable=12, slots=10)
     """
     runnable = sum(_runnable(info) for info in infos)
