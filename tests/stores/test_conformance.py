@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from redis_audit import audit
+from servers.mysql import forget as forget_tables
+from servers.mysql import mysql_url
 from servers.postgres import new_namespace, postgres_url
 from servers.redis import forget, redis_url
 
@@ -72,6 +74,19 @@ class TestSQLAlchemyPostgres(StoreConformance):
 
         url = postgres_url().replace("postgresql://", "sqlalchemy+postgresql+asyncpg://")
         return SQLAlchemyStore(url, namespace=new_namespace(), clock=clock, command_timeout=20.0)
+
+
+class TestMySQL(StoreConformance):
+    async def make_store(self, clock: ManualClock) -> Store:
+        from dispatch.stores.sqlalchemy import SQLAlchemyStore
+
+        self.namespace = new_namespace()
+        return SQLAlchemyStore(mysql_url(), namespace=self.namespace, clock=clock, command_timeout=20.0)
+
+    @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+    def test_store(self, case: Case) -> None:
+        asyncio.run(run_case(case, self.make_store))
+        forget_tables(self.namespace)
 
 
 @pytest.mark.parametrize("invariant", STORE_INVARIANTS)

@@ -30,7 +30,7 @@ from dispatch.jobs.model import CountOptions, Failure, JobState, Transition, Uni
 from dispatch.queues import QueueConfig
 from dispatch.stores import open_store
 from dispatch.stores.postgres import PostgresStore
-from dispatch.stores.postgres_clock import ServerClock
+from dispatch.stores.server_clock import ServerClock
 from dispatch.stores.postgres_watermark import Watermark
 from dispatch.stores.scripts import migration_scripts
 from dispatch.testing.conformance.env import new
