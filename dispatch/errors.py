@@ -2,7 +2,7 @@
 
 DispatchError
 ├── NotFound (LookupError)  JobNotFound DLQNotFound WorkerNotFound RunNotFound WorkflowNotFound CronNotFound
-│                           EventNotFound
+│                           EventNotFound APIKeyNotFound
 ├── Conflict                JobAlreadyComplete JobNotCancellable JobNotRetryable DuplicateJob AlreadyReplayed
 │                           IdempotencyMismatch CopyRefused RunEnded RunNotRetryable
 ├── UsageError              InvalidArguments PayloadTooLarge InvalidDefinition DuplicateName NoOpenApp SyncInAsync
@@ -58,6 +58,10 @@ class CronNotFound(NotFound):
 
 class EventNotFound(NotFound):
     """No event has that id."""
+
+
+class APIKeyNotFound(NotFound):
+    """No API key has that id; it may have been revoked, or have expired."""
 
 
 class Conflict(DispatchError):

@@ -1,7 +1,8 @@
-"""The seven typed identifiers: TypeIDs (a prefix and a UUIDv7 in base32), sortable by creation time."""
+"""The seven typed identifiers: TypeIDs (a prefix and a UUIDv7 in base32), sortable by creation time; and secrets."""
 
 from __future__ import annotations
 
+import secrets
 from datetime import UTC, datetime
 from typing import ClassVar, Self
 from uuid import UUID
@@ -45,6 +46,16 @@ def decode_suffix(suffix: str) -> int:
 def new_uuid() -> UUID:
     """A fresh UUIDv7."""
     return UUID(int=uuid7().int)
+
+
+def new_secret() -> str:
+    """A fresh secret of 32 random bytes, as 43 letters that URLs and headers take as they are."""
+    return secrets.token_urlsafe(32)
+
+
+def new_public_id() -> str:
+    """A fresh short name of something whose secret stands beside it: 16 hexadecimal digits."""
+    return secrets.token_hex(8)
 
 
 class TypeID(str):

@@ -124,6 +124,20 @@ class Registry:
         """Its workflows by the names of the jobs that drive their runs."""
         return {definition.driver: definition for definition in self.workflows.values()}
 
+    def with_jobs(self, definitions: Sequence[JobDefinition[..., Any]]) -> Registry:
+        """Its definitions, as they are now, and these: what a worker serves whose plugins bring jobs of their own.
+
+        Raises DuplicateName.
+        """
+        if not definitions:
+            return self
+        joined = Registry()
+        for shelf, own in vars(self).items():
+            getattr(joined, shelf).update(own)
+        for definition in definitions:
+            joined.add(definition)
+        return joined
+
     @property
     def queues(self) -> list[str]:
         """The queues that its definitions name."""

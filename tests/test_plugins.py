@@ -274,7 +274,7 @@ async def test_a_synchronous_hook_that_blocks_the_loop_is_named(
     manager: PluginManager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter([0.0, 0.5, 0.5])
-    monkeypatch.setattr("dispatch.plugins.time.perf_counter", lambda: next(ticks))
+    monkeypatch.setattr("dispatch.plugins.manager.time.perf_counter", lambda: next(ticks))
     manager.register(plugin(shutdown=lambda: None), "blocker")
     await manager.notify("shutdown")
     assert "plugin 'blocker': its shutdown held the event loop for 0.500 s" in caplog.text
@@ -384,7 +384,7 @@ def test_every_hook_is_documented_with_its_arguments_and_an_example(name: str) -
     documented = sections()
     heading = f"{name}({', '.join(arguments)})"
     assert heading in documented, f"docs/hooks.md needs a section ### `{heading}`"
-    assert re.search(rf"```python.*@hookimpl\n(async )?def {name}\(.*```", documented[heading], re.DOTALL)
+    assert re.search(rf"```python.*@hookimpl\n *(async )?def {name}\(.*```", documented[heading], re.DOTALL)
     assert inspect.getdoc(spec)
     for argument in arguments:
         assert f"{argument}: " in inspect.getdoc(spec), f"the docstring of {name} does not explain {argument}"
@@ -401,6 +401,8 @@ def test_every_example_in_the_documentation_registers(manager: PluginManager, mo
         exec(compile(code, f"docs/hooks.md example {number}", "exec"), example.__dict__)
         if hasattr(example, "Pager"):
             manager.register(example.Pager("#ops"))
+        elif hasattr(example, "Notifier"):
+            manager.register(example.Notifier("http://localhost", "", 5))
         elif "hookimpl" in code:
             manager.register(example)
     assert all(manager.has(hook) for hook in SPECS)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from dispatch_cli.render import Column
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import noun, verb
-
-if TYPE_CHECKING:
-    from dispatch.services import AuditRecord
 
 app = noun(
     "See who changed what: paused, limited, drained, cancelled, replayed, purged and so on.",
@@ -35,9 +32,10 @@ def list_records(
 ) -> None:
     """List the audit records, newest first; they are kept for a year. "started" is an act that goes on, or one whose
     process died before it ended."""
-    session = session_of(ctx)
+    from dispatch.documents.overview import audit_document
 
-    documents = [_document(record) for record in session.on_app(lambda app: app.audit.list(limit=limit))]
+    session = session_of(ctx)
+    documents = [dict(audit_document(record)) for record in session.on_app(lambda app: app.audit.list(limit=limit))]
     if session.out.format == "table":
         documents = [{**document, **_in_words(document)} for document in documents]
     session.out.rows(documents, COLUMNS, empty="nobody has left a record yet")
@@ -48,20 +46,3 @@ def _in_words(document: dict[str, Any]) -> dict[str, str]:
     many = f"{count} in all" if count != 1 else ""
     why = "; ".join(filter(None, (many, document["reason"], document["detail"])))
     return {"first": next(iter(document["ids"]), "-"), "why": why}
-
-
-def _document(record: AuditRecord) -> dict[str, Any]:
-    from dispatch_cli.render import iso
-
-    return {
-        "id": record.id,
-        "created_at": iso(record.created_at),
-        "ended_at": iso(record.ended_at),
-        "who": record.who,
-        "verb": record.verb,
-        "outcome": str(record.outcome),
-        "ids": list(record.ids),
-        "count": record.count,
-        "reason": record.reason,
-        "detail": record.detail,
-    }

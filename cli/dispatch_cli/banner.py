@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from dispatch_cli.failures import safe
+from dispatch.text import safe
 
 if TYPE_CHECKING:
     from dispatch.engine.run import RunReport

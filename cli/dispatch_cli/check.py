@@ -31,7 +31,13 @@ _ADVICE = {
     "removed": "keep the definition until they are done, or `dispatch job cancel` them; --elsewhere if others serve it",
     "invalid": "keep accepting the old arguments (a default, an alias) until they are done",
     "unserved": "serve the queue with `dispatch run -q`, or name it in [queue.NAME]",
+    "blocked": "put the change into a new version beside this one, until its runs are done",
+    "renamed": "keep the old name, or put the change into a new version beside this one",
+    "inserted": "put the change into a new version beside this one, unless acting late is right",
+    "dropped": "nothing, unless its undo may be needed: then keep the step until they are done",
+    "fails": "make the body accept what they have recorded",
 }
+_GONE = "keep that version until they are done, `dispatch workflow migrate` them; --elsewhere if others serve it"
 
 
 @single(
@@ -50,13 +56,18 @@ def app(
         str | None, typer.Option("--against", metavar="URL", help="The store to look at; default: the configured one.")
     ] = None,
     elsewhere: Annotated[
-        list[str] | None, typer.Option("--elsewhere", metavar="NAME", help="A job that another application serves.")
+        list[str] | None,
+        typer.Option("--elsewhere", metavar="NAME", help="A job or workflow that another application serves."),
     ] = None,
 ) -> None:
     """Before a deploy: would this code serve what waits and runs in the store? Exit 9 when it would not.
 
     It finds jobs of names that are no longer defined, jobs whose arguments no longer fit, and (a warning only) queues
-    that no definition serves. It imports the code and reads the store; it runs and writes nothing.
+    that no definition serves. It replays each unfinished workflow run against the new bodies, as far as that has
+    recorded something: a version that is gone, a record of another kind (the run would be blocked), a step that was
+    renamed (it would be done again) or inserted before what is done, and (a warning only) one that is gone.
+
+    It imports the code, runs workflow bodies without their steps, and reads the store; it writes nothing.
     """
     from dispatch.discovery import discover
     from dispatch_cli.targets import registry_of
@@ -70,23 +81,32 @@ def app(
     session.must_exist(url)
     with contextlib.redirect_stdout(sys.stderr):  # stdout holds the answer and nothing else
         registry = registry_of(discover(*chosen).objects)
-    seen, concerns = asyncio.run(_look(session, registry, url, elsewhere or []))
+    seen, runs, concerns = asyncio.run(_look(session, registry, url, elsewhere or []))
     documents = [_document(concern) for concern in concerns]
     dangers = sum(concern.danger for concern in concerns)
-    session.out.rows(documents, _COLUMNS, extra={"seen": seen, "dangers": dangers})
-    session.tell(f"{seen} waiting and running jobs looked at: {dangers or 'no'} danger{'s' if dangers > 1 else ''}")
+    session.out.rows(documents, _COLUMNS, extra={"seen": seen, "runs": runs, "dangers": dangers})
+    what = f"{seen} waiting and running jobs{f' and {runs} unfinished runs' if runs else ''}"
+    session.tell(f"{what} looked at: {dangers or 'no'} danger{'s' if dangers > 1 else ''}")
     if dangers:
         raise typer.Exit(CHECK)
 
 
-async def _look(session: Session, registry: Registry, url: str, elsewhere: list[str]) -> tuple[int, list[Concern]]:
-    from dispatch import Dispatch
-    from dispatch.services.deploy import check_jobs, count_jobs
+async def _look(session: Session, registry: Registry, url: str, elsewhere: list[str]) -> tuple[int, int, list[Concern]]:
+    from dispatch import Config, Dispatch
+    from dispatch.current import using_app
+    from dispatch.engine.runs.deploy import check_runs, count_runs
+    from dispatch.services.deploy import by_weight, check_jobs, count_jobs
 
     queues = Dispatch("memory://", config=session.config, registry=registry).served_queues()
-    async with session.bare_store(url) as store:
-        with progress(session, "checking", await count_jobs(store)) as advance:
-            return await check_jobs(store, registry.jobs, queues=queues, elsewhere=elsewhere, tick=advance)
+    handles = Dispatch("memory://", config=Config(), registry=registry)
+    async with handles, session.bare_store(url) as store:
+        with progress(session, "checking", await count_jobs(store) + await count_runs(store)) as advance:
+            seen, jobs = await check_jobs(store, registry.jobs, queues=queues, elsewhere=elsewhere, tick=advance)
+            with using_app(handles):
+                runs, found = await check_runs(
+                    store, registry.workflows, queues=queues, elsewhere=elsewhere, tick=advance
+                )
+            return seen, runs, by_weight([*jobs, *found])
 
 
 def _document(concern: Concern) -> dict[str, Any]:
@@ -97,7 +117,8 @@ def _document(concern: Concern) -> dict[str, Any]:
         "queue": concern.queue,
         "waiting": concern.waiting,
         "running": concern.running,
-        "sample": [str(job_id) for job_id in concern.sample],
+        "step": concern.step or None,
+        "sample": [str(one) for one in concern.sample],
         "text": concern.text,
-        "advice": _ADVICE[concern.problem],
+        "advice": _GONE if concern.problem == "removed" and "@" in concern.name else _ADVICE[concern.problem],
     }

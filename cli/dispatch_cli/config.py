@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from dispatch_cli import plugged
 from dispatch_cli.consent import DryRun
 from dispatch_cli.failures import CommandError
 from dispatch_cli.render import Column
-from dispatch_cli.session import session_of
+from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import noun, verb
 
 app = noun(
@@ -34,7 +35,7 @@ def show(
 
     session = session_of(ctx)
     loaded = session.loaded
-    values = masked(loaded.config)
+    values = {**masked(loaded.config), "plugin": _sections(session)}
     if session.out.format == "json":
         document: dict[str, Any] = {
             "config": values,
@@ -76,6 +77,24 @@ def init(
         return
     written = write_example(path)
     session.out.record({"path": str(written)}, fields=[("path", written)])
+
+
+def _sections(session: Session) -> dict[str, Any]:
+    """[plugin.NAME], with the defaults of the plugins that have any, as far as they can be loaded."""
+    from dispatch.config import mask_value
+    from dispatch.errors import DiscoveryError, InvalidPlugin
+
+    given: dict[str, Any] = dict(session.config.plugin)
+    if plugged.may_be_some(session.settings):
+        from dispatch.app.plugged import sections_of
+
+        session.find_own_modules()
+        try:
+            given.update(sections_of(session.config))
+        except (DiscoveryError, InvalidPlugin) as error:
+            session.tell(f"warning: what plugins have to say is not shown: {error}")
+    shown: dict[str, Any] = mask_value("plugin", given)
+    return shown
 
 
 def _flat(tree: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:

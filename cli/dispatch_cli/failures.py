@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from dispatch import errors
+from dispatch.text import safe
 
 FAILED, USAGE, AUTHENTICATION, NOT_FOUND, CONFLICT = 1, 2, 3, 4, 5
 STORE, DISCOVERY, TIMED_OUT, CHECK, PARTLY, INTERRUPTED = 6, 7, 8, 9, 75, 130
@@ -33,9 +34,6 @@ CODES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.DispatchError, FAILED),
 )
 """The first class that fits decides. 3 is kept for servers that ask who is there."""
-
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What may move a terminal's cursor, change its state, or turn the direction of what follows."""
 
 
 class CommandError(Exception):
@@ -101,13 +99,6 @@ def report(error: BaseException, *, as_json: bool) -> int:
         if hint:
             print(f"hint: {safe(hint)}", file=sys.stderr)
     return INTERRUPTED if isinstance(error, typer.Abort) else exit_code(error)
-
-
-def safe(text: str) -> str:
-    """Text that a terminal may be shown: control characters but newline and tab are written as escapes."""
-    return CONTROL.sub(
-        lambda found: f"\\x{ord(found[0]):02x}" if ord(found[0]) < 256 else f"\\u{ord(found[0]):04x}", text
-    )
 
 
 def _as_ours(message: str) -> str:

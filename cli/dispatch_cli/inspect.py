@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dispatch.text import iso
 from dispatch_cli.failures import CommandError
 from dispatch_cli.places import below_here
-from dispatch_cli.render import Column, iso
+from dispatch_cli.render import Column
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import single
 

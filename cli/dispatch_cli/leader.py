@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -24,10 +24,12 @@ app = noun(
 @verb(app, "show", examples=("dispatch leader show", "dispatch leader show --json"))
 def show(ctx: typer.Context) -> None:
     """Show who leads, in which term, and until when unless the term is renewed."""
+    from dispatch.documents.fleet import leader_document
+
     session = session_of(ctx)
     session.out.must_not_be_ids()
     found = session.on_app(lambda app: app.workers.leadership())
-    document = _document(found)
+    document = leader_document(found)
     session.out.record(document, fields=list(document.items()))
     if found is None:
         session.tell("nobody leads")
@@ -37,6 +39,8 @@ def show(ctx: typer.Context) -> None:
 def resign(ctx: typer.Context, reason: Reason = "", confirm: Confirm = None, dry_run: DryRun = False) -> None:
     """End the leader's term, so that another worker leads. It goes on running jobs, and may lead again later. Exit 5
     when nobody leads, as far as the store's own election goes."""
+    from dispatch.documents.fleet import leader_document
+
     session = session_of(ctx)
     session.out.must_not_be_ids()
     if not dry_run:
@@ -54,15 +58,5 @@ def resign(ctx: typer.Context, reason: Reason = "", confirm: Confirm = None, dry
         return found
 
     outcome = "would resign" if dry_run else "resigned"
-    document = {**_document(session.on_app(act)), "outcome": outcome, "dry_run": dry_run}
+    document = {**leader_document(session.on_app(act)), "outcome": outcome, "dry_run": dry_run}
     session.out.record(document, fields=[(key, value) for key, value in document.items() if key != "dry_run"])
-
-
-def _document(found: Leadership | None) -> dict[str, Any]:
-    from dispatch_cli.render import iso
-
-    return {
-        "leader": None if found is None else str(found.leader),
-        "term": None if found is None else found.term,
-        "until": None if found is None else iso(found.until),
-    }

@@ -7,7 +7,7 @@ import sys
 from datetime import datetime
 
 from dispatch.jobs.context import running_job
-from dispatch_cli.failures import safe
+from dispatch.text import safe
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 _COLORS = {

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import typer
 
+from dispatch_cli import plugged
 from dispatch_cli.completing import ASKED
 from dispatch_cli.completing import answer as answer_shell
 from dispatch_cli.settings import Settings, wants_json
@@ -40,6 +42,7 @@ class Root(LazyGroup):
         "leader": ("leader", "See which worker leads and fires cron entries, or let another one lead."),
         "health": ("health", "Check that the store answers and a worker is alive: exit 0, else 9."),
         "doctor": ("doctor", "Look for what is wrong or soon will be, with advice."),
+        "apikey": ("apikey", "Make, list and revoke the keys of the HTTP API."),
         "audit": ("audit", "See who paused, drained, cancelled, replayed or purged what."),
         "plugin": ("plugin", "See which plugins are loaded, and which hooks they take."),
         "check": ("check", "Before a deploy: would this code serve what waits in the store? Exit 9 if not."),
@@ -50,6 +53,30 @@ class Root(LazyGroup):
         "completion": ("completion", "Print the script that makes bash, zsh or fish complete live values."),
         "version": ("version", "Show the versions of Dispatch and what it runs on."),
     }
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*self.table, *self._plugged(ctx)]
+
+    def members(self, ctx: Any) -> list[tuple[str, str]]:
+        return [*super().members(ctx), *((name, found.summary) for name, found in self._plugged(ctx).items())]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None or cmd_name.startswith("-"):
+            return own
+        if difflib.get_close_matches(cmd_name, self.table, 1):
+            found = self._plugged(ctx)  # most likely a slip: what is wrong with plugins must not hide that
+        else:
+            found = plugged.nouns(_settings(ctx), frozenset(self.table))
+        noun = found.get(cmd_name) or found.get(cmd_name.removesuffix("s"))
+        return None if noun is None else noun.command
+
+    def _plugged(self, ctx: Any) -> dict[str, plugged.Found]:
+        return plugged.nouns_or_warning(_settings(ctx), frozenset(self.table))
+
+
+def _settings(ctx: Any) -> Settings:
+    return ctx.obj if ctx is not None and isinstance(ctx.obj, Settings) else Settings()
 
 
 def _prepare_streams() -> None:

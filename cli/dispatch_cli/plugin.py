@@ -16,12 +16,12 @@ COLUMNS = (Column("plugin", "name"), Column("state", "state"), Column("origin", 
 @verb(app, "list", examples=("dispatch plugin list", "dispatch plugin list --json"))
 def list_plugins(ctx: typer.Context) -> None:
     """List the plugins that this configuration loads, with their hooks, and those it disables. No store is opened."""
-    from dispatch.plugins import PluginManager
+    from dispatch.app.plugged import manager_of
 
     session = session_of(ctx)
     config = session.config
     session.find_own_modules()
-    plugins = PluginManager(disabled=config.disabled_plugins, settings=config.plugin)
+    plugins = manager_of(config)
     plugins.load_entry_points()
     installed = {*plugins.names}
     plugins.load(config.plugins)

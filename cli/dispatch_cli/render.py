@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dispatch.clock import utc_now
-from dispatch_cli.failures import CONTROL, FAILED, CommandError, safe
+from dispatch.text import CONTROL, safe
+from dispatch_cli.failures import FAILED, CommandError
 from dispatch_cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -229,11 +230,6 @@ def brief(seconds: float) -> str:
     )
     count = seconds / size
     return f"{count:.1f} {unit}" if count < 9.95 else f"{count:.0f} {unit}"
-
-
-def iso(moment: datetime | None) -> str | None:
-    """ISO 8601 in UTC, to the microsecond; what JSON documents hold."""
-    return None if moment is None else moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _dumps(document: Any, indent: int | None = None) -> str:

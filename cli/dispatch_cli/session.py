@@ -14,7 +14,8 @@ from urllib.parse import unquote
 
 import typer
 
-from dispatch_cli.failures import STORE, CommandError, safe
+from dispatch.text import safe
+from dispatch_cli.failures import STORE, CommandError
 from dispatch_cli.render import Output
 from dispatch_cli.settings import Settings, settings_of
 
@@ -140,6 +141,7 @@ class Session:
         """The configured store, or the one at `url`, alone, opened whatever its schema is."""
         from dispatch.app.stores import store_of
 
+        self.find_own_modules()
         store = store_of(self.config, self.config.store if url is None else url, migrate=migrate)
         await store.open()
         try:

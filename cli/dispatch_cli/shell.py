@@ -174,12 +174,12 @@ def noun(
     return app
 
 
-def verb(app: typer.Typer, name: str, *, examples: tuple[str, ...]) -> Callable[[F], F]:
+def verb(app: typer.Typer, name: str, *, examples: tuple[str, ...], cls: type[Command] = Command) -> Callable[[F], F]:
     """Adds a command to a noun; its docstring is the help page, its examples are run by the tests."""
 
     def decorate(function: F) -> F:
         function._examples = examples  # type: ignore[attr-defined]
-        app.command(name, cls=Command, context_settings={"help_option_names": _HELP})(function)
+        app.command(name, cls=cls, context_settings={"help_option_names": _HELP})(function)
         return function
 
     return decorate

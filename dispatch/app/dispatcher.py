@@ -20,7 +20,6 @@ from dispatch.backoff import Strategy
 from dispatch.clock import Duration, seconds
 from dispatch.cluster.elector import LeaderElector
 from dispatch.config import Config, load
-from dispatch.crons.definition import CronDefinition
 from dispatch.entity import shown
 from dispatch.errors import ConfigError, NoOpenApp, NoStore
 from dispatch.jobs.definition import JobDefinition
@@ -31,12 +30,14 @@ from dispatch.queues import QueueConfig
 from dispatch.queues.model import checked
 from dispatch.registry import Registry, default_registry
 from dispatch.services import (
+    APIKeyService,
     AuditService,
     ClusterService,
     CronService,
     DLQService,
     EventService,
     JobService,
+    LoginService,
     QueueService,
     RetentionService,
     WorkflowService,
@@ -106,11 +107,6 @@ class Dispatch(Verbs):
             )
         self.config = config or load().config
         self.registry = registry if registry is not None else default_registry
-        self._url: str | None = None
-        if isinstance(store, str):
-            self._url = self.config.store if store == _CONFIGURED else store
-            store = store_of(self.config, self._url)
-        self.store: Store = store
         self._concurrency = concurrency
         self._queues = queues
         self._backoff = backoff
@@ -126,6 +122,11 @@ class Dispatch(Verbs):
             logger=self._logger,
         )
         self.plugins = self._extensions.plugins
+        self._url: str | None = None
+        if isinstance(store, str):
+            self._url = self.config.store if store == _CONFIGURED else store
+            store = store_of(self.config, self._url, schemes=self._extensions.schemes)
+        self.store: Store = store
         limits = limits_of(self.config)
         self.audit = AuditService(self.store, logger=self._logger.getChild("audit"))
         self.jobs = JobService(
@@ -149,6 +150,8 @@ class Dispatch(Verbs):
             idempotency_ttl=self.config.idempotency_ttl.total_seconds(),
             audit=self.audit,
         )
+        self.keys = APIKeyService(self.store, audit=self.audit)
+        self.logins = LoginService(self.store, keys=self.keys, audit=self.audit)
         self.retention = RetentionService(self.store, retention_of(self.config), audit=self.audit)
         self.engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -197,7 +200,7 @@ class Dispatch(Verbs):
 
     async def connect(self) -> None:
         """Opens the store and the plugins without becoming the process's open app; `open` is this and more."""
-        await self._extensions.load()
+        await self._extensions.load(self.store)
         await self.store.open()
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
@@ -212,6 +215,7 @@ class Dispatch(Verbs):
             return  # what a forked child inherited is its parent's to close
         try:
             await self._stop_now()
+            await self._close_feed()
             if self.plugins.has("shutdown"):
                 await self.plugins.notify("shutdown")
             await self.plugins.drain(5.0)
@@ -244,24 +248,6 @@ class Dispatch(Verbs):
         call = definition.call(*args, **kwargs)
         handles: list[JobHandle[R]] = await bridge(self.loop, lambda: self.enqueue_calls([call]))
         return handles[0]
-
-    def register(self, definition: JobDefinition[P, R]) -> JobDefinition[P, R]:
-        """Adds a definition to this app's registry. Raises DuplicateName."""
-        return self.registry.add(definition)
-
-    def register_cron(
-        self,
-        name: str,
-        schedule: str,
-        definition: JobDefinition[P, R] | WorkflowDefinition[P, R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> CronDefinition:
-        """Adds a timetable for one call of `definition` to this app's registry, as `@cron` does; workers started after
-        that announce it. Raises InvalidDefinition, InvalidArguments, DuplicateName."""
-        call = definition.call(*args, **kwargs)
-        return self.registry.add(CronDefinition(schedule, definition, name=name, call=lambda: call))
 
     @property
     def sync(self) -> SyncApp:
@@ -340,7 +326,7 @@ class Dispatch(Verbs):
         )
         return Engine(
             self.store,
-            registry=self.registry,
+            registry=self.served_registry,
             plugins=self.plugins,
             middleware=self._extensions.middleware,
             settings=settings,
@@ -349,17 +335,23 @@ class Dispatch(Verbs):
             leader_elector=self._leader_elector or self._extensions.elector,
             child_environment=self._child_environment(),
             prepare=self.jobs.prepared,
+            guests=self._extensions.services,
             on_drain=on_drain,
             on_death=on_death,
             logger=self._logger.getChild("engine"),
         )
+
+    @property
+    def served_registry(self) -> Registry:
+        """What workers of this app run: its registry's definitions and those that plugins bring."""
+        return self.registry.with_jobs(self._extensions.jobs)
 
     def served_queues(self) -> list[str]:
         """The queues a worker serves unless told otherwise: those given or configured, else all that are known."""
         chosen = self._queues if self._queues is not None else self.config.queues
         if chosen:
             return list(dict.fromkeys(chosen))
-        return list(dict.fromkeys(["default", *self.registry.queues, *self.config.queue]))
+        return list(dict.fromkeys(["default", *self.served_registry.queues, *self.config.queue]))
 
     async def announce(self) -> None:
         """Publishes the registry's jobs and workflows into the store, so that others can start them by name."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from dispatch.app.plugged import load_into, manager_of, schemes_of
 from dispatch.cluster.elector import LeaderElector
 from dispatch.config import Config
-from dispatch.errors import ConfigError
+from dispatch.hookspecs import WorkerService
+from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.handler import Middleware
 from dispatch.middleware import standard
-from dispatch.plugins import PluginManager
+from dispatch.store import Store
 from dispatch.telemetry import global_meter_provider, global_tracer_provider
 
 if TYPE_CHECKING:
@@ -38,30 +40,42 @@ class Extensions:
         self._meter_provider = meter_provider
         self._tracer_provider = tracer_provider
         self._from_plugins: list[Middleware] = []
+        self._plugins_loaded = False
         self._loaded = False
         self.elector: LeaderElector | None = None
         """The election that a plugin brought instead of the store's."""
-        self.plugins = PluginManager(
-            disabled=config.disabled_plugins, settings=config.plugin, logger=logger.getChild("plugins")
-        )
+        self.jobs: list[JobDefinition[..., Any]] = []
+        """What plugins let this app's workers run beside its own jobs."""
+        self.services: list[WorkerService] = []
+        """The loops that plugins let this app's workers run."""
+        self.plugins = manager_of(config, logger=logger.getChild("plugins"))
 
-    async def load(self) -> None:
-        """Loads the plugins and asks them for middleware, the first time. Raises ConfigError, InvalidPlugin."""
+    def schemes(self) -> Mapping[str, Callable[..., Store]]:
+        """The makers of stores that plugins bring. Raises ConfigError, DiscoveryError, InvalidPlugin."""
+        self._load_plugins()
+        return schemes_of(self.plugins)
+
+    def _load_plugins(self) -> None:
+        if not self._plugins_loaded:
+            load_into(self.plugins, self._config)
+            for plugin in self._given:
+                self.plugins.register(plugin)
+            self._plugins_loaded = True
+
+    async def load(self, store: Store) -> None:
+        """Loads the plugins and asks them what they bring, the first time. Raises ConfigError, InvalidPlugin."""
         if self._loaded:
             return
-        config = self._config
-        self.plugins.load_entry_points()
-        self.plugins.load(config.plugins)
-        unused = set(config.plugin) - set(self.plugins.names) - set(config.disabled_plugins)
-        if unused:
-            raise ConfigError(f"[plugin.{min(unused)}] configures a plugin that is not loaded; name it in `plugins`")
-        for plugin in self._given:
-            self.plugins.register(plugin)
+        self._load_plugins()
         answers = await self.plugins.collect("register_middleware")
-        lease = config.leader_lease.total_seconds()
+        lease = self._config.leader_lease.total_seconds()
         electors = await self.plugins.collect("register_leader_elector", lease=lease)
         self.elector = electors[0] if electors else None
         self._from_plugins = [member for answer in answers for member in answer]
+        for definitions in await self.plugins.collect("register_jobs", store=store):
+            self.jobs += definitions
+        for services in await self.plugins.collect("register_services", store=store):
+            self.services += services
         self._loaded = True
 
     @property

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
+from dispatch.app.plugged import plugins_of, schemes_of
 from dispatch.config import Config
 from dispatch.services import Limits, Retention
 from dispatch.services.cron_specs import CronDefaults
 from dispatch.store import Store
-from dispatch.stores import REDIS_SCHEMES, kind, open_store
+from dispatch.stores import REDIS_SCHEMES, is_known, kind, open_store
 from dispatch.stores.scratch import MakeScratch, scratch
 
 
-def store_of(config: Config, url: str, *, migrate: str | None = None) -> Store:
-    """The store at `url`, not yet opened; `migrate` instead of what the configuration says."""
-    return open_store(url, namespace=config.namespace, migrate=migrate or config.migrate, **_options(config, url))
+def store_of(
+    config: Config,
+    url: str,
+    *,
+    migrate: str | None = None,
+    schemes: Callable[[], Mapping[str, Callable[..., Store]]] | None = None,
+) -> Store:
+    """The store at `url`, not yet opened; `migrate` instead of what the configuration says.
+
+    schemes: asked for the makers of other schemes when `url` has none of Dispatch's own; by default the plugins that
+    the configuration names.
+    """
+    others = {} if is_known(url) else (schemes or partial(_of_plugins, config))()
+    how = migrate or config.migrate
+    return open_store(url, namespace=config.namespace, migrate=how, schemes=others, **_options(config, url))
+
+
+def _of_plugins(config: Config) -> Mapping[str, Callable[..., Store]]:
+    return schemes_of(plugins_of(config))
 
 
 def scratch_of(config: Config, url: str) -> AbstractAsyncContextManager[MakeScratch]:

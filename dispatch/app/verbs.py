@@ -1,14 +1,15 @@
-"""What handles ask of an app, and how it starts workflows."""
+"""What handles ask of an app, how it starts workflows and takes definitions in."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
+from dispatch.app.feed import Feeding
+from dispatch.crons.definition import CronDefinition
 from dispatch.events.model import Event
 from dispatch.ids import JobID, RunID
-from dispatch.jobs.definition import Call
+from dispatch.jobs.definition import Call, JobDefinition
 from dispatch.jobs.handle import JobHandle
 from dispatch.jobs.model import Enqueued, Job, JobState
 from dispatch.portal import bridge, refuse_in_loop, run_sync
@@ -26,7 +27,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Verbs:
+class Verbs(Feeding):
     """The part of Dispatch that handles and definitions call."""
 
     jobs: JobService
@@ -34,10 +35,23 @@ class Verbs:
     events: EventService
     registry: Registry
 
-    if TYPE_CHECKING:
+    def register(self, definition: JobDefinition[P, R]) -> JobDefinition[P, R]:
+        """Adds a definition to this app's registry. Raises DuplicateName."""
+        return self.registry.add(definition)
 
-        @property
-        def loop(self) -> asyncio.AbstractEventLoop: ...
+    def register_cron(
+        self,
+        name: str,
+        schedule: str,
+        definition: JobDefinition[P, R] | WorkflowDefinition[P, R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> CronDefinition:
+        """Adds a timetable for one call of `definition` to this app's registry, as `@cron` does; workers started after
+        that announce it. Raises InvalidDefinition, InvalidArguments, DuplicateName."""
+        call = definition.call(*args, **kwargs)
+        return self.registry.add(CronDefinition(schedule, definition, name=name, call=lambda: call))
 
     async def enqueue_calls(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]:
         """Queues validated calls in one transaction, all or none, and answers a handle for each, in order."""

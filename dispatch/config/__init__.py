@@ -4,7 +4,7 @@ from dispatch.config.example import example_toml, write_example
 from dispatch.config.load import LoadedConfig, load
 from dispatch.config.model import Config, Limits, Log, QueueTable, Retention, SQLite
 from dispatch.config.units import format_duration, format_size, parse_duration, parse_size
-from dispatch.masking import mask_url, masked
+from dispatch.masking import mask_url, mask_value, masked
 
 __all__ = [
     "Config",
@@ -19,6 +19,7 @@ __all__ = [
     "format_size",
     "load",
     "mask_url",
+    "mask_value",
     "masked",
     "parse_duration",
     "parse_size",

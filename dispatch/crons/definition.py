@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, get_args
 
 from dispatch.clock import LONGEST, Duration, seconds
-from dispatch.crons.model import Misfire, Overlap, TargetKind
+from dispatch.crons.model import Misfire, Overlap
 from dispatch.crons.schedule import InvalidSchedule, parse
 from dispatch.errors import InvalidDefinition
 from dispatch.jobs.base import NAME, Definition
@@ -15,7 +15,6 @@ from dispatch.workflows.definition import WorkflowCall
 
 CronCall: TypeAlias = Call[Any] | WorkflowCall[Any]
 """What a tick calls: `digest.call(42)` of a job or a workflow."""
-_ONLY_JOBS = ("queue", "cancel_old")
 
 
 class CronDefinition:
@@ -40,8 +39,7 @@ class CronDefinition:
         call: Callable[[], CronCall] | None = None,
     ) -> None:
         self.name = name or target.name
-        kind: TargetKind = "workflow" if target.kind == "workflow" else "job"
-        check_options(self.name, schedule, timezone or "UTC", overlap, misfire or "once", kind=kind)
+        check_options(self.name, schedule, timezone or "UTC", overlap, misfire or "once")
         needed = target.signature.required
         if call is None and needed:
             raise InvalidDefinition(
@@ -73,9 +71,7 @@ class CronDefinition:
         return self.target.origin
 
 
-def check_options(
-    name: str, schedule: str, timezone: str, overlap: Overlap, misfire: Misfire, *, kind: TargetKind = "job"
-) -> None:
+def check_options(name: str, schedule: str, timezone: str, overlap: Overlap, misfire: Misfire) -> None:
     """Raises InvalidDefinition unless the schedule means something in the zone and the options are known words."""
     if not NAME.fullmatch(name):
         raise InvalidDefinition(f"{name!r} cannot be a cron entry's name: 1 to 128 of letters, digits and _ . : -")
@@ -86,11 +82,6 @@ def check_options(
     for option, value, words in (("overlap", overlap, get_args(Overlap)), ("misfire", misfire, get_args(Misfire))):
         if value not in words:
             raise InvalidDefinition(f"{name}: {option} is {value!r}; it is one of {', '.join(words)}")
-    if kind == "workflow" and overlap in _ONLY_JOBS:
-        raise InvalidDefinition(
-            f"{name}: overlap={overlap!r} is for jobs, whose place in the queue another can take; a run has no such "
-            "place: use 'skip' or 'allow'"
-        )
 
 
 def span(name: str, option: str, value: Duration | None) -> float | None:

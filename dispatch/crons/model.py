@@ -18,6 +18,8 @@ from dispatch.workflows.model import NewRun
 Overlap = Literal["allow", "skip", "queue", "cancel_old"]
 Misfire = Literal["skip", "once", "all"]
 TargetKind = Literal["job", "workflow"]
+NEWER_TICK = "a newer tick of its cron entry"
+"""Why `cancel_old` cancels."""
 Outcome = Literal["fired", "skipped", "missed", "manual"]
 """Fired: made a job. Skipped: an earlier one lived. Missed: too late, or beyond the misfire rule. Manual: by hand."""
 
@@ -112,7 +114,7 @@ class NewTick:
     job: NewJob | None = None
     run: NewRun | None = None
     cancel_old: bool = False
-    """Ask the holder of the job's unique key to stop; the job waits as its successor."""
+    """Ask the holder of the job's or run's unique key to stop; the new one waits as its successor."""
 
 
 @dataclass(slots=True)

@@ -108,7 +108,7 @@ def _tick(entry: CronEntry, moment: datetime, outcome: Outcome, job: NewJob, *, 
         return NewTick(moment, outcome, job=job, cancel_old=cancel_old)
     run_id, version = RunID.new(), spec.version or 1
     driver = replace(job, id=driver_id(run_id), name=driver_name(spec.target, version), kind="workflow", run_id=run_id)
-    return NewTick(moment, outcome, run=NewRun(run_id, spec.target, version, driver))
+    return NewTick(moment, outcome, run=NewRun(run_id, spec.target, version, driver), cancel_old=cancel_old)
 
 
 def job_of(entry: CronEntry, moment: datetime, *, run_at: datetime | None = None) -> NewJob:

@@ -7,7 +7,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from dispatch.clock import boot_seconds
@@ -15,9 +14,10 @@ from dispatch.cluster.elector import LeaderElector
 from dispatch.cluster.model import NewWorker, WorkerState
 from dispatch.crons.model import CronSpec
 from dispatch.engine.execution import Execution
+from dispatch.engine.guest import Guest
 from dispatch.engine.health import STARTING, Health, Vitals, judge
 from dispatch.engine.heartbeat import Beat, Heartbeat
-from dispatch.engine.introduction import Introduction
+from dispatch.engine.introduction import Introduction, library_version
 from dispatch.engine.leading import Leading
 from dispatch.engine.lifespans import Lifespans
 from dispatch.engine.listener import Listener
@@ -32,6 +32,7 @@ from dispatch.engine.sweeper import ProgressWriter, Sweeper
 from dispatch.engine.worker import Worker
 from dispatch.entity import Reply
 from dispatch.errors import StoreError
+from dispatch.hookspecs import WorkerService
 from dispatch.ids import JobID, WorkerID
 from dispatch.jobs.handler import Middleware
 from dispatch.plugins import PluginManager
@@ -61,11 +62,13 @@ class Engine:
         leader_elector: LeaderElector | None = None,
         child_environment: Mapping[str, str] | None = None,
         prepare: Prepare = unprepared,
+        guests: Sequence[WorkerService] = (),
         on_drain: Callable[[], None] | None = None,
         on_death: Callable[[BaseException], None] | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
         self._prepare = prepare
+        self._guests = tuple(guests)
         self.settings = settings
         self._logger = logger or logging.getLogger("dispatch.engine")
         self._store = store
@@ -99,7 +102,7 @@ class Engine:
             names=tuple(registry.names()) if settings.queues else (),
             concurrency=settings.concurrency,
             lease=settings.lease,
-            version=_version(),
+            version=library_version(),
             labels={**settings.labels, **({"name": settings.name} if settings.name else {})},
         )
         self._introduction = Introduction(self.info, crons or {})
@@ -175,14 +178,17 @@ class Engine:
         self._heartbeat = heartbeat
         self.running = True
         common: dict[str, Any] = {"on_death": self._died, "logger": self._logger}
+        guests = [Guest(service, **common) for service in self._guests]
+        timeout = self.settings.call_timeout
         self._services = [
+            *guests,
             worker,
-            Listener(self._store, self.worker_id, worker, call_timeout=self.settings.call_timeout, **common),
+            Listener(self._store, self.worker_id, worker, call_timeout=timeout, others=guests, **common),
             Stealer(self._store, self.settings, may_steal=lambda: heartbeat.settled, report=self._report, **common),
             Quarantine(self._store, self.worker_id, worker, self.settings, **common),
             Sweeper(self._store, self.settings, may_sweep=lambda: heartbeat.settled, **common),
             Pruner(self._store, self.settings, may_prune=lambda: heartbeat.settled, **common),
-            ProgressWriter(self._store, self.worker_id, worker, call_timeout=self.settings.call_timeout, **common),
+            ProgressWriter(self._store, self.worker_id, worker, call_timeout=timeout, **common),
         ]
         if self.settings.cron:
             self._leading = Leading(
@@ -386,10 +392,3 @@ class Engine:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _version() -> str:
-    try:
-        return version("dispatch-tasks")
-    except PackageNotFoundError:
-        return "unknown"

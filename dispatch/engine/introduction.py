@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 
 from dispatch.cluster.model import NewWorker
 from dispatch.crons.model import CronSpec
@@ -23,3 +24,11 @@ class Introduction:
         await store.cluster.register(self.worker)
         if self.crons:
             await store.crons.announce(self.worker.id, self.crons)
+
+
+def library_version() -> str:
+    """The version of this library that the worker runs; "unknown" when it is not installed."""
+    try:
+        return version("dispatch-tasks")
+    except PackageNotFoundError:
+        return "unknown"

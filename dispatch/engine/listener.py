@@ -1,10 +1,10 @@
-"""Turns the store's wake-ups into rounds of the worker and looks for cancel requests."""
+"""Turns the store's wake-ups into rounds of the worker (and of plugins' loops) and looks for cancel requests."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dispatch.clock import boot_seconds
 from dispatch.engine.service import Service
@@ -31,11 +31,13 @@ class Listener(Service):
         call_timeout: float,
         on_death: Callable[[BaseException], None],
         logger: logging.Logger,
+        others: Sequence[Service] = (),
     ) -> None:
         super().__init__(interval=0.0, logger=logger, on_death=on_death)
         self._store = store
         self._id = worker_id
         self._worker = worker
+        self._others = others
         self._call_timeout = call_timeout
         self._seen = store.wakeups.version
         self._looked_at = 0.0
@@ -57,6 +59,8 @@ class Listener(Service):
             self._seen = version
             self._owes_look = True
             self._worker.nudge()
+            for service in self._others:
+                service.nudge()
         if self._owes_look and boot_seconds() - self._looked_at >= _BETWEEN_LOOKS:
             self._owes_look = False
             await self._look()

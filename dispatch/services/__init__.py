@@ -1,5 +1,6 @@
 """Every verb once: what the CLI, the app and later doors call."""
 
+from dispatch.services.attempts import Failures
 from dispatch.services.audit import Act, AuditRecord, AuditService
 from dispatch.services.cluster import ClusterService
 from dispatch.services.crons import CronService
@@ -8,6 +9,8 @@ from dispatch.services.events import EventService
 from dispatch.services.explain import Explanation
 from dispatch.services.gates import Gate
 from dispatch.services.jobs import JobService, Limits
+from dispatch.services.keys import APIKey, APIKeyService, NewAPIKey
+from dispatch.services.logins import LoginService
 from dispatch.services.queues import QueueService
 from dispatch.services.retention import Retention, RetentionService
 from dispatch.services.stats import JobStats, NameStats
@@ -16,6 +19,8 @@ from dispatch.services.transfer import Copied, StoreCopy
 from dispatch.services.workflows import WorkflowService
 
 __all__ = [
+    "APIKey",
+    "APIKeyService",
     "Act",
     "AuditRecord",
     "AuditService",
@@ -25,11 +30,14 @@ __all__ = [
     "DLQService",
     "EventService",
     "Explanation",
+    "Failures",
     "Gate",
     "JobService",
     "JobStats",
     "Limits",
+    "LoginService",
     "NameStats",
+    "NewAPIKey",
     "QueueService",
     "Retention",
     "RetentionService",

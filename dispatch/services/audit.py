@@ -24,6 +24,7 @@ NAMESPACE = "audit"
 KEPT = 365 * 86400.0
 IDS_KEPT = 500
 _recorded: ContextVar[bool] = ContextVar("dispatch_act_recorded", default=False)
+_actor: ContextVar[tuple[str, str]] = ContextVar("dispatch_actor", default=("", ""))
 
 
 class Outcome(StrEnum):
@@ -109,11 +110,11 @@ class AuditService:
         Args:
             verb: noun and verb, such as "job.cancel".
             ids: what it is done to, as far as it is known beforehand. count: how many these are, if not `len(ids)`.
-            who: default: the user of this process.
+            who: default: whom `acting_as` names, else the user of this process. reason: default: as told there.
 
         Raises StoreError when the intent cannot be stored; only a store that is full stops nobody from making room.
         """
-        held = Act(verb, who or whoami(), list(ids[:IDS_KEPT]), len(ids) if count is None else count, reason, detail)
+        held = self._begun(verb, ids, who=who, count=count, reason=reason, detail=detail)
         if _recorded.get():
             yield held
             return
@@ -142,7 +143,7 @@ class AuditService:
         self, verb: str, ids: Sequence[str], *, count: int | None = None, reason: str = "", detail: str = ""
     ) -> None:
         """Records what was done already, where a record before it was not possible."""
-        held = Act(verb, whoami(), list(ids[:IDS_KEPT]), len(ids) if count is None else count, reason, detail)
+        held = self._begun(verb, ids, who="", count=count, reason=reason, detail=detail)
         held.outcome = Outcome.DONE
         await self._put(str(EventID.new()), held)
 
@@ -158,6 +159,12 @@ class AuditService:
 
     async def _put(self, key: str, act: Act) -> None:
         await self._store.records.put(NAMESPACE, key, act.document(), expires_in=KEPT)
+
+    @staticmethod
+    def _begun(verb: str, ids: Sequence[str], *, who: str, count: int | None, reason: str, detail: str) -> Act:
+        actor, why = _actor.get()
+        many = len(ids) if count is None else count
+        return Act(verb, who or actor or whoami(), list(ids[:IDS_KEPT]), many, why or reason, detail)
 
     @staticmethod
     def _blame(act: Act, error: BaseException) -> None:
@@ -179,6 +186,16 @@ def unrecorded() -> Iterator[None]:
         yield
     finally:
         _recorded.reset(token)
+
+
+@contextmanager
+def acting_as(who: str, reason: str = "") -> Iterator[None]:
+    """Inside, acts are those of `who` (such as "key deploy"), for that reason, not those of this process's user."""
+    token = _actor.set((who, reason))
+    try:
+        yield
+    finally:
+        _actor.reset(token)
 
 
 def whoami() -> str:

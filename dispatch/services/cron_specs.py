@@ -121,7 +121,7 @@ def specs_of(definitions: Iterable[CronDefinition], *, defaults: CronDefaults | 
 
 def checked(spec: CronSpec) -> CronSpec:
     """The spec; InvalidDefinition unless its schedule and its options mean something."""
-    check_options(spec.name, spec.schedule, spec.timezone, spec.overlap, spec.misfire, kind=spec.kind)
+    check_options(spec.name, spec.schedule, spec.timezone, spec.overlap, spec.misfire)
     return spec
 
 

@@ -1,14 +1,15 @@
-"""Would new code serve what an old version has enqueued? Looks at every waiting and running job of a store."""
+"""Would new code serve what an old version has enqueued? Looks at every waiting and running job of a store; the runs
+are looked at by the engine, which can replay them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from dispatch.errors import InvalidArguments
-from dispatch.ids import JobID
+from dispatch.ids import JobID, RunID
 from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.model import CountOptions, Job, JobState, ListOptions
 from dispatch.store import Store
@@ -20,33 +21,63 @@ _SAMPLES = 3
 
 
 class Problem(StrEnum):
-    """What would become of a job under the new code."""
+    """What would become of a job or a workflow run under the new code."""
 
     REMOVED = "removed"
-    """Its name is not defined any more: nobody would run it."""
+    """Its name, or the run's version, is not defined any more: nobody would run it."""
     INVALID = "invalid"
     """Its arguments do not fit the definition any more: it would become a dead letter."""
     UNSERVED = "unserved"
     """Its queue is none that the new code's workers serve unless they are told to."""
+    BLOCKED = "blocked"
+    """What the run has recorded does not fit the code: it would be set aside until code comes that fits."""
+    RENAMED = "renamed"
+    """A step that the run has done has another name now: it would be done again."""
+    INSERTED = "inserted"
+    """A step was added in the part that the run has behind it: it would act late."""
+    DROPPED = "dropped"
+    """A step that the run has done is gone: its record is left over, and an undo of it would not run."""
+    FAILS = "fails"
+    """The body raises before it comes to anything new."""
 
 
 @dataclass(slots=True)
 class Concern:
-    """Jobs of one name that share a problem."""
+    """Jobs of one name, or runs of one workflow and version, that share a problem."""
 
     problem: Problem
     name: str
+    """The job's; of runs `name@version`."""
     queue: str
     text: str
-    """Of the first job met: what is wrong."""
+    """Of the first one met: what is wrong."""
+    step: str = ""
+    """Of runs: the step that it is about, if it is about one."""
+    known: bool = False
+    """The runs are blocked already, by older code: no reason to keep this code back."""
     waiting: int = 0
     running: int = 0
-    sample: list[JobID] = field(default_factory=list)
+    sample: list[JobID | RunID] = field(default_factory=list)
 
     @property
     def danger(self) -> bool:
-        """Whether it ends a deploy; a queue that nobody serves by default may be served by others."""
-        return self.problem is not Problem.UNSERVED
+        """Whether it ends a deploy; a queue that nobody serves by default may be served by others, and a step that is
+        gone was done."""
+        return not self.known and self.problem not in (Problem.UNSERVED, Problem.DROPPED)
+
+    def count(self, which: JobID | RunID, *, running: bool) -> None:
+        """One more that has it."""
+        if running:
+            self.running += 1
+        else:
+            self.waiting += 1
+        if len(self.sample) < _SAMPLES:
+            self.sample.append(which)
+
+
+def by_weight(concerns: Iterable[Concern]) -> list[Concern]:
+    """Dangers first."""
+    return sorted(concerns, key=lambda c: (not c.danger, c.problem, c.name, c.step, c.queue))
 
 
 async def check_jobs(
@@ -78,7 +109,7 @@ async def check_jobs(
         tick(len(page.items))
         cursor = page.next_cursor
         if cursor is None:
-            return seen, sorted(concerns.values(), key=lambda c: (not c.danger, c.problem, c.name, c.queue))
+            return seen, by_weight(concerns.values())
 
 
 async def count_jobs(store: Store) -> int:
@@ -108,9 +139,4 @@ def _count(concerns: dict[tuple[Problem, str, str], Concern], problem: Problem, 
     concern = concerns.get(key)
     if concern is None:
         concern = concerns[key] = Concern(problem, job.name, job.queue, text)
-    if job.state is JobState.RUNNING:
-        concern.running += 1
-    else:
-        concern.waiting += 1
-    if len(concern.sample) < _SAMPLES:
-        concern.sample.append(job.id)
+    concern.count(job.id, running=job.state is JobState.RUNNING)

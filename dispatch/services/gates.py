@@ -45,7 +45,8 @@ class Facts:
 def unique(facts: Facts) -> Gate:
     """Whether it waits as the successor of a running job."""
     if facts.job.behind:
-        return Gate("unique", False, f"waits behind {facts.job.behind}, which runs and holds the same unique key")
+        text = f"waits behind {facts.job.behind}, which holds the same unique key and is not over"
+        return Gate("unique", False, text)
     return Gate("unique", True, "no other job holds its unique key")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -113,8 +113,19 @@ def kind(url: str) -> str:
     return "postgresql" if scheme == "postgres" else scheme
 
 
+def is_known(url: str) -> bool:
+    """Whether the URL's scheme is one of Dispatch's own."""
+    return url.partition("://")[0] in _SCHEMES
+
+
 def open_store(
-    url: str, *, namespace: str = "dispatch", migrate: str | None = None, clock: Clock | None = None, **options: Any
+    url: str,
+    *,
+    namespace: str = "dispatch",
+    migrate: str | None = None,
+    clock: Clock | None = None,
+    schemes: Mapping[str, Callable[..., Store]] | None = None,
+    **options: Any,
 ) -> Store:
     """The store at `url`, not yet opened: `memory://`, `sqlite:///relative.db`, `sqlite:////absolute.db` or
     `postgresql://user:password@host/database`, or `redis://:password@host:6379/0` (`rediss://` with TLS).
@@ -127,6 +138,7 @@ def open_store(
         migrate: "auto" brings an empty or older store to this library's schema when it is opened, "empty" an empty one
             only, "never" none. None: "auto" for a file, "empty" for a server.
         clock: what the store takes for now; the wall clock unless a test says otherwise.
+        schemes: makers for other schemes, as a plugin's `register_stores` answers them.
         options: what only that backend knows, such as `synchronous` or `busy_timeout` (seconds) for SQLite,
             `pool_size` for PostgreSQL.
 
@@ -135,11 +147,12 @@ def open_store(
         MissingExtra: the driver for it is not installed.
     """
     scheme, separator, rest = url.partition("://")
-    maker = _SCHEMES.get(scheme) if separator else None
+    makers = {**(schemes or {}), **_SCHEMES}
+    maker = makers.get(scheme) if separator else None
     if maker is None:
-        near = difflib.get_close_matches(scheme, _SCHEMES, n=1)
+        near = difflib.get_close_matches(scheme, makers, n=1)
         hint = f"did you mean {near[0]}://? " if near else ""
-        known = ", ".join(f"{name}://" for name in _SCHEMES)
+        known = ", ".join(f"{name}://" for name in makers)
         raise ConfigError(f"store {scheme + separator!r}…: no such kind of store; {hint}known are {known}")
     try:
         return maker(rest, namespace=namespace, migrate=migrate, clock=clock, **options)

@@ -1,5 +1,5 @@
-"""Wake-ups on SQLite: own writes tell at once; those of other processes show in `PRAGMA data_version`, polled by a
-thread that exists only while somebody waits."""
+"""Wake-ups on SQLite: own writes tell at once; those of other processes show in `PRAGMA data_version`, looked at by a
+thread that exists only while somebody waits, after each write to the log where the system tells of them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
+from dispatch.stores.sqlite_watch import FileWatch, Watch
+
 _SHORTEST_PAUSE = 0.002
 _LONGEST_PAUSE = 0.025
 _PATIENCE = 1 / 8
 """Share of the time since the last change that goes by before the next look: changes come in bunches."""
 _LINGER = 1.0
+_FIRST_LOOK = 0.0005
+"""A commit shows some time after its write to the log: only then it is synchronised and published."""
+_LAST_LOOK = 0.128
+_BETWEEN_UNHEARD = 0.25
+"""Looks this often although no write was heard of: there are file systems that do not tell."""
 
 _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
@@ -97,17 +104,22 @@ class Channel:
 
     def _poll(self) -> None:
         alone_since: float | None = None
-        while True:
-            if self._look():
-                self.bump()
-            now = time.monotonic()
-            with self._lock:
-                alone_since = None if self._waiters else alone_since or now
-                if alone_since is not None and (self._users == 0 or now - alone_since > _LINGER):
-                    self._polling = False
-                    break
-                pause = min(max(_SHORTEST_PAUSE, (now - self._last_change) * _PATIENCE), _LONGEST_PAUSE)
-            time.sleep(pause)
+        pace = _pace(self.path)
+        try:
+            while True:
+                changed = self._look()
+                if changed:
+                    self.bump()
+                now = time.monotonic()
+                with self._lock:
+                    alone_since = None if self._waiters else alone_since or now
+                    if alone_since is not None and (self._users == 0 or now - alone_since > _LINGER):
+                        self._polling = False
+                        break
+                    since = now - self._last_change
+                pace.rest(changed, since)
+        finally:
+            pace.close()
         if self._users == 0:
             self._disconnect()
 
@@ -129,6 +141,47 @@ class Channel:
         connection, self._connection, self._seen = self._connection, None, None
         if connection is not None:
             connection.close()
+
+
+class _Steady:
+    """Between two looks: the longer nothing has changed, the longer the pause."""
+
+    def rest(self, changed: bool, since_change: float) -> None:
+        time.sleep(min(max(_SHORTEST_PAUSE, since_change * _PATIENCE), _LONGEST_PAUSE))
+
+    def close(self) -> None:
+        pass
+
+
+class _Heard:
+    """Between two looks where writes are heard of: some looks soon after each write, else hardly any."""
+
+    def __init__(self, watch: Watch) -> None:
+        watch.arm()
+        self._watch = watch
+        self._next = _FIRST_LOOK
+
+    def rest(self, changed: bool, since_change: float) -> None:
+        if changed:  # another write, heard of together with this one, may not show yet
+            self._next = _SHORTEST_PAUSE
+            time.sleep(_SHORTEST_PAUSE)
+        if not self._watch.arm():
+            time.sleep(_LONGEST_PAUSE)
+        elif self._watch.wait(self._next if self._next <= _LAST_LOOK else _BETWEEN_UNHEARD):
+            self._next = _FIRST_LOOK
+            time.sleep(_FIRST_LOOK)
+        else:
+            self._next *= 2
+
+    def close(self) -> None:
+        self._watch.close()
+
+
+def _pace(path: str) -> _Steady | _Heard:
+    try:
+        return _Heard(FileWatch(path + "-wal"))
+    except OSError:
+        return _Steady()
 
 
 def _forget_all() -> None:

@@ -28,6 +28,7 @@ from dispatch.engine.settings import Settings
 from dispatch.engine.stopped import Stopped
 from dispatch.engine.sweeper import ProgressWriter
 from dispatch.engine.worker import Worker
+from dispatch.hookspecs import WorkerService
 from dispatch.jobs.handler import Middleware
 from dispatch.jobs.model import WAITING, Claimed, JobKind, ListOptions
 from dispatch.plugins import PluginManager
@@ -78,10 +79,12 @@ class Driver:
         environment: Mapping[str, str],
         crons: Mapping[str, CronSpec],
         prepare: Prepare,
+        guests: Sequence[WorkerService] = (),
         logger: logging.Logger,
     ) -> None:
         self._store = store
         self._prepare = prepare
+        self._guests = tuple(guests)
         self._clock = clock
         self._registry = registry
         self._plugins = plugins
@@ -212,6 +215,8 @@ class Driver:
                 await worker.pause(self._settings.poll_interval)
                 continue
             await self._plugins.drain(_HOOKS)
+            for guest in self._guests:
+                await guest.run_once()
             await self._recover(worker)
             more_due = worker.next_due is not None and worker.next_due <= self._clock.now()
             if self._store.wakeups.version == seen and not more_due and not await self._serve_new_queues(worker):

@@ -186,7 +186,7 @@ class MemoryApp(Dispatch):
             return Driver(
                 self.store,
                 clock=self.clock,
-                registry=self.registry,
+                registry=self.served_registry,
                 plugins=self.plugins,
                 middleware=self._extensions.middleware,
                 settings=plan.settings,
@@ -195,5 +195,6 @@ class MemoryApp(Dispatch):
                 environment=self._child_environment(),
                 crons=specs_of(self.registry.crons.values(), defaults=cron_defaults(self.config)),
                 prepare=self.jobs.prepared,
+                guests=self._extensions.services,
                 logger=self._logger.getChild("testing"),
             )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dispatch_cli.apikey import EXAMPLE as APIKEY
 from dispatch_cli.main import main
 
 from dispatch.cluster.model import Announcement, NewWorker
@@ -32,7 +33,7 @@ from dispatch.workflows.model import FinishRun, NewCheckpoint, NewRun, Park, Rec
 
 SOON = datetime(2100, 1, 1, 2, tzinfo=UTC)
 TASKS = '''"""Jobs for the examples."""
-from dispatch import cron, current_job, job, workflow
+from dispatch import WorkflowContext, cron, current_job, job, workflow
 
 
 @job(max_retries=0)
@@ -62,8 +63,12 @@ async def order(x: int) -> str:
 async def nightly_report() -> None: ...
 
 
-@workflow(version=2)
-async def checkout(ctx: object, order: int) -> None: ...
+@workflow(version=2, queue="shop")
+async def checkout(ctx: WorkflowContext, order: int, token: str = "") -> None:
+    await ctx.step("charge", add, order)
+    await ctx.sleep("1h", name="pause")
+    await ctx.step("ship", add, order)
+    await ctx.wait_for_event("payment.cleared", key=f"order-{order}", name="payment")
 '''
 
 
@@ -83,6 +88,7 @@ class Seeds:
     run_waiting: str
     run_failed: str
     event: str
+    apikey: str
 
 
 @dataclass(frozen=True)
@@ -153,7 +159,9 @@ async def _seed(store: Store) -> Seeds:
     await store.queues.pause("slow", by="ada", reason="the disk is full", duration=3600)
     letters = [done.dead_letter for done in ended if done.dead_letter is not None]
     runs, event = await _seed_runs(store, worker)
-    return Seeds(pending, completed, failed, running, odd, letters[0], letters[1], worker, *runs, event)
+    apikey = {"hash": "0" * 64, "name": "deploy", "scopes": ["job:read"], "scope": ["", ""], "created_by": "ada"}
+    await store.records.put("apikey", APIKEY, json.dumps(apikey).encode())
+    return Seeds(pending, completed, failed, running, odd, letters[0], letters[1], worker, *runs, event, APIKEY)
 
 
 def _new_run(order: int) -> NewRun:

@@ -321,6 +321,20 @@ WATCHED = items(
         cancel_requested={"type": "boolean"},
     )
 )
+_APIKEY: dict[str, Schema] = {
+    "id": TEXT,
+    "name": TEXT,
+    "scopes": {"type": "array", "items": TEXT, "minItems": 1},
+    "tenant": MAYBE_TEXT,
+    "created_at": TIME,
+    "created_by": TEXT,
+    "expires_at": MAYBE_TIME,
+}
+APIKEYS = items(exactly(**_APIKEY))
+APIKEY_MADE = exactly(
+    **{**_APIKEY, "id": MAYBE_TEXT, "created_at": MAYBE_TIME}, key=MAYBE_TEXT, dry_run={"type": "boolean"}
+)
+APIKEY_REVOKED = exactly(**_APIKEY, outcome=TEXT, dry_run={"type": "boolean"})
 AUDIT = items(
     exactly(
         id=TEXT,
@@ -417,17 +431,21 @@ EXAMINED = items(
 )
 CHECKED = items(
     exactly(
-        problem={"enum": ["removed", "invalid", "unserved"]},
+        problem={
+            "enum": ["removed", "invalid", "unserved", "blocked", "renamed", "inserted", "dropped", "fails"],
+        },
         danger={"type": "boolean"},
         name=TEXT,
+        step=MAYBE_TEXT,
         queue=TEXT,
         waiting=COUNT,
         running=COUNT,
-        sample={"type": "array", "items": JOB_ID},
+        sample={"type": "array", "items": {"type": "string", "pattern": r"^(job|run)_[0-9a-z]{26}$"}},
         text=TEXT,
         advice=TEXT,
     ),
     seen=COUNT,
+    runs=COUNT,
     dangers=COUNT,
 )
 BENCH = exactly(

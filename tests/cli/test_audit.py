@@ -39,6 +39,8 @@ MUTATING = {
     "workflow fork": "{run_failed} --from ship",
     "workflow signal": "{run_waiting} order.approved",
     "event publish": "stock.arrived",
+    "apikey create": "--scope job:read",
+    "apikey revoke": "{apikey}",
     "worker drain": "{worker}",
     "leader resign": "",
     "store init": "--store sqlite:///other.db",
@@ -59,6 +61,7 @@ OTHERS = {
     *("event list", "event show", "event tail"),
     *("cron list", "cron show", "cron next", "cron history", "cron plan"),
     *(
+        "apikey list",
         "audit list",
         "plugin list",
         "store status",

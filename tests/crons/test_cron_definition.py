@@ -51,15 +51,15 @@ def test_what_says_nothing_is_refused_with_the_fault(schedule: str, options: dic
     assert said in str(refused.value)
 
 
-@pytest.mark.parametrize("overlap", ["queue", "cancel_old"])
-def test_a_workflow_takes_no_overlap_that_moves_its_place_in_the_queue(overlap: Any) -> None:
+@pytest.mark.parametrize("overlap", ["skip", "allow", "queue", "cancel_old"])
+def test_a_workflow_takes_every_overlap(overlap: Any) -> None:
     registry = Registry()
 
     @registry.workflow
     async def flow(ctx: WorkflowContext) -> None: ...
 
-    with pytest.raises(InvalidDefinition, match="use 'skip' or 'allow'"):
-        registry.cron("@daily", overlap=overlap)(flow)
+    registry.cron("@daily", overlap=overlap)(flow)
+    assert [entry.overlap for entry in registry.crons.values()] == [overlap]
 
 
 def test_an_entry_keeps_the_options_of_its_call() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dispatch.crons.model import CronEntry, CronSpec, Fire
-from dispatch.crons.plan import CAP, STEP, Rules, first_fire, jitter, plan
+from dispatch.crons.plan import CAP, STEP, Rules, first_fire, jitter, manual_tick, plan
 from dispatch.ids import CronID
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -104,6 +104,12 @@ def test_the_overlap_rule_travels_as_the_unique_key_of_the_job(
     unique = tick.job.unique
     assert (unique and unique.on_conflict, tick.cancel_old) == (on_conflict, cancels)
     assert unique is None or unique.key == f"cron:{due.id}"
+    flow = entry(NOON, overlap=overlap, kind="workflow", version=2)
+    (tick,) = plan(flow, NOON, RULES).ticks
+    assert tick.run is not None
+    unique = tick.run.driver.unique
+    assert (unique and unique.on_conflict, tick.cancel_old) == (on_conflict, cancels)
+    assert not manual_tick(flow, NOON).cancel_old
 
 
 def test_the_job_of_a_tick_knows_its_moment_and_what_the_entry_fixed() -> None:

@@ -23,6 +23,7 @@ from . import producer, work
 from .checker import Plan, Report, check
 from .events import Event, EventLog, Tail
 from .history import Dump, Ledger
+from .sql_ledger import SQLLedger
 from .sqlite_ledger import SQLiteLedger
 
 TESTS = Path(__file__).parents[1]
@@ -180,7 +181,8 @@ class Controller:
         self.log.add("outage_over")
 
     def query(self, sql: str, *params: object) -> list[tuple[object, ...]]:
-        """One look at the store's tables."""
+        """One look at the store's tables, where it has some."""
+        assert isinstance(self.ledger, SQLLedger)
         return self.ledger.query(sql, *params)
 
     def unfinished(self) -> int:

@@ -98,9 +98,6 @@ class Ledger(Protocol):
     def robbed(self, worker: str) -> set[str]:
         """Jobs that were stolen from a worker."""
 
-    def query(self, sql: str, *params: object) -> list[tuple[object, ...]]:
-        """One look at the tables, with ? for parameters."""
-
     def held_up(self) -> bool:
         """Whether a process that stands still keeps all others from writing."""
 

@@ -1,28 +1,38 @@
-"""A TCP proxy before PostgreSQL that cuts a connection after the server has committed and before its reply arrives."""
+"""A TCP proxy before a server that cuts a connection after the server has committed and before its reply arrives."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import threading
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, ClassVar, Protocol, Self
 
-_IDLE = b"Z\0\0\0\x05I"
-"""ReadyForQuery outside a transaction: what came before it is committed."""
-_WAYS = {"finish": b"UPDATE ", "claim": b"SELECT "}
-"""What the reply to one ends with: the tag of a statement for plain completions, or for claims."""
-_LEAST = {"finish": 0, "claim": 800}
-"""Bytes of such a reply; a claim's is that long when it holds jobs."""
-_END = 64
+import hiredis
+
+from dispatch.stores.redis.scripts import load
+
+WAYS = frozenset({"finish", "claim"})
+
+
+class Ear(Protocol):
+    """Understands one connection."""
+
+    def asked(self, data: bytes) -> None:
+        """Hears what a client sends."""
+
+    def answered(self, data: bytes) -> str | None:
+        """Hears what the server sends; answers of what this is the end: "finish", "claim" (of some jobs) or neither."""
 
 
 class CuttingProxy:
     """Forwards everything to a port until it is told to cut; `cuts` counts what was cut."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, ear: Callable[[], Ear]) -> None:
         self._server_port = port
+        self._ear = ear
         self.port = 0
         self.cuts: Counter[str] = Counter()
         self._armed: set[str] = set()
@@ -48,7 +58,7 @@ class CuttingProxy:
 
     def cut_next(self, what: str) -> None:
         """Cuts the connection of the next finish or claim that is committed."""
-        assert what in _WAYS
+        assert what in WAYS
         self._loop.call_soon_threadsafe(self._armed.add, what)
 
     async def _end(self) -> None:
@@ -65,10 +75,11 @@ class CuttingProxy:
         task.add_done_callback(self._tasks.discard)
         with contextlib.suppress(OSError), contextlib.closing(writer.transport):
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
+            ear = self._ear()
             try:
                 both = {
-                    asyncio.ensure_future(self._up(reader, up_writer)),
-                    asyncio.ensure_future(self._down(up_reader, writer)),
+                    asyncio.ensure_future(self._up(reader, up_writer, ear)),
+                    asyncio.ensure_future(self._down(up_reader, writer, ear)),
                 }
                 try:
                     await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -79,26 +90,80 @@ class CuttingProxy:
             finally:
                 up_writer.transport.abort()
 
-    async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ear: Ear) -> None:
         while data := await reader.read(1 << 16):
+            ear.asked(data)
             writer.write(data)
             await writer.drain()
 
-    async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        size, claims, before = 0, 0, b""
+    async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ear: Ear) -> None:
+        claims = 0
         while data := await reader.read(1 << 16):
-            size += len(data)
-            end = (before + data)[-_END:]
-            if end.endswith(_IDLE):
-                way = next((way for way in _WAYS if _WAYS[way] in end and size > _LEAST[way]), None)
-                claims += way == "claim"
-                # a worker that has not claimed yet may be starting, and ends when it cannot reach its store
-                if way in self._armed and claims:
-                    self._armed.discard(way)
-                    self.cuts[way] += 1
-                    return
-            if end[-6:-1] == _IDLE[:-1]:
-                size = 0
-            before = data[-_END:]
+            way = ear.answered(data)
+            claims += way == "claim"
+            # a worker that has not claimed yet may be starting, and ends when it cannot reach its store
+            if way in self._armed and claims:
+                self._armed.discard(way)
+                self.cuts[way] += 1
+                return
             writer.write(data)
             await writer.drain()
+
+
+class PostgresEar:
+    """Goes by the tag of the statement before ReadyForQuery outside a transaction: what came before it is committed."""
+
+    _IDLE = b"Z\0\0\0\x05I"
+    _TAGS: ClassVar = {"finish": b"UPDATE ", "claim": b"SELECT "}
+    _LEAST: ClassVar = {"finish": 0, "claim": 800}
+    """Bytes of such a reply; a claim's is that long when it holds jobs."""
+    _END = 64
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._before = b""
+
+    def asked(self, data: bytes) -> None:
+        """The replies say enough."""
+
+    def answered(self, data: bytes) -> str | None:
+        self._size += len(data)
+        size, end = self._size, (self._before + data)[-self._END :]
+        self._before = data[-self._END :]
+        if end[-6:-1] == self._IDLE[:-1]:
+            self._size = 0
+        if not end.endswith(self._IDLE):
+            return None
+        return next((way for way, tag in self._TAGS.items() if tag in end and size > self._LEAST[way]), None)
+
+
+class RedisEar:
+    """Matches replies to the scripts that were asked for."""
+
+    def __init__(self) -> None:
+        self._asked = hiredis.Reader()
+        self._answers = hiredis.Reader(replyError=str)
+        self._scripts: deque[str] = deque()
+        self._names = {load(way).sha.encode(): way for way in WAYS}
+
+    def asked(self, data: bytes) -> None:
+        self._asked.feed(data)
+        while (command := self._asked.gets()) is not False:
+            self._scripts.append(self._names.get(command[1], "") if command[0] == b"EVALSHA" else "")
+
+    def answered(self, data: bytes) -> str | None:
+        self._answers.feed(data)
+        ways = []
+        while (reply := self._answers.gets()) is not False:
+            if not isinstance(reply, hiredis.PushNotification):
+                ways.append(_way(self._scripts.popleft(), reply))
+        return next(filter(None, ways), None)
+
+
+def _way(script: str, reply: Any) -> str | None:
+    """What was committed, if anything."""
+    if script == "finish" and isinstance(reply, list):
+        return script
+    if script == "claim" and isinstance(reply, list) and reply[0]:
+        return script
+    return None

@@ -46,7 +46,7 @@ class RedisServer:
 
     def __init__(self, *settings: str) -> None:
         self._binary = _binary()
-        self._folder = Path(tempfile.mkdtemp(prefix="drd"))
+        self.folder = Path(tempfile.mkdtemp(prefix="drd"))
         self._settings = settings
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -67,10 +67,10 @@ class RedisServer:
 
     def start(self) -> None:
         """Starts it (again) and waits until it answers."""
-        with (self._folder / "log").open("ab") as log:
+        with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(str(self._binary), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)),
+                    *(str(self._binary), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
                     *("--save", "", "--daemonize", "no", *self._settings),
                 ],
                 stdout=log,
@@ -80,7 +80,7 @@ class RedisServer:
         deadline = time.monotonic() + _START_LIMIT
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the server does not start: {(self._folder / 'log').read_text()[-2000:]}")
+                raise RuntimeError(f"the server does not start: {(self.folder / 'log').read_text()[-2000:]}")
             time.sleep(0.01)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
@@ -92,7 +92,7 @@ class RedisServer:
     def close(self) -> None:
         """Stops it and removes its folder."""
         self.stop(signal.SIGKILL)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _answers(self) -> bool:
         client: Any = self.admin

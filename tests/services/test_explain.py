@@ -51,7 +51,7 @@ def summary(row: Job, *, info: QueueInfo | None = None, workers: Any = None, ahe
         ({}, {}, "ready; next in queue 'mails'"),
         ({}, {"ahead": 1}, "ready; 1 job stands before it in queue 'mails'"),
         ({}, {"ahead": 7}, "ready; 7 jobs stand before it in queue 'mails'"),
-        ({"behind": HOLDER}, {}, f"waits behind {HOLDER}, which runs and holds the same unique key"),
+        ({"behind": HOLDER}, {}, f"waits behind {HOLDER}, which holds the same unique key and is not over"),
         ({"run_at": NOW + timedelta(minutes=5)}, {}, "not due: scheduled, due in 5.0 min (2026-01-01T12:05:00+00:00)"),
         (
             {"run_at": NOW + timedelta(seconds=5), "failures": 2, "state": JobState.RETRYING},

@@ -161,7 +161,7 @@ async def pass_time(world: World) -> None:
 
 
 SCENARIOS = {
-    "unique": Scenario(close_unique, "which runs and holds the same unique key", end_the_first),
+    "unique": Scenario(close_unique, "which holds the same unique key and is not over", end_the_first),
     "expiry": Scenario(
         close_expiry, "expired 1.0 s ago without a start", lambda world: world.store.jobs.retry(world.job)
     ),

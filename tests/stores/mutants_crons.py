@@ -102,4 +102,14 @@ CRON_RUNS = (
     Fault("a tick forgets its run", "I14", ("run_ticks",), {"crons.fire": _fire_without_runs}),
     Fault("overlap unheeded by runs", "I15", ("run_ticks",), {"crons.fire": _fire_without_overlap}),
     Fault("runs are fired by what stands now", "I14", ("run_ticks",), {"crons.fire": _fire_the_present}),
+    Fault("the old run goes on", "I15", ("run_ticks",), {"crons.fire": _fire_without_cancel}),
+)
+CRON_RUNS_MEMORY = (
+    Fault("the old run is not told", "I15", ("run_ticks",), plant=_around(memory_crons, "cancel_run", _constant(True))),
+)
+CRON_RUNS_SQLITE = (
+    _sql("a run takes another's place", "I15", "run_ticks", ("state_of_driven", "j.id = :id AND", "0 AND")),
+    _sql("a cancelled run stays in line", "I15", "run_ticks", ("free_driver", "behind = NULL,", "")),
+    _sql("a moved run jumps the line", "I15", "run_ticks", ("migrate_driver", "behind IS NOT NULL", "0")),
+    _sql("all that came are begun", "I15", "run_ticks", ("state_of_driven", "SELECT r.state", "SELECT 'running'")),
 )

@@ -195,13 +195,23 @@ async def _events_of_any_tenant(events: Any, options: Any) -> Any:
 
 async def _keep_everything(stream: Any, entries: Any) -> Any:
     for entry in entries:
-        await stream.listen(entry.channel, "nobody", lease=0.000001)
+        await stream.listen([entry.channel], "nobody", lease=0.000001)
     return await stream.append(entries)
 
 
-async def _never_reset(stream: Any, channel: str, position: int, **options: Any) -> StreamPage:
-    page: StreamPage = await stream.read_after(channel, position, **options)
-    return replace(page, reset=False)
+async def _never_reset(stream: Any, channels: Any, position: int, **options: Any) -> StreamPage:
+    page: StreamPage = await stream.read_after(channels, position, **options)
+    return replace(page, gaps=frozenset())
+
+
+async def _one_channel(stream: Any, channels: Any, position: int, **options: Any) -> StreamPage:
+    page: StreamPage = await stream.read_after(sorted(channels)[:1], position, **options)
+    return page
+
+
+async def _prune_what_counts(stream: Any, **options: Any) -> int:
+    count: int = await stream.prune(**{**options, "dry_run": False})
+    return count
 
 
 async def _list_with_no_tokens(queues: Any) -> Any:
@@ -272,6 +282,8 @@ FAULTS = (
     Fault("entries nobody listens to are kept", "", ("stream",), {"stream.append": _keep_everything}),
     Fault("a gap is not told", "", ("stream",), {"stream.read_after": _never_reset}),
     Fault("reads without a bound", "", ("stream",), {"stream.read_after": _also("read_after", limit=1000)}),
+    Fault("one channel is read", "", ("stream",), {"stream.read_after": _one_channel}),
+    Fault("counting prunes the feed", "", ("stream",), {"stream.prune": _prune_what_counts}),
     Fault("nobody leaves", "", ("stream",), {"stream.unlisten": _nothing(None)}),
     Fault("an event twice", "I2", ("events",), {"events.publish": _publish_anew}),
     Fault("event lists of every tenant", "I31", ("events",), {"events.list": _events_of_any_tenant}),

@@ -37,6 +37,9 @@ def _lua(name: str, invariant: str, module: str, script: str, old: str, new: str
 
 
 REDIS = (
+    _lua("a moved run jumps the line", "I15", "run_ticks", "migrate_run", "elseif not row.b then", "else"),
+    _lua("a run takes another's place", "I15", "run_ticks", "cron_fire", "or driver[1] == 'workflow' then", "then"),
+    _lua("no run is asked to stop", "I15", "run_ticks", "cron_fire", "if run then", "if run and false then"),
     _lua("completion drops the epoch", "I4", "jobs_fence", "finish", "or (row[3] or '0') ~= said.epoch", ""),
     _lua("completion drops the worker", "I4", "jobs_fence", "finish", "or row[2] ~= worker", ""),
     _lua("completion drops the state", "I5", "jobs_finish", "finish", "row[1] ~= 'R' or", ""),

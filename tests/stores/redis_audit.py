@@ -17,7 +17,7 @@ NEVER = "253402214400000000"
 """The time of runs that sleep until they are woken: they stand nowhere."""
 ALONE = {"schema", "changes", "registrations", "cv", "leader", "definitions", "cc", "cw"}
 """Keys that no row accounts for."""
-FAMILIES_ALONE = {"qs", "sl", "sc", "w", "yc", "yl", "y", "aw", "veto"}
+FAMILIES_ALONE = {"qs", "sl", "sc", "w", "ys", "yb", "yh", "yl", "y", "aw", "veto"}
 
 
 def audit(url: str, namespace: str) -> None:
@@ -208,9 +208,5 @@ def _others(index: Index, stored: dict[str, Any]) -> None:
                 for time, tick in row.items():
                     index[f"co:{rest}"][time] = None
                     index["ca"][f"{rest}:{time}"] = float(json.loads(tick)[1])
-            case "y" | "yl":
-                index["ya"][rest] = None
     if "cd" in stored:
         index["cd"] = {id_: score for id_, score in stored["cd"].items() if id_ in index["cs"]}
-    if "ya" in stored:
-        index["ya"] = dict.fromkeys(stored["ya"])

@@ -313,9 +313,9 @@ class History:
         channel, n = self.pick("jobs", "crons"), self.next()
         verb = self.pick("listen", "append", "append", "unlisten", "prune")
         if verb == "listen":
-            await self.twins.ask(lambda s: s.stream.listen(channel, "me", lease=60.0))
+            await self.twins.ask(lambda s: s.stream.listen([channel], "me", lease=60.0))
         elif verb == "unlisten":
-            await self.twins.ask(lambda s: s.stream.unlisten(channel, "me"))
+            await self.twins.ask(lambda s: s.stream.unlisten("me"))
         elif verb == "append":
             for store in self.twins.stores:
                 await store.stream.append([StreamEntry(channel, f"x:{n}", "t", b"{}")])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mutants import ANYWHERE, Fault, Sabotaged
 from mutants_concurrency import CONCURRENCY, CONCURRENCY_MEMORY, CONCURRENCY_SQLITE
-from mutants_crons import CRON_RUNS, CRONS, CRONS_MEMORY, CRONS_SQLITE
+from mutants_crons import CRON_RUNS, CRON_RUNS_MEMORY, CRON_RUNS_SQLITE, CRONS, CRONS_MEMORY, CRONS_SQLITE
 from mutants_memory import MEMORY
 from mutants_more import FAULTS
 from mutants_redis import REDIS
@@ -30,10 +30,12 @@ PLANTED += [
     ("memory", fault)
     for fault in MEMORY + RETENTION_MEMORY + TRANSFER_MEMORY + CRONS_MEMORY + CONCURRENCY_MEMORY + RUNS_MEMORY
 ]
+PLANTED += [("memory", fault) for fault in CRON_RUNS_MEMORY]
 PLANTED += [
     ("sqlite", fault)
     for fault in SQLITE + RETENTION_SQLITE + TRANSFER_SQLITE + CRONS_SQLITE + CONCURRENCY_SQLITE + RUNS_SQLITE
 ]
+PLANTED += [("sqlite", fault) for fault in CRON_RUNS_SQLITE]
 
 RED = (AssertionError, ValueError, Conflict)
 """How a case goes red: an assert, an unpacking, a refusal. A store that errs (StoreError) does not count."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,10 +15,12 @@ from redis_audit import audit
 from servers.postgres import new_namespace
 from servers.redis import RedisServer, forget, redis_url
 
+import dispatch.stores.redis
 from dispatch.clock import ManualClock
 from dispatch.entity import Reply
 from dispatch.errors import (
     ConfigError,
+    DataRejected,
     DuplicateJob,
     SchemaMismatch,
     StoreBusy,
@@ -32,6 +35,7 @@ from dispatch.jobs.model import CountOptions, Job, JobState, NewJob, Transition,
 from dispatch.stores import open_store
 from dispatch.stores.redis import RedisStore, address, scripts, server
 from dispatch.stores.redis.errors import store_error
+from dispatch.stores.redis.wire import Refusal
 from dispatch.testing.conformance import cases, run_case
 
 WORKER = WorkerID.new()
@@ -148,19 +152,18 @@ def test_a_server_that_would_lose_jobs_or_is_too_old_is_refused() -> None:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (redis.exceptions.BusyLoadingError("LOADING"), StoreUnreachable),
-        (redis.exceptions.ResponseError("MASTERDOWN Link with MASTER is down"), StoreUnreachable),
-        (redis.exceptions.ReadOnlyError("READONLY"), StoreReadOnly),
-        (redis.exceptions.ResponseError("MISCONF Redis is configured to save"), StoreReadOnly),
-        (redis.exceptions.OutOfMemoryError("OOM"), StoreFull),
-        (redis.exceptions.ResponseError("BUSY Redis is busy running a script"), StoreBusy),
-        (redis.exceptions.ResponseError("WRONGTYPE Operation against"), StoreCorrupt),
-        (redis.exceptions.TimeoutError(), StoreTimeout),
+        (Refusal("LOADING Redis is loading the dataset in memory"), StoreUnreachable),
+        (Refusal("MASTERDOWN Link with MASTER is down"), StoreUnreachable),
+        (Refusal("READONLY You can't write against a read only replica"), StoreReadOnly),
+        (Refusal("MISCONF Redis is configured to save"), StoreReadOnly),
+        (Refusal("OOM command not allowed"), StoreFull),
+        (Refusal("BUSY Redis is busy running a script"), StoreBusy),
+        (Refusal("WRONGTYPE Operation against"), StoreCorrupt),
+        (Refusal("ERR what"), StoreCorrupt),
+        (Refusal("what"), StoreCorrupt),
         (TimeoutError(), StoreTimeout),
-        (redis.exceptions.ConnectionError("refused"), StoreUnreachable),
-        (redis.exceptions.AuthenticationError("no"), StoreUnreachable),
         (ConnectionResetError(), StoreUnreachable),
-        (redis.exceptions.ResponseError("ERR what"), StoreCorrupt),
+        (ConnectionRefusedError("refused"), StoreUnreachable),
     ],
 )
 def test_what_redis_says_becomes_a_store_error(error: Exception, kind: type[Exception]) -> None:
@@ -174,7 +177,9 @@ def test_every_script_compiles_and_those_that_let_workers_go_on_may_run_without_
         script = scripts.load(name)
         assert client.script_load(script.source) in (script.sha, script.sha.encode()), name
     client.close()
-    for name in ("claim", "renew", "finish", "steal", "cancel", "beat", "extend_term", "prune", "delete"):
+    workers = ("claim", "renew", "finish", "steal", "cancel", "beat", "extend_term", "prune", "delete")
+    starting = ("announce", "cron_announce", "configure", "register")
+    for name in (*workers, *starting):
         assert "allow-oom" in scripts.load(name).source.partition("\n")[0], name
     for name in ("enqueue", "enqueue_plain", "publish", "put_record", "replay", "load"):
         assert "allow-oom" not in scripts.load(name).source.partition("\n")[0], name
@@ -186,6 +191,48 @@ async def test_the_older_protocol_gives_the_same_answers(case: Any) -> None:
         return RedisStore(redis_url(), namespace=new_namespace(), clock=clock, protocol=2)
 
     await run_case(case, make)
+
+
+@pytest.fixture
+def without_hiredis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the module that imports it meets; the driver keeps the parser that it chose when it was imported."""
+    monkeypatch.delattr(dispatch.stores.redis, "link", raising=False)
+    monkeypatch.setitem(sys.modules, "dispatch.stores.redis.link", None)
+
+
+@pytest.mark.usefixtures("without_hiredis")
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_without_hiredis_the_driver_does_the_same(protocol: int) -> None:
+    async with opened(redis_url(), protocol=protocol) as store:
+        assert {type(link).__name__ for link in store._client._idle} == {"DriverLink"}
+        await store.jobs.enqueue(jobs(450))
+        with pytest.raises(DuplicateJob):
+            await store.jobs.enqueue([*jobs(1, unique=Unique("k")), *jobs(1, unique=Unique("k", on_conflict="raise"))])
+        client = redis.Redis.from_url(redis_url())
+        client.script_flush()
+        client.close()
+        assert await complete(store, await claim(store, 450)) == [Reply.APPLIED] * 450
+        with pytest.raises(DataRejected):
+            await store.jobs.enqueue([NewJob(JobID.new(), "\ud800", b"{}")])
+        async with opened(redis_url(), namespace=store.namespace) as other:
+            seen = store.wakeups.version
+            waiting = asyncio.create_task(store.wakeups.wait(seen, 20.0))
+            while not waiting.done():
+                await other.jobs.enqueue(jobs(1))
+                await asyncio.wait([waiting], timeout=0.05)
+            assert await waiting != seen
+    forget(store.namespace)
+
+
+@pytest.mark.usefixtures("without_hiredis")
+async def test_without_hiredis_a_server_that_is_not_there_or_wants_a_password_is_told(own: RedisServer) -> None:
+    with pytest.raises(StoreUnreachable, match=r"cannot be reached"):
+        await RedisStore("redis://127.0.0.1:1").open()
+    own.admin.config_set("requirepass", "s3cret")
+    with pytest.raises(StoreUnreachable, match="password"):
+        await RedisStore(own.url).open()
+    with pytest.raises(StoreUnreachable, match="wrong"):
+        await RedisStore(own.url.replace("//", "//:not@")).open()
 
 
 async def test_an_empty_namespace_becomes_a_store_unless_told_not_to() -> None:

@@ -1,8 +1,8 @@
-"""What the verbs of `dispatch cron` share: the noun, its names and tenants, and how an entry and a change are shown."""
+"""What the verbs of `dispatch cron` share: the noun, its names and tenants, and how a change is shown."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,7 @@ from dispatch_cli.session import Session
 from dispatch_cli.shell import noun
 
 if TYPE_CHECKING:
-    from dispatch.crons.model import CronEntry, Tick
+    from dispatch.crons.model import CronEntry
     from dispatch.scope import Scope
 
 app = noun(
@@ -38,69 +38,10 @@ def scope_of(text: str | None) -> Scope | None:
     return Scope(app_id, org_id)
 
 
-def state_of(entry: CronEntry) -> str:
-    """Whether it fires, in a word."""
-    return "orphaned" if entry.orphaned else "enabled" if entry.enabled else "disabled"
-
-
-def entry_summary(entry: CronEntry) -> dict[str, Any]:
-    """An entry as lists show it."""
-    from dispatch_cli.documents import scope_document
-    from dispatch_cli.render import iso
-
-    spec = entry.spec
-    return {
-        "id": str(entry.id),
-        "name": spec.name,
-        "state": state_of(entry),
-        "schedule": spec.schedule,
-        "timezone": spec.timezone,
-        "target": spec.target,
-        "kind": spec.kind,
-        "version": spec.version,
-        "overlap": spec.overlap,
-        "misfire": spec.misfire,
-        "misfire_window_seconds": spec.misfire_window,
-        "jitter_seconds": spec.jitter,
-        "scope": scope_document(spec.scope),
-        "origin": "runtime" if entry.code_hash is None else "code",
-        "disabled_until": iso(entry.disabled_until),
-        "disabled_reason": entry.disabled_reason,
-        "disabled_by": entry.disabled_by,
-        "last_fired_at": iso(entry.last_fired_at),
-        "next_fire_at": iso(entry.next_fire_at),
-        "revision": entry.revision,
-        "created_at": iso(entry.created_at),
-        "updated_at": iso(entry.updated_at),
-    }
-
-
-def entry_document(entry: CronEntry) -> dict[str, Any]:
-    """An entry with the arguments of its call; secrets among them are masked by their names."""
-    from dispatch.masking import mask_value
-    from dispatch_cli.documents import readable
-
-    payload, payload_text = readable(entry.spec.payload)
-    options = mask_value("", entry.spec.options)
-    return {**entry_summary(entry), "payload": payload, "payload_text": payload_text, "options": options}
-
-
-def tick_document(tick: Tick) -> dict[str, Any]:
-    """A moment of a schedule and what became of it."""
-    from dispatch_cli.render import iso
-
-    return {
-        "scheduled_at": iso(tick.scheduled_at),
-        "outcome": tick.outcome,
-        "fired_at": iso(tick.fired_at),
-        "job_id": None if tick.job_id is None else str(tick.job_id),
-        "run_id": None if tick.run_id is None else str(tick.run_id),
-        "note": tick.note,
-    }
-
-
 def show_change(session: Session, entry: CronEntry, outcome: str, *, dry_run: bool) -> None:
     """Writes what became of an entry, or would have."""
+    from dispatch.documents.crons import entry_document
+
     told = f"would be {outcome}" if dry_run else outcome
     document = {**entry_document(entry), "outcome": told, "dry_run": dry_run}
     shown = ("schedule", "timezone", "target", "payload", "disabled_until", "disabled_reason", "next_fire_at")

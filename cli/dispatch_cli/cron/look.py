@@ -8,7 +8,7 @@ import typer
 
 from dispatch_cli import complete
 from dispatch_cli.choices import words_among
-from dispatch_cli.cron.base import Name, Tenant, app, entry_document, entry_summary, scope_of, tick_document
+from dispatch_cli.cron.base import Name, Tenant, app, scope_of
 from dispatch_cli.render import Column
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
@@ -53,6 +53,7 @@ def list_entries(
 ) -> None:
     """List cron entries by name: when they tick, what they call, whether they fire."""
     from dispatch.crons.model import ListOptions
+    from dispatch.documents.crons import entry_summary
 
     session = session_of(ctx)
     wanted = words_among("state", state or (), STATES)
@@ -64,7 +65,7 @@ def list_entries(
         cursor=cursor,
     )
     page = session.on_app(lambda app: app.crons.list(options))
-    documents = [entry_summary(entry) for entry in page.items]
+    documents = [dict(entry_summary(entry)) for entry in page.items]
     documents = [document for document in documents if not wanted or document["state"] in wanted]
     if session.out.format == "table":
         documents = [{**document, **_in_words(document)} for document in documents]
@@ -83,7 +84,8 @@ def _in_words(document: dict[str, Any]) -> dict[str, Any]:
 @verb(app, "show", examples=("dispatch cron show nightly", "dispatch cron show nightly --json"))
 def show(ctx: typer.Context, name: Name, tenant: Tenant = None) -> None:
     """Show a cron entry: what it calls and when, whether it fires and since when not, its next times."""
-    from dispatch_cli.render import iso
+    from dispatch.documents.crons import entry_document
+    from dispatch.text import iso
 
     session, scope = session_of(ctx), scope_of(tenant)
 
@@ -105,7 +107,7 @@ def following(
     tenant: Tenant = None,
 ) -> None:
     """Say when a cron entry ticks next, were it enabled: in UTC and on the wall clock of its zone."""
-    from dispatch_cli.render import iso
+    from dispatch.text import iso
 
     session, scope = session_of(ctx), scope_of(tenant)
     session.out.must_not_be_ids()
@@ -131,10 +133,12 @@ def history(
 ) -> None:
     """List the latest ticks of a cron entry, newest first, and what became of them: fired, skipped because an earlier
     job was not over, missed because nobody could fire it in time, or manual."""
+    from dispatch.documents.crons import tick_document
+
     session, scope = session_of(ctx), scope_of(tenant)
     session.out.must_not_be_ids()
     ticks = session.on_app(lambda app: app.crons.history(name, limit=limit, scope=scope))
-    documents = [tick_document(tick) for tick in ticks]
+    documents = [dict(tick_document(tick)) for tick in ticks]
     if session.out.format == "table":
         documents = [{**document, "made": document["run_id"] or document["job_id"]} for document in documents]
     session.out.rows(documents, _TICKS, empty=f"{name} has not ticked yet")

@@ -65,8 +65,8 @@ def plan(
 
 def _document(specs: list[CronSpec], now: datetime) -> dict[str, Any]:
     from dispatch.crons.forecast import load
+    from dispatch.text import iso
     from dispatch_cli.inspect import next_times
-    from dispatch_cli.render import iso
 
     end = now + timedelta(days=1)
     minutes: Counter[datetime] = Counter()
@@ -106,7 +106,7 @@ def _collisions(spec: CronSpec, now: datetime) -> list[dict[str, Any]]:
     """What changes of the clock within a year do to an entry, in words too."""
     from dispatch.crons.forecast import collisions
     from dispatch.crons.schedule import zone_of
-    from dispatch_cli.render import iso
+    from dispatch.text import iso
 
     lines = []
     for found in collisions(spec.schedule, spec.timezone, after=now, until=now + _YEAR):

@@ -10,7 +10,7 @@ import typer
 
 from dispatch_cli.choices import moment
 from dispatch_cli.consent import Confirm, DryRun, Reason, ask, who
-from dispatch_cli.cron.base import Name, Tenant, app, scope_of, show_change, tick_document
+from dispatch_cli.cron.base import Name, Tenant, app, scope_of, show_change
 from dispatch_cli.failures import CONFLICT, CommandError
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
@@ -84,6 +84,8 @@ def trigger(
 ) -> None:
     """Make a cron entry's call now, enabled or not, whatever of it still runs; its schedule goes on as before. Prints
     the id of the job or run."""
+    from dispatch.documents.crons import tick_document
+
     session, scope = session_of(ctx), scope_of(tenant)
 
     async def act(app: Dispatch) -> dict[str, Any]:

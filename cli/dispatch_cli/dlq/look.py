@@ -47,8 +47,8 @@ def list_entries(
 ) -> None:
     """List dead letters, newest first; by default those that wait for a decision."""
     from dispatch.dlq.model import ListOptions
+    from dispatch.documents.letters import group_document
     from dispatch.ids import DLQID
-    from dispatch_cli.documents import group_document
 
     session = session_of(ctx)
     if group:
@@ -75,7 +75,7 @@ def list_entries(
 
 
 def _row(entry: DLQEntry) -> dict[str, Any]:
-    from dispatch_cli.documents import entry_summary
+    from dispatch.documents.letters import entry_summary
 
     return {**entry_summary(entry), "why": entry.error.type if entry.error else entry.reason}
 
@@ -99,8 +99,8 @@ def show(
     id_: Annotated[str, typer.Argument(metavar="ID", help="The dead letter's id.", autocompletion=complete.letters)],
 ) -> None:
     """Show a dead letter: what the job carried, and how its attempts failed."""
+    from dispatch.documents.letters import entry_document
     from dispatch.ids import DLQID
-    from dispatch_cli.documents import entry_document
     from dispatch_cli.job.look import blocks_of
 
     session = session_of(ctx)
@@ -108,7 +108,7 @@ def show(
 
     async def look(app: Dispatch) -> dict[str, Any]:
         entry = await app.dlq.get(entry_id)
-        return entry_document(entry, list(await app.jobs.attempts(entry.job_id)))
+        return dict(entry_document(entry, await app.jobs.attempts(entry.job_id)))
 
     document = session.on_app(look)
     hidden = {"payload", "payload_text", "attempts", "error", "updated_at"}

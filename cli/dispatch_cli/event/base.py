@@ -52,7 +52,7 @@ def payload_of(text: str | None) -> Any:
 
 def show_published(session: Session, event: Event | None, rehearsal: str) -> None:
     """Prints what was published, or says what would have been."""
-    from dispatch_cli.run_documents import event_document
+    from dispatch.documents.runs import event_document
 
     if event is None:
         session.tell(f"nothing was written; {rehearsal}")

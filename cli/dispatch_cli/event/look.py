@@ -22,9 +22,9 @@ def list_events(
     cursor: Annotated[str | None, typer.Option("--cursor", metavar="TEXT", help="Where the page before ended.")] = None,
 ) -> None:
     """List events, newest first, signals to single runs among them."""
+    from dispatch.documents.runs import event_document
     from dispatch.events.model import ListOptions
     from dispatch.ids import EventID
-    from dispatch_cli.run_documents import event_document
 
     session = session_of(ctx)
     options = ListOptions(names=name or (), key=key, limit=limit, cursor=page_cursor(EventID, cursor))
@@ -38,8 +38,8 @@ def list_events(
 @verb(app, "show", examples=(f"dispatch event show {EXAMPLE}", f"dispatch event show {EXAMPLE} --json"))
 def show(ctx: typer.Context, id_: Annotated[str, typer.Argument(metavar="ID", help="The event's id.")]) -> None:
     """Show an event with its payload."""
+    from dispatch.documents.runs import event_document
     from dispatch.ids import EventID
-    from dispatch_cli.run_documents import event_document
 
     session = session_of(ctx)
     event_id = one_id(EventID, id_)

@@ -62,9 +62,8 @@ async def _newer(
 
 
 def _write(session: Session, event: Event) -> None:
-    from dispatch_cli.failures import safe
-    from dispatch_cli.render import iso
-    from dispatch_cli.run_documents import event_document
+    from dispatch.documents.runs import event_document
+    from dispatch.text import iso, safe
 
     document = event_document(event)
     if session.out.format in ("json", "jsonl"):

@@ -123,9 +123,9 @@ def _became(answer: Enqueued) -> str:
 
 def _tell_of(session: Session, answer: Enqueued, job: Job) -> None:
     if session.out.format != "table":
-        from dispatch_cli.documents import job_summary
+        from dispatch.documents.jobs import enqueued_job
 
-        session.out.record({**job_summary(job), "created": answer.created, "replaced": answer.replaced}, fields=())
+        session.out.record(enqueued_job(job, answer), fields=())
         return
     session.tell(f"{_became(answer)} {job.name} on queue {job.queue!r}")
     session.out.write(f"{job.id}\n")
@@ -133,11 +133,11 @@ def _tell_of(session: Session, answer: Enqueued, job: Job) -> None:
 
 async def _rehearse(session: Session, app: Dispatch, name: str, arguments: Any, options: EnqueueOptions) -> None:
     """Checks and shows what an enqueue would write."""
+    from dispatch.documents.base import readable
     from dispatch.errors import PayloadTooLarge
     from dispatch.scope import capture
     from dispatch.services.named import named_job
-    from dispatch_cli.documents import readable
-    from dispatch_cli.render import iso
+    from dispatch.text import iso
 
     announced = await app.store.cluster.definition(name)
     ttl = session.config.idempotency_ttl.total_seconds()

@@ -41,8 +41,8 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first."""
     from dispatch.clock import utc_now
+    from dispatch.documents.jobs import job_summary
     from dispatch.ids import JobID
-    from dispatch_cli.documents import job_summary
 
     session = session_of(ctx)
     states = words_among("state", state or (), STATES)
@@ -50,7 +50,7 @@ def list_jobs(
     options = replace(options, limit=limit, cursor=page_cursor(JobID, cursor))
     page = session.on_app(lambda app: app.jobs.list(options))
     extra = {"next_cursor": page.next_cursor}
-    rows = [job_summary(job) for job in page.items]
+    rows = [dict(job_summary(job)) for job in page.items]
     columns: tuple[Column, ...] = COLUMNS
     if session.out.format == "table":
         rows = [{**row, "due_at": row["run_at"] if row["state"] in WAITING else None} for row in rows]
@@ -76,14 +76,14 @@ def count(ctx: typer.Context, queue: Queues = None, name: Names = None) -> None:
 @verb(app, "show", examples=(f"dispatch job show {EXAMPLE}", f"dispatch job show {EXAMPLE} --json"))
 def show(ctx: typer.Context, id_: OneID) -> None:
     """Show a job with its arguments, its result and its failed attempts."""
+    from dispatch.documents.jobs import job_document
     from dispatch.ids import JobID
-    from dispatch_cli.documents import job_document
 
     session = session_of(ctx)
     job_id = one_id(JobID, id_)
 
     async def look(app: Dispatch) -> dict[str, Any]:
-        return job_document(await app.jobs.get(job_id), list(await app.jobs.attempts(job_id)))
+        return dict(job_document(await app.jobs.get(job_id), await app.jobs.attempts(job_id)))
 
     document = session.on_app(look)
     hidden = {"payload", "payload_text", "result", "result_text", "result_kept", "attempts", "error", "updated_at"}
@@ -113,12 +113,12 @@ def blocks_of(document: dict[str, Any]) -> list[tuple[str, str]]:
 @verb(app, "explain", examples=(f"dispatch job explain {EXAMPLE}",))
 def explain(ctx: typer.Context, id_: OneID) -> None:
     """Say why a job does or does not run: each gate it has to pass, with evidence."""
+    from dispatch.documents.jobs import explanation_document
     from dispatch.ids import JobID
-    from dispatch_cli.documents import explanation_document
 
     session = session_of(ctx)
     job_id = one_id(JobID, id_)
-    document = explanation_document(session.on_app(lambda app: app.jobs.explain(job_id)))
+    document = dict(explanation_document(session.on_app(lambda app: app.jobs.explain(job_id))))
     if session.out.format != "table":
         session.out.record({"id": document["job_id"], **document}, fields=())
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -49,6 +49,8 @@ def stats(
     ] = 5000,
 ) -> None:
     """Show how long jobs waited and ran, and how many failed, by name, from a sample of the newest that ended."""
+    from dispatch.documents.overview import stats_document
+
     session = session_of(ctx)
     after = since_when("--since", since)
 
@@ -59,43 +61,14 @@ def stats(
         return found
 
     found = session.on_app(look)
-    extra = {key: value for key, value in _document(found, limit).items() if key != "items"}
-    rows = _document(found, limit)["items"]
+    document = stats_document(found, limit)
+    extra = {key: value for key, value in document.items() if key != "items"}
+    rows = [dict(row) for row in document["items"]]
     if session.out.format == "table":
         rows = [{**row, **_in_words(stat)} for row, stat in zip(rows, found.names, strict=True)]
     session.out.rows(rows, _COLUMNS, empty="no job has ended" + (" since then" if since else ""), extra=extra)
     if session.out.format == "table" and found.names:
         _tell_sample(session, found, limit)
-
-
-def _document(found: JobStats, limit: int) -> dict[str, Any]:
-    from dispatch_cli.render import iso
-
-    return {
-        "items": [
-            {
-                "name": stat.name,
-                "count": stat.count,
-                "completed": stat.completed,
-                "failed": stat.failed,
-                "cancelled": stat.cancelled,
-                "failure_rate": stat.failure_rate,
-                "per_minute": stat.per_minute,
-                "wait_seconds": _spread(stat.wait),
-                "run_seconds": _spread(stat.run),
-            }
-            for stat in found.names
-        ],
-        "sampled": found.sampled,
-        "limit": limit,
-        "complete": found.complete,
-        "oldest_at": iso(found.oldest_at),
-        "newest_at": iso(found.newest_at),
-    }
-
-
-def _spread(found: Spread) -> dict[str, float | None]:
-    return {"p50": found.p50, "p95": found.p95, "p99": found.p99}
 
 
 def _in_words(stat: NameStats) -> dict[str, str]:
@@ -111,7 +84,7 @@ def _in_words(stat: NameStats) -> dict[str, str]:
 
 
 def _tell_sample(session: Session, found: JobStats, limit: int) -> None:
-    from dispatch_cli.render import iso
+    from dispatch.text import iso
 
     which = "all that are kept" if found.complete else f"of the {limit:,} newest; --limit looks at more"
     session.tell(f"{found.sampled:,} ended jobs, {which}; from {iso(found.oldest_at)} to {iso(found.newest_at)}")

@@ -15,6 +15,7 @@ from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
     from dispatch import Dispatch
+    from dispatch.documents.jobs import WatchedJob
     from dispatch.jobs.model import Job
 
 
@@ -22,24 +23,17 @@ if TYPE_CHECKING:
 def watch(ctx: typer.Context, id_: OneID, timeout: Timeout = None) -> None:
     """Follow a job's state, attempts and progress, a line each, until it has ended. Exit 1 when it failed or was
     cancelled, 8 when --timeout passed."""
+    from dispatch.documents.jobs import watched_job
     from dispatch.ids import JobID
-    from dispatch_cli.documents import job_summary
-    from dispatch_cli.render import iso
 
     session = session_of(ctx)
     job_id = one_id(JobID, id_)
     limit = duration("--timeout", timeout)
-    seen: list[dict[str, object]] = []
+    seen: list[WatchedJob] = []
 
     async def follow(app: Dispatch) -> None:
         async for job in app.jobs.watch(job_id, timeout=limit):
-            document = {
-                **job_summary(job),
-                **{"updated_at": iso(job.updated_at), "worker_id": job.worker_id, "set_aside": job.set_aside},
-                "blocked": job.blocked,
-                **{"progress": job.progress, "progress_note": job.progress_note},
-                "cancel_requested": job.cancel_requested,
-            }
+            document = watched_job(job)
             if session.out.format == "table":
                 _tell(session, job)
             elif session.out.format == "jsonl":
@@ -54,8 +48,8 @@ def watch(ctx: typer.Context, id_: OneID, timeout: Timeout = None) -> None:
 
 
 def _tell(session: Session, job: Job) -> None:
-    from dispatch_cli.failures import safe
-    from dispatch_cli.render import ago, iso
+    from dispatch.text import iso, safe
+    from dispatch_cli.render import ago
 
     at = iso(job.updated_at)
     parts = [f"attempt {job.attempt}" if job.attempt else ""]

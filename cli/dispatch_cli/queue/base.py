@@ -51,10 +51,10 @@ async def warn_of_typos(session: Session, app: Dispatch, name: str) -> None:
 
 async def document_of(app: Dispatch, info: QueueInfo) -> dict[str, Any]:
     """The queue's document, with the live workers that serve it counted."""
-    from dispatch_cli.fleet import queue_document
+    from dispatch.documents.fleet import queue_document
 
     workers = await app.workers.list(live=True)
-    return queue_document(info, sum(info.config.name in worker.queues for worker in workers))
+    return dict(queue_document(info, sum(info.config.name in worker.queues for worker in workers)))
 
 
 def show_change(session: Session, document: dict[str, Any], outcome: str, *, dry_run: bool) -> None:

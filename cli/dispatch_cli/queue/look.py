@@ -33,16 +33,17 @@ COLUMNS = (
 def list_queues(ctx: typer.Context) -> None:
     """List the queues with jobs, limits or a pause, and those that live workers serve."""
     from dispatch.clock import utc_now
+    from dispatch.documents.fleet import queue_document
     from dispatch.queues import QueueConfig
     from dispatch.services import read_status
-    from dispatch_cli.fleet import limits_in_words, queue_document
+    from dispatch_cli.fleet import limits_in_words
 
     session = session_of(ctx)
     found = session.on_app(lambda app: read_status(app.store, now=utc_now()))
     _tell_of_limits_left(
         session, [info.config.name for info in found.queues if info.config != QueueConfig(info.config.name)]
     )
-    documents = [queue_document(info, found.served_by[info.config.name]) for info in found.queues]
+    documents = [dict(queue_document(info, found.served_by[info.config.name])) for info in found.queues]
     if session.out.format == "table":
         documents = [{**document, "limits": limits_in_words(document) or None} for document in documents]
     session.out.rows(documents, COLUMNS, empty="there are no queues yet: no jobs, no settings, no live workers")

@@ -136,9 +136,10 @@ def _plain() -> bool:
 
 
 def _document(view: View) -> dict[str, Any]:
-    from dispatch_cli.documents import group_document
-    from dispatch_cli.fleet import crons_document, queue_document, worker_document
-    from dispatch_cli.render import iso
+    from dispatch.documents.fleet import queue_document, worker_document
+    from dispatch.documents.letters import group_document
+    from dispatch.documents.overview import crons_document
+    from dispatch.text import iso
 
     look, status = view.latest, view.latest.status
     completed, failed = view.rates or (None, None)

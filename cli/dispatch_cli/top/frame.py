@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from dispatch_cli.failures import safe
-from dispatch_cli.fleet import state_of
+from dispatch.documents.fleet import state_of
+from dispatch.text import safe
 from dispatch_cli.render import ago
 
 if TYPE_CHECKING:

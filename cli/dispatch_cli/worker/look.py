@@ -29,11 +29,11 @@ def list_workers(
     ctx: typer.Context, every: Annotated[bool, typer.Option("--all", help="Those that have stopped too.")] = False
 ) -> None:
     """List the workers that are alive, newest first."""
-    from dispatch_cli.fleet import worker_document
+    from dispatch.documents.fleet import worker_document
 
     session = session_of(ctx)
     found = session.on_app(lambda app: app.workers.list(live=not every))
-    documents = [worker_document(worker) for worker in found]
+    documents = [dict(worker_document(worker)) for worker in found]
     if session.out.format == "table":
         documents = [{**document, "busy": f"{document['running']}/{document['concurrency']}"} for document in documents]
     session.out.rows(documents, COLUMNS, empty="no worker is alive: start one with `dispatch run yourapp.tasks`")
@@ -45,8 +45,8 @@ def show(
     id_: Annotated[str, typer.Argument(metavar="ID", help="The worker's id.", autocompletion=complete.workers)],
 ) -> None:
     """Show a worker: where it runs, what it serves, how busy it is."""
+    from dispatch.documents.fleet import worker_document
     from dispatch.ids import WorkerID
-    from dispatch_cli.fleet import worker_document
 
     session = session_of(ctx)
     worker_id = one_id(WorkerID, id_)

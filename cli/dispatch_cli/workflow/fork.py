@@ -40,9 +40,9 @@ def fork(
     dry_run: DryRun = False,
 ) -> None:
     """Start a new run with what a run recorded before a step, to go on from there; prints its id."""
+    from dispatch.documents.runs import run_summary
     from dispatch.ids import RunID
     from dispatch.services.forks import edited
-    from dispatch_cli.run_documents import run_summary
 
     session = session_of(ctx)
     run_id = one_id(RunID, id_)

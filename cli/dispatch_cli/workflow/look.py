@@ -81,7 +81,7 @@ def list_runs(
 
 
 def _row(run: Run) -> dict[str, Any]:
-    from dispatch_cli.run_documents import run_summary
+    from dispatch.documents.runs import run_summary
 
     return {**run_summary(run), "why": run.error.type if run.error and run.state != "completed" else run.reason}
 
@@ -89,20 +89,21 @@ def _row(run: Run) -> dict[str, Any]:
 @verb(app, "show", examples=(f"dispatch workflow show {EXAMPLE}", f"dispatch workflow show {EXAMPLE} --json"))
 def show(ctx: typer.Context, id_: OneRun) -> None:
     """Show a run: where it stands, what it waits for, its input, result and children."""
+    from dispatch.documents.runs import run_document
     from dispatch.ids import RunID
-    from dispatch_cli.run_documents import run_document
 
     session = session_of(ctx)
     run_id = one_id(RunID, id_)
 
     async def look(app: Dispatch) -> dict[str, Any]:
         workflows = app.workflows
-        return run_document(
+        document = run_document(
             await workflows.get(run_id),
             await workflows.timeline(run_id),
             await workflows.waits(run_id),
             await workflows.children(run_id),
         )
+        return dict(document)
 
     document = session.on_app(look)
     fields = [(key, document[key]) for key in _SHOWN if document[key] not in (False, 0)]
@@ -134,26 +135,16 @@ def _text(document: dict[str, Any], key: str) -> str:
 @verb(app, "diff", examples=(f"dispatch workflow diff {EXAMPLE} {OTHER}",))
 def diff(ctx: typer.Context, left: OneRun, right: OneRun) -> None:
     """Show where the records of two runs differ: steps that only one has, and steps with other data."""
+    from dispatch.documents.runs import difference_documents
     from dispatch.ids import RunID
-    from dispatch.services.forks import differences
-    from dispatch_cli.documents import readable
 
     session = session_of(ctx)
     session.out.must_not_be_ids()
     first, second = one_id(RunID, left), one_id(RunID, right)
 
     async def look(app: Dispatch) -> list[dict[str, Any]]:
-        pairs = differences(await app.workflows.timeline(first), await app.workflows.timeline(second))
-        return [
-            {
-                "step_name": name,
-                "left": None if a is None else readable(a.data)[0],
-                "right": None if b is None else readable(b.data)[0],
-                "left_kind": a and a.kind,
-                "right_kind": b and b.kind,
-            }
-            for name, a, b in pairs
-        ]
+        left, right = await app.workflows.timeline(first), await app.workflows.timeline(second)
+        return [dict(found) for found in difference_documents(left, right)]
 
     rows = session.on_app(look)
     columns = (Column("step", "step_name"), Column("left", "left"), Column("right", "right"))

@@ -110,7 +110,7 @@ def start(
 
 
 def _plain(payload: bytes) -> object:
-    from dispatch_cli.documents import readable
+    from dispatch.documents.base import readable
 
     return readable(payload)[0]
 
@@ -121,9 +121,9 @@ def _became(answer: CreatedRun) -> str:
 
 def _tell_of(session: Session, answer: CreatedRun, run: Run) -> None:
     if session.out.format != "table":
-        from dispatch_cli.run_documents import run_summary
+        from dispatch.documents.runs import started_run
 
-        session.out.record({**run_summary(run), "created": answer.created}, fields=())
+        session.out.record(started_run(run, created=answer.created), fields=())
         return
     session.tell(f"{_became(answer)} {run.name} version {run.version} on queue {run.queue!r}")
     session.out.write(f"{run.id}\n")

@@ -34,8 +34,8 @@ COLUMNS = (
 )
 def timeline(ctx: typer.Context, id_: OneRun) -> None:
     """Draw a run's steps, waits, children and undos along time."""
+    from dispatch.documents.runs import checkpoint_document
     from dispatch.ids import RunID
-    from dispatch_cli.run_documents import checkpoint_document
 
     session = session_of(ctx)
     run_id = one_id(RunID, id_)
@@ -45,7 +45,7 @@ def timeline(ctx: typer.Context, id_: OneRun) -> None:
         return await app.workflows.get(run_id), await app.workflows.timeline(run_id), children
 
     run, checkpoints, children = session.on_app(look)
-    documents = [checkpoint_document(found, children.get(found.name)) for found in checkpoints]
+    documents = [dict(checkpoint_document(found, children.get(found.name))) for found in checkpoints]
     if session.out.format != "table":
         session.out.rows(documents, ())
         return

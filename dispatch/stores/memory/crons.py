@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from dispatch.cluster.model import WorkerState
-from dispatch.crons.model import CronEntry, CronSpec, Due, Fire, Fired, ListOptions, NewTick, Tick
+from dispatch.crons.model import NEWER_TICK, CronEntry, CronSpec, Due, Fire, Fired, ListOptions, NewTick, Tick
 from dispatch.crons.settle import Announced, Name, may_fire, named, settled, tick_of, winners
 from dispatch.entity import LARGEST_PAGE, Page, Reply
 from dispatch.ids import CronID, JobID, WorkerID
@@ -19,6 +19,7 @@ from dispatch.stores.memory.data import Data, Session
 from dispatch.stores.memory.enqueue import enqueue
 from dispatch.stores.memory.journal import create
 from dispatch.stores.memory.rows import checked_text, in_scope
+from dispatch.stores.memory.wakes import cancel_run
 
 
 class MemoryCrons:
@@ -273,15 +274,25 @@ def _write(data: Data, entry: CronEntry, new: NewTick, now: datetime) -> Tick:
 
 def _made(data: Data, new: NewTick, now: datetime) -> JobID | None:
     """The job or driver that the tick makes; None when it makes none, or the overlap rule keeps it out."""
+    if new.cancel_old:
+        _cancel_old(data, new, now)
     if new.run is not None:
-        (run,) = create(data, [new.run], now)
+        (run,) = create(data, [new.run], now, line_up=True)
         return new.run.driver.id if run.created else None
-    job = new.job
-    if job is None:
+    if new.job is None:
         return None
-    if new.cancel_old and job.unique is not None:
-        hold = data.keys.holder(job.unique.key, now)
-        if hold is not None and hold.live:
-            cancel(data, hold.job_id, None, "a newer tick of its cron entry", now)
-    (answer,) = enqueue(data, [job], now)
+    (answer,) = enqueue(data, [new.job], now)
     return answer.id if answer.created else None
+
+
+def _cancel_old(data: Data, new: NewTick, now: datetime) -> None:
+    """Asks the job or run that holds the entry's key to stop."""
+    made = new.job if new.run is None else new.run.driver
+    hold = None if made is None or made.unique is None else data.keys.holder(made.unique.key, now)
+    if hold is None or not hold.live:
+        return
+    run = data.runs.driven_by(data.rows[hold.job_id])
+    if run is None:
+        cancel(data, hold.job_id, None, NEWER_TICK, now)
+    else:
+        cancel_run(data, run, NEWER_TICK, now)

@@ -30,7 +30,7 @@ from dispatch.stores.memory.queue import QueueState
 from dispatch.stores.memory.rows import Origin, Row, Tally, TenantCount
 from dispatch.stores.memory.runs import Runs
 from dispatch.stores.memory.signal import Signal
-from dispatch.stores.memory.stream_log import StreamLogs
+from dispatch.stores.memory.stream_log import StreamLog
 
 Key = TypeVar("Key", bound=str)
 
@@ -86,7 +86,7 @@ class Data:
         self.term = 0
         self.records: dict[str, dict[str, Record]] = {}
         self.record_order: dict[str, list[str]] = {}
-        self.streams = StreamLogs()
+        self.stream = StreamLog()
         self.crons: dict[CronID, CronEntry] = {}
         self.ticks: dict[CronID, dict[datetime, Tick]] = {}
         self.cron_codes: dict[str, Announced] = {}

@@ -11,6 +11,7 @@ from dispatch.jobs.model import WAITING, Enqueued, JobState, NewJob
 from dispatch.stores.memory.data import Data
 from dispatch.stores.memory.keys import IdempotencyKey, Remembered
 from dispatch.stores.memory.rows import Row, checked_bytes, checked_json, checked_text, later, utc
+from dispatch.workflows.model import RunState
 
 
 class Plan:
@@ -114,11 +115,19 @@ class Plan:
             )
         if unique.on_conflict != "replace" or held_by is None:
             return Enqueued(holder_id, created=False)
-        target = self._successor(held_by) or (held_by if held_by.state in WAITING else None)
-        if target is not None:
-            self._put_into(target, row)
-            return Enqueued(target.id, created=False, replaced=True)
-        if held_by.state is not JobState.RUNNING:
+        successor = self._successor(held_by)
+        if "workflow" in (row.kind, (successor or held_by).kind):
+            # a run is never put into another's place: it lines up, unless one that has not begun stands for it
+            run = self._data.runs.driven_by(held_by)
+            unbegun = run is not None and run.state is RunState.PENDING
+            lines_up = successor is None and not unbegun and not held_by.state.terminal
+        else:
+            target = successor or (held_by if held_by.state in WAITING else None)
+            if target is not None:
+                self._put_into(target, row)
+                return Enqueued(target.id, created=False, replaced=True)
+            lines_up = held_by.state is JobState.RUNNING
+        if not lines_up:
             return Enqueued(holder_id, created=False)
         row.behind = held_by.id
         self._inserts[new.id] = self._successors[held_by.id] = row

@@ -41,12 +41,20 @@ def fence(data: Data, worker_id: WorkerID, driver: JobID, epoch: int, run_id: Ru
     return None if run is None or (run_id is not None and run.id != run_id) else (row, run)
 
 
-def create(data: Data, news: Sequence[NewRun], now: datetime, forked_from: RunID | None = None) -> list[CreatedRun]:
-    """All runs with their drivers, or none."""
+def create(
+    data: Data,
+    news: Sequence[NewRun],
+    now: datetime,
+    forked_from: RunID | None = None,
+    *,
+    line_up: bool = False,
+) -> list[CreatedRun]:
+    """All runs with their drivers, or none; with `line_up` (ticks) on_conflict "replace" means to wait behind the
+    holder."""
     plan = Plan(data, now)
     for new in news:
         checked_text(new.step, f"the step of run {new.id}")
-        plan.add(_driver(new))
+        plan.add(_driver(new, line_up=line_up))
     if plan.apply():
         data.signal.bump()
     answers = []
@@ -85,12 +93,12 @@ def wait(data: Data, worker_id: WorkerID, waits: Sequence[WaitFor], now: datetim
     return [_wait_one(data, worker_id, asked, now) for asked in waits]
 
 
-def _driver(new: NewRun) -> NewJob:
+def _driver(new: NewRun, *, line_up: bool = False) -> NewJob:
     """The driver as it is enqueued: no run is put into the place of another."""
     if new.driver.concurrency_key is not None:
         raise DataRejected(f"run {new.id}: a driver takes no concurrency key; nothing was written")
     unique = new.driver.unique
-    if unique is not None and unique.on_conflict == "replace":
+    if unique is not None and unique.on_conflict == "replace" and not line_up:
         return replace(new.driver, unique=replace(unique, on_conflict="return"))
     return new.driver
 

@@ -86,6 +86,9 @@ def migrate(data: Data, run_id: RunID, version: int, scope: Scope | None, now: d
             wakes.compensates(data, row, run, row.cancel_reason or "cancelled", now)
         else:
             data.wait(row, now, now)
+    elif row.behind is not None:
+        data.rename(row, name)
+        row.run_at = row.updated_at = now
     else:
         data.withdraw(row)
         data.rename(row, name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from dispatch.stores.memory.data import Session
@@ -21,24 +21,31 @@ class MemoryStream:
             checked_bytes(entry.data, f"stream entry {entry.id}")
         with self._session as data:
             now = data.clock.now()
-            kept = [data.streams.append(entry, now) for entry in entries]
-            if any(kept):
+            kept = [entry for entry in entries if data.stream.heard(entry.channel, now)]
+            for entry in kept:
+                data.stream.append(entry, now)
+            if kept:
                 data.signal.bump()
-            return data.streams.position
+            return data.stream.position
 
-    async def read_after(self, channel: str, position: int, *, limit: int = 500) -> StreamPage:
+    async def read_after(self, channels: Collection[str], position: int, *, limit: int = 500) -> StreamPage:
         with self._session as data:
-            return data.streams.read_after(channel, position, limit)
+            return data.stream.read_after(channels, position, limit)
 
-    async def listen(self, channel: str, listener: str, *, lease: float) -> None:
-        with self._session as data:
-            data.streams.listen(channel, listener, later(data.clock.now(), lease, f"the lease of listener {listener}"))
-
-    async def unlisten(self, channel: str, listener: str) -> None:
-        with self._session as data:
-            data.streams.unlisten(channel, listener)
-
-    async def prune(self, *, older_than: float, limit: int = 1000) -> int:
+    async def listen(self, channels: Collection[str], listener: str, *, lease: float) -> None:
         with self._session as data:
             now = data.clock.now()
-            return data.streams.prune(now - timedelta(seconds=older_than), limit, now)
+            until = later(now, lease, f"the lease of listener {listener}")
+            data.stream.listen(channels, listener, until, now)
+
+    async def unlisten(self, listener: str) -> None:
+        with self._session as data:
+            data.stream.unlisten(listener)
+
+    async def prune(self, *, older_than: float, limit: int = 1000, dry_run: bool = False) -> int:
+        with self._session as data:
+            now = data.clock.now()
+            count = data.stream.old(now - timedelta(seconds=older_than), limit)
+            if not dry_run:
+                data.stream.prune(count, now)
+            return count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from dispatch.errors import ConfigError
 from dispatch.masking import mask_url
 
 SCHEMES = ("redis", "rediss", "valkey", "valkeys", "redis+unix")
+_REQUIREMENTS = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 _TLS = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
 
 
@@ -23,7 +25,7 @@ class Address:
     kind: str
     """tcp, tls or unix."""
     options: Mapping[str, Any]
-    """Keyword arguments of a connection."""
+    """host, port or path; db; username, password; ssl_…"""
 
 
 def parse(url: str) -> Address:
@@ -60,7 +62,27 @@ def parse(url: str) -> Address:
     options.update(query)
     if "ssl_check_hostname" in options:
         options["ssl_check_hostname"] = options["ssl_check_hostname"].lower() in ("1", "true", "yes")
+    if options.get("ssl_cert_reqs", "required") not in _REQUIREMENTS:
+        raise ConfigError(f"{shown}: ssl_cert_reqs is one of {', '.join(_REQUIREMENTS)}")
     return Address(shown, "tls" if tls else "tcp", options)
+
+
+def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
+    """How a TLS connection with these options trusts the server and shows itself.
+
+    Raises:
+        ConfigError: a certificate or key cannot be read.
+    """
+    required = _REQUIREMENTS[options.get("ssl_cert_reqs", "required")]
+    try:
+        made = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
+        made.check_hostname = options.get("ssl_check_hostname", True) and required is not ssl.CERT_NONE
+        made.verify_mode = required
+        if "ssl_certfile" in options:
+            made.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
+    except OSError as error:
+        raise ConfigError(f"the certificates of the TLS connection to the store cannot be read: {error}") from error
+    return made
 
 
 def _database(text: str, shown: str) -> int:

@@ -8,16 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from dispatch.clock import Clock, micros
-from dispatch.errors import DispatchError, MissingExtra, StoreUnreachable
+from dispatch.errors import DispatchError, StoreUnreachable
 from dispatch.ids import WorkerID
 from dispatch.stores.redis.address import Address
-from dispatch.stores.redis.errors import code_of, drops_connection, store_error
+from dispatch.stores.redis.errors import drops_connection, store_error
 from dispatch.stores.redis.scripts import Script, load
 from dispatch.stores.redis.wakeups import RedisWakeups
-
-Reply = Any
-Call = Sequence[Any]
-"""A command and its arguments."""
+from dispatch.stores.redis.wire import Call, Refusal, Reply, Wire
 
 
 class RedisClient:
@@ -52,7 +49,7 @@ class RedisClient:
         self._check_schema = check_schema
         self.ready = False
         """The namespace has this library's schema."""
-        self._idle: list[Any] = []
+        self._idle: list[Wire] = []
         self._turns: asyncio.Semaphore | None = None
 
     @property
@@ -61,7 +58,6 @@ class RedisClient:
 
     async def open(self) -> None:
         """Makes the first connection, so that what is wrong shows at once."""
-        _kinds()  # importing the driver takes a while, and no call's time is meant for that
         self._turns = asyncio.Semaphore(self._connections)
         try:
             await self.command("PING")
@@ -73,8 +69,8 @@ class RedisClient:
         """Ends every connection that is not in use; those end with their calls."""
         self._turns, self.ready = None, False
         idle, self._idle = self._idle, []
-        for connection in idle:
-            await _end(connection)
+        for link in idle:
+            link.end()
 
     def now(self) -> str:
         """The first argument of every script: a test's time, or '' for the server's."""
@@ -92,14 +88,14 @@ class RedisClient:
             await self._check_schema()
         commands = [self._evalsha(script, args) for args in calls]
         replies = await self._exchange(commands, together)
-        if any(isinstance(reply, Exception) and code_of(reply) == "NOSCRIPT" for reply in replies):
+        missing = [i for i, reply in enumerate(replies) if isinstance(reply, Refusal) and reply.code == "NOSCRIPT"]
+        if missing:
             # the server has forgotten its scripts (a restart, SCRIPT FLUSH); those calls have done nothing
             await self.command("SCRIPT", "LOAD", script.source)
-            missing = [i for i, r in enumerate(replies) if isinstance(r, Exception) and code_of(r) == "NOSCRIPT"]
             for i, reply in zip(missing, await self._exchange([commands[i] for i in missing], together), strict=True):
                 replies[i] = reply
         for reply in replies:
-            if isinstance(reply, Exception):
+            if isinstance(reply, Refusal):
                 raise self._told(reply)
         if script.wakes:
             self._wakeups.bump()
@@ -108,7 +104,7 @@ class RedisClient:
     async def command(self, *args: Any) -> Reply:
         """A plain command."""
         (reply,) = await self._exchange([args], together=False)
-        if isinstance(reply, Exception):
+        if isinstance(reply, Refusal):
             raise self._told(reply)
         return reply
 
@@ -126,47 +122,31 @@ class RedisClient:
         turns = self._turns
         with self.telling():
             async with asyncio.timeout(self._timeout), turns:
-                connection = await self._free_connection()
+                link = await self._free_link()
                 broken = True
                 try:
-                    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-                    replies = [await _read(connection) for _ in commands]
-                    broken = any(isinstance(reply, Exception) and drops_connection(reply) for reply in replies)
+                    replies = await link.exchange(commands)
+                    broken = any(isinstance(reply, Refusal) and drops_connection(reply) for reply in replies)
                 finally:
                     if broken or turns is not self._turns:
-                        await _end(connection)
+                        link.end()
                     else:
-                        self._idle.append(connection)
+                        self._idle.append(link)
         return _outcome(replies) if together else replies
 
-    async def _free_connection(self) -> Any:
+    async def _free_link(self) -> Wire:
         """An idle connection that the server has not closed, or a new one."""
         while self._idle:
-            connection = self._idle.pop()
-            if await _is_fresh(connection):
-                return connection
-            await _end(connection)
+            link = self._idle.pop()
+            if await link.fresh():
+                return link
+            link.end()
         return await self.connect()
 
-    async def connect(self) -> Any:
+    async def connect(self) -> Wire:
         """A new connection, ready for use."""
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-
-        connection = _kinds()[self.address.kind](
-            **self.address.options,
-            protocol=self._protocol,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=None,
-            socket_connect_timeout=self._timeout,
-            **({} if self.address.kind == "unix" else {"socket_keepalive": True}),
-        )
-        try:
-            await connection.connect()
-        except BaseException:
-            await _end(connection)
-            raise
-        return connection
+        async with asyncio.timeout(self._timeout):
+            return await _connect(self.address, self._protocol)
 
     @contextmanager
     def telling(self) -> Iterator[None]:
@@ -182,43 +162,21 @@ class RedisClient:
         return store_error(error, self.address.url) or error
 
 
-def _kinds() -> dict[str, Any]:
-    """How connections of each kind are made."""
+async def _connect(address: Address, protocol: int) -> Wire:
+    """Made with hiredis where it is installed, else by redis-py; an OSError or a Refusal where it cannot be."""
     try:
-        from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
-    except ImportError as error:
-        raise MissingExtra("a redis:// store needs the package redis: pip install 'dispatch-tasks[redis]'") from error
-    return {"tcp": Connection, "tls": SSLConnection, "unix": UnixDomainSocketConnection}
+        from dispatch.stores.redis import link
+    except ImportError:
+        from dispatch.stores.redis import driver
 
-
-async def _read(connection: Any) -> Reply:
-    from redis.exceptions import ResponseError
-
-    try:
-        return await connection.read_response(disable_decoding=True)
-    except ResponseError as error:
-        return error
+        return await driver.connect(address, protocol)
+    return await link.connect(address, protocol)
 
 
 def _outcome(replies: list[Reply]) -> list[Reply]:
     """The replies of a transaction's commands; where it was refused, its first error for each."""
     *queued, outcome = replies
-    if isinstance(outcome, Exception):
-        refused = next(reply for reply in replies if isinstance(reply, Exception))
+    if isinstance(outcome, Refusal):
+        refused = next(reply for reply in replies if isinstance(reply, Refusal))
         return [refused] * (len(queued) - 1)
     return list(outcome)
-
-
-async def _is_fresh(connection: Any) -> bool:
-    """Whether the server has neither closed the idle connection nor said anything unasked."""
-    try:
-        return connection.is_connected and not await connection.can_read_destructive()
-    except Exception:
-        return False
-
-
-async def _end(connection: Any) -> None:
-    try:
-        await connection.disconnect(nowait=True)
-    except Exception:  # it is being thrown away because it failed already
-        return

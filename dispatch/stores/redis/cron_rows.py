@@ -120,7 +120,7 @@ def tick_arguments(new: NewTick) -> list[Any]:
     """A tick as cron_fire.lua reads it."""
     head = [micros(new.scheduled_at), new.outcome, int(new.cancel_old)]
     if new.run is not None:
-        return [*head, new.run.id, "run", *new_run(new.run)]
+        return [*head, new.run.id, "run", *new_run(new.run, line_up=True)]
     if new.job is not None:
         return [*head, new.job.run_id or "", "job", *new_job(new.job)]
     return [*head, "", ""]

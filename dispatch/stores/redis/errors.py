@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dispatch.errors import (
-    DataRejected,
     StoreBusy,
     StoreCorrupt,
     StoreError,
@@ -12,6 +11,7 @@ from dispatch.errors import (
     StoreTimeout,
     StoreUnreachable,
 )
+from dispatch.stores.redis.wire import Refusal
 
 _UNREACHABLE = {
     "LOADING": "the server is still loading its data; try again in a moment",
@@ -32,36 +32,14 @@ _DROPS = frozenset({"READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", 
 """After one of these the next call goes through a new connection: it may reach another server."""
 
 
-def code_of(error: BaseException) -> str:
-    """The code that Redis puts first, such as OOM; '' where there is none."""
-    from redis import exceptions
-
-    known = {
-        exceptions.NoScriptError: "NOSCRIPT",
-        exceptions.BusyLoadingError: "LOADING",
-        exceptions.ReadOnlyError: "READONLY",
-        exceptions.OutOfMemoryError: "OOM",
-        exceptions.NoPermissionError: "NOPERM",
-    }
-    for kind, code in known.items():
-        if isinstance(error, kind):
-            return code
-    first = str(error).partition(" ")[0]
-    return first if first.isupper() else ""
-
-
 def drops_connection(error: BaseException) -> bool:
     """Whether the connection should not be used again."""
-    from redis.exceptions import ResponseError
-
-    return not isinstance(error, ResponseError) or code_of(error) in _DROPS
+    return not isinstance(error, Refusal) or error.code in _DROPS
 
 
 def store_error(error: BaseException, url: str) -> StoreError | None:
     """The store error that stands for `error`; None when it is none of Redis's."""
-    from redis import exceptions
-
-    code = code_of(error)
+    code = error.code if isinstance(error, Refusal) else ""
     if code in _UNREACHABLE:
         return StoreUnreachable(f"{url}: {_UNREACHABLE[code]} ({error})")
     if code in _READ_ONLY:
@@ -77,17 +55,13 @@ def store_error(error: BaseException, url: str) -> StoreError | None:
         return StoreCorrupt(
             f"{url}: a key of this namespace holds something else ({error}); another program uses the same names"
         )
-    if isinstance(error, exceptions.DataError | UnicodeError | OverflowError):
-        return DataRejected(f"{url}: a value cannot be stored ({type(error).__name__}: {error}); nothing was written")
-    if isinstance(error, exceptions.AuthenticationError):
-        return StoreUnreachable(f"{url}: the server refuses user or password ({error})")
-    if isinstance(error, exceptions.TimeoutError | TimeoutError):
+    if isinstance(error, Refusal):
+        return StoreCorrupt(f"{url}: the server could not do it ({error})")
+    if isinstance(error, TimeoutError):
         return StoreTimeout(f"{url}: no answer in time; the call may or may not have been done")
-    if isinstance(error, exceptions.ConnectionError | OSError | EOFError):
+    if isinstance(error, OSError):
         return StoreUnreachable(
             f"{url}: the server cannot be reached ({str(error) or type(error).__name__}). Is it running, and are host "
             "and port right?"
         )
-    if isinstance(error, exceptions.RedisError):
-        return StoreCorrupt(f"{url}: the server could not do it ({type(error).__name__}: {error})")
     return None

@@ -22,20 +22,20 @@ _LATEST = 10**17
 """Places in indexes have 17 digits for a time (until the year 5138); what is due later is due never."""
 
 
-def new_run(new: NewRun) -> list[Any]:
-    """A run to make, with its driver."""
+def new_run(new: NewRun, *, line_up: bool = False) -> list[Any]:
+    """A run to make, with its driver; with `line_up` (ticks) on_conflict "replace" means to wait behind the holder."""
     flags = ("" if new.awaited else "s") + ("a" if new.abandon else "")
     step = "" if new.step is None else f"={new.step}"
-    scope = new.driver.scope
-    return [new.id, new.name, new.version, new.parent or "", step, flags, *scope, *new_job(_driver(new))]
+    driver = _driver(new, line_up=line_up)
+    return [new.id, new.name, new.version, new.parent or "", step, flags, *driver.scope, *new_job(driver)]
 
 
-def _driver(new: NewRun) -> NewJob:
+def _driver(new: NewRun, *, line_up: bool) -> NewJob:
     """The driver as it is enqueued: no run is put into the place of another."""
     if new.driver.concurrency_key is not None:
         raise DataRejected(f"run {new.id}: a driver takes no concurrency key; nothing was written")
     unique = new.driver.unique
-    if unique is not None and unique.on_conflict == "replace":
+    if unique is not None and unique.on_conflict == "replace" and not line_up:
         return replace(new.driver, unique=replace(unique, on_conflict="return"))
     return new.driver
 

@@ -1,8 +1,8 @@
-"""The stream part of the Redis store: a short log a channel, kept only while somebody listens."""
+"""The stream part of the Redis store: the feed of state changes, kept only while somebody listens."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from dispatch.clock import from_micros
 from dispatch.errors import DataRejected
@@ -29,35 +29,42 @@ class RedisStream:
             last = await self._client.run("append", *(part for one in given[at : at + _AT_ONCE] for part in one))
         return last
 
-    async def read_after(self, channel: str, position: int, *, limit: int = 500) -> StreamPage:
-        rows, last, floor = await self._client.run("read_after", channel, position, max(0, limit))
-        if position < 0:
-            return StreamPage([], last)
-        entries = [_entry(channel, entry_id, fields) for entry_id, fields in rows]
-        end = entries[-1].position if entries else max(position, last)
-        return StreamPage(entries, end, position < floor)
+    async def read_after(self, channels: Collection[str], position: int, *, limit: int = 500) -> StreamPage:
+        names = sorted(set(channels))
+        entries: list[StreamEntry] = []
+        missing: set[str] = set()
+        end, more = position, 1
+        while more:
+            left = max(0, limit) - len(entries)
+            rows, end, gaps, more = await self._client.run("read_after", end, left, *names)
+            entries += [_entry(entry_id, fields) for entry_id, fields in rows]
+            missing.update(name.decode() for name in gaps)
+        return StreamPage(entries, end, frozenset(missing))
 
-    async def listen(self, channel: str, listener: str, *, lease: float) -> None:
-        await self._client.run("listen", channel, listener, span(lease))
+    async def listen(self, channels: Collection[str], listener: str, *, lease: float) -> None:
+        await self._client.run("listen", listener, span(lease), *sorted(set(channels)))
 
-    async def unlisten(self, channel: str, listener: str) -> None:
-        await self._client.run("listen", channel, listener, "")
+    async def unlisten(self, listener: str) -> None:
+        await self._client.run("unlisten", listener)
 
-    async def prune(self, *, older_than: float, limit: int = 1000) -> int:
+    async def prune(self, *, older_than: float, limit: int = 1000, dry_run: bool = False) -> int:
+        if dry_run:
+            found: int = await self._client.run("prune_stream", span(older_than), max(0, limit), "1")
+            return found
         removed = 0
         while removed < limit:
             most = min(_AT_ONCE, limit - removed)
-            count: int = await self._client.run("prune_stream", span(older_than), most)
+            count: int = await self._client.run("prune_stream", span(older_than), most, "")
             removed += count
             if count < most:
                 break
         return removed
 
 
-def _entry(channel: str, entry_id: bytes, fields: Sequence[bytes]) -> StreamEntry:
+def _entry(entry_id: bytes, fields: Sequence[bytes]) -> StreamEntry:
     row = table(fields)
     return StreamEntry(
-        channel,
+        row[b"c"].decode(),
         row[b"i"].decode(),
         row[b"t"].decode(),
         row[b"d"],

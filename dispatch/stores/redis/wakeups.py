@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dispatch.stores.redis.wire import Wire
 
 _AGAIN = (0.1, 0.3, 1.0, 2.0)
 """Seconds before the next attempt to listen; the last repeats."""
@@ -18,8 +21,7 @@ class RedisWakeups:
         self._changes: bytes | None = None
         self._waiters: set[asyncio.Future[None]] = set()
         self._listener: asyncio.Task[None] | None = None
-        self._listening = asyncio.Event()
-        self._connect: Callable[[], Awaitable[Any]] | None = None
+        self._connect: Callable[[], Awaitable[Wire]] | None = None
         self._count: Callable[[], Awaitable[bytes | None]] | None = None
         self._channel = b""
         self._own = b""
@@ -27,7 +29,7 @@ class RedisWakeups:
     async def open(
         self,
         *,
-        connect: Callable[[], Awaitable[Any]],
+        connect: Callable[[], Awaitable[Wire]],
         count: Callable[[], Awaitable[bytes | None]],
         channel: str,
         own: str,
@@ -43,7 +45,6 @@ class RedisWakeups:
         self._connect, self._count = connect, count
         self._channel, self._own = channel.encode(), own.encode()
         self._changes = await count()
-        self._listening = asyncio.Event()
 
     async def close(self) -> None:
         """Stops listening and wakes whoever waits."""
@@ -84,26 +85,37 @@ class RedisWakeups:
     async def _listen(self) -> None:
         failures = 0
         while True:
-            connection = None
+            link = None
             try:
-                connection = await self._subscribed()
+                link = await self._subscribed()
                 await self._catch_up()
                 failures = 0
-                while True:
-                    self._hear(await connection.read_response(disable_decoding=True, push_request=True))
+                await asyncio.wait([link.closed])
             except Exception:  # hints may fail: polling by the workers is the truth, and the next attempt catches up
-                await asyncio.sleep(_AGAIN[min(failures, len(_AGAIN) - 1)])
                 failures += 1
             finally:
-                if connection is not None:
-                    await connection.disconnect(nowait=True)
+                if link is not None:
+                    link.end()
+            await asyncio.sleep(_AGAIN[min(failures, len(_AGAIN) - 1)])
 
-    async def _subscribed(self) -> Any:
+    async def _subscribed(self) -> Wire:
         assert self._connect is not None
-        connection = await self._connect()
-        await connection.send_command("SUBSCRIBE", self._channel, check_health=False)
-        await connection.read_response(disable_decoding=True, push_request=True)
-        return connection
+        link = await self._connect()
+        subscribed = asyncio.get_running_loop().create_future()
+
+        def heard(message: Any) -> None:
+            if message[:1] == [b"message"] and message[2] != self._own:
+                self.bump()
+            elif message[:1] == [b"subscribe"] and not subscribed.done():
+                subscribed.set_result(None)
+
+        try:
+            link.subscribe(self._channel, heard)
+            await asyncio.wait([subscribed, link.closed], return_when=asyncio.FIRST_COMPLETED)
+        except BaseException:
+            link.end()
+            raise
+        return link
 
     async def _catch_up(self) -> None:
         """What changed before the subscription began is told now."""
@@ -111,8 +123,4 @@ class RedisWakeups:
         changes = await self._count()
         if changes != self._changes:
             self._changes = changes
-            self.bump()
-
-    def _hear(self, message: Any) -> None:
-        if isinstance(message, list) and message[:1] == [b"message"] and message[2] != self._own:
             self.bump()

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dispatch.clock import micros
-from dispatch.crons.model import CronEntry, CronSpec, Due, Fire, Fired, ListOptions, NewTick, Tick
+from dispatch.crons.model import NEWER_TICK, CronEntry, CronSpec, Due, Fire, Fired, ListOptions, NewTick, Tick
 from dispatch.crons.settle import named, settled, tick_of, winners
 from dispatch.entity import Page, Reply
 from dispatch.ids import CronID, JobID, WorkerID
@@ -33,7 +33,9 @@ from dispatch.stores.sql.listing import page_limit
 from dispatch.stores.sql.plan import Do, Executor, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.prune import prune_old
 from dispatch.stores.sql.rows import moment, optional_names, scope_params, span
+from dispatch.stores.sql.workflow_changes import cancel as cancel_run
 from dispatch.stores.sql.workflow_journal import create
+from dispatch.workflows.model import driven_by
 
 if TYPE_CHECKING:
     from builtins import list as List
@@ -274,14 +276,24 @@ def _write(entry: CronEntry, new: NewTick, now: int) -> Plan[Tick]:
 
 def _made(new: NewTick, now: int) -> Plan[JobID | None]:
     """The job or driver that the tick makes; None when it makes none, or the overlap rule keeps it out."""
+    if new.cancel_old:
+        yield from _cancel_old(new, now)
     if new.run is not None:
-        (run,) = yield from create([new.run], now)
+        (run,) = yield from create([new.run], now, line_up=True)
         return new.run.driver.id if run.created else None
     if new.job is None:
         return None
-    if new.cancel_old and new.job.unique is not None:
-        holder = yield from unique.holder(new.job.unique.key, now)
-        if holder is not None and holder.live:
-            yield from cancel(holder.job_id, None, "a newer tick of its cron entry", now)
     (answer,) = yield from enqueue([new.job], now)
     return answer.id if answer.created else None
+
+
+def _cancel_old(new: NewTick, now: int) -> Plan[None]:
+    """Asks the job or run that holds the entry's key to stop."""
+    made = new.job if new.run is None else new.run.driver
+    if made is None or made.unique is None:
+        return
+    holder = yield from unique.holder(made.unique.key, now)
+    if holder is not None and holder.live:
+        asked = yield from cancel_run(driven_by(holder.job_id), None, NEWER_TICK, now)
+        if asked.reply is Reply.MISSING:
+            yield from cancel(holder.job_id, None, NEWER_TICK, now)

@@ -14,6 +14,7 @@ from dispatch.jobs.model import QUARANTINE_FROM, Enqueued, JobState, NewJob, Uni
 from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.rows import later, names_text, to_text
+from dispatch.workflows.model import RunState
 
 COLUMNS = (
     "id",
@@ -205,10 +206,17 @@ def _insert_unique(job: NewJob, wanted: Unique | None, place: Place, lenient: bo
         )
     if wanted.on_conflict != "replace":
         return Enqueued(holder.job_id, False)
+    # a run is never put into another's place: it lines up, unless one that has not begun stands for it
     yield Lock("lock_job_at_once", {"id": str(holder.job_id)})
     yield Lock("lock_successors", {"behind": str(holder.job_id)})
     successor = first((yield Rows("successors", {"behind": str(holder.job_id)})))
     target = JobID(successor[0]) if successor else holder.job_id
+    driven = first((yield Rows("state_of_driven", {"id": str(target)})))
+    if job.kind == "workflow" or driven is not None:
+        if successor or not holder.live or (driven is not None and driven[0] == RunState.PENDING):
+            return Enqueued(holder.job_id, False)
+        yield from _insert(job, place, behind=holder.job_id)
+        return Enqueued(job.id, True)
     left = yield from concurrency.key_of(target)
     if (yield Do("replace_job", {**_fields(job, place), "id": str(target), "quarantine": QUARANTINE_FROM})):
         place.left |= left

@@ -16,7 +16,7 @@ _PART = re.compile(r"\{(\w+)\}")
 TABLES = (
     *("jobs", "attempts", "unique_keys", "concurrency_keys", "idempotency", "dlq"),
     *("queues", "slots", "events", "workers", "definitions"),
-    *("leadership", "locks", "records", "stream_channels", "stream_listeners", "stream"),
+    *("leadership", "locks", "records", "stream_state", "stream_channels", "stream_listeners", "stream"),
     *("crons", "cron_codes", "cron_announced", "cron_ticks"),
     *("runs", "checkpoints", "child_results", "park_groups", "park_steps", "waits", "waits_events"),
 )

@@ -1,15 +1,16 @@
-"""The stream part of a SQL store: a short log a channel, kept only while somebody listens."""
+"""The stream part of a SQL store: the feed of state changes, which triggers write while somebody listens."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from dispatch.clock import from_micros
-from dispatch.stores.sql.plan import Do, Executor, Lock, Many, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Executor, Lock, Many, Plan, Rows
 from dispatch.stores.sql.rows import names_text, span
 from dispatch.streams import StreamEntry, StreamPage
 
-_APPEND = ("channel", "position", "id", "type", "tenant", "now", "data")
+_APPEND = ("channel", "id", "type", "tenant", "now", "data")
+_NUMBER_AT_ONCE = 5000
 
 
 class SQLStream:
@@ -21,83 +22,108 @@ class SQLStream:
     async def append(self, entries: Sequence[StreamEntry]) -> int:
         return await self._executor.run(lambda: _append(entries, self._executor.now())) if entries else 0
 
-    async def read_after(self, channel: str, position: int, *, limit: int = 500) -> StreamPage:
-        def plan() -> Plan[StreamPage]:
-            last, begins = first((yield Rows("stream_channel", {"channel": channel}))) or (0, 0)
-            if position < 0:
-                return StreamPage([], last)
-            rows = yield Rows("read_after", {"channel": channel, "position": position, "limit": limit})
-            entries = [
-                StreamEntry(name, id_, kind, b"" if data is None else data, tenant, at, from_micros(moment))
-                for name, at, id_, kind, tenant, moment, data in rows
-            ]
-            return StreamPage(entries, entries[-1].position if entries else max(position, last), position < begins)
+    async def read_after(self, channels: Collection[str], position: int, *, limit: int = 500) -> StreamPage:
+        ((last, _, waiting),) = await self._executor.run(_state, write=False, single=True)
+        if waiting:
+            # what a reader has seen must not be another's position after a crash of the server: made durable first
+            last = await self._executor.run(_number, wake=False)
+        if position < 0 or position == last:
+            return StreamPage([], last)
+        return await self._executor.run(lambda: _read(channels, position, limit), write=False)
 
-        return await self._executor.run(plan, write=False)
+    async def listen(self, channels: Collection[str], listener: str, *, lease: float) -> None:
+        await self._executor.run(lambda: _listen(channels, listener, self._executor.now(), span(lease)), wake=False)
 
-    async def listen(self, channel: str, listener: str, *, lease: float) -> None:
+    async def unlisten(self, listener: str) -> None:
         def plan() -> Plan[None]:
+            yield Do("unlisten", {"listener": listener})
+
+        await self._executor.run(plan, durable=False, wake=False)
+
+    async def prune(self, *, older_than: float, limit: int = 1000, dry_run: bool = False) -> int:
+        if limit <= 0:
+            return 0
+
+        def look() -> Plan[tuple[int, bool]]:
             now = self._executor.now()
-            known, _ = (yield Rows("listeners", {"channel": channel, "now": now}))[0]
-            if not known:
-                yield from _note_gap(channel)
-            yield Do("listen", {"channel": channel, "listener": listener, "until": now + span(lease)})
+            params = {"before": now - span(older_than), "limit": limit if dry_run else 1}
+            count = (yield Rows("count_old_entries", params))[0][0]
+            return count, bool((yield Rows("count_lapsed_listeners", {"now": now}))[0][0])
 
-        await self._executor.run(plan, durable=False)
+        def act() -> Plan[int]:
+            now = self._executor.now()
+            return (yield from _prune(now - span(older_than), limit, now))
 
-    async def unlisten(self, channel: str, listener: str) -> None:
-        def plan() -> Plan[None]:
-            yield Do("unlisten", {"channel": channel, "listener": listener})
-
-        await self._executor.run(plan, durable=False)
-
-    async def prune(self, *, older_than: float, limit: int = 1000) -> int:
-        def plan() -> Plan[int]:
-            before = self._executor.now() - span(older_than)
-            rows = yield Rows("old_entries", {"before": before, "limit": limit})
-            yield Many("delete_entry", ("channel", "position"), [tuple(row) for row in rows])
-            furthest: dict[str, int] = {}
-            for channel, position in rows:
-                furthest[channel] = max(position, furthest.get(channel, 0))
-            for channel, position in furthest.items():
-                yield Do("raise_floor", {"channel": channel, "position": position})
-            return len(rows)
-
-        return await self._executor.run(plan)
+        count, lapsed = await self._executor.run(look, write=False)
+        if dry_run or not (count or lapsed):
+            return count
+        return await self._executor.run(act, durable=False, wake=False)
 
 
-def _append(entries: Sequence[StreamEntry], now: int) -> Plan[int]:
-    yield Lock("lock_listeners", {"channels": names_text({entry.channel for entry in entries})})
-    ends: dict[str, int | None] = {}
-    begins: dict[str, int] = {}
-    rows = []
-    last = 0
-    for entry in entries:
-        channel = entry.channel
-        if channel not in ends:
-            known, live = (yield Rows("listeners", {"channel": channel, "now": now}))[0]
-            row = first((yield Rows("stream_channel", {"channel": channel}))) or (0, 0)
-            begins[channel] = row[1]
-            ends[channel] = row[0] if live else None
-            last = row[0]
-            if known and not live:
-                yield Do("drop_listeners", {"channel": channel, "now": now})
-                yield from _note_gap(channel)
-        end = ends[channel]
-        if end is None:
-            continue
-        ends[channel] = last = end + 1
-        rows.append((channel, last, entry.id, entry.type, entry.tenant, now, entry.data))
-    if rows:
-        yield Many("append_entry", _APPEND, rows)
-    for channel, end in ends.items():
-        if end is not None:
-            yield Do("set_channel", {"channel": channel, "last": end, "from_position": begins[channel]})
+def _state() -> Plan[list[tuple[int, int, int]]]:
+    rows: list[tuple[int, int, int]] = yield Rows("stream_state", {})
+    return rows
+
+
+def _number() -> Plan[int]:
+    """Gives entries that lack one a position, where many write at once; answers the present end."""
+    yield Lock("lock_stream", {})
+    yield Lock("number_entries", {"limit": _NUMBER_AT_ONCE})
+    last: int = (yield Rows("stream_state", {}))[0][0]
     return last
 
 
-def _note_gap(channel: str) -> Plan[None]:
-    """Skips a position, so that whoever was listening before is told that the log does not reach back."""
-    row = first((yield Rows("stream_channel", {"channel": channel})))
-    if row is not None:
-        yield Do("set_channel", {"channel": channel, "last": row[0] + 1, "from_position": row[0] + 1})
+def _read(channels: Collection[str], position: int, limit: int) -> Plan[StreamPage]:
+    ((last, pruned, _),) = yield Rows("stream_state", {})
+    names = names_text(channels)
+    params = {"channels": names, "position": position}
+    most = max(0, limit)
+    rows = yield Rows("read_after", {**params, "limit": most})
+    entries = [
+        StreamEntry(name, id_, kind, b"" if data is None else data, tenant, at, from_micros(moment))
+        for name, at, id_, kind, tenant, moment, data in rows
+    ]
+    if len(entries) == most:
+        end = entries[-1].position if entries else position
+    else:
+        end = last
+    if position > last or position < pruned:
+        return StreamPage(entries, min(end, last), frozenset(channels))
+    missing = yield Rows("missing_after", {**params, "last": last})
+    return StreamPage(entries, end, frozenset(name for (name,) in missing))
+
+
+def _append(entries: Sequence[StreamEntry], now: int) -> Plan[int]:
+    names = names_text({entry.channel for entry in entries})
+    heard = {name for (name,) in (yield Rows("heard", {"channels": names, "now": now}))}
+    rows = [
+        (entry.channel, entry.id, entry.type, entry.tenant, now, entry.data)
+        for entry in entries
+        if entry.channel in heard
+    ]
+    if rows:
+        yield Many("append_entry", _APPEND, rows)
+    return (yield from _number())
+
+
+def _listen(channels: Collection[str], listener: str, now: int, lease: int) -> Plan[None]:
+    yield Lock("lock_stream", {})
+    wanted = sorted(set(channels))
+    heard = {name for (name,) in (yield Rows("heard", {"channels": names_text(wanted), "now": now}))}
+    unheard = [channel for channel in wanted if channel not in heard]
+    if unheard:
+        last = (yield Rows("stream_state", {}))[0][0] + 1
+        yield Do("move_end", {"last": last})
+        yield Many("begin_channel", ("channel", "begins"), [(channel, last) for channel in unheard])
+    rows = [(channel, listener, now + lease) for channel in wanted]
+    yield Many("listen", ("channel", "listener", "until"), rows)
+
+
+def _prune(before: int, limit: int, now: int) -> Plan[int]:
+    yield from _number()
+    rows = yield Rows("old_entries", {"before": before, "limit": limit})
+    if rows:
+        yield Many("delete_entry", ("position",), rows)
+        yield Do("note_pruned", {"position": max(position for (position,) in rows)})
+    yield Do("drop_listeners", {"now": now})
+    return len(rows)

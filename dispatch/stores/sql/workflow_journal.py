@@ -42,10 +42,16 @@ _WAIT_EVENT = ("run_id", "name", "event", "key", "app_id", "org_id", "since")
 
 
 def create(
-    news: Sequence[NewRun], now: int, *, lenient: bool = False, forked_from: RunID | None = None
+    news: Sequence[NewRun],
+    now: int,
+    *,
+    lenient: bool = False,
+    line_up: bool = False,
+    forked_from: RunID | None = None,
 ) -> Plan[list[CreatedRun]]:
-    """The plan of WorkflowStore.create; with `lenient` (children) a conflict drops its run instead of raising."""
-    answers = yield from enqueue([_driver(new) for new in news], now, lenient=lenient)
+    """The plan of WorkflowStore.create; with `lenient` (children) a conflict drops its run instead of raising, with
+    `line_up` (ticks) on_conflict "replace" means to wait behind the holder."""
+    answers = yield from enqueue([_driver(new, line_up=line_up) for new in news], now, lenient=lenient)
     made = [new for new, answer in zip(news, answers, strict=True) if answer.created]
     if made:
         yield Many("insert_run", (*_RUN, "now"), [(*_run_row(new, forked_from), now) for new in made])
@@ -201,12 +207,12 @@ def _fenced(drivers: dict[str, Driver], worker_id: WorkerID, said: Record | Wait
     return driver is not None and driver.run_id == said.run_id and driver.held_by(worker_id, said.epoch)
 
 
-def _driver(new: NewRun) -> NewJob:
+def _driver(new: NewRun, *, line_up: bool) -> NewJob:
     """The driver as it is enqueued: no run is put into the place of another."""
     if new.driver.concurrency_key is not None:
         raise DataRejected(f"run {new.id}: a driver takes no concurrency key; nothing was written")
     unique = new.driver.unique
-    if unique is not None and unique.on_conflict == "replace":
+    if unique is not None and unique.on_conflict == "replace" and not line_up:
         return replace(new.driver, unique=replace(unique, on_conflict="return"))
     return new.driver
 

@@ -1,4 +1,5 @@
 -- Stores a queue's limits, replacing what was there; what is in its bucket stays as far as the new one holds it.
+-- flags: allow-oom
 -- parts: base keys rows gates
 -- ARGV: now, queue, fields.
 local queue, key = ARGV[2], P .. 'qs:' .. ARGV[2]

@@ -1,4 +1,5 @@
 -- Says which cron entries a worker's code has.
+-- flags: allow-oom
 -- parts: base
 -- ARGV: now, worker, digests (JSON), then digest and spec each.
 for i = 4, #ARGV, 2 do

@@ -1,6 +1,6 @@
 -- Fires an entry: its ticks, what they make, and the schedule's advance, while the entry is what the firing was decided
 -- by; or writes a tick by hand (revision ''), which moves nothing.
--- parts: base keys rows moves concurrency place ready admit unique runs wakes ends cancels inserts births crons
+-- parts: base keys rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving inserts births crons
 -- ARGV: now, id, revision, expected next time ('' none), next time ('' never), ticks. A tick is its time, outcome,
 -- whether the old one is to be cancelled, a run ('' none), what it makes ('' nothing, 'job', 'run'), and that.
 -- Answers a reply and ticks: time and JSON each.
@@ -16,15 +16,19 @@ if not by_hand and (entry.revision ~= ARGV[3] or (entry.next or '') ~= ARGV[4] o
   return {'conflict'}
 end
 
-local function make(new, cancel_old)
+local function stop_old(new)
   local unique_key = new.extras and new.extras.uk
-  if cancel_old and unique_key then
-    local found = holder(unique_key)
-    local old = found and found.live and job(found.id)
-    if old and not driven(old) then
-      cancel_job(found.id, old, 'a newer tick of its cron entry')
-    end
+  local found = unique_key and holder(unique_key)
+  local old = found and found.live and job(found.id)
+  local run = old and driven(old)
+  if run then
+    cancel_run(old.ri, run, 'a newer tick of its cron entry')
+  elseif old then
+    cancel_job(found.id, old, 'a newer tick of its cron entry')
   end
+end
+
+local function make(new)
   local this = new_plan()
   if plan(this, new) then
     return nil
@@ -48,7 +52,10 @@ while at <= #ARGV do
   end
   local known = call('HGET', P .. 'ct:' .. id, time)
   if not known then
-    local made = new and (makes == 'run' and start(new) or makes == 'job' and make(new, cancel_old))
+    if new and cancel_old then
+      stop_old(makes == 'run' and new.driver or new)
+    end
+    local made = new and (makes == 'run' and start(new) or makes == 'job' and make(new))
     if new and not made then
       outcome = 'skipped'
     end

@@ -1,15 +1,15 @@
--- Begins, extends or ends (lease '') a listener's lease.
+-- Begins or extends a listener's leases; channels that nobody listened to begin anew.
 -- flags: allow-oom
--- parts: base channels
--- ARGV: now, channel, listener, lease (microseconds).
-local channel, listeners = ARGV[2], P .. 'yl:' .. ARGV[2]
-if ARGV[4] == '' then
-  call('ZREM', listeners, ARGV[3])
-else
-  if call('EXISTS', listeners) == 0 then
-    note_gap(channel)
+-- parts: base feed
+-- ARGV: now, listener, lease (microseconds), channels.
+local lease_end, begins = text(NOW + tonumber(ARGV[3])), nil
+for i = 4, #ARGV do
+  local channel = ARGV[i]
+  if not heard(channel) then
+    begins = begins or call('HINCRBY', P .. 'ys', 'last', 1)
+    call('HSET', P .. 'yb', channel, text(begins))
   end
-  call('ZADD', listeners, text(NOW + tonumber(ARGV[4])), ARGV[3])
-  call('SADD', P .. 'ya', channel)
+  call('ZADD', P .. 'yl:' .. channel, lease_end, ARGV[2])
+  note_heard(channel)
 end
 return 1

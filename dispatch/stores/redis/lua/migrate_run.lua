@@ -16,7 +16,7 @@ if running then
   stop(id, row)
   call('HDEL', key, 'w')
   row.w = nil
-else
+elseif not row.b then
   withdraw(id, row)
   call('HDEL', key, 'as')
   row.as = nil
@@ -35,7 +35,12 @@ call('HDEL', run_key(run_id), 'bk')
 if running and row.cr then
   compensates(id, row, run_id, run, row.cr)
 else
-  wait(id, row, NOW_TEXT)
+  if row.b then
+    call('HSET', key, 'st', 'P', 'r', NOW_TEXT, 'u', NOW_TEXT)
+    move(id, row, 'P')
+  else
+    wait(id, row, NOW_TEXT)
+  end
   unpark(run_id, run)
   to_run_state(run_id, run, standing(run))
 end

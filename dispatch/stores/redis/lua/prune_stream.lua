@@ -1,27 +1,23 @@
--- Deletes old entries of all channels.
+-- Deletes (or, with 1, counts) old entries of the feed, the oldest first, and forgets leases that are over.
 -- flags: allow-oom
--- parts: base channels
--- ARGV: now, older than (microseconds), limit.
-local before, left = NOW - tonumber(ARGV[2]), tonumber(ARGV[3])
-for _, channel in ipairs(call('SMEMBERS', P .. 'ya')) do
-  local key, gone = P .. 'y:' .. channel, {}
-  for _, entry in ipairs(left > 0 and call('XRANGE', key, '-', '+', 'COUNT', left) or {}) do
-    if tonumber(entry[2][8]) >= before then
-      break
-    end
-    gone[#gone + 1] = entry[1]
+-- parts: base feed
+-- ARGV: now, older than (microseconds), limit, '1' to count only.
+local before, gone = NOW - tonumber(ARGV[2]), {}
+for _, entry in ipairs(call('XRANGE', P .. 'y', '-', '+', 'COUNT', ARGV[3])) do
+  if tonumber(entry[2][10]) >= before then
+    break
   end
-  if #gone > 0 then
-    call('XDEL', key, unpack(gone))
-    call('HSET', P .. 'yc:' .. channel, 'floor', text(position_of(gone[#gone])))
-    left = left - #gone
-  end
-  if call('XLEN', key) == 0 then
-    call('DEL', key)
-    if call('ZCOUNT', P .. 'yl:' .. channel, '(' .. NOW_TEXT, '+inf') == 0 then
-      call('DEL', P .. 'yl:' .. channel)
-      call('SREM', P .. 'ya', channel)
-    end
-  end
+  gone[#gone + 1] = entry[1]
 end
-return tonumber(ARGV[3]) - left
+if ARGV[4] == '1' then
+  return #gone
+end
+if #gone > 0 then
+  call('XDEL', P .. 'y', unpack(gone))
+  call('HSET', P .. 'ys', 'pruned', gone[#gone]:match('^%d+'))
+end
+for _, channel in ipairs(call('HKEYS', P .. 'yh')) do
+  call('ZREMRANGEBYSCORE', P .. 'yl:' .. channel, '-inf', NOW_TEXT)
+  note_heard(channel)
+end
+return #gone

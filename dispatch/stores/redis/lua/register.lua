@@ -1,4 +1,5 @@
 -- Adds a worker, or starts its row anew: w:<id> hashes, ws all ids. Jobs set aside are brought back by `bring_back`.
+-- flags: allow-oom
 -- parts: base
 -- ARGV: now, id, fields.
 local key = P .. 'w:' .. ARGV[2]

@@ -1,57 +1,87 @@
--- name: lock_listeners
--- Lets those who append to channels that somebody listens to in one by one.
-SELECT 1 FROM {stream_listeners} WHERE channel = ANY (ARRAY(SELECT json_array_elements_text(:channels::json)))
-ORDER BY channel, listener FOR UPDATE;
+-- name: stream_state
+-- The present end, up to where entries may be gone, and whether entries still lack a position.
+SELECT last, pruned, EXISTS (SELECT 1 FROM {stream} WHERE position IS NULL)::int FROM {stream_state};
 
--- name: stream_channel
--- The end of a channel's log, and where it begins.
-SELECT last, from_position FROM {stream_channels} WHERE channel = :channel;
+-- name: lock_stream
+-- Lets those who number entries or begin to listen in one by one.
+SELECT 1 FROM {stream_state} FOR UPDATE;
 
--- name: set_channel
--- Moves the end and the beginning of a channel's log.
-INSERT INTO {stream_channels} AS c (channel, last, from_position) VALUES (:channel, :last, :from_position)
-ON CONFLICT (channel) DO UPDATE SET last = greatest(c.last, excluded.last),
-  from_position = greatest(c.from_position, excluded.from_position);
+-- name: number_entries
+-- Gives entries that are committed the next positions; who wrote first comes first.
+WITH waiting AS (
+  SELECT number, row_number() OVER (ORDER BY number) AS place FROM {stream} WHERE position IS NULL
+  ORDER BY number LIMIT :limit
+), numbered AS (
+  UPDATE {stream} AS s SET position = (SELECT last FROM {stream_state}) + waiting.place
+  FROM waiting WHERE s.number = waiting.number RETURNING 1
+)
+UPDATE {stream_state} SET last = last + (SELECT count(*) FROM numbered);
 
--- name: raise_floor
--- Notes that entries up to a position are gone.
-UPDATE {stream_channels} SET from_position = greatest(from_position, :position) WHERE channel = :channel;
+-- name: heard
+-- Which of some channels have a live listener.
+SELECT DISTINCT channel FROM {stream_listeners}
+WHERE until > :now AND channel = ANY (ARRAY(SELECT json_array_elements_text(:channels::json)));
 
--- name: listeners
--- How many listeners a channel had, and how many of them are live.
-SELECT count(*), count(*) FILTER (WHERE until > :now) FROM {stream_listeners} WHERE channel = :channel;
+-- name: missing_after
+-- Channels of which entries after a position were dropped, because nobody listened.
+SELECT n.name FROM json_array_elements_text(:channels::json) AS n (name)
+WHERE :position::int8 < coalesce((SELECT begins FROM {stream_channels} AS c WHERE c.channel = n.name), :last);
+
+-- name: move_end
+-- Skips positions.
+UPDATE {stream_state} SET last = :last;
+
+-- name: begin_channel
+-- Notes from where on channels have a listener.
+INSERT INTO {stream_channels} (channel, begins)
+SELECT n.channel, n.begins FROM unnest(:channel::text[], :begins::int8[]) AS n (channel, begins)
+ON CONFLICT (channel) DO UPDATE SET begins = excluded.begins;
 
 -- name: listen
--- Begins or extends a listener's lease.
-INSERT INTO {stream_listeners} (channel, listener, until) VALUES (:channel, :listener, :until)
+-- Begins or extends leases of listeners.
+INSERT INTO {stream_listeners} (channel, listener, until)
+SELECT n.channel, n.listener, n.until
+FROM unnest(:channel::text[], :listener::text[], :until::int8[]) AS n (channel, listener, until)
 ON CONFLICT (channel, listener) DO UPDATE SET until = excluded.until;
 
 -- name: unlisten
--- Ends a listener's lease.
-DELETE FROM {stream_listeners} WHERE channel = :channel AND listener = :listener;
+-- Ends a listener's leases.
+DELETE FROM {stream_listeners} WHERE listener = :listener;
+
+-- name: count_lapsed_listeners
+-- How many leases of listeners are over.
+SELECT count(*) FROM {stream_listeners} WHERE until <= :now;
 
 -- name: drop_listeners
--- Forgets the listeners of a channel that nobody listens to any more.
-DELETE FROM {stream_listeners} WHERE channel = :channel AND until <= :now;
+-- Forgets the listeners whose leases are over.
+DELETE FROM {stream_listeners} WHERE until <= :now;
 
 -- name: append_entry
--- Adds entries at the end of their channels.
-INSERT INTO {stream} (channel, position, id, type, tenant, at, data)
-SELECT n.channel, n.position, n.id, n.type, n.tenant, n.now, n.data
-FROM unnest(:channel::text[], :position::int8[], :id::text[], :type::text[], :tenant::text[], :now::int8[],
-  :data::bytea[]) AS n (channel, position, id, type, tenant, now, data);
+-- Adds entries; their positions are given to them once they are committed.
+INSERT INTO {stream} (channel, id, type, tenant, at, data)
+SELECT n.channel, n.id, n.type, n.tenant, n.now, n.data
+FROM unnest(:channel::text[], :id::text[], :type::text[], :tenant::text[], :now::int8[], :data::bytea[])
+  WITH ORDINALITY AS n (channel, id, type, tenant, now, data, place)
+ORDER BY n.place;
 
 -- name: read_after
--- Entries of a channel after a position.
+-- Entries of some channels after a position.
 SELECT channel, position, id, type, tenant, at, data FROM {stream}
-WHERE channel = :channel AND position > :position ORDER BY position LIMIT :limit;
+WHERE position > :position AND channel = ANY (ARRAY(SELECT json_array_elements_text(:channels::json)))
+ORDER BY position LIMIT :limit;
+
+-- name: count_old_entries
+-- How many entries are old, up to a limit.
+SELECT count(*) FROM (SELECT 1 FROM {stream} WHERE at < :before LIMIT :limit) AS old;
 
 -- name: old_entries
 -- Some entries that are old enough to go.
-SELECT channel, position FROM {stream} WHERE at < :before ORDER BY at, channel, position
-LIMIT :limit FOR UPDATE SKIP LOCKED;
+SELECT position FROM {stream} WHERE at < :before AND position IS NOT NULL ORDER BY at, position LIMIT :limit;
 
 -- name: delete_entry
 -- Removes entries.
-DELETE FROM {stream} AS s USING unnest(:channel::text[], :position::int8[]) AS n (channel, position)
-WHERE s.channel = n.channel AND s.position = n.position;
+DELETE FROM {stream} WHERE position = ANY (:position::int8[]);
+
+-- name: note_pruned
+-- Notes that entries up to a position may be gone.
+UPDATE {stream_state} SET pruned = greatest(pruned, :position);

@@ -1,19 +1,25 @@
--- name: stream_channel
--- The end of a channel's log, and where it begins.
-SELECT last, from_position FROM stream_channels WHERE channel = :channel;
+-- name: stream_state
+-- The present end, up to where entries may be gone, and whether entries still lack a position.
+SELECT last, pruned, 0 FROM stream_state;
 
--- name: set_channel
--- Moves the end and the beginning of a channel's log.
-INSERT INTO stream_channels (channel, last, from_position) VALUES (:channel, :last, :from_position)
-ON CONFLICT (channel) DO UPDATE SET last = excluded.last, from_position = excluded.from_position;
+-- name: heard
+-- Which of some channels have a live listener.
+SELECT DISTINCT channel FROM stream_listeners
+WHERE until > :now AND channel IN (SELECT value FROM json_each(:channels));
 
--- name: raise_floor
--- Notes that entries up to a position are gone.
-UPDATE stream_channels SET from_position = max(from_position, :position) WHERE channel = :channel;
+-- name: missing_after
+-- Channels of which entries after a position were dropped, because nobody listened.
+SELECT value FROM json_each(:channels)
+WHERE :position < coalesce((SELECT begins FROM stream_channels WHERE channel = value), :last);
 
--- name: listeners
--- How many listeners a channel had, and how many of them are live.
-SELECT count(*), coalesce(sum(until > :now), 0) FROM stream_listeners WHERE channel = :channel;
+-- name: move_end
+-- Skips positions.
+UPDATE stream_state SET last = :last;
+
+-- name: begin_channel
+-- Notes from where on a channel has a listener.
+INSERT INTO stream_channels (channel, begins) VALUES (:channel, :begins)
+ON CONFLICT (channel) DO UPDATE SET begins = excluded.begins;
 
 -- name: listen
 -- Begins or extends a listener's lease.
@@ -21,27 +27,39 @@ INSERT INTO stream_listeners (channel, listener, until) VALUES (:channel, :liste
 ON CONFLICT (channel, listener) DO UPDATE SET until = excluded.until;
 
 -- name: unlisten
--- Ends a listener's lease.
-DELETE FROM stream_listeners WHERE channel = :channel AND listener = :listener;
+-- Ends a listener's leases.
+DELETE FROM stream_listeners WHERE listener = :listener;
+
+-- name: count_lapsed_listeners
+-- How many leases of listeners are over.
+SELECT count(*) FROM stream_listeners WHERE until <= :now;
 
 -- name: drop_listeners
--- Forgets the listeners of a channel that nobody listens to any more.
-DELETE FROM stream_listeners WHERE channel = :channel AND until <= :now;
+-- Forgets the listeners whose leases are over.
+DELETE FROM stream_listeners WHERE until <= :now;
 
 -- name: append_entry
--- Adds an entry at the end of its channel.
-INSERT INTO stream (channel, position, id, type, tenant, at, data)
-VALUES (:channel, :position, :id, :type, :tenant, :now, :data);
+-- Adds an entry at the end.
+INSERT INTO stream (position, channel, id, type, tenant, at, data)
+SELECT last + 1, :channel, :id, :type, :tenant, :now, :data FROM stream_state;
 
 -- name: read_after
--- Entries of a channel after a position.
+-- Entries of some channels after a position.
 SELECT channel, position, id, type, tenant, at, CAST(data AS BLOB) FROM stream
-WHERE channel = :channel AND position > :position ORDER BY position LIMIT :limit;
+WHERE position > :position AND channel IN (SELECT value FROM json_each(:channels)) ORDER BY position LIMIT :limit;
+
+-- name: count_old_entries
+-- How many entries are old, up to a limit.
+SELECT count(*) FROM (SELECT 1 FROM stream WHERE at < :before LIMIT :limit);
 
 -- name: old_entries
 -- Some entries that are old enough to go.
-SELECT channel, position FROM stream WHERE at < :before ORDER BY at, channel, position LIMIT :limit;
+SELECT position FROM stream WHERE at < :before ORDER BY at, position LIMIT :limit;
 
 -- name: delete_entry
 -- Removes an entry.
-DELETE FROM stream WHERE channel = :channel AND position = :position;
+DELETE FROM stream WHERE position = :position;
+
+-- name: note_pruned
+-- Notes that entries up to a position may be gone.
+UPDATE stream_state SET pruned = max(pruned, :position);

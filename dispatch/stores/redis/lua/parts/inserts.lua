@@ -179,6 +179,18 @@ local function resolve(this, new)
     local waiting = call('HGET', job_key(held_by), 'su')
     successor = waiting and cjson.decode(waiting)[1]
   end
+  local front = successor or held_by
+  local driver = not this.made[front] and call('HMGET', job_key(front), 'k', 'ri') or {}
+  if new.k == 'workflow' or driver[1] == 'workflow' then
+    -- a run is never put into another's place: it lines up, unless one that has not begun stands for it
+    local run = driver[1] == 'workflow' and driver[2] and call('HGET', run_key(driver[2]), 'st')
+    if successor or run == 'P' or (state ~= 'P' and state ~= 'T' and state ~= 'R') then
+      return held_by, '0'
+    end
+    this.successors[held_by] = new.id
+    this.steps[#this.steps + 1] = {new = new, behind = held_by}
+    return new.id, '1'
+  end
   local target = successor or ((state == 'P' or state == 'T') and held_by)
   if target then
     this.steps[#this.steps + 1] = {new = new, into = target}

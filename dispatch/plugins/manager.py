@@ -1,31 +1,27 @@
-"""Plugins of one app: registering and finding them, and calling their hooks without letting one of them do harm."""
+"""The plugins of one app: registers them, and calls their hooks without letting one of them do harm."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import logging
-import re
 import time
-import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
-from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from operator import attrgetter
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pluggy
+from pydantic import BaseModel
 
 from dispatch import hookspecs
-from dispatch.errors import DiscoveryError, InvalidPlugin
+from dispatch.errors import ConfigError, InvalidPlugin, MissingExtra
+from dispatch.plugins.finding import imported, is_own, offered
+from dispatch.plugins.fitting import check, own_name, specified, taken
+from dispatch.plugins.sections import section_of
 
-OWN_DISTRIBUTION = "dispatch-tasks"
 SLOW = 0.1
 """Seconds of event loop that a hook may take before it is named in the log."""
-
-_IGNORED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +38,8 @@ class PluginManager:
 
     Args:
         disabled: names that are never registered, whoever asks for them.
-        settings: what [plugin.NAME] holds, given to a plugin's class as keyword arguments when `load` makes it.
+        settings: what [plugin.NAME] holds, given to a plugin's class as keyword arguments when `load` makes it; parsed
+            by the model of its `register_config`, if it has one.
         hook_timeout: seconds that an asynchronous hook may take.
         logger: told about every hook that fails (default: `dispatch.plugins`).
     """
@@ -61,9 +58,11 @@ class PluginManager:
         self._logger = logger or logging.getLogger("dispatch.plugins")
         self._manager = pluggy.PluginManager(hookspecs.GROUP)
         self._manager.add_hookspecs(hookspecs)
-        self._hooks = _specified()
+        self._hooks = specified()
         self._implementations: dict[str, tuple[_Implementation, ...]] = dict.fromkeys(self._hooks, ())
         self._loaded_classes: set[type] = set()
+        self.sections: dict[str, BaseModel] = {}
+        """[plugin.NAME] as the plugins that have a model for it read it, defaults included."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -87,14 +86,14 @@ class PluginManager:
         for known, registered in self._manager.list_name_plugin():
             if registered is plugin:
                 return known
-        wanted = name or _own_name(plugin)
+        wanted = name or own_name(plugin)
         if wanted in self._disabled:
             return None
         if name is None:
             wanted = self._free(wanted)
         elif self._manager.has_plugin(name):
             raise InvalidPlugin(f"the name {name!r} is taken by another plugin; register this one under its own name")
-        self._check(plugin, wanted)
+        check(plugin, wanted, hooks=self._hooks, manager=self._manager)
         try:
             self._manager.register(plugin, wanted)
         except (ValueError, pluggy.PluginValidationError) as error:
@@ -113,7 +112,7 @@ class PluginManager:
         wanted = list(names)
         if not wanted:
             return  # looking for entry points reads a file of every installed distribution
-        available = {entry.name: entry for entry in entry_points(group=hookspecs.GROUP)}
+        available = {entry.name: entry for entry in offered()}
         for name in wanted:
             self._load(name, available.get(name), available)
 
@@ -124,8 +123,8 @@ class PluginManager:
             DiscoveryError: importing one failed; `disabled_plugins` switches it off.
             InvalidPlugin: see `register`.
         """
-        for entry in entry_points(group=hookspecs.GROUP):
-            if entry.dist is None or re.sub(r"[-_.]+", "-", entry.dist.name).lower() != OWN_DISTRIBUTION:
+        for entry in offered():
+            if not is_own(entry):
                 self._load(entry.name, entry, {})
 
     def has(self, hook: str) -> bool:
@@ -145,6 +144,20 @@ class PluginManager:
         """
         results = [await self._call(implementation, arguments) for implementation in self._implementations[hook]]
         return [result for result in results if result is not None]
+
+    def ask(self, hook: str, /, **arguments: Any) -> list[tuple[str, Any]]:
+        """What the plugins answer to a hook of `hookspecs.ASKED_AT_ONCE`, each with its name, in their order.
+
+        Raises:
+            InvalidPlugin: one of them raised.
+        """
+        found = [(one.plugin, self._ask(one, arguments)) for one in self._implementations[hook]]
+        return [(name, answer) for name, answer in found if answer is not None]
+
+    def ask_one(self, plugin: str, hook: str, /, **arguments: Any) -> Any:
+        """What one plugin answers to such a hook; None when it does not implement it. Raises InvalidPlugin."""
+        mine = [one for one in self._implementations[hook] if one.plugin == plugin]
+        return self._ask(mine[0], arguments) if mine else None
 
     def background(self, hook: str, /, **arguments: Any) -> None:
         """Calls `notify` in a task of its own, which `drain` waits for; does nothing when nobody implements the hook.
@@ -175,7 +188,7 @@ class PluginManager:
     def _load(self, name: str, entry: EntryPoint | None, available: Collection[str]) -> None:
         if name in self._disabled or self._manager.has_plugin(name):
             return
-        plugin = _imported(name, entry, available)
+        plugin = imported(name, entry, available)
         settings = self._settings.get(name, {})
         if not inspect.isclass(plugin):
             if settings:
@@ -183,11 +196,21 @@ class PluginManager:
             self.register(plugin, name)
         elif plugin not in self._loaded_classes:
             self._loaded_classes.add(plugin)
-            try:
-                made = plugin(**settings)
-            except TypeError as error:
-                raise InvalidPlugin(f"plugin {name!r} does not take what [plugin.{name}] says: {error}") from error
-            self.register(made, name)
+            self.register(self._made(plugin, name, settings), name)
+
+    def _made(self, plugin: type, name: str, given: Mapping[str, Any]) -> object:
+        section = section_of(plugin, name, given, manager=self._manager)
+        if section is not None:
+            self.sections[name] = section
+            given = dict(section)
+        try:
+            return plugin(**given)
+        except TypeError as error:
+            raise InvalidPlugin(f"plugin {name!r} does not take what [plugin.{name}] says: {error}") from error
+        except (ConfigError, InvalidPlugin, MissingExtra):
+            raise
+        except (Exception, SystemExit) as error:
+            raise InvalidPlugin(f"plugin {name!r} cannot be made: {type(error).__name__}: {error}") from error
 
     def _free(self, name: str) -> str:
         taken, number, candidate = set(self.names), 1, name
@@ -196,53 +219,21 @@ class PluginManager:
             candidate = f"{name}#{number}"
         return candidate
 
-    def _check(self, plugin: object, name: str) -> None:
-        """Raises InvalidPlugin unless every marked function of the plugin fits a hook, and at least one is marked."""
-        if inspect.isclass(plugin):
-            raise InvalidPlugin(f"plugin {name!r} is a class; register an instance of it: {plugin.__name__}()")
-        marked = 0
-        for attribute in dir(plugin):
-            options = self._manager.parse_hookimpl_opts(plugin, attribute)
-            if options is None:
-                continue
-            marked += 1
-            hook = options.get("specname") or attribute
-            if hook in self._hooks:
-                self._check_function(getattr(plugin, attribute), hook, name)
-            elif not options.get("optionalhook"):
-                raise InvalidPlugin(
-                    f"plugin {name!r} implements {hook!r}, which is no hook; {_nearest(hook, self._hooks)}"
-                )
-        if not marked:
-            raise InvalidPlugin(
-                f"plugin {name!r} implements no hook, so nothing would ever call it; put @dispatch.hookimpl above the "
-                f"functions that are hooks"
-            )
-
-    def _check_function(self, function: Callable[..., Any], hook: str, name: str) -> None:
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise InvalidPlugin(
-                f"plugin {name!r}: {hook} is a generator, but hooks are told what has happened and cannot wrap it; "
-                "a middleware can (register_middleware)"
-            )
-        for parameter in inspect.signature(function).parameters.values():
-            if parameter.kind in _IGNORED:
-                continue
-            if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
-                raise InvalidPlugin(f"plugin {name!r}: {hook} takes {parameter.name!r} by position only; drop the `/`")
-            if parameter.name not in self._hooks[hook]:
-                raise InvalidPlugin(
-                    f"plugin {name!r}: {hook} has no argument {parameter.name!r}; "
-                    + (_nearest(parameter.name, self._hooks[hook]) if self._hooks[hook] else "it has none at all")
-                )
-
     def _collected(self, hook: str) -> tuple[_Implementation, ...]:
         """The hook's implementations in the order pluggy calls them: the last registered first, tryfirst before all."""
         found = getattr(self._manager.hook, hook).get_hookimpls()
         return tuple(
-            _Implementation(impl.plugin_name, hook, impl.function, _taken(impl.function, self._hooks[hook]))
+            _Implementation(impl.plugin_name, hook, impl.function, taken(impl.function, self._hooks[hook]))
             for impl in reversed(found)
         )
+
+    def _ask(self, implementation: _Implementation, arguments: dict[str, Any]) -> Any:
+        try:
+            return implementation.function(**{name: arguments[name] for name in implementation.names})
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self._fail(implementation, error, timed_out=False)
 
     async def _call(self, implementation: _Implementation, arguments: dict[str, Any]) -> Any:
         limit: asyncio.Timeout | None = None
@@ -289,62 +280,3 @@ class PluginManager:
             what,
             exc_info=error,
         )
-
-
-def _specified() -> dict[str, tuple[str, ...]]:
-    """Every hook with the names of its arguments."""
-    return {
-        name: tuple(inspect.signature(function).parameters)
-        for name, function in vars(hookspecs).items()
-        if hasattr(function, f"{hookspecs.GROUP}_spec")
-    }
-
-
-def _taken(function: Callable[..., Any], offered: tuple[str, ...]) -> tuple[str, ...]:
-    parameters = inspect.signature(function).parameters
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return offered
-    return tuple(name for name in offered if name in parameters)
-
-
-def _own_name(plugin: object) -> str:
-    if inspect.ismodule(plugin):
-        return plugin.__name__
-    return f"{type(plugin).__module__}.{type(plugin).__qualname__}"
-
-
-def _imported(name: str, entry: EntryPoint | None, available: Collection[str]) -> Any:
-    module, path = (entry.module, entry.attr) if entry else name.partition(":")[::2]
-    try:
-        found = import_module(module)
-        return attrgetter(path)(found) if path else found
-    except (Exception, SystemExit) as error:
-        missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        if entry is None and missing and f"{module}.".startswith(f"{missing}."):
-            offers = f"installed plugins: {', '.join(sorted(available))}" if available else "no plugin is installed"
-            raise DiscoveryError(
-                f"there is no plugin {name!r}: no installed distribution offers one of that name ({offers}), and no "
-                f"module {missing!r} can be imported; install it, or correct the name in `plugins`"
-            ) from error
-        offered = f" of distribution {entry.dist.name!r}" if entry and entry.dist else ""
-        raise DiscoveryError(
-            f"plugin {name!r}{offered} cannot be imported: {type(error).__name__}: {error}{_place(error)}; fix it, or "
-            f"switch it off with disabled_plugins = [{name!r}]"
-        ) from error
-
-
-def _place(error: BaseException) -> str:
-    """Where in the plugin's own code an import failed; '' when it did not get that far."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename != __file__
-        and not frame.filename.startswith("<frozen ")
-        and "importlib" not in frame.filename
-    ]
-    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-
-
-def _nearest(name: str, known: Collection[str]) -> str:
-    close = get_close_matches(name, known, 1)
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"

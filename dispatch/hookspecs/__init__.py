@@ -1,4 +1,4 @@
-"""The hooks: what a plugin may implement, when each is called and with what. This file is the plugin API.
+"""The hooks: what a plugin may implement, when each is called and with what. This is the plugin API.
 
 An implementation is a function of the hook's name under `@hookimpl`, in a module or as a method of an object; it takes
 any of the hook's arguments, by name, and may be `async`. Lifecycle hooks are told what has happened: they run after the
@@ -7,24 +7,37 @@ state change, out of band, isolated from the job and from each other. `register_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from dispatch.hookspecs.facades import CLI as CLI
+from dispatch.hookspecs.facades import Noun as Noun
+from dispatch.hookspecs.facades import Routes as Routes
+from dispatch.hookspecs.facades import WorkerService as WorkerService
+
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from dispatch.app import Dispatch
     from dispatch.cluster.elector import LeaderElector
     from dispatch.cluster.model import NewWorker
     from dispatch.crons.model import CronEntry
     from dispatch.events.model import Event
     from dispatch.ids import JobID, WorkerID
+    from dispatch.jobs.definition import JobDefinition
     from dispatch.jobs.handler import Middleware
     from dispatch.jobs.model import Failure, Job, NewJob
+    from dispatch.store import Store
     from dispatch.workflows.model import Run
 
 GROUP = "dispatch"
 """The project name for pluggy, and the entry-point group that plugins are found in."""
+
+ASKED_AT_ONCE = frozenset({"register_commands", "register_config", "register_routes", "register_stores"})
+"""Hooks that are asked where nothing can be awaited: their implementations are plain functions."""
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
@@ -247,5 +260,82 @@ def register_middleware() -> list[Middleware] | None:
 
     Returns:
         The middleware, outermost first.
+    """
+    return None
+
+
+@hookspec
+def register_config() -> type[BaseModel] | None:
+    """Asked on the plugin's class, before it is made: the model of its section [plugin.NAME] of the configuration.
+
+    The section is parsed by the model, and its fields become the keyword arguments of the class; `dispatch config show`
+    shows them with their defaults. Make it a staticmethod, below which `@hookimpl` stands. What is wrong with the
+    section stops the start.
+
+    Returns:
+        A subclass of pydantic.BaseModel.
+    """
+    return None
+
+
+@hookspec
+def register_stores() -> Mapping[str, Callable[..., Store]] | None:
+    """Asked when a store's URL has a scheme that Dispatch does not know: other kinds of stores.
+
+    Returns:
+        What makes the store for each scheme: called with what follows `://`, and the keywords `namespace` (str),
+        `migrate` ("auto", "empty", "never" or None) and `clock` (None: the wall clock).
+    """
+    return None
+
+
+@hookspec
+def register_commands(cli: CLI) -> None:
+    """Asked when the command line meets a word that is none of its own, or lists what there is: add commands to it.
+
+    What it raises is told as a warning; the other commands are there all the same.
+
+    Args:
+        cli: the command line.
+    """
+
+
+@hookspec
+def register_routes(app: Dispatch) -> Routes | None:
+    """Asked once, when the HTTP API of an app is built: routes under /v1. What it raises stops that start.
+
+    Args:
+        app: whose API it is; its services do the work.
+
+    Returns:
+        The routes, each with the scope that a key needs for it.
+    """
+    return None
+
+
+@hookspec
+def register_jobs(store: Store) -> list[JobDefinition[..., Any]] | None:
+    """Asked once, when the app opens: jobs of the plugin's own, which this app's workers run beside the application's.
+
+    They are announced to nobody, so that only the plugin enqueues them. What it raises stops the start.
+
+    Args:
+        store: the app's store, which is open when a job runs.
+
+    Returns:
+        The definitions, each with the queue it names.
+    """
+    return None
+
+
+@hookspec
+def register_services(store: Store) -> list[WorkerService] | None:
+    """Asked once, when the app opens: loops that run in each worker of this app. What it raises stops the start.
+
+    Args:
+        store: the app's store, which is open while a worker runs.
+
+    Returns:
+        The services; a worker starts them after its own and stops them first.
     """
     return None
