@@ -44,7 +44,6 @@ from dispatch.services import (
 )
 from dispatch.services.cron_specs import specs_of
 from dispatch.store import Store
-from dispatch.workflows.definition import WorkflowDefinition
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider

@@ -73,9 +73,7 @@ def _sqlalchemy(driver: str, extra: str, *, prefix: str = "sqlalchemy+") -> Call
         except ModuleNotFoundError as error:
             if error.name not in ("sqlalchemy", "greenlet"):
                 raise
-            raise MissingExtra(
-                f"{prefix}{driver}:// needs SQLAlchemy: pip install 'dispatch-tasks[{extra}]'"
-            ) from None
+            raise MissingExtra(f"{prefix}{driver}:// needs SQLAlchemy: pip install 'dispatch-tasks[{extra}]'") from None
         url = f"sqlalchemy+{driver}://{rest}"
         return SQLAlchemyStore(url, namespace=namespace, migrate=migrate, clock=clock, **options)
 

@@ -47,9 +47,7 @@ def asks(plan: Plan[T], statements: Mapping[str, Statement]) -> Generator[Ask, A
         plan.close()
 
 
-def _one(
-    statement: Statement, params: Mapping[str, Any], wants: Literal["rows", "count"]
-) -> Generator[Ask, Any, Any]:
+def _one(statement: Statement, params: Mapping[str, Any], wants: Literal["rows", "count"]) -> Generator[Ask, Any, Any]:
     *before, _ = statement.texts
     for part, text in enumerate(before):
         rows = yield Ask(text, statement.bound(part, params), "rows")
@@ -60,9 +58,10 @@ def _one(
 
 def _all(statement: Statement, rows: Sequence[Mapping[str, Any]]) -> Generator[Ask, Any, list[int]]:
     if len(statement.texts) > 1 or len(rows) == 1:
-        counts = []
+        counts: list[int] = []
         for row in rows:
-            counts.append((yield from _one(statement, row, "count")))
+            count: int = yield from _one(statement, row, "count")
+            counts.append(count)
         return counts
     if not rows:
         return []

@@ -66,6 +66,10 @@ def store_error(error: BaseException, url: str) -> StoreError | None:
         return DataRejected(
             f"{url}: a value cannot be stored ({type(error).__name__}: {said}); nothing of that write was stored"
         )
+    if isinstance(error, RuntimeError) and "cryptography" in said:
+        return StoreUnreachable(
+            f"{url}: without TLS this user's password has to be encrypted: pip install cryptography, or use TLS"
+        )
     code = code_of(error)
     return None if code is None else _told(error, code, url, said)
 
@@ -85,9 +89,7 @@ def _told(error: BaseException, code: int, url: str, said: str) -> StoreError:
     if code in _TOO_MANY:
         return StoreUnreachable(f"{url}: {said}. Lower pool_size or `processes`, or raise max_connections")
     if code in _FULL:
-        return StoreFull(
-            f"{url}: no room left ({said}); nothing was written. Free space where the server keeps data"
-        )
+        return StoreFull(f"{url}: no room left ({said}); nothing was written. Free space where the server keeps data")
     if code in _DAMAGED:
         return StoreCorrupt(f"{url}: the data is damaged ({said}). Look into the server's log; restore a backup")
     if code in AGAIN:
@@ -109,8 +111,8 @@ def _told(error: BaseException, code: int, url: str, said: str) -> StoreError:
 
 def _unreachable(error: BaseException, url: str, said: str) -> StoreUnreachable:
     return StoreUnreachable(
-        f"{url}: the server does not answer ({type(error).__name__}: {said}). Check that it runs and that host and port "
-        "are right"
+        f"{url}: the server does not answer ({type(error).__name__}: {said}). Check that it runs and that host and "
+        "port are right"
     )
 
 

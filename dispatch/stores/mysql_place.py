@@ -40,8 +40,8 @@ def place(shown: str, database: str | None, namespace: str) -> Place:
     """The place that a database and a namespace name; ConfigError when they name none."""
     if not _NAME.fullmatch(namespace):
         raise ConfigError(
-            f"namespace = {namespace!r}: on MySQL the names of tables begin with it: a letter or _, then letters, digits "
-            "and _, at most 40"
+            f"namespace = {namespace!r}: on MySQL the names of tables begin with it: a letter or _, then letters, "
+            "digits and _, at most 40"
         )
     if not database:
         raise ConfigError(f"{shown} names no database; write …://user@host/database")

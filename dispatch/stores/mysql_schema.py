@@ -107,8 +107,7 @@ async def _refuse_strangers(connection: Any, place: Place) -> None:
 
 def _tables_like(place: Place, names: list[str]) -> tuple[str, dict[str, Any]]:
     text = (
-        "SELECT count(*) FROM information_schema.tables "
-        "WHERE table_schema = %(database)s AND table_name IN %(names)s"
+        "SELECT count(*) FROM information_schema.tables WHERE table_schema = %(database)s AND table_name IN %(names)s"
     )
     return text, {"database": place.database, "names": tuple(f"{place.namespace}_{name}" for name in names)}
 

@@ -1,4 +1,4 @@
-"""Wake-ups within one process, for databases that cannot tell anybody: other processes' changes are found by polling."""
+"""Wake-ups within one process, for databases that tell nobody: what other processes change is found by polling."""
 
 from __future__ import annotations
 

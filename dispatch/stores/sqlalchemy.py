@@ -173,7 +173,8 @@ def _mysql_options(*, pool_size: int = 5, connect_timeout: float = 5.0) -> dict[
     # two statements makes others wait for longer either
     session = (
         "SET SESSION innodb_lock_wait_timeout = 3, "
-        "sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_TRANS_TABLES') /*M!100600 , idle_transaction_timeout = 3 */"
+        "sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_TRANS_TABLES') "
+        "/*M!100600 , idle_transaction_timeout = 3 */"
     )
     arguments = {"connect_timeout": connect_timeout, "init_command": session}
     return {"pool_size": pool_size, "max_overflow": 0, "pool_recycle": 3600, "connect_args": arguments}
@@ -205,3 +206,20 @@ def _mysql(engine: AsyncEngine, *, namespace: str, **options: Any) -> MySQLStore
     shown = mask_url(engine.url.render_as_string(hide_password=True))
     where = place(shown, engine.url.database, namespace)
     return MySQLStore(where, **options, make_pool=lambda: EnginePool(engine, shown=shown, ways=ASYNCMY))
+
+
+async def drop(url: str, namespace: str) -> None:
+    """Removes the tables of a namespace on MySQL; none is no error. Only for what was made to be thrown away."""
+    from dispatch.stores.mysql_errors import store_error
+    from dispatch.stores.mysql_place import place
+    from dispatch.stores.mysql_schema import drop as drop_tables
+
+    engine = _engine(url, pool_size=1)
+    where = place(mask_url(url), engine.url.database, namespace)
+    try:
+        async with EnginePool(engine, shown=where.shown, ways=ASYNCMY).connection() as raw:
+            await drop_tables(raw, where)
+    except Exception as error:
+        raise store_error(error, where.shown) or error from error
+    finally:
+        await engine.dispose()

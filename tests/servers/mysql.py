@@ -15,9 +15,6 @@ import time
 from functools import cache
 from pathlib import Path
 
-import asyncmy
-from sqlalchemy.engine import make_url
-
 from servers.postgres import free_port, missing
 
 _SHARE = Path("/usr/share/mysql")
@@ -50,18 +47,9 @@ def mysql_url() -> str:
 
 def forget(namespace: str) -> None:
     """Removes what a test has left there."""
-    from dispatch.stores.mysql_place import place
-    from dispatch.stores.mysql_schema import drop
+    from dispatch.stores.sqlalchemy import drop
 
-    async def act() -> None:
-        url = make_url(mysql_url())
-        raw = await asyncmy.connect(
-            host=url.host, port=url.port or 3306, user=url.username, password=url.password or "", database=url.database
-        )
-        await drop(raw, place("", url.database, namespace))
-        await raw.ensure_closed()
-
-    asyncio.run(act())
+    asyncio.run(drop(mysql_url(), namespace))
 
 
 class Server:

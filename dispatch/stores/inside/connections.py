@@ -26,8 +26,8 @@ _RAW: dict[str, Driver] = {
     "asyncmy.connection.Connection": "asyncmy",
 }
 _TAKEN = (
-    "asyncpg, psycopg (3), asyncmy, sqlite3 and aiosqlite connections, Django's `connection`, and SQLAlchemy's Session, "
-    "Connection, AsyncSession and AsyncConnection over those drivers"
+    "asyncpg, psycopg (3), asyncmy, sqlite3 and aiosqlite connections, Django's `connection`, and SQLAlchemy's "
+    "Session, Connection, AsyncSession and AsyncConnection over those drivers"
 )
 
 

@@ -95,8 +95,8 @@ async def _check(connection: Any, request: Request) -> None:
             raise
     if answered != request.identity:
         raise NotTransactional(
-            f"connection is to another server than the store {request.place.shown}: a transaction spans one. Connect to "
-            "the store's, or enqueue without connection= after the commit"
+            f"connection is to another server than the store {request.place.shown}: a transaction spans one. Connect "
+            "to the store's, or enqueue without connection= after the commit"
         )
 
 

@@ -14,7 +14,8 @@ ON DUPLICATE KEY UPDATE hostname = VALUES(hostname), pid = VALUES(pid), state = 
 
 -- name: beat_worker
 -- Notes that a worker lives.
-UPDATE {workers} AS workers SET last_seen = :now, running = :running, updated_at = :now WHERE id = :id AND state <> 'dead';
+UPDATE {workers} AS workers SET last_seen = :now, running = :running, updated_at = :now
+WHERE id = :id AND state <> 'dead';
 
 -- name: set_worker_state
 -- Sets the state of a worker that was not retired.

@@ -102,7 +102,8 @@ WHERE next_fire_at <= :now AND {cron_may_fire} ORDER BY next_fire_at, id LIMIT :
 
 -- name: next_cron
 -- When the next entry will tick.
-SELECT min(CASE WHEN enabled = 1 THEN next_fire_at ELSE greatest(next_fire_at, disabled_until) END) FROM {crons} AS crons
+SELECT min(CASE WHEN enabled = 1 THEN next_fire_at ELSE greatest(next_fire_at,
+  disabled_until) END) FROM {crons} AS crons
 WHERE orphaned = 0 AND next_fire_at IS NOT NULL AND (enabled = 1 OR disabled_until IS NOT NULL)
   AND (next_fire_at > :now OR NOT (enabled = 1 OR disabled_until <= :now));
 

@@ -136,7 +136,8 @@ ON DUPLICATE KEY UPDATE expires_at = {idempotency}.expires_at;
 
 -- name: idempotent
 -- The job that an idempotency key made.
-SELECT job_id, fingerprint FROM {idempotency} AS idempotency WHERE tenant = :tenant AND `key` = :key AND expires_at > :now;
+SELECT job_id, fingerprint FROM {idempotency} AS idempotency
+WHERE tenant = :tenant AND `key` = :key AND expires_at > :now;
 
 -- name: keep_idempotent
 -- Remembers which job an idempotency key made.
@@ -152,7 +153,8 @@ DELETE FROM {idempotency} WHERE seq IN :found;
 
 -- name: complete_job
 -- The short way to completed, for a job without keys that is no part of a run.
-UPDATE {jobs} AS jobs SET state = 'completed', result = :result, finished_at = :now, updated_at = :now, lease_until = NULL
+UPDATE {jobs} AS jobs SET state = 'completed', result = :result, finished_at = :now, updated_at = :now,
+  lease_until = NULL
 WHERE id = :id AND state = 'running' AND worker_id = :worker_id AND epoch = :epoch AND unique_key IS NULL
   AND concurrency_key IS NULL AND run_id IS NULL;
 
@@ -287,11 +289,13 @@ SELECT queue, lane, priority, run_at FROM {jobs} AS jobs WHERE id = :id AND stat
 -- name: count_before
 -- How many due jobs of the same priority stand before a place.
 SELECT count(*) FROM (
-  SELECT 1 FROM {jobs} AS jobs WHERE ready = 1 AND queue = :queue AND lane = :lane AND priority = :priority AND run_at <= :now
+  SELECT 1 FROM {jobs} AS jobs
+  WHERE ready = 1 AND queue = :queue AND lane = :lane AND priority = :priority AND run_at <= :now
     AND (run_at < :run_at OR (run_at = :run_at AND id < :id)) LIMIT :limit) AS earlier;
 
 -- name: count_due
 -- How many jobs of a priority are due.
 SELECT count(*) FROM (
-  SELECT 1 FROM {jobs} AS jobs WHERE ready = 1 AND queue = :queue AND lane = :lane AND priority = :priority AND run_at <= :now
+  SELECT 1 FROM {jobs} AS jobs
+  WHERE ready = 1 AND queue = :queue AND lane = :lane AND priority = :priority AND run_at <= :now
   LIMIT :limit) AS due;

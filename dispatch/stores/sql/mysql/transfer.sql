@@ -3,7 +3,8 @@
 SELECT 'definitions', count(*) FROM {definitions} UNION ALL SELECT 'queues', count(*) FROM {queues}
 UNION ALL SELECT 'jobs', count(*) FROM {jobs} UNION ALL SELECT 'unique_keys', count(*) FROM {unique_keys}
   WHERE live = 1 OR hold_until IS NOT NULL
-UNION ALL SELECT 'idempotency', count(*) FROM {idempotency} WHERE job_id <> '' UNION ALL SELECT 'dlq', count(*) FROM {dlq}
+UNION ALL SELECT 'idempotency', count(*) FROM {idempotency}
+WHERE job_id <> '' UNION ALL SELECT 'dlq', count(*) FROM {dlq}
 UNION ALL SELECT 'events', count(*) FROM {events} UNION ALL SELECT 'records', count(*) FROM {records}
 UNION ALL SELECT 'cron_codes', count(*) FROM {cron_codes} UNION ALL SELECT 'crons', count(*) FROM {crons}
 UNION ALL SELECT 'cron_ticks', count(*) FROM {cron_ticks}
@@ -15,7 +16,8 @@ UNION ALL SELECT 'waits', count(*) FROM {waits};
 -- name: export_definitions
 -- Definitions behind a place, by name, kind and version.
 SELECT name, kind, version, queue, `schema`, options FROM {definitions} AS definitions
-WHERE name >= :name AND (name > :name OR kind > :kind OR (kind = :kind AND version > :version)) ORDER BY name, kind, version LIMIT :limit;
+WHERE name >= :name AND (name > :name OR kind > :kind OR (kind = :kind AND version > :version))
+ORDER BY name, kind, version LIMIT :limit;
 
 -- name: export_queues
 -- Settings and pauses of the queues behind a name.
@@ -62,7 +64,8 @@ SELECT id, created_at, updated_at, job_id, job_name, queue, kind, lane, state, r
 FROM {dlq} AS dlq WHERE id > :after AND id <= (
   SELECT max(id) FROM (
     SELECT id, sum(size) OVER (ORDER BY id) - size AS passed FROM (
-      SELECT id, coalesce(length(payload), 0) AS size FROM {dlq} AS dlq WHERE id > :after ORDER BY id LIMIT :limit) AS sizes) AS places
+      SELECT id, coalesce(length(payload), 0) AS size FROM {dlq} AS dlq
+      WHERE id > :after ORDER BY id LIMIT :limit) AS sizes) AS places
   WHERE passed < :room)
 ORDER BY id;
 
@@ -72,7 +75,8 @@ SELECT id, created_at, name, `key`, run_id, app_id, org_id, payload, consumed
 FROM {events} AS events WHERE id > :after AND id <= (
   SELECT max(id) FROM (
     SELECT id, sum(size) OVER (ORDER BY id) - size AS passed FROM (
-      SELECT id, coalesce(length(payload), 0) AS size FROM {events} AS events WHERE id > :after ORDER BY id LIMIT :limit) AS sizes) AS places
+      SELECT id, coalesce(length(payload), 0) AS size FROM {events} AS events
+      WHERE id > :after ORDER BY id LIMIT :limit) AS sizes) AS places
   WHERE passed < :room)
 ORDER BY id;
 
@@ -92,19 +96,22 @@ SELECT {cron_columns} FROM {crons} AS crons WHERE id > :after ORDER BY id LIMIT 
 -- name: export_cron_ticks
 -- Ticks behind a place.
 SELECT {tick_columns} FROM {cron_ticks} AS cron_ticks
-WHERE entry_id >= :entry_id AND (entry_id > :entry_id OR scheduled_at > :scheduled_at) ORDER BY entry_id, scheduled_at LIMIT :limit;
+WHERE entry_id >= :entry_id AND (entry_id > :entry_id OR scheduled_at > :scheduled_at)
+ORDER BY entry_id, scheduled_at LIMIT :limit;
 
 -- name: load_cron_tick
 -- Adds a tick that is not there.
 INSERT INTO {cron_ticks} (entry_id, scheduled_at, outcome, fired_at, job_id, run_id, note)
 SELECT :entry_id, :scheduled_at, :outcome, :fired_at, :job_id, :run_id, :note
-FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM {cron_ticks} AS known WHERE entry_id = :entry_id AND scheduled_at = :scheduled_at);
+FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM {cron_ticks} AS known
+WHERE entry_id = :entry_id AND scheduled_at = :scheduled_at);
 
 -- name: load_definition
 -- Adds a definition that is not there.
 INSERT INTO {definitions} (name, kind, version, queue, `schema`, options)
 SELECT :name, :kind, :version, :queue, :schema, :options
-FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM {definitions} AS known WHERE name = :name AND kind = :kind AND version = :version);
+FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM {definitions} AS known
+WHERE name = :name AND kind = :kind AND version = :version);
 
 -- name: load_queue
 -- Adds the settings of a queue that has none.
@@ -116,7 +123,8 @@ FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM {queues} AS known WHERE name = :name);
 
 -- name: load_job
 -- Adds a job in whatever state it is; an id that is there already changes nothing.
-INSERT INTO {jobs} (id, ready, created_at, updated_at, name, queue, state, payload, run_at, kind, lane, failures, crashes,
+INSERT INTO {jobs} (id, ready, created_at, updated_at, name, queue, state, payload, run_at, kind, lane, failures,
+  crashes,
   epoch, worker_id, lease_until, started_at, finished_at, scheduled_at, expires_at, priority, max_retries, timeout,
   backoff, keep_result, result, error_type, error_message, error_traceback, reason, cancel_reason, unique_key,
   unique_until, unique_hold_until, effect_key, metadata, tags, app_id, org_id, progress, progress_note, set_aside,

@@ -67,6 +67,10 @@ ORDER BY runs.id DESC LIMIT :limit;
 SELECT state, count(*) FROM {runs} AS runs FORCE INDEX (runs_listed)
 WHERE (:names IS NULL OR name IN :names) AND {run_in_scope} GROUP BY state;
 
+-- name: state_of_driven
+-- Where the run stands that a job drives, if it drives one.
+SELECT r.state FROM {jobs} AS j JOIN {runs} AS r ON r.id = j.run_id WHERE j.id = :id AND j.kind = 'workflow';
+
 -- name: lock_drivers
 -- What fenced verbs need to know of the drivers they name, locked in the order of their ids.
 SELECT id, state, worker_id, epoch, run_id, failures, crashes, cancel_reason, unique_key, left_as, started_at, run_at
@@ -315,9 +319,11 @@ UPDATE {jobs} AS jobs SET error_type = :error_type, error_message = :error_messa
 WHERE id = :id;
 
 -- name: free_driver
--- A driver that nobody holds is due at once, with a clean count; its run's cancellation is under way.
+-- A driver that nobody holds is due at once, with a clean count; its run's cancellation is under way. One that waited
+-- behind another gives up its place, and the key with it.
 UPDATE {jobs} AS jobs SET state = 'pending', ready = 1, failures = 0, crashes = 0, run_at = :now, worker_id = NULL,
-  lease_until = NULL, cancel_reason = NULL, set_aside = 0, left_as = coalesce(:left_as, left_as), updated_at = :now
+  unique_key = CASE WHEN behind IS NULL THEN unique_key END, behind = NULL, lease_until = NULL, cancel_reason = NULL,
+  set_aside = 0, left_as = coalesce(:left_as, left_as), updated_at = :now
 WHERE id = :id;
 
 -- name: calm_driver
@@ -417,8 +423,8 @@ WHERE id = :id;
 -- equal.
 UPDATE {jobs} AS jobs SET lane = CASE WHEN lane = name THEN :name ELSE lane END, name = :name, epoch = epoch + 1,
   state = CASE WHEN failures > 0 OR crashes > 0 THEN 'retrying' ELSE 'pending' END,
-  ready = CASE WHEN crashes < :quarantine THEN 1 ELSE 2 END, set_aside = 0, worker_id = NULL, lease_until = NULL,
-  run_at = :now, updated_at = :now
+  ready = CASE WHEN behind IS NOT NULL THEN 0 WHEN crashes < :quarantine THEN 1 ELSE 2 END, set_aside = 0,
+  worker_id = NULL, lease_until = NULL, run_at = :now, updated_at = :now
 WHERE id = :id;
 
 -- name: child_results_of

@@ -257,11 +257,19 @@ CREATE TABLE IF NOT EXISTS {records} (
   KEY records_expiry (expires_at)
 ) {table};
 
--- last: the position given out last; below `from_position` entries were pruned or never kept
+-- last: the position given out last; up to `pruned` entries may be gone
+CREATE TABLE IF NOT EXISTS {stream_state} (
+  single SMALLINT PRIMARY KEY CHECK (single = 1),
+  last BIGINT NOT NULL,
+  pruned BIGINT NOT NULL
+) {table};
+
+INSERT IGNORE INTO {stream_state} (single, last, pruned) VALUES (1, 0, 0);
+
+-- begins: from this position on the channel has had a listener all the time, or until it was left alone
 CREATE TABLE IF NOT EXISTS {stream_channels} (
   channel VARCHAR(255) PRIMARY KEY,
-  `last` BIGINT NOT NULL DEFAULT 0,
-  from_position BIGINT NOT NULL DEFAULT 0
+  begins BIGINT NOT NULL
 ) {table};
 
 CREATE TABLE IF NOT EXISTS {stream_listeners} (
@@ -271,15 +279,18 @@ CREATE TABLE IF NOT EXISTS {stream_listeners} (
   PRIMARY KEY (channel, listener)
 ) {table};
 
+-- number: in which order entries were written; position: in which order readers saw them, given by the first reader
+-- after the commit, so that what commits late never comes to stand before what was read already
 CREATE TABLE IF NOT EXISTS {stream} (
+  number BIGINT AUTO_INCREMENT PRIMARY KEY,
+  position BIGINT,
   channel VARCHAR(255) NOT NULL,
-  position BIGINT NOT NULL,
   id VARCHAR(255) NOT NULL,
   type VARCHAR(128) NOT NULL,
   tenant VARCHAR(260) NOT NULL,
   at BIGINT NOT NULL,
   data LONGBLOB,
-  PRIMARY KEY (channel, position),
+  UNIQUE KEY stream_position (position),
   KEY stream_age (at)
 ) {table};
 
