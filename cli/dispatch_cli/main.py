@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import gc
 import io
 import os
 import sys
@@ -21,6 +22,8 @@ from dispatch_cli.shell import LazyGroup, noun
 PROGRAM = "dispatch"
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
+_MANY = 50_000
+"""New objects between two looks for garbage: a command starts with a great many that all stay."""
 
 
 class Root(LazyGroup):
@@ -95,6 +98,7 @@ app = noun("Background jobs for Python: decorators, one command, any store.", cl
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line (default: this process's) and answers the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    gc.set_threshold(_MANY)
     _prepare_streams()
     try:
         command = typer.main.get_command(app)

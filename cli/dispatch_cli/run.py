@@ -175,8 +175,8 @@ def _work(
     from dispatch.discovery import discover
     from dispatch.engine.run import RunOptions, run_worker
     from dispatch_cli import banner, job_log, logs
-    from dispatch_cli.loops import run_fast
-    from dispatch_cli.probing import OwnHealth, reported
+    from dispatch_cli.loops import has_started, run_fast
+    from dispatch_cli.probing import OwnHealth, measured, reported
     from dispatch_cli.processes import ends_anyway
     from dispatch_cli.unserved import due_but_unknown
 
@@ -193,6 +193,7 @@ def _work(
     served: list[tuple[tuple[str, ...], frozenset[str]]] = []
 
     def ready(worker: WorkerReady) -> None:
+        has_started()
         info = worker.engine.info
         served.append((tuple(worker.engine.settings.queues), frozenset(info.names)))
         start = banner.Start(
@@ -209,11 +210,12 @@ def _work(
         banner.announce(start, as_json=as_json, alone=alone, colored=colored)
 
     own = OwnHealth()
+    measure = None if probe is None else measured(app)
     options = RunOptions(**given, targets=tuple(targets), on_ready=ready, on_engine=own.heard)
 
     async def work() -> tuple[RunReport, Unserved | None]:
         async with app:
-            async with reported(own, probe=probe, descriptor=health_fd):
+            async with reported(own, probe=probe, descriptor=health_fd, measure=measure):
                 report = await run_worker(app, options)
             if not alone:
                 ends_anyway()

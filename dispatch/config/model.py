@@ -112,6 +112,12 @@ class Cron(Table):
     misfire_window: Interval = timedelta(hours=1)
 
 
+class Telemetry(Table):
+    """`[telemetry]`: whether work goes on in the trace of what asked for it ("continue"), or in its own ("link")."""
+
+    trace: Annotated[Literal["continue", "link"], Lower] = "continue"
+
+
 class SQLite(Table):
     """`[sqlite]`: how hard a commit is pressed to disk, and how long a write waits for its turn."""
 
@@ -177,6 +183,7 @@ class Config(Table):
     retention: Retention = Retention()
     cron: Cron = Cron()
     log: Log = Log()
+    telemetry: Telemetry = Telemetry()
     sqlite: SQLite = SQLite()
     postgres: Postgres = Postgres()
     mysql: MySQL = MySQL()
@@ -278,6 +285,7 @@ TABLES: dict[str, type[Table]] = {
     "retention": Retention,
     "cron": Cron,
     "log": Log,
+    "telemetry": Telemetry,
     "sqlite": SQLite,
     "postgres": Postgres,
     "mysql": MySQL,

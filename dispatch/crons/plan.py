@@ -102,6 +102,16 @@ def manual_tick(entry: CronEntry, now: datetime) -> NewTick:
     return _tick(entry, now, "manual", replace(job_of(entry, now), unique=None))
 
 
+def carrying(tick: NewTick, metadata: Mapping[str, Any]) -> NewTick:
+    """The tick with metadata added to the job or run that it makes."""
+    if tick.job is not None:
+        return replace(tick, job=replace(tick.job, metadata={**tick.job.metadata, **metadata}))
+    if tick.run is not None:
+        driver = tick.run.driver
+        return replace(tick, run=replace(tick.run, driver=replace(driver, metadata={**driver.metadata, **metadata})))
+    return tick
+
+
 def _tick(entry: CronEntry, moment: datetime, outcome: Outcome, job: NewJob, *, cancel_old: bool = False) -> NewTick:
     spec = entry.spec
     if spec.kind == "job":

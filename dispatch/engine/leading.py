@@ -16,6 +16,7 @@ from dispatch.engine.settings import Settings
 from dispatch.ids import WorkerID
 from dispatch.plugins import PluginManager
 from dispatch.store import Store
+from dispatch.telemetry import OFF, Telemetry
 
 
 class Leading:
@@ -29,6 +30,7 @@ class Leading:
         *,
         elector: LeaderElector | None,
         plugins: PluginManager,
+        telemetry: Telemetry = OFF,
         on_death: Callable[[BaseException], None],
         logger: logging.Logger,
     ) -> None:
@@ -47,7 +49,8 @@ class Leading:
             store,
             require_leadership=self._campaign.require,
             rules=Rules(misfire_window=settings.misfire_window, on_time=2 * settings.leader_lease),
-            on_fired=partial(tell_of_ticks, plugins=plugins, logger=logger),
+            on_fired=partial(tell_of_ticks, plugins=plugins, telemetry=telemetry, logger=logger),
+            telemetry=telemetry,
             interval=min(settings.poll_interval, settings.leader_lease / 5),
             limit=settings.call_timeout,
             on_death=on_death,
@@ -73,11 +76,15 @@ class Leading:
             self._plugins.background("leader_changed", worker_id=self._id, term=term)
 
 
-def tell_of_ticks(entry: CronEntry, fired: Fired, *, plugins: PluginManager, logger: logging.Logger) -> None:
-    """Tells plugins and the log what became of an entry's ticks."""
+def tell_of_ticks(
+    entry: CronEntry, fired: Fired, *, plugins: PluginManager, logger: logging.Logger, telemetry: Telemetry = OFF
+) -> None:
+    """Tells plugins, the log and the count of missed ticks what became of an entry's ticks."""
     for tick in fired.ticks:
         if tick.outcome == "missed":
             logger.warning("cron %s missed its tick of %s", entry.name, tick.scheduled_at)
+            if telemetry.instruments is not None:
+                telemetry.instruments.missed.add(1, {"name": entry.name})
         elif tick.job_id is not None:
             logger.info("cron %s fired %s", entry.name, tick.run_id or tick.job_id, extra={"event": "cron_fired"})
             if plugins.has("cron_fired"):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from dispatch.clock import boot_seconds
-from dispatch.crons.model import CronEntry, Due, Fired
-from dispatch.crons.plan import Rules, first_fire, plan
+from dispatch.crons.model import CronEntry, Due, Fire, Fired
+from dispatch.crons.plan import Rules, carrying, first_fire, plan
 from dispatch.engine.service import Service
 from dispatch.entity import Reply
 from dispatch.errors import LeadershipLost, StoreTimeout
 from dispatch.store import Store
+from dispatch.telemetry import OFF, Telemetry
 
 AT_ONCE = 100
 _SLOW = 2
@@ -35,6 +37,7 @@ class CronScheduler(Service):
         logger: logging.Logger,
         interval: float = 1.0,
         limit: float | None = None,
+        telemetry: Telemetry = OFF,
         clock: Callable[[], float] = boot_seconds,
     ) -> None:
         super().__init__(interval=interval, logger=logger, on_death=on_death)
@@ -45,6 +48,7 @@ class CronScheduler(Service):
         self._rules = rules
         self._on_fired = on_fired
         self._clock = clock
+        self._telemetry = telemetry
         self._settled_at = float("-inf")
 
     async def run_once(self) -> float | None:
@@ -81,7 +85,7 @@ class CronScheduler(Service):
             self._require()
             try:
                 async with asyncio.timeout(self._call_limit):
-                    (answer,) = await self._store.crons.fire([fire])
+                    answer = await self._fired(entry, fire)
             except (TimeoutError, StoreTimeout):
                 slow += 1
                 if slow == _SLOW:
@@ -92,6 +96,14 @@ class CronScheduler(Service):
             if answer.reply is Reply.APPLIED:
                 self._on_fired(entry, answer)
         return planned
+
+    async def _fired(self, entry: CronEntry, fire: Fire) -> Fired:
+        spans = self._telemetry.spans
+        if spans is None:
+            return (await self._store.crons.fire([fire]))[0]
+        with spans.firing(entry.name, entry.spec.scope) as carrier:
+            ticks = [carrying(tick, carrier) for tick in fire.ticks]
+            return (await self._store.crons.fire([replace(fire, ticks=ticks)]))[0]
 
     def _pause(self, due: Due) -> float:
         """Until the next tick, but not past the poll floor: entries are made, edited and enabled by others."""

@@ -12,7 +12,7 @@ from dispatch.clock import Duration
 from dispatch.cluster.model import Announcement
 from dispatch.crons.definition import CronCall, span
 from dispatch.crons.model import CronEntry, CronSpec, Fired, ListOptions, Misfire, Overlap, Tick
-from dispatch.crons.plan import first_fire, manual_tick, schedule_of
+from dispatch.crons.plan import carrying, first_fire, manual_tick, schedule_of
 from dispatch.crons.schedule import ticks
 from dispatch.entity import LARGEST_PAGE, Page, Reply
 from dispatch.errors import Conflict, CronNotFound, DuplicateName
@@ -22,6 +22,7 @@ from dispatch.scope import Scope, capture
 from dispatch.services.audit import AuditService
 from dispatch.services.cron_specs import CronDefaults, Timing, changed, spec_of_call, spec_of_name
 from dispatch.store import Store
+from dispatch.telemetry import OFF, Telemetry
 
 _AHEAD = 10
 
@@ -30,9 +31,15 @@ class CronService:
     """Look at, make, change, switch and trigger cron entries."""
 
     def __init__(
-        self, store: Store, *, audit: AuditService | None = None, defaults: CronDefaults | None = None
+        self,
+        store: Store,
+        *,
+        audit: AuditService | None = None,
+        defaults: CronDefaults | None = None,
+        telemetry: Telemetry = OFF,
     ) -> None:
         self._store = store
+        self._telemetry = telemetry
         self._defaults = defaults or CronDefaults()
         self._audit = audit or AuditService(store)
 
@@ -169,7 +176,12 @@ class CronService:
         entry = await self.get(name, scope=scope)
         tick = manual_tick(entry, await self._now())
         async with self._audit.act("cron.trigger", [name]):
-            fired: Fired = await self._store.crons.trigger(name, tick, scope=scope)
+            spans = self._telemetry.spans
+            if spans is None:
+                fired: Fired = await self._store.crons.trigger(name, tick, scope=scope)
+            else:
+                with spans.firing(name, entry.spec.scope) as carrier:
+                    fired = await self._store.crons.trigger(name, carrying(tick, carrier), scope=scope)
             self._found(name, fired.reply)
             return fired.ticks[0]
 

@@ -23,7 +23,6 @@ from dispatch.services.forks import edited
 from dispatch.services.jobs import JobService
 from dispatch.services.named import named_payload
 from dispatch.store import Store
-from dispatch.telemetry import inject
 from dispatch.workflows.definition import WorkflowCall, build_run
 from dispatch.workflows.model import (
     Checkpoint,
@@ -270,9 +269,7 @@ class WorkflowService:
             return created
 
     def _new_runs(self, calls: Sequence[WorkflowCall[Any]]) -> List[NewRun]:
-        scope, ttl = capture(), self._idempotency_ttl
-        metadata: dict[str, Any] = {}
-        inject(metadata)
+        scope, ttl, metadata = capture(), self._idempotency_ttl, self._jobs.trace()
         return [call.new_run(scope=scope, idempotency_ttl=ttl, metadata=metadata) for call in calls]
 
     async def _create(self, runs: Sequence[NewRun]) -> List[CreatedRun]:

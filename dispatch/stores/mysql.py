@@ -52,7 +52,7 @@ class MySQLStore:
         self._place = place
         self._migrate = migrate
         self._opened = False
-        self.wakeups = PolledWakeups()
+        self.wakeups = PolledWakeups(f"{place.shown} {place.database} {place.namespace}")
         self._executor = MySQLExecutor(
             place, clock=clock, command_timeout=command_timeout, bump=self.wakeups.bump, make_pool=make_pool
         )
@@ -82,12 +82,13 @@ class MySQLStore:
         except BaseException:
             await self._executor.close()
             raise
+        self.wakeups.open()
         self._opened = True
 
     async def close(self) -> None:
         """Disconnects; idempotent."""
         self._opened = False
-        self.wakeups.bump()
+        self.wakeups.close()
         await self._executor.close()
 
     async def ping(self) -> None:

@@ -22,6 +22,7 @@ AGAIN = frozenset((DUPLICATE, 1020, 1205, 1213, 1637, 3058, 3572))
 """Duplicate, changed since it was read, lock wait, deadlock, too many transactions at once, locks not free at once."""
 _NO_ENTRY = frozenset((1044, 1045, 1698, 3118, 4151))
 _NO_DATABASE = 1049
+_NO_TRIGGERS = 1419
 _MAY_NOT = frozenset((1142, 1143, 1227, 1370, 3879))
 _READ_ONLY = frozenset((1290, 1792, 1836, 3100))
 _TOO_MANY = frozenset((1040, 1203, 1226))
@@ -79,6 +80,11 @@ def _told(error: BaseException, code: int, url: str, said: str) -> StoreError:
         return StoreUnreachable(f"{url}: the server refuses this user ({said}). Check user, password and their grants")
     if code == _NO_DATABASE:
         return StoreUnreachable(f"{url}: {said}. CREATE DATABASE, or name another one in the URL")
+    if code == _NO_TRIGGERS:
+        return StoreReadOnly(
+            f"{url}: the server lets this user make no triggers ({said}). SET GLOBAL log_bin_trust_function_creators = 1 "
+            "(a parameter of managed servers), or let an administrator run `dispatch store migrate`"
+        )
     if code in _MAY_NOT:
         return StoreReadOnly(
             f"{url}: the user may not do it ({said}); nothing was written. GRANT it what is missing, or let its owner "

@@ -16,6 +16,16 @@ _TABLE = (
     "COLLATE /*!80000 utf8mb4_0900_bin *//*M!100600 utf8mb4_nopad_bin */ COMMENT 'dispatch'"
 )
 
+_TOLD = {
+    "tenant_told": "CASE WHEN NEW.app_id = '' AND NEW.org_id = '' THEN '' ELSE CONCAT(NEW.app_id, '/', NEW.org_id) END",
+    "scope_told": "'scope_app_id', nullif(NEW.app_id, ''), 'scope_org_id', nullif(NEW.org_id, '')",
+    "error_told": (
+        "JSON_OBJECT('error', JSON_OBJECT('type', coalesce(NEW.error_type, NEW.reason, ''), "
+        "'message', coalesce(NEW.error_message, '')))"
+    ),
+}
+"""What the triggers of the feed say in several places."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -33,7 +43,13 @@ class Place:
     @property
     def words(self) -> Mapping[str, str]:
         """What stands for each `{name}` in statements and migrations."""
-        return {**{name: self.table(name) for name in TABLES}, "namespace": self.namespace, "table": _TABLE}
+        return {
+            **{name: self.table(name) for name in TABLES},
+            "database": f"`{self.database.replace('`', '``')}`",
+            "namespace": self.namespace,
+            "table": _TABLE,
+            **_TOLD,
+        }
 
 
 def place(shown: str, database: str | None, namespace: str) -> Place:

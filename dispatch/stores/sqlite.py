@@ -16,12 +16,12 @@ from dispatch.stores.sql.dlq import SQLDeadLetters
 from dispatch.stores.sql.events import SQLEvents
 from dispatch.stores.sql.queues import SQLQueues
 from dispatch.stores.sql.records import SQLRecords
-from dispatch.stores.sql.stream import SQLStream
 from dispatch.stores.sql.transfer import SQLTransfer
 from dispatch.stores.sql.workflows import SQLWorkflows
 from dispatch.stores.sqlite_connection import Connection
 from dispatch.stores.sqlite_executor import SQLiteExecutor
 from dispatch.stores.sqlite_jobs import SQLiteJobs
+from dispatch.stores.sqlite_stream import SQLiteStream
 from dispatch.stores.sqlite_wakeups import SQLiteWakeups
 
 _MIGRATE = ("auto", "empty", "never")
@@ -81,7 +81,7 @@ class SQLiteStore:
         self.crons = SQLCrons(self._executor)
         self.cluster = SQLCluster(self._executor)
         self.records = SQLRecords(self._executor)
-        self.stream = SQLStream(self._executor)
+        self.stream = SQLiteStream(self._executor)
         self.transfer = SQLTransfer(self._executor)
 
     @property

@@ -19,6 +19,7 @@ from dispatch.engine.settings import Settings
 from dispatch.ids import WorkerID
 from dispatch.jobs.model import Job, NewJob
 from dispatch.plugins import PluginManager
+from dispatch.telemetry import OFF, Telemetry
 from dispatch.workflows.definition import WorkflowDefinition
 from dispatch.workflows.store import WorkflowStore
 
@@ -45,6 +46,7 @@ class Runner:
         plugins: PluginManager,
         resources: Sequence[object],
         prepare: Prepare,
+        telemetry: Telemetry = OFF,
         progress: Callable[[Job, float, str | None], None],
         give_up: Callable[[], bool],
         logger: logging.Logger,
@@ -68,6 +70,7 @@ class Runner:
             steps=steps,
             report=RunReport(report, plugins, logger=logging.getLogger("dispatch.workflow")),
             prepare=prepare,
+            telemetry=telemetry,
             idempotency_ttl=settings.idempotency_ttl,
             elapsed=elapsed,
         )

@@ -10,6 +10,7 @@ from dispatch.ids import DLQID, JobID
 from dispatch.jobs.model import Changed, JobState
 from dispatch.scope import Scope
 from dispatch.stores.memory.data import Data
+from dispatch.stores.memory.feed import tell_job
 from dispatch.stores.memory.finish import cancel_job
 from dispatch.stores.memory.rows import Row, checked_text, copy_json, in_scope
 
@@ -94,6 +95,7 @@ def start_over(data: Data, row: Row, now: datetime) -> None:
     data.keys.take(row)
     data.concurrency.join(row)
     data.wait(row, now, now)
+    tell_job(data.stream, "job.enqueued", row, now)
 
 
 def _row_of_letter(data: Data, entry: DLQEntry, new_id: JobID, now: datetime) -> Row:

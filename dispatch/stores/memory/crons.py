@@ -17,6 +17,7 @@ from dispatch.stores.memory.aside import is_live
 from dispatch.stores.memory.changes import cancel
 from dispatch.stores.memory.data import Data, Session
 from dispatch.stores.memory.enqueue import enqueue
+from dispatch.stores.memory.feed import tell_tick
 from dispatch.stores.memory.journal import create
 from dispatch.stores.memory.rows import checked_text, in_scope
 from dispatch.stores.memory.wakes import cancel_run
@@ -269,6 +270,7 @@ def _write(data: Data, entry: CronEntry, new: NewTick, now: datetime) -> Tick:
     if known is None:
         made = _made(data, new, now)
         known = data.ticks[entry.id][new.scheduled_at] = tick_of(entry, new, made, now)
+        tell_tick(data.stream, entry, known, now)
     return known
 
 

@@ -25,6 +25,7 @@ from dispatch.scope import Scope
 from dispatch.stores.memory import wakes
 from dispatch.stores.memory.channels import Channels
 from dispatch.stores.memory.concurrency import Concurrency
+from dispatch.stores.memory.feed import JOB_ENDS, tell_job
 from dispatch.stores.memory.keys import Keys
 from dispatch.stores.memory.queue import QueueState
 from dispatch.stores.memory.rows import Origin, Row, Tally, TenantCount
@@ -109,6 +110,7 @@ class Data:
             self.concurrency.block(row)
         else:
             queue.ready.add(row, now)
+        tell_job(self.stream, "job.enqueued", row, now)
 
     def count_in(self, row: Row) -> None:
         """Adds a new row to the rows and the counts of its state."""
@@ -166,6 +168,7 @@ class Data:
         self.hand_to(worker_id, row)
         if row.unique_key is not None and row.unique_until == "start":
             self.keys.give_up(row, now)
+        tell_job(self.stream, "job.started", row, now)
 
     def hand_to(self, worker_id: WorkerID, row: Row) -> None:
         """Notes that the worker runs the row."""
@@ -239,6 +242,7 @@ class Data:
         row.reason = reason
         row.finished_at = row.updated_at = now
         row.set_aside = False
+        tell_job(self.stream, JOB_ENDS[state], row, now)
         if row.unique_key is not None:
             self.keys.give_up(row, now)
             if row.successors:

@@ -12,6 +12,7 @@ from dispatch.jobs.model import TERMINAL, WAITING, Attempt, Failure, Finished, J
 from dispatch.stores.memory import wakes
 from dispatch.stores.memory.data import Data, insert_sorted
 from dispatch.stores.memory.enqueue import enqueue_followups, new_row
+from dispatch.stores.memory.feed import tell_job, tell_retry, tell_run_ended
 from dispatch.stores.memory.rows import (
     Origin,
     Row,
@@ -110,6 +111,8 @@ def _settle(data: Data, row: Row, transition: Transition, now: datetime) -> None
             data.wait(row, row.run_at, now)
         case _:
             data.wait(row, now + timedelta(seconds=transition.delay), now)
+            if verdict is Verdict.RETRY:
+                tell_retry(data.stream, row, row.failures, now)
 
 
 def steal(data: Data, limit: int, max_crashes: int, delays: Sequence[float], now: datetime) -> list[Stolen]:
@@ -140,6 +143,7 @@ def steal(data: Data, limit: int, max_crashes: int, delays: Sequence[float], now
             bury(data, row, _WORKER_LOST, now)
         else:
             data.wait(row, due[min(row.crashes, len(due)) - 1], now)
+            tell_retry(data.stream, row, row.failures + 1, now)
         stolen.append(Stolen(copy_job(row), from_worker, row.letter))
     if stolen:
         data.signal.bump()
@@ -177,6 +181,7 @@ def end_run(
     run.unpark()
     data.runs.close_all(run)
     data.runs.to_state(run, state, now)
+    tell_run_ended(data.stream, run, now)
     data.end(row, JobState(state.value), reason, now)
     if state is RunState.FAILED:
         row.error = run.error
@@ -250,4 +255,5 @@ def bury(data: Data, row: Row, reason: str, now: datetime) -> DLQID:
     data.letters[entry.id] = entry
     insert_sorted(data.letter_order, entry.id)
     data.origins[entry.id] = Origin(row.kind, row.lane, row.unique_until)
+    tell_job(data.stream, "job.dlq", row, now, reason=reason)
     return entry.id

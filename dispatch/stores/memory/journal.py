@@ -13,6 +13,7 @@ from dispatch.ids import CheckpointID, JobID, RunID, WorkerID
 from dispatch.jobs.model import JobState, NewJob
 from dispatch.stores.memory.data import Data, insert_sorted
 from dispatch.stores.memory.enqueue import Plan, enqueue_followups, made_before, new_row
+from dispatch.stores.memory.feed import tell_step
 from dispatch.stores.memory.rows import Row, checked_bytes, checked_text, later, utc
 from dispatch.stores.memory.runs import RunRow
 from dispatch.workflows.model import (
@@ -180,6 +181,7 @@ def _add(data: Data, row: Row, run: RunRow, new: NewCheckpoint, now: datetime) -
             data.channels.consume(event)
     data.runs.close(run, new.name)
     row.failures = row.crashes = 0
+    tell_step(data.stream, run, checkpoint, now)
     return checkpoint
 
 

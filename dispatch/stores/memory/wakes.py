@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dispatch.ids import RunID
 from dispatch.jobs.model import Failure, JobState
+from dispatch.stores.memory.feed import tell_run_began
 from dispatch.stores.memory.rows import Row
 from dispatch.stores.memory.runs import RunRow
 from dispatch.workflows.model import ChildResult, RunState
@@ -29,9 +30,12 @@ def claimed(data: Data, row: Row, run: RunRow, now: datetime) -> None:
         run.reason = "expired"
     run.unpark()
     run.blocked = None
-    if run.started_at is None:
+    first = run.started_at is None
+    if first:
         run.started_at = now
     data.runs.to_state(run, run.standing, now)
+    if first:
+        tell_run_began(data.stream, run, now)
 
 
 def wake(data: Data, run: RunRow, now: datetime) -> None:

@@ -16,25 +16,36 @@ async def enqueue(client: RedisClient, jobs: Sequence[NewJob], *, at_once: int) 
     """All of `jobs` or none."""
     if not jobs:
         return []
-    given = [new_job(job) for job in jobs]
-    script, head = (
-        ("enqueue_plain", []) if all(is_plain(job) and not any(job.scope) for job in jobs) else ("enqueue", ["part"])
-    )
+    script, head, given = _request(jobs)
     if len(given) <= at_once:
-        arguments = (part for job in given for part in job)
-        if head:
-            return enqueued(await client.run(script, "whole", "", *arguments))
-        return enqueued(await client.run(script, "", *arguments))
+        return enqueued(await client.run(script, *head, "", *(part for job in given for part in job)))
     token = DLQID.new()
     calls: list[list[Any]] = []
     if any(job.unique is not None or job.idempotency is not None for job in jobs):
         calls.append(["check", token, *(part for job in given for part in (*job[:8], 0))])
     calls += (
-        [*head, token, *(part for job in given[at : at + at_once] for part in job)]
+        [*(["part"] if head else []), token, *(part for job in given[at : at + at_once] for part in job)]
         for at in range(0, len(given), at_once)
     )
     replies = await client.run_all(script, calls, together=True)
     return [answer for reply in replies for answer in enqueued(reply)]
+
+
+def enqueue_here(client: RedisClient, jobs: Sequence[NewJob], *, at_once: int) -> list[Enqueued] | None:
+    """The same in the calling thread; None, with nothing done, where that is not possible."""
+    if not jobs:
+        return []
+    if len(jobs) > at_once or not client.serves_here:
+        return None
+    script, head, given = _request(jobs)
+    return enqueued(client.run_here(script, *head, "", *(part for job in given for part in job)))
+
+
+def _request(jobs: Sequence[NewJob]) -> tuple[str, tuple[str, ...], list[list[Any]]]:
+    """The script for these jobs, what it is told first where they come as a whole, and the jobs."""
+    given = [new_job(job) for job in jobs]
+    plain = all(is_plain(job) and not any(job.scope) for job in jobs)
+    return ("enqueue_plain", (), given) if plain else ("enqueue", ("whole",), given)
 
 
 def enqueued(reply: Sequence[bytes]) -> list[Enqueued]:

@@ -32,7 +32,9 @@ class SQLStream:
         return await self._executor.run(lambda: _read(channels, position, limit), write=False)
 
     async def listen(self, channels: Collection[str], listener: str, *, lease: float) -> None:
-        await self._executor.run(lambda: _listen(channels, listener, self._executor.now(), span(lease)), wake=False)
+        await self._executor.run(
+            lambda: self._listen(channels, listener, self._executor.now(), span(lease)), wake=False
+        )
 
     async def unlisten(self, listener: str) -> None:
         def plan() -> Plan[None]:
@@ -52,12 +54,36 @@ class SQLStream:
 
         def act() -> Plan[int]:
             now = self._executor.now()
-            return (yield from _prune(now - span(older_than), limit, now))
+            count = yield from _prune(now - span(older_than), limit)
+            yield Do("drop_listeners", {"now": now})
+            yield from self._keep_quiet()
+            return count
 
         count, lapsed = await self._executor.run(look, write=False)
         if dry_run or not (count or lapsed):
             return count
         return await self._executor.run(act, durable=False, wake=False)
+
+    def _listen(self, channels: Collection[str], listener: str, now: int, lease: int) -> Plan[None]:
+        yield Lock("lock_stream", {})
+        wanted = sorted(set(channels))
+        heard = {name for (name,) in (yield Rows("heard", {"channels": names_text(wanted), "now": now}))}
+        unheard = [channel for channel in wanted if channel not in heard]
+        if unheard:
+            last = (yield Rows("stream_state", {}))[0][0] + 1
+            yield Do("move_end", {"last": last})
+            yield from self._tell()
+            yield Many("begin_channel", ("channel", "begins"), [(channel, last) for channel in unheard])
+        rows = [(channel, listener, now + lease) for channel in wanted]
+        yield Many("listen", ("channel", "listener", "until"), rows)
+
+    def _tell(self) -> Plan[None]:
+        """Sees to it that state changes are told, once somebody listens."""
+        yield from ()
+
+    def _keep_quiet(self) -> Plan[None]:
+        """Nobody may listen any more."""
+        yield from ()
 
 
 def _state() -> Plan[list[tuple[int, int, int]]]:
@@ -106,24 +132,10 @@ def _append(entries: Sequence[StreamEntry], now: int) -> Plan[int]:
     return (yield from _number())
 
 
-def _listen(channels: Collection[str], listener: str, now: int, lease: int) -> Plan[None]:
-    yield Lock("lock_stream", {})
-    wanted = sorted(set(channels))
-    heard = {name for (name,) in (yield Rows("heard", {"channels": names_text(wanted), "now": now}))}
-    unheard = [channel for channel in wanted if channel not in heard]
-    if unheard:
-        last = (yield Rows("stream_state", {}))[0][0] + 1
-        yield Do("move_end", {"last": last})
-        yield Many("begin_channel", ("channel", "begins"), [(channel, last) for channel in unheard])
-    rows = [(channel, listener, now + lease) for channel in wanted]
-    yield Many("listen", ("channel", "listener", "until"), rows)
-
-
-def _prune(before: int, limit: int, now: int) -> Plan[int]:
+def _prune(before: int, limit: int) -> Plan[int]:
     yield from _number()
     rows = yield Rows("old_entries", {"before": before, "limit": limit})
     if rows:
         yield Many("delete_entry", ("position",), rows)
         yield Do("note_pruned", {"position": max(position for (position,) in rows)})
-    yield Do("drop_listeners", {"now": now})
     return len(rows)

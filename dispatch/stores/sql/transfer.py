@@ -13,7 +13,7 @@ from dispatch.jobs.model import WAITING, JobState, Verdict
 from dispatch.scope import Scope
 from dispatch.stores.sql.finish import ready
 from dispatch.stores.sql.limits import burst
-from dispatch.stores.sql.plan import Each, Executor, Many, Plan, Rows
+from dispatch.stores.sql.plan import Do, Each, Executor, Many, Plan, Rows
 from dispatch.stores.sql.rows import NEVER, names_text, parsed, to_text
 from dispatch.transfer import ATTEMPT_FIELDS, FIELDS, KINDS, Document, TransferKind, checked
 
@@ -193,7 +193,9 @@ def _row_of(kind: TransferKind, document: Document, now: int) -> dict[str, Any]:
 def _load(kind: TransferKind, documents: Sequence[Document], rows: Sequence[dict[str, Any]]) -> Plan[int]:
     columns = tuple(rows[0])
     values = [tuple(row[column] for column in columns) for row in rows]
+    yield Do("hush", {})
     added: list[int] = yield Each(_TABLES[kind].load, columns, values)
+    yield Do("hush", {})
     fresh = [document for document, new in zip(documents, added, strict=True) if new]
     if kind == "jobs":
         yield from _load_beside_jobs(fresh)

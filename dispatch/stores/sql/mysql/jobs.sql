@@ -148,8 +148,8 @@ ON DUPLICATE KEY UPDATE job_id = VALUES(job_id), fingerprint = VALUES(fingerprin
 
 -- name: prune_idempotency
 -- Removes a few idempotency keys whose time is over.
-SELECT seq FROM {idempotency} AS idempotency WHERE expires_at <= :now LIMIT 20 FOR UPDATE SKIP LOCKED;
-DELETE FROM {idempotency} WHERE seq IN :found;
+SELECT `key` FROM {idempotency} AS idempotency WHERE expires_at <= :now LIMIT 20 FOR UPDATE SKIP LOCKED;
+DELETE FROM {idempotency} WHERE `key` IN :found AND expires_at <= :now;
 
 -- name: complete_job
 -- The short way to completed, for a job without keys that is no part of a run.
@@ -211,14 +211,12 @@ WHERE id = :id AND state = 'running' AND worker_id = :worker_id AND epoch = :epo
 
 -- name: some_lapsed
 -- Whether any running job's lease is over.
-SELECT EXISTS (SELECT 1 FROM {jobs} AS jobs FORCE INDEX (jobs_running) WHERE state = 'running' AND lease_until < :now);
+SELECT EXISTS (SELECT 1 FROM {jobs} AS jobs FORCE INDEX (jobs_leases) WHERE state = 'running' AND lease_until < :now);
 
 -- name: lapsed_jobs
 -- Running jobs whose lease is over and that nobody else is ending at this moment, longest first.
-SELECT id FROM {jobs} AS jobs FORCE INDEX (jobs_running)
-WHERE state = 'running' AND lease_until < :now ORDER BY lease_until, id LIMIT :limit;
-SELECT {job_columns} FROM {jobs} AS jobs FORCE INDEX (PRIMARY)
-WHERE id IN :found AND state = 'running' AND lease_until < :now ORDER BY lease_until, id FOR UPDATE SKIP LOCKED;
+SELECT {job_columns} FROM {jobs} AS jobs FORCE INDEX (jobs_leases)
+WHERE state = 'running' AND lease_until < :now ORDER BY lease_until, id LIMIT :limit FOR UPDATE SKIP LOCKED;
 
 -- name: steal_job
 -- Takes a job from a worker that was lost.

@@ -78,3 +78,7 @@ DELETE FROM {stream} WHERE position = :position;
 -- name: note_pruned
 -- Notes that entries up to a position may be gone.
 UPDATE {stream_state} AS stream_state SET pruned = greatest(pruned, :position);
+
+-- name: hush
+-- Nobody listens until this is said again: what is loaded from elsewhere is no state change.
+UPDATE {stream_listeners} AS stream_listeners SET `until` = -`until`;

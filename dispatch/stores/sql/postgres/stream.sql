@@ -85,3 +85,7 @@ DELETE FROM {stream} WHERE position = ANY (:position::int8[]);
 -- name: note_pruned
 -- Notes that entries up to a position may be gone.
 UPDATE {stream_state} SET pruned = greatest(pruned, :position);
+
+-- name: hush
+-- Nobody listens until this is said again: what is loaded from elsewhere is no state change.
+UPDATE {stream_listeners} SET until = -until;

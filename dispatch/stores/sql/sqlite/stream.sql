@@ -31,8 +31,14 @@ ON CONFLICT (channel, listener) DO UPDATE SET until = excluded.until;
 DELETE FROM stream_listeners WHERE listener = :listener;
 
 -- name: count_lapsed_listeners
--- How many leases of listeners are over.
-SELECT count(*) FROM stream_listeners WHERE until <= :now;
+-- How many leases of listeners are over; triggers that nobody listens to count as well.
+SELECT count(*) + CASE WHEN EXISTS (SELECT 1 FROM stream_listeners) THEN 0
+  ELSE (SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'feed_%') END
+FROM stream_listeners WHERE until <= :now;
+
+-- name: some_listener
+-- Whether anybody listens to anything.
+SELECT EXISTS (SELECT 1 FROM stream_listeners);
 
 -- name: drop_listeners
 -- Forgets the listeners whose leases are over.
@@ -63,3 +69,7 @@ DELETE FROM stream WHERE position = :position;
 -- name: note_pruned
 -- Notes that entries up to a position may be gone.
 UPDATE stream_state SET pruned = max(pruned, :position);
+
+-- name: hush
+-- Nobody listens until this is said again: what is loaded from elsewhere is no state change.
+UPDATE stream_listeners SET until = -until;

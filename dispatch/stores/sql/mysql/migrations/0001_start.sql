@@ -76,6 +76,7 @@ CREATE TABLE IF NOT EXISTS {jobs} (
     AND expires_at BETWEEN -62135596800000000 AND 253402300799999999),
   KEY jobs_ready (ready, queue, lane, priority, run_at, id, name),
   KEY jobs_running (state, queue, worker_id),
+  KEY jobs_leases (state, lease_until, id),
   KEY jobs_aside (set_aside, queue, name),
   KEY jobs_behind (behind),
   KEY jobs_listed (state, kind, id),
@@ -121,9 +122,8 @@ CREATE TABLE IF NOT EXISTS {idempotency} (
   job_id VARCHAR(64) NOT NULL,
   fingerprint VARCHAR(255) NOT NULL,
   expires_at BIGINT NOT NULL,
-  seq BIGINT NOT NULL AUTO_INCREMENT,
-  PRIMARY KEY (tenant, `key`),
-  UNIQUE KEY idempotency_seq (seq),
+  PRIMARY KEY (`key`, tenant),
+  KEY idempotency_place (tenant, `key`),
   KEY idempotency_expiry (expires_at)
 ) {table};
 

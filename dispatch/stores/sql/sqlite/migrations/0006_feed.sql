@@ -1,4 +1,4 @@
--- The feed of state changes: one log for all channels, which triggers write while somebody listens to a type.
+-- The feed of state changes: one log for all channels, which triggers, made while somebody listens, write.
 
 DROP TABLE stream;
 DROP TABLE stream_channels;
