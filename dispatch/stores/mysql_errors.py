@@ -82,7 +82,7 @@ def _told(error: BaseException, code: int, url: str, said: str) -> StoreError:
         return StoreUnreachable(f"{url}: {said}. CREATE DATABASE, or name another one in the URL")
     if code == _NO_TRIGGERS:
         return StoreReadOnly(
-            f"{url}: the server lets this user make no triggers ({said}). SET GLOBAL log_bin_trust_function_creators = 1 "
+            f"{url}: this user may make no triggers ({said}). SET GLOBAL log_bin_trust_function_creators = 1 "
             "(a parameter of managed servers), or let an administrator run `dispatch store migrate`"
         )
     if code in _MAY_NOT:

@@ -89,8 +89,11 @@ async def _alone(connection: Any, place: Place) -> AsyncIterator[None]:
     if got != 1:
         raise StoreBusy(f"{place.shown}: another process has been migrating it for {_PATIENCE} s. Look what it does")
     try:
+        # what is there already is worth no note to anybody
+        await rows(connection, "SET SESSION sql_notes = 0")
         yield
     finally:
+        await rows(connection, "SET SESSION sql_notes = 1")
         await rows(connection, "SELECT RELEASE_LOCK(%(name)s)", {"name": name})
         await connection.rollback()
 

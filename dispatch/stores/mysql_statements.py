@@ -30,7 +30,7 @@ class Statement:
     def __init__(self, name: str, text: str) -> None:
         self.name = name
         self.names = tuple(found for found in dict.fromkeys(_VALUE.findall(text)) if found not in _OWN)
-        self.texts = tuple(_pyformat(part.strip()) for part in text.split(";\n"))
+        self.texts: tuple[str, ...] = tuple(_pyformat(part.strip()) for part in text.split(";\n"))
         self._needs = tuple(tuple(dict.fromkeys(_WORD.findall(text))) for text in self.texts)
 
     def bound(self, part: int, params: Mapping[str, Any]) -> dict[str, Any]:
