@@ -31,14 +31,12 @@ from dispatch.queues import QueueConfig
 from dispatch.queues.model import checked
 from dispatch.registry import Registry, default_registry
 from dispatch.services import (
-    APIKeyService,
     AuditService,
     ClusterService,
     CronService,
     DLQService,
     EventService,
     JobService,
-    LoginService,
     QueueService,
     RetentionService,
     WorkflowService,
@@ -158,8 +156,6 @@ class Dispatch(Verbs):
             idempotency_ttl=self.config.idempotency_ttl.total_seconds(),
             audit=self.audit,
         )
-        self.keys = APIKeyService(self._timed_store, audit=self.audit)
-        self.logins = LoginService(self._timed_store, keys=self.keys, audit=self.audit)
         self.retention = RetentionService(self._timed_store, retention_of(self.config), audit=self.audit)
         self.engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -398,8 +394,7 @@ class Dispatch(Verbs):
         return {"DISPATCH_STORE": self._url}
 
     async def _store_limits(self) -> None:
-        configured = (
-            self.config.queue_configs() if self.registry.jobs or self.registry.workflows else ()
-        )  # not for a look from outside
+        looks = not (self.registry.jobs or self.registry.workflows)  # from outside: what is configured stays as it is
+        configured = () if looks else self.config.queue_configs()
         for queue in (*configured, *self._queue_config):
             await self.store.queues.configure(queue)
