@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from dispatch.cluster.elector import LeaderElector
 from dispatch.crons.model import CronEntry, Fired
-from dispatch.crons.plan import Rules
+from dispatch.crons.plan import Rules, job_of
 from dispatch.engine.elector import Campaign, StoreElector
 from dispatch.engine.scheduler import CronScheduler
 from dispatch.engine.service import Service
@@ -87,5 +88,8 @@ def tell_of_ticks(
                 telemetry.instruments.missed.add(1, {"name": entry.name})
         elif tick.job_id is not None:
             logger.info("cron %s fired %s", entry.name, tick.run_id or tick.job_id, extra={"event": "cron_fired"})
+            if plugins.has("job_enqueued") and entry.spec.kind == "job":
+                made = replace(job_of(entry, tick.scheduled_at), id=tick.job_id)
+                plugins.background("job_enqueued", job=made)
             if plugins.has("cron_fired"):
                 plugins.background("cron_fired", entry=entry, job_id=tick.job_id)

@@ -213,8 +213,10 @@ class JobService:
         """How many jobs match, by state."""
         return await self._store.jobs.count(options)
 
-    async def attempts(self, job_id: JobID) -> Sequence[Attempt]:
-        """Its failed and crashed attempts, oldest first."""
+    async def attempts(self, job_id: JobID, *, scope: Scope | None = None) -> Sequence[Attempt]:
+        """Its failed and crashed attempts, oldest first. JobNotFound when it is not in that scope."""
+        if scope is not None:
+            await self.get(job_id, scope=scope)
         return await self._store.jobs.attempts(job_id)
 
     async def cancel(self, job_id: JobID, *, scope: Scope | None = None, reason: str = "cancelled") -> JobState:
@@ -276,7 +278,7 @@ class JobService:
             if reply is Reply.CONFLICT:
                 raise running_not_deletable(job_id)
 
-    async def wait(self, job_id: JobID, *, timeout: float | None = None) -> Job:
+    async def wait(self, job_id: JobID, *, timeout: float | None = None, scope: Scope | None = None) -> Job:
         """Waits at most `timeout` seconds (None: for ever) until the job has ended, and answers its row.
 
         Raises JobNotFound, JobPurged, WaitTimeout.
@@ -286,7 +288,7 @@ class JobService:
         seen_before = False
         while True:
             version = self._store.wakeups.version
-            job = await self._store.jobs.get(job_id)
+            job = await self._store.jobs.get(job_id, scope=scope)
             if job is None:
                 if seen_before:
                     raise JobPurged(f"{job_id} is gone: retention or an operator removed it")
@@ -300,13 +302,15 @@ class JobService:
             await self._store.wakeups.wait(version, left)
             pause = min(pause * 1.5, _SLOWEST_LOOK)
 
-    async def watch(self, job_id: JobID, *, timeout: float | None = None) -> AsyncGenerator[Job, None]:
+    async def watch(
+        self, job_id: JobID, *, timeout: float | None = None, scope: Scope | None = None
+    ) -> AsyncGenerator[Job, None]:
         """The job now and after each change of its state, attempt, progress or due time, until it has ended.
 
         Raises JobNotFound, JobPurged; WaitTimeout after `timeout` seconds (None: never).
         """
         deadline = None if timeout is None else boot_seconds() + timeout
-        job = await self.get(job_id)
+        job = await self.get(job_id, scope=scope)
         yield job
         shown = _visible(job)
         while not job.state.terminal:
@@ -326,11 +330,18 @@ class JobService:
 
     async def explain(self, job_id: JobID, *, scope: Scope | None = None) -> Explanation:
         """Why the job does or does not run: the gates in order, with evidence. Raises JobNotFound."""
-        return await explained(self._store, await self.get(job_id, scope=scope))
+        return await explained(self._store, await self.get(job_id, scope=scope), scope=scope)
 
-    async def stats(self, *, names: Sequence[str] = (), since: datetime | None = None, limit: int = SAMPLE) -> JobStats:
+    async def stats(
+        self,
+        *,
+        names: Sequence[str] = (),
+        since: datetime | None = None,
+        limit: int = SAMPLE,
+        scope: Scope | None = None,
+    ) -> JobStats:
         """How long jobs waited and ran, by name, from the `limit` newest that have ended (after `since`)."""
-        return await read_stats(self._store, names=names, since=since, limit=limit)
+        return await read_stats(self._store, names=names, since=since, limit=limit, scope=scope)
 
     async def _with_plugin_metadata(self, job: NewJob) -> NewJob:
         additions: dict[str, Any] = {}

@@ -65,7 +65,8 @@ def _all(statement: Statement, rows: Sequence[Mapping[str, Any]]) -> Generator[A
         return counts
     if not rows:
         return []
-    answered: list[int] = yield Ask(statement.texts[0], {}, "counts", [statement.bound(0, row) for row in rows])
+    (text,) = statement.texts
+    answered: list[int] = yield Ask(text, {}, "counts", [statement.bound(0, row) for row in rows])
     return answered
 
 

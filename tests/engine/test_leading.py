@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,8 @@ from dispatch.crons.model import CronSpec
 from dispatch.crons.plan import Rules
 from dispatch.engine.elector import Campaign, StoreElector
 from dispatch.engine.introduction import Introduction
-from dispatch.engine.scheduler import SETTLE_EVERY, CronScheduler
-from dispatch.errors import LeadershipLost
+from dispatch.engine.scheduler import AT_ONCE, SETTLE_EVERY, CronScheduler
+from dispatch.errors import DataRejected, LeadershipLost
 from dispatch.hookspecs import hookimpl
 from dispatch.ids import CronID, WorkerID
 from dispatch.jobs.context import current_job
@@ -198,6 +200,44 @@ async def test_an_entry_that_cannot_be_read_holds_up_no_other(store: Any, caplog
     assert (await rounds.run_once() or 0) > 0.5, "what cannot be read must not keep the leader busy"
 
 
+async def test_more_entries_than_a_page_that_cannot_be_read_hide_no_other(
+    store: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = store.clock.now()
+    for number in range(AT_ONCE + 5):
+        spec = CronSpec(name=f"bad-{number}", schedule="61 * * * *", target="work")
+        await store.crons.create(spec, entry_id=CronID.new(), next_fire_at=now - timedelta(seconds=9))
+    good = CronSpec(name="good", schedule="* * * * *", target="work")
+    await store.crons.create(good, entry_id=CronID.new(), next_fire_at=now)
+    rounds = scheduler(store)
+    assert [await rounds.run_once(), await rounds.run_once()] == [0.0, 0.0]
+    assert len((await store.jobs.list(ListOptions())).items) == 1
+    assert (await rounds.run_once() or 0) > 0.5, "what cannot be read must not keep the leader busy"
+    assert caplog.text.count("cannot be read") == AT_ONCE + 5, "each is told once"
+
+
+async def test_an_entry_whose_job_cannot_be_stored_keeps_no_other_waiting(
+    store: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, payload in (("a", b"{}"), ("b", b"{}"), ("bad", b"{}")):
+        options = {"tags": ["a\0b"]} if name == "bad" else {}
+        spec = CronSpec(name=name, schedule="* * * * *", target=name, payload=payload, options=options)
+        await store.crons.create(spec, entry_id=CronID.new(), next_fire_at=store.clock.now())
+    fire = store.crons.fire
+
+    async def refuse(fires: Any) -> Any:
+        if any(tick.job.tags for one in fires for tick in one.ticks):
+            raise DataRejected("a tag with a NUL")
+        return await fire(fires)
+
+    store.crons.fire = refuse
+    rounds = scheduler(store)
+    await rounds.run_once()
+    assert {job.name for job in (await store.jobs.list(ListOptions())).items} == {"a", "b"}
+    assert (await rounds.run_once() or 0) > 0.5, "what cannot be stored must not keep the leader busy"
+    assert caplog.text.count("the cron entry bad makes what cannot be stored") == 1
+
+
 async def test_a_worker_fires_a_function_on_its_timetable_and_tells_plugins(registry: Registry, start: Start) -> None:
     ticks: list[datetime | None] = []
 
@@ -248,6 +288,46 @@ async def test_two_workers_fire_each_tick_once_and_the_second_takes_over(registr
     await eventually(lambda: len(ran) >= seen + 2, within=8)
     await asyncio.sleep(0)
     assert len(ran) == len(set(ran))
+
+
+async def test_two_leaders_at_once_fire_each_tick_once(
+    registry: Registry, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    class AlwaysLeads:
+        async def campaign(self, worker_id: WorkerID) -> int | None:
+            return 1
+
+        async def resign(self, worker_id: WorkerID) -> None: ...
+
+    ran: list[Any] = []
+
+    @registry.cron("@every 1s", overlap="allow", misfire="all")
+    async def beat() -> None:
+        ran.append(current_job().scheduled_at)
+
+    store = MemoryStore()
+    changes: Any = {"poll_interval": 0.1, "leader_lease": 1.0}
+    for _ in range(2):
+        await start(store=store, app={"leader_elector": AlwaysLeads()}, **changes)
+    await eventually(lambda: len(ran) >= 4, within=10)
+    assert caplog.text.count("this worker leads (term 1)") == 2
+    assert sorted(ran) == sorted({*ran})
+    assert {after - before for before, after in pairwise(sorted(ran))} == {timedelta(seconds=1)}
+
+
+async def test_schedulers_that_fire_the_same_entries_at_once_make_each_tick_once(store: Any) -> None:
+    now = store.clock.now()
+    for number in range(30):
+        spec = CronSpec(name=f"e{number}", schedule="@every 10s", target="work", overlap="allow", misfire="all")
+        await store.crons.create(spec, entry_id=CronID.new(), next_fire_at=now - timedelta(seconds=20))
+    leaders = [scheduler(store) for _ in range(3)]
+    for _ in range(2):
+        await asyncio.gather(*(leader.run_once() for leader in leaders))
+    jobs = (await store.jobs.list(ListOptions(limit=200))).items
+    assert len(jobs) == 90
+    assert Counter(job.scheduled_at for job in jobs) == {now - timedelta(seconds=ago): 30 for ago in (0, 10, 20)}
 
 
 async def test_an_entry_that_takes_too_long_to_fire_keeps_no_other_waiting(

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from dispatch.errors import DuplicateJob, IdempotencyMismatch
 from dispatch.ids import DLQID, JobID
 from dispatch.jobs.model import Enqueued, NewJob
 from dispatch.stores.redis.client import RedisClient
-from dispatch.stores.redis.rows import is_plain, new_job
+from dispatch.stores.redis.rows import is_due_now, is_plain, likeness, new_job, payload_of, shared_fields
 
 
 async def enqueue(client: RedisClient, jobs: Sequence[NewJob], *, at_once: int) -> list[Enqueued]:
     """All of `jobs` or none."""
     if not jobs:
         return []
-    script, head, given = _request(jobs)
-    if len(given) <= at_once:
-        return enqueued(await client.run(script, *head, "", *(part for job in given for part in job)))
+    if len(jobs) <= at_once:
+        return enqueued(await client.run(*_request(jobs)))
+    if all(map(is_due_now, jobs)):
+        parts = [grouped(jobs[at : at + at_once]) for at in range(0, len(jobs), at_once)]
+        return [
+            answer for reply in await client.run_all("enqueue_now", parts, together=True) for answer in enqueued(reply)
+        ]
+    plain = all(is_plain(job) and not any(job.scope) for job in jobs)
+    script, head = ("enqueue_plain", []) if plain else ("enqueue", ["part"])
+    given = [new_job(job) for job in jobs]
     token = DLQID.new()
     calls: list[list[Any]] = []
     if any(job.unique is not None or job.idempotency is not None for job in jobs):
         calls.append(["check", token, *(part for job in given for part in (*job[:8], 0))])
     calls += (
-        [*(["part"] if head else []), token, *(part for job in given[at : at + at_once] for part in job)]
+        [*head, token, *(part for job in given[at : at + at_once] for part in job)]
         for at in range(0, len(given), at_once)
     )
     replies = await client.run_all(script, calls, together=True)
@@ -37,15 +45,28 @@ def enqueue_here(client: RedisClient, jobs: Sequence[NewJob], *, at_once: int) -
         return []
     if len(jobs) > at_once or not client.serves_here:
         return None
-    script, head, given = _request(jobs)
-    return enqueued(client.run_here(script, *head, "", *(part for job in given for part in job)))
+    return enqueued(client.run_here(*_request(jobs)))
 
 
-def _request(jobs: Sequence[NewJob]) -> tuple[str, tuple[str, ...], list[list[Any]]]:
-    """The script for these jobs, what it is told first where they come as a whole, and the jobs."""
-    given = [new_job(job) for job in jobs]
+def _request(jobs: Sequence[NewJob]) -> list[Any]:
+    """The script for so few jobs that one will do, and its arguments."""
+    if all(map(is_due_now, jobs)):
+        return ["enqueue_now", *grouped(jobs)]
+    given = [part for job in jobs for part in new_job(job)]
     plain = all(is_plain(job) and not any(job.scope) for job in jobs)
-    return ("enqueue_plain", (), given) if plain else ("enqueue", ("whole",), given)
+    return ["enqueue_plain", "", *given] if plain else ["enqueue", "whole", "", *given]
+
+
+def grouped(jobs: Sequence[NewJob]) -> list[Any]:
+    """Jobs that are due now as enqueue_now.lua takes them."""
+    found: list[Any] = []
+    for like, group in groupby(jobs, likeness):
+        alike = list(group)
+        fields = shared_fields(alike[0])
+        found += (*like[:4], len(fields), *fields, len(alike))
+        for job in alike:
+            found += (job.id, payload_of(job))
+    return found
 
 
 def enqueued(reply: Sequence[bytes]) -> list[Enqueued]:

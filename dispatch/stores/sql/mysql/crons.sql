@@ -79,6 +79,10 @@ SELECT 1 FROM {crons} AS crons WHERE id = :id FOR UPDATE;
 -- Locks the entries of a name.
 SELECT 1 FROM {crons} AS crons WHERE name = :name ORDER BY id FOR UPDATE;
 
+-- name: lock_crons_of
+-- Locks some entries in order.
+SELECT 1 FROM {crons} AS crons FORCE INDEX (PRIMARY) WHERE id IN :ids ORDER BY id FOR UPDATE;
+
 -- name: cron_by_id
 -- One entry.
 SELECT {cron_columns} FROM {crons} AS crons WHERE id = :id;
@@ -107,9 +111,15 @@ SELECT min(CASE WHEN enabled = 1 THEN next_fire_at ELSE greatest(next_fire_at,
 WHERE orphaned = 0 AND next_fire_at IS NOT NULL AND (enabled = 1 OR disabled_until IS NOT NULL)
   AND (next_fire_at > :now OR NOT (enabled = 1 OR disabled_until <= :now));
 
--- name: cron_tick
--- One tick.
-SELECT {tick_columns} FROM {cron_ticks} AS cron_ticks WHERE entry_id = :id AND scheduled_at = :scheduled_at;
+-- name: crons_there
+-- Which of some ids there are.
+SELECT id FROM {crons} AS crons WHERE id IN :ids;
+
+-- name: cron_ticks_at
+-- The ticks of some entries and moments.
+SELECT {tick_columns} FROM {cron_ticks} AS cron_ticks
+JOIN JSON_TABLE(:places, '$[*]' COLUMNS (entry VARCHAR(191) PATH '$[0]', moment BIGINT PATH '$[1]')) AS wanted
+  ON entry_id = wanted.entry AND scheduled_at = wanted.moment;
 
 -- name: insert_cron_tick
 -- Keeps a tick.

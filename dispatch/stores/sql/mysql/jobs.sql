@@ -24,6 +24,15 @@ AND (:tags IS NULL OR NOT EXISTS (
 -- Which of these ids another transaction wrote.
 SELECT id FROM {jobs} AS jobs WHERE id IN :ids AND :added IS NOT NULL AND made_in <> :transaction;
 
+-- name: jobs_known
+-- Which of some ids are taken.
+SELECT id FROM {jobs} AS jobs WHERE id IN :ids;
+
+-- name: keys_taken
+-- Which of some unique keys are taken, if only by their time.
+SELECT `key` FROM {unique_keys} AS unique_keys
+WHERE `key` IN :keys AND (live = 1 OR hold_until IS NOT NULL);
+
 -- name: insert_plain_job
 -- Adds a waiting job that leaves its options open; an id that is there already changes nothing.
 INSERT INTO {jobs} (id, ready, state, queue, name, kind, lane, priority, run_at, created_at, updated_at,
