@@ -57,7 +57,8 @@ def _one(statement: Statement, params: Mapping[str, Any], wants: Literal["rows",
 
 
 def _all(statement: Statement, rows: Sequence[Mapping[str, Any]]) -> Generator[Ask, Any, list[int]]:
-    if len(statement.texts) > 1 or len(rows) == 1:
+    text, *others = statement.texts
+    if others or len(rows) == 1:
         counts: list[int] = []
         for row in rows:
             count: int = yield from _one(statement, row, "count")
@@ -65,7 +66,6 @@ def _all(statement: Statement, rows: Sequence[Mapping[str, Any]]) -> Generator[A
         return counts
     if not rows:
         return []
-    (text,) = statement.texts
     answered: list[int] = yield Ask(text, {}, "counts", [statement.bound(0, row) for row in rows])
     return answered
 
