@@ -120,6 +120,24 @@ ROWS: dict[int, tuple[str, ...]] = {
         "dispatch.ids.CheckpointID",
     ),
     43: ("dispatch.scope.capture", "dispatch.scope.restore", "dispatch.scope.use_scope", "dispatch.Scope"),
+    44: (
+        "dispatch_relay.RelayExtension",
+        "dispatch_relay.register_all",
+        "dispatch_relay.all_definitions",
+        "dispatch_relay.payload_func",
+        "dispatch_relay.EVENT_JOB_ENQUEUED",
+        "dispatch_relay.EVENT_JOB_STARTED",
+        "dispatch_relay.EVENT_JOB_COMPLETED",
+        "dispatch_relay.EVENT_JOB_FAILED",
+        "dispatch_relay.EVENT_JOB_RETRYING",
+        "dispatch_relay.EVENT_JOB_DLQ",
+        "dispatch_relay.EVENT_WORKFLOW_STARTED",
+        "dispatch_relay.EVENT_WORKFLOW_STEP_COMPLETED",
+        "dispatch_relay.EVENT_WORKFLOW_STEP_FAILED",
+        "dispatch_relay.EVENT_WORKFLOW_COMPLETED",
+        "dispatch_relay.EVENT_WORKFLOW_FAILED",
+        "dispatch_relay.EVENT_CRON_FIRED",
+    ),
     52: ("dispatch.stores.memory.MemoryStore",),
     53: ("dispatch.stores.sqlite.SQLiteStore",),
     57: ("dispatch.stores.open_store", "dispatch.testing.conformance.suite.StoreConformance"),
@@ -764,6 +782,19 @@ async def stores_a_job(store: Any) -> None:
     await store.jobs.enqueue([new_job(job_id, "work", b"{}")])
     assert (await store.jobs.get(job_id)).payload == b"{}"
     await store.close()
+
+
+@row(44)
+async def use_relay(extension: Any, register: Any, definitions: Any, payload_func: Any, *types: str) -> None:
+    assert [definition.name for definition in definitions()] == list(types) == list(register())
+    assert all(definition.schema["properties"]["type"] == {"const": definition.name} for definition in definitions())
+    fn = payload_func(types[0], lambda event: {"only": event.id})
+    relay = extension(enabled_events=["job.*"], payload_funcs={types[0]: fn})
+    async with get("dispatch.Dispatch")("memory://", registry=Names(), config=QUIET, plugins=[relay]) as app:
+        webhooks = relay.webhooks(app)
+        await webhooks.add("a", "https://a.example/")
+        assert [endpoint.name for endpoint in await webhooks.list()] == ["a"]
+        assert "relay" in app.served_queues()
 
 
 @row(52)

@@ -362,6 +362,80 @@ async def test_background_makes_no_task_for_a_hook_that_nobody_implements(manage
     assert asyncio.all_tasks() == before
 
 
+async def test_calls_that_plugins_do_not_keep_up_with_wait_and_then_are_left_out(
+    manager: PluginManager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dispatch.plugins.manager.AT_ONCE", 2)
+    monkeypatch.setattr("dispatch.plugins.manager.MOST_WAITING", 3)
+    gate, begun = asyncio.Event(), list[int]()
+
+    async def slow(job: int) -> None:
+        begun.append(job)
+        await gate.wait()
+
+    manager.register(plugin(job_started=slow), "slow one")
+    for number in range(9):
+        manager.background("job_started", job=number)
+    await asyncio.sleep(0)
+    assert begun == [0, 1]
+    (record,) = [record for record in caplog.records if "were left out" in record.getMessage()]
+    assert "3 wait already, since plugins do not keep up: slow one" in record.getMessage()
+    gate.set()
+    assert await manager.drain(5) == 0
+    assert begun == [0, 1, 2, 3, 4]
+
+
+async def test_calls_that_still_wait_when_time_is_up_are_told_and_not_begun(
+    manager: PluginManager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dispatch.plugins.manager.AT_ONCE", 1)
+    begun: list[int] = []
+
+    async def hangs(job: int) -> None:
+        begun.append(job)
+        await asyncio.Event().wait()
+
+    manager.register(plugin(job_started=hangs))
+    for number in range(3):
+        manager.background("job_started", job=number)
+    assert await manager.drain(0.01) == 3
+    assert begun == [0]
+    assert "2 calls of hooks still waited for their turn" in caplog.text
+
+
+async def test_plain_hooks_are_called_at_once_and_in_order(manager: PluginManager) -> None:
+    seen: list[str] = []
+
+    async def later() -> None:
+        seen.append("awaited")
+
+    manager.register(plugin(job_started=lambda job: seen.append(job), job_completed=lambda job: later()))
+    manager.background("job_started", job="a")
+    assert seen == ["a"]
+    manager.background("job_completed", job="b", elapsed=0.0)
+    manager.background("job_started", job="c")
+    assert await manager.drain(5) == 0
+    assert seen == ["a", "awaited", "c"]
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), SystemExit(3), KeyboardInterrupt()], ids=["error", "exit", "ctrl-c"]
+)
+async def test_a_plain_hook_that_fails_is_logged_and_stops_nobody(
+    manager: PluginManager, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    seen: list[str] = []
+
+    def fails() -> None:
+        raise error
+
+    manager.register(plugin(job_started=lambda: seen.append("other")), "good")
+    manager.register(plugin(job_started=fails), "bad")
+    manager.background("job_started", job="a")
+    assert seen == ["other"]
+    assert f"plugin 'bad': its job_started raised {type(error).__name__}" in caplog.text
+
+
 async def test_the_logger_that_was_given_is_used(caplog: pytest.LogCaptureFixture) -> None:
     manager = PluginManager(logger=logging.getLogger("mine"))
     manager.register(plugin(shutdown=lambda: 1 / 0))

@@ -7,6 +7,7 @@ import sys
 from datetime import datetime
 
 from dispatch.jobs.context import running_job
+from dispatch.telemetry import trace_ids
 from dispatch.text import safe
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -54,10 +55,13 @@ def take_the_rest(handler: logging.Handler) -> None:
 
 
 def _name_the_job(record: logging.LogRecord) -> bool:
-    """Makes a record that a handler writes carry the job it runs for."""
+    """Makes a record that a handler writes carry the job it runs for, and the trace it stands in."""
     context = running_job()
     if context is not None and not hasattr(record, "job_id"):
         record.job_id, record.job_name = str(context.id), context.name
+    for key, value in trace_ids().items():
+        if not hasattr(record, key):
+            setattr(record, key, value)
     return True
 
 

@@ -14,6 +14,7 @@ from dispatch.clock import boot_seconds
 from dispatch_cli.failures import CommandError
 
 if TYPE_CHECKING:
+    from dispatch import Dispatch
     from dispatch.engine.engine import Engine
 
 Document = dict[str, Any]
@@ -24,7 +25,7 @@ _SILENT = 30.0
 """Seconds of silence after which a child counts as stuck."""
 
 
-def address_of(text: str) -> tuple[str, int]:
+def address_of(text: str, *, option: str = "--probe") -> tuple[str, int]:
     """Host and port; a usage error says how to write them.
 
     >>> address_of("127.0.0.1:8080"), address_of("[::1]:80")
@@ -32,8 +33,32 @@ def address_of(text: str) -> tuple[str, int]:
     """
     host, separator, port = text.rpartition(":")
     if not separator or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise CommandError(f"--probe {text!r} is no address: write HOST:PORT, such as 0.0.0.0:8080")
+        raise CommandError(f"{option} {text!r} is no address: write HOST:PORT, such as 0.0.0.0:8080")
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def measured(app: Dispatch) -> Callable[[], bytes]:
+    """Makes an app that is not open yet measure itself for /metrics; answers what reads it."""
+    from dispatch.errors import ConfigError, DispatchError
+
+    trouble: DispatchError
+    if app.meter_provider is not None:
+        trouble = ConfigError("the app's measurements go to its own meter provider, which exports them")
+    else:
+        try:
+            from dispatch.api.metrics import PrometheusText
+
+            found = PrometheusText()
+        except DispatchError as error:
+            trouble = error
+        else:
+            app.measure_with(found.provider)
+            return found.text
+
+    def refuse() -> bytes:
+        raise trouble
+
+    return refuse
 
 
 class OwnHealth:
@@ -56,22 +81,26 @@ class OwnHealth:
 
 
 @asynccontextmanager
-async def served(text: str, ask: Callable[[], Mapping[str, Any]]) -> AsyncIterator[None]:
+async def served(
+    text: str, ask: Callable[[], Mapping[str, Any]], measure: Callable[[], bytes] | None = None
+) -> AsyncIterator[None]:
     """The probe at the address in `text`, inside the block."""
     from dispatch.api.probe import probe
     from dispatch_cli import banner
 
-    async with probe(*address_of(text), ask) as (host, port):
+    async with probe(*address_of(text), ask, measure) as (host, port):
         banner.announce_probe(host, port)
         yield
 
 
 @asynccontextmanager
-async def reported(own: OwnHealth, *, probe: str | None, descriptor: int | None) -> AsyncIterator[None]:
+async def reported(
+    own: OwnHealth, *, probe: str | None, descriptor: int | None, measure: Callable[[], bytes] | None = None
+) -> AsyncIterator[None]:
     """Inside, the worker's health is answered for, or told to the parent, or neither."""
     async with contextlib.AsyncExitStack() as stack:
         if probe is not None:
-            await stack.enter_async_context(served(probe, own.document))
+            await stack.enter_async_context(served(probe, own.document, measure))
         if descriptor is not None:
             await stack.enter_async_context(told_to(descriptor, own.document))
         yield

@@ -1,14 +1,15 @@
-"""The probe: /healthz and /readyz for whoever restarts processes and routes to them. No data, no key, any Host."""
+"""The probe: /healthz, /readyz and /metrics for whoever restarts, routes and graphs. No data, no key, any Host."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from dispatch.api.listening import listen
+from dispatch.api.metrics import CONTENT_TYPE
 from dispatch.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
@@ -21,16 +22,18 @@ _CONNECTIONS = 100
 
 Ask = Callable[[], Mapping[str, Any]]
 """Answers the health now: a document with `live` and `ready`, each true or false."""
+Measure = Callable[[], bytes]
+"""Answers the measurements now, as Prometheus reads them; MissingExtra or ConfigError say why there are none."""
 
 
-def probe_app(ask: Ask) -> Starlette:
+def probe_app(ask: Ask, measure: Measure | None = None) -> Starlette:
     """An ASGI application with GET /healthz (200 while `live`) and /readyz (200 while `ready`), else 503.
 
-    The body is the whole document, as JSON.
+    The body is the whole document, as JSON. /metrics answers what `measure` does, or 404 and why there is nothing.
     """
     from starlette.applications import Starlette
     from starlette.requests import Request
-    from starlette.responses import JSONResponse
+    from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 
     def route(path: str, key: str) -> Route:
@@ -41,16 +44,26 @@ def probe_app(ask: Ask) -> Starlette:
 
         return Route(path, answer, methods=["GET"])
 
-    return Starlette(routes=[route("/healthz", "live"), route("/readyz", "ready")])
+    async def metrics(request: Request) -> Response:
+        headers = {"Cache-Control": "no-store", "Connection": "close"}
+        try:
+            if measure is None:
+                raise ConfigError("/metrics is answered by a process of its own: run one without -p, or export by OTLP")
+            return Response(measure(), media_type=CONTENT_TYPE, headers=headers)
+        except (MissingExtra, ConfigError) as error:
+            return Response(f"{error}\n", status_code=404, media_type="text/plain", headers=headers)
+
+    routes = [route("/healthz", "live"), route("/readyz", "ready"), Route("/metrics", metrics, methods=["GET"])]
+    return Starlette(routes=routes)
 
 
 @asynccontextmanager
-async def probe(host: str, port: int, ask: Ask) -> AsyncIterator[tuple[str, int]]:
+async def probe(host: str, port: int, ask: Ask, measure: Measure | None = None) -> AsyncIterator[tuple[str, int]]:
     """Serves the probe on this loop inside the block, so that a blocked loop does not answer; yields host and port.
 
     Args:
         host: a name or an address. port: 0 takes a free one.
-        ask: asked at every request.
+        ask: asked at every request. measure: asked at every request of /metrics.
 
     Raises:
         MissingExtra: the server's packages are not installed.
@@ -86,10 +99,10 @@ async def probe(host: str, port: int, ask: Ask) -> AsyncIterator[tuple[str, int]
         def capture_signals(self) -> Iterator[None]:
             yield  # signals belong to the worker
 
-    listening = _listen(host, port)
+    listening = listen(host, port, what="the probe")
     try:
         config = uvicorn.Config(
-            probe_app(ask), http=Connection, lifespan="off", log_config=None, access_log=False, ws="none"
+            probe_app(ask, measure), http=Connection, lifespan="off", log_config=None, access_log=False, ws="none"
         )
     except ImportError as error:
         listening.close()
@@ -105,14 +118,3 @@ async def probe(host: str, port: int, ask: Ask) -> AsyncIterator[tuple[str, int]
         server.should_exit = server.force_exit = True
         await asyncio.wait([task])
         listening.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = found[0]
-        return socket.create_server(address[:2], family=family)
-    except OSError as error:
-        raise ConfigError(
-            f"the probe cannot listen on {host}:{port}: {error.strerror or error}; choose another address or port"
-        ) from None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 from dispatch import current
 from dispatch.app.announce import announcements
 from dispatch.app.extensions import Extensions
+from dispatch.app.measured import measured
 from dispatch.app.stores import cron_defaults, limits_of, retention_of, store_of
 from dispatch.app.sync import SyncApp
 from dispatch.app.verbs import Verbs
@@ -30,14 +31,12 @@ from dispatch.queues import QueueConfig
 from dispatch.queues.model import checked
 from dispatch.registry import Registry, default_registry
 from dispatch.services import (
-    APIKeyService,
     AuditService,
     ClusterService,
     CronService,
     DLQService,
     EventService,
     JobService,
-    LoginService,
     QueueService,
     RetentionService,
     WorkflowService,
@@ -126,32 +125,38 @@ class Dispatch(Verbs):
             self._url = self.config.store if store == _CONFIGURED else store
             store = store_of(self.config, self._url, schemes=self._extensions.schemes)
         self.store: Store = store
-        limits = limits_of(self.config)
-        self.audit = AuditService(self.store, logger=self._logger.getChild("audit"))
+        limits, telemetry = limits_of(self.config), self._extensions.telemetry
+        self._timed_store = self.store if telemetry.instruments is None else self._timed()
+        self.audit = AuditService(self._timed_store, logger=self._logger.getChild("audit"))
         self.jobs = JobService(
-            self.store,
+            self._timed_store,
             registry=self.registry,
             plugins=self.plugins,
             limits=limits,
             idempotency_ttl=self.config.idempotency_ttl.total_seconds(),
             audit=self.audit,
+            telemetry=telemetry,
         )
-        self.dlq = DLQService(self.store, audit=self.audit)
-        self.queues = QueueService(self.store, audit=self.audit)
-        self.workers = ClusterService(self.store, audit=self.audit)
-        self.crons = CronService(self.store, audit=self.audit, defaults=cron_defaults(self.config))
-        self.events = EventService(self.store, plugins=self.plugins, largest=limits.payload)
+        self.dlq = DLQService(self._timed_store, audit=self.audit, plugins=self.plugins)
+        self.queues = QueueService(self._timed_store, audit=self.audit)
+        self.workers = ClusterService(self._timed_store, audit=self.audit)
+        self.crons = CronService(
+            self._timed_store,
+            audit=self.audit,
+            defaults=cron_defaults(self.config),
+            telemetry=telemetry,
+            plugins=self.plugins,
+        )
+        self.events = EventService(self._timed_store, plugins=self.plugins, largest=limits.payload, telemetry=telemetry)
         self.workflows = WorkflowService(
-            self.store,
+            self._timed_store,
             registry=self.registry,
             jobs=self.jobs,
             events=self.events,
             idempotency_ttl=self.config.idempotency_ttl.total_seconds(),
             audit=self.audit,
         )
-        self.keys = APIKeyService(self.store, audit=self.audit)
-        self.logins = LoginService(self.store, keys=self.keys, audit=self.audit)
-        self.retention = RetentionService(self.store, retention_of(self.config), audit=self.audit)
+        self.retention = RetentionService(self._timed_store, retention_of(self.config), audit=self.audit)
         self.engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._life: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
@@ -324,7 +329,7 @@ class Dispatch(Verbs):
             cron=cron,
         )
         return Engine(
-            self.store,
+            self._timed_store,
             registry=self.served_registry,
             plugins=self.plugins,
             middleware=self._extensions.middleware,
@@ -334,6 +339,7 @@ class Dispatch(Verbs):
             leader_elector=self._leader_elector or self._extensions.elector,
             child_environment=self._child_environment(),
             prepare=self.jobs.prepared,
+            telemetry=self._extensions.telemetry,
             guests=self._extensions.services,
             on_drain=on_drain,
             on_death=on_death,
@@ -358,6 +364,16 @@ class Dispatch(Verbs):
         if found:
             await self.store.cluster.announce(found)
 
+    @property
+    def meter_provider(self) -> MeterProvider | None:
+        """Where its measurements go; None: nowhere."""
+        return self._extensions.telemetry.meter_provider
+
+    def measure_with(self, provider: MeterProvider) -> None:
+        """Gives an app that is not open yet a meter provider, unless it was made with one."""
+        self._extensions.telemetry.measure_with(provider)
+        self._timed_store = self._timed()
+
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _one_at_a_time(self) -> asyncio.Lock:
@@ -367,6 +383,10 @@ class Dispatch(Verbs):
             self._life = (loop, asyncio.Lock())
         return self._life[1]
 
+    def _timed(self) -> Store:
+        found = self._extensions.telemetry.instruments
+        return self.store if found is None else measured(self.store, found.store_calls)
+
     def _child_environment(self) -> dict[str, str]:
         """What lets an enqueue inside a worker subprocess find this app's store, if another process can reach it."""
         if self._url is None or self._url.startswith("memory:"):
@@ -374,8 +394,7 @@ class Dispatch(Verbs):
         return {"DISPATCH_STORE": self._url}
 
     async def _store_limits(self) -> None:
-        configured = (
-            self.config.queue_configs() if self.registry.jobs or self.registry.workflows else ()
-        )  # not for a look from outside
+        looks = not (self.registry.jobs or self.registry.workflows)  # from outside: what is configured stays as it is
+        configured = () if looks else self.config.queue_configs()
         for queue in (*configured, *self._queue_config):
             await self.store.queues.configure(queue)

@@ -14,7 +14,7 @@ from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.handler import Middleware
 from dispatch.middleware import standard
 from dispatch.store import Store
-from dispatch.telemetry import global_meter_provider, global_tracer_provider
+from dispatch.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -37,8 +37,9 @@ class Extensions:
         self._config = config
         self._given = tuple(plugins)
         self._middleware = tuple(middleware)
-        self._meter_provider = meter_provider
-        self._tracer_provider = tracer_provider
+        self.telemetry = Telemetry(tracer_provider, meter_provider, follow=config.telemetry.trace == "continue")
+        for plugin in filter(_measures, plugins):
+            self.telemetry.measure_with(plugin.meter_provider)  # type: ignore[attr-defined]
         self._from_plugins: list[Middleware] = []
         self._plugins_loaded = False
         self._loaded = False
@@ -60,7 +61,16 @@ class Extensions:
             load_into(self.plugins, self._config)
             for plugin in self._given:
                 self.plugins.register(plugin)
+            self._measure()
             self._plugins_loaded = True
+
+    def _measure(self) -> None:
+        """Counts what plugins are told of, where there is a meter provider."""
+        provider = self.telemetry.meter_provider
+        if provider is not None and not any(map(_measures, self._given)):
+            from dispatch.observability import MetricsExtension
+
+            self.plugins.register(MetricsExtension(provider), "metrics")
 
     async def load(self, store: Store) -> None:
         """Loads the plugins and asks them what they bring, the first time. Raises ConfigError, InvalidPlugin."""
@@ -81,8 +91,15 @@ class Extensions:
     @property
     def middleware(self) -> list[Middleware]:
         """Dispatch's own, then the plugins', then the caller's, outermost first."""
+        telemetry = self.telemetry
         members = standard(
-            tracer_provider=self._tracer_provider or global_tracer_provider(),
-            meter_provider=self._meter_provider or global_meter_provider(),
+            tracer_provider=telemetry.tracer_provider,
+            meter_provider=telemetry.meter_provider,
+            follow=telemetry.follow,
         )
         return [*members, *self._from_plugins, *self._middleware]
+
+
+def _measures(plugin: object) -> bool:
+    """Whether it is a MetricsExtension, told without importing that for those who have none."""
+    return type(plugin).__module__ == "dispatch.observability"

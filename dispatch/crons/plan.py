@@ -18,6 +18,7 @@ CAP = 100
 """Ticks that one firing makes up for at most, and that it lists as missed."""
 STEP = 10
 """Ticks that one firing makes jobs of at most; the rest is due at once. It keeps each transaction short."""
+_INSTANT = timedelta(microseconds=1)
 _COLUMNS = (
     *("queue", "priority", "expires_in", "max_retries", "timeout", "backoff", "keep_result", "metadata", "tags"),
     *("concurrency_key", "concurrency_max"),
@@ -50,14 +51,15 @@ def plan(entry: CronEntry, now: datetime, rules: Rules) -> Fire:
     schedule = schedule_of(entry)
     window = rules.misfire_window if entry.spec.misfire_window is None else entry.spec.misfire_window
     oldest = now - timedelta(seconds=max(window, rules.on_time))
-    due, forgotten = _due(entry, schedule, oldest, now)
+    forgotten, first = _forgotten(entry, schedule, oldest)
+    due, coming = ([], schedule.after(now)) if first is None else _latest(schedule, first, now)
     punctual = now - timedelta(seconds=rules.on_time)
     late = [tick for tick in due if tick < punctual]
     made_up = {"skip": [], "once": late[-1:], "all": late}[entry.spec.misfire]
     fired = sorted({*made_up, *(tick for tick in due if tick >= punctual)})[-CAP:]
     missed = [tick for tick in [*forgotten, *due] if tick not in set(fired)][-CAP:]
     following = fired[STEP] if len(fired) > STEP else None
-    ticks = [
+    new = [
         *(NewTick(tick, "missed") for tick in missed if following is None or tick < following),
         *(new_tick(entry, tick, now) for tick in fired[:STEP]),
     ]
@@ -65,29 +67,41 @@ def plan(entry: CronEntry, now: datetime, rules: Rules) -> Fire:
         entry.id,
         entry.revision,
         entry.next_fire_at,
-        sorted(ticks, key=lambda tick: tick.scheduled_at),
-        following or schedule.after(now),
+        sorted(new, key=lambda tick: tick.scheduled_at),
+        following or coming,
     )
 
 
-def _due(
-    entry: CronEntry, schedule: Schedule, oldest: datetime, now: datetime
-) -> tuple[list[datetime], list[datetime]]:
-    """The ticks that came up to now, from the oldest that may still fire on; and the first ones before those."""
+def _forgotten(entry: CronEntry, schedule: Schedule, oldest: datetime) -> tuple[list[datetime], datetime | None]:
+    """The first ticks that are too old to fire, and the first one that is not."""
     tick = entry.next_fire_at
     if tick is not None and not entry.enabled and entry.disabled_until is not None and tick <= entry.disabled_until:
         tick = schedule.after(entry.disabled_until)
-    forgotten: list[datetime] = []
+    found: list[datetime] = []
     while tick is not None and tick < oldest:
-        forgotten.append(tick)
-        tick = schedule.after(tick if len(forgotten) < CAP else oldest - timedelta(microseconds=1))
-        if len(forgotten) >= CAP:
-            break
-    due: list[datetime] = []
-    while tick is not None and tick <= now:
-        due.append(tick)
+        found.append(tick)
+        if len(found) == CAP:
+            return found, schedule.after(oldest - _INSTANT)
         tick = schedule.after(tick)
-    return due, forgotten
+    return found, tick
+
+
+def _latest(schedule: Schedule, first: datetime, now: datetime) -> tuple[list[datetime], datetime | None]:
+    """The latest ticks from the first up to now, all of them or a few more than a firing can list; and the next."""
+    if first > now:
+        return [], first
+    back = timedelta(minutes=1)
+    while True:
+        begin = max(first, now - back)
+        found = [first] if begin == first else []
+        for tick in schedule.walk(begin):
+            found.append(tick)
+            if tick > now:
+                break
+        coming = found.pop() if found and found[-1] > now else None
+        if begin == first or len(found) > 3 * CAP:
+            return found, coming
+        back *= 4
 
 
 def new_tick(entry: CronEntry, moment: datetime, now: datetime) -> NewTick:
@@ -100,6 +114,16 @@ def new_tick(entry: CronEntry, moment: datetime, now: datetime) -> NewTick:
 def manual_tick(entry: CronEntry, now: datetime) -> NewTick:
     """A tick by hand: it happens now, whatever else of the entry is not over."""
     return _tick(entry, now, "manual", replace(job_of(entry, now), unique=None))
+
+
+def carrying(tick: NewTick, metadata: Mapping[str, Any]) -> NewTick:
+    """The tick with metadata added to the job or run that it makes."""
+    if tick.job is not None:
+        return replace(tick, job=replace(tick.job, metadata={**tick.job.metadata, **metadata}))
+    if tick.run is not None:
+        driver = tick.run.driver
+        return replace(tick, run=replace(tick.run, driver=replace(driver, metadata={**driver.metadata, **metadata})))
+    return tick
 
 
 def _tick(entry: CronEntry, moment: datetime, outcome: Outcome, job: NewJob, *, cancel_old: bool = False) -> NewTick:

@@ -98,12 +98,12 @@ def named(entries: Iterable[CronEntry], name: str, scope: Scope | None) -> CronE
     return found[0] if found else None
 
 
-def tick_of(entry: CronEntry, new: NewTick, made: JobID | None, now: datetime) -> Tick:
+def tick_of(entry_id: CronID, new: NewTick, made: JobID | None, now: datetime) -> Tick:
     """The tick to keep, once it is known what it made (None: nothing, because an earlier job or run of the entry
     lives). What it made is a job, or the driver of a run."""
     kept_out = (new.job is not None or new.run is not None) and made is None
     return Tick(
-        entry.id,
+        entry_id,
         new.scheduled_at,
         "skipped" if kept_out else new.outcome,
         now,

@@ -38,6 +38,7 @@ from dispatch.jobs.handler import Middleware
 from dispatch.plugins import PluginManager
 from dispatch.registry import Registry
 from dispatch.store import Store
+from dispatch.telemetry import OFF, Telemetry
 
 if TYPE_CHECKING:
     from dispatch.engine.process_pool import ProcessPool
@@ -63,6 +64,7 @@ class Engine:
         child_environment: Mapping[str, str] | None = None,
         prepare: Prepare = unprepared,
         guests: Sequence[WorkerService] = (),
+        telemetry: Telemetry = OFF,
         on_drain: Callable[[], None] | None = None,
         on_death: Callable[[BaseException], None] | None = None,
         logger: logging.Logger | None = None,
@@ -82,7 +84,8 @@ class Engine:
         self._death_heard = on_death
         self._pool: ProcessPool | None = None
         self._execution = Execution(middleware=middleware, processes=self._process_pool)
-        self._report = Report(plugins, logger=self._logger)
+        self._telemetry = telemetry
+        self._report = Report(plugins, logger=self._logger, telemetry=telemetry)
         self._lifespans = Lifespans()
         self._services: list[Service] = []
         self._heartbeat: Heartbeat | None = None
@@ -192,7 +195,11 @@ class Engine:
         ]
         if self.settings.cron:
             self._leading = Leading(
-                self._store, self.worker_id, self.settings, elector=self._elector, plugins=self._plugins, **common
+                *(self._store, self.worker_id, self.settings),
+                elector=self._elector,
+                plugins=self._plugins,
+                telemetry=self._telemetry,
+                **common,
             )
             self._services += self._leading.services
         for service in self._services:
@@ -358,6 +365,7 @@ class Engine:
             plugins=self._plugins,
             resources=self._lifespans.resources,
             prepare=self._prepare,
+            telemetry=self._telemetry,
             progress=worker.note_progress,
             give_up=self._out_of_touch,
             logger=self._logger,

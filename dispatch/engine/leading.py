@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from dispatch.cluster.elector import LeaderElector
 from dispatch.crons.model import CronEntry, Fired
-from dispatch.crons.plan import Rules
+from dispatch.crons.plan import Rules, job_of
 from dispatch.engine.elector import Campaign, StoreElector
 from dispatch.engine.scheduler import CronScheduler
 from dispatch.engine.service import Service
@@ -16,6 +17,7 @@ from dispatch.engine.settings import Settings
 from dispatch.ids import WorkerID
 from dispatch.plugins import PluginManager
 from dispatch.store import Store
+from dispatch.telemetry import OFF, Telemetry
 
 
 class Leading:
@@ -29,6 +31,7 @@ class Leading:
         *,
         elector: LeaderElector | None,
         plugins: PluginManager,
+        telemetry: Telemetry = OFF,
         on_death: Callable[[BaseException], None],
         logger: logging.Logger,
     ) -> None:
@@ -47,7 +50,8 @@ class Leading:
             store,
             require_leadership=self._campaign.require,
             rules=Rules(misfire_window=settings.misfire_window, on_time=2 * settings.leader_lease),
-            on_fired=partial(tell_of_ticks, plugins=plugins, logger=logger),
+            on_fired=partial(tell_of_ticks, plugins=plugins, telemetry=telemetry, logger=logger),
+            telemetry=telemetry,
             interval=min(settings.poll_interval, settings.leader_lease / 5),
             limit=settings.call_timeout,
             on_death=on_death,
@@ -73,12 +77,19 @@ class Leading:
             self._plugins.background("leader_changed", worker_id=self._id, term=term)
 
 
-def tell_of_ticks(entry: CronEntry, fired: Fired, *, plugins: PluginManager, logger: logging.Logger) -> None:
-    """Tells plugins and the log what became of an entry's ticks."""
+def tell_of_ticks(
+    entry: CronEntry, fired: Fired, *, plugins: PluginManager, logger: logging.Logger, telemetry: Telemetry = OFF
+) -> None:
+    """Tells plugins, the log and the count of missed ticks what became of an entry's ticks."""
     for tick in fired.ticks:
         if tick.outcome == "missed":
             logger.warning("cron %s missed its tick of %s", entry.name, tick.scheduled_at)
+            if telemetry.instruments is not None:
+                telemetry.instruments.missed.add(1, {"name": entry.name})
         elif tick.job_id is not None:
             logger.info("cron %s fired %s", entry.name, tick.run_id or tick.job_id, extra={"event": "cron_fired"})
+            if plugins.has("job_enqueued") and entry.spec.kind == "job":
+                made = replace(job_of(entry, tick.scheduled_at), id=tick.job_id)
+                plugins.background("job_enqueued", job=made)
             if plugins.has("cron_fired"):
                 plugins.background("cron_fired", entry=entry, job_id=tick.job_id)

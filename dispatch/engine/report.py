@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dispatch.jobs.model import Failure, Job, JobState, Stolen, Transition, Verdict
 from dispatch.plugins import PluginManager
+from dispatch.telemetry import OFF, Telemetry
 
 
 @dataclass(slots=True)
@@ -32,8 +33,9 @@ class Tally:
 class Report:
     """Called after each state change; hooks run out of band."""
 
-    def __init__(self, plugins: PluginManager, *, logger: logging.Logger) -> None:
+    def __init__(self, plugins: PluginManager, *, logger: logging.Logger, telemetry: Telemetry = OFF) -> None:
         self.plugins = plugins
+        self._telemetry = telemetry
         self._logger = logger
         self.tally = Tally()
 
@@ -86,6 +88,8 @@ class Report:
     def stale(self, job: Job) -> None:
         """The store refused an outcome."""
         self.tally.stale += 1
+        if self._telemetry.instruments is not None:
+            self._telemetry.instruments.stale_writes.add(1, {"name": job.name, "queue": job.queue})
         self._logger.warning(
             "the outcome of %s (%s) came too late and was refused: its lease had passed to another worker",
             job.name,

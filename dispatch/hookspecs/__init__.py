@@ -58,8 +58,9 @@ def job_enqueuing(job: NewJob) -> Mapping[str, Any] | None:
 
 @hookspec
 def job_enqueued(job: NewJob) -> None:
-    """A job was written; not called when a unique or idempotency key answered an existing job instead, nor for a job
-    inside of the caller's own transaction (`connection=`): only the caller knows whether it is committed.
+    """A job was written: by an enqueue, a tick of a cron entry, the replay of a dead letter, a workflow's `enqueue` or
+    `on_workers`. Not called when a unique or idempotency key answered an existing job instead, nor for a job inside of
+    the caller's own transaction (`connection=`): only the caller knows whether it is committed.
 
     Args:
         job: what was written.
@@ -216,7 +217,7 @@ def event_published(event: Event) -> None:
 
 @hookspec
 def cron_fired(entry: CronEntry, job_id: JobID) -> None:
-    """A tick of a cron entry made a job (or the run whose driver this job is).
+    """A tick of a cron entry, or its trigger by hand, made a job (or the run whose driver this job is).
 
     Args:
         entry: the entry as it was when it fired.

@@ -192,6 +192,13 @@ class NewJob:
     """At least 1; None exactly when there is no key."""
 
 
+def as_written(job: Job) -> NewJob:
+    """What an enqueue would have brought for a row that the store has made itself, for hooks that tell of new jobs."""
+    same = ("id", "name", "payload", "queue", "kind", "priority", "run_at", "max_retries", "timeout", "backoff")
+    more = ("keep_result", "effect_key", "metadata", "tags", "scope", "scheduled_at")
+    return NewJob(**{name: getattr(job, name) for name in (*same, *more)})
+
+
 @dataclass(slots=True)
 class Enqueued:
     """What became of one NewJob: its own row, or the row that already held its unique or idempotency key."""

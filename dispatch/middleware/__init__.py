@@ -51,15 +51,17 @@ def standard(
     timeout: float | None = None,
     tracer_provider: TracerProvider | None = None,
     meter_provider: MeterProvider | None = None,
+    follow: bool = True,
     logger: logging.Logger | None = None,
 ) -> list[Middleware]:
     """Dispatch's own members in their order: Logging, Recover, Timeout, Tracing, Metrics, Scope.
 
     `timeout` is the seconds that jobs without their own get. Without a provider there is no Tracing, no Metrics.
+    `follow`: see Tracing.
     """
     members: list[Middleware] = [Logging(logger), Recover(), Timeout(timeout)]
     if tracer_provider is not None:
-        members.append(Tracing(tracer_provider))
+        members.append(Tracing(tracer_provider, follow=follow))
     if meter_provider is not None:
         members.append(Metrics(meter_provider))
     members.append(ScopeMiddleware())

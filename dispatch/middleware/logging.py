@@ -12,6 +12,7 @@ from typing import Any
 from dispatch.errors import Fail, HandlerSignal, Retry, Snooze
 from dispatch.jobs.handler import Next
 from dispatch.jobs.model import Job
+from dispatch.telemetry import carried
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
     ord("\n"): "\\n",
@@ -26,8 +27,9 @@ _CONTROL_BUT_LINES = {code: text for code, text in _CONTROL.items() if code != o
 class Logging:
     """Start at DEBUG, completion at INFO, failure at ERROR with its traceback, on logger `dispatch.job`.
 
-    Arguments and results are never logged. Every record carries job_id, job_name, queue, attempt, and elapsed (seconds)
-    for structured logs; control characters are escaped. A level that is off costs one look.
+    Arguments and results are never logged. Every record carries job_id, job_name, queue, attempt, elapsed (seconds) and
+    (where the job has one) trace_id for structured logs; control characters are escaped. A level that is off costs one
+    look.
     """
 
     def __init__(self, logger: logging.Logger | None = None) -> None:
@@ -59,7 +61,10 @@ class Logging:
         self, level: int, message: str, job: Job, *, elapsed: float | None = None, error: BaseException | None = None
     ) -> None:
         name = job.name.translate(_CONTROL)
-        facts = {"job_id": str(job.id), "job_name": name, "queue": job.queue, "attempt": job.attempt}
+        facts: dict[str, object] = {"job_id": str(job.id), "job_name": name, "queue": job.queue, "attempt": job.attempt}
+        parent = carried(job.metadata)
+        if parent:
+            facts["trace_id"] = parent["traceparent"][3:35]
         text = "%s %s %s (attempt %d)"
         args: tuple[object, ...] = (name, job.id, message.translate(_CONTROL), job.attempt)
         if elapsed is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Metrics:
-    """Measures `dispatch.job.duration`, `dispatch.job.wait` (due to start) and counts `dispatch.job.completed`.
+    """Measures `dispatch.job.duration`, `dispatch.job.wait` (due to start) and `dispatch.worker.running`.
 
     Attributes are name and queue; duration has a state too: completed, failed, cancelled or snoozed. Its count with
     state="failed" is the number of failed attempts; whether such a job is retried is decided after the chain.
@@ -31,15 +31,15 @@ class Metrics:
         if job.started_at is not None:
             self._instruments.wait.record(max(0.0, (job.started_at - job.run_at).total_seconds()), attributes)
         state = "completed"
+        self._instruments.running.add(1, attributes)
         start = time.perf_counter()
         try:
-            result = await call_next(job)
-            self._instruments.completed.add(1, attributes)
-            return result
+            return await call_next(job)
         except BaseException as error:
             state = _state(error)
             raise
         finally:
+            self._instruments.running.add(-1, attributes)
             self._instruments.duration.record(time.perf_counter() - start, {**attributes, "state": state})
 
 

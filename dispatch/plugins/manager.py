@@ -6,8 +6,10 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
+from contextvars import Context, copy_context
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -15,11 +17,15 @@ import pluggy
 from pydantic import BaseModel
 
 from dispatch import hookspecs
+from dispatch.clock import boot_seconds
 from dispatch.errors import ConfigError, InvalidPlugin, MissingExtra
 from dispatch.plugins.finding import imported, is_own, offered
 from dispatch.plugins.fitting import check, own_name, specified, taken
 from dispatch.plugins.sections import section_of
 
+AT_ONCE, MOST_WAITING = 100, 10_000
+"""Calls of asynchronous hooks that run at once, and that wait for their turn."""
+_REPEAT = 10.0
 SLOW = 0.1
 """Seconds of event loop that a hook may take before it is named in the log."""
 
@@ -31,6 +37,8 @@ class _Implementation:
     function: Callable[..., Any]
     names: tuple[str, ...]
     """The hook's arguments that the function takes."""
+    waits: bool
+    """Whether it is a coroutine function."""
 
 
 class PluginManager:
@@ -64,6 +72,9 @@ class PluginManager:
         self.sections: dict[str, BaseModel] = {}
         """[plugin.NAME] as the plugins that have a model for it read it, defaults included."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: deque[tuple[Context, str, dict[str, Any]]] = deque()
+        self._left_out = 0
+        self._told_at = float("-inf")
 
     @property
     def names(self) -> list[str]:
@@ -133,7 +144,10 @@ class PluginManager:
 
     async def notify(self, hook: str, /, **arguments: Any) -> None:
         """Calls every implementation of a lifecycle hook, one after the other; failures are logged, never raised."""
-        for implementation in self._implementations[hook]:
+        await self._notify(self._implementations[hook], arguments)
+
+    async def _notify(self, found: Iterable[_Implementation], arguments: dict[str, Any]) -> None:
+        for implementation in found:
             await self._call(implementation, arguments)
 
     async def collect(self, hook: str, /, **arguments: Any) -> list[Any]:
@@ -160,14 +174,47 @@ class PluginManager:
         return self._ask(mine[0], arguments) if mine else None
 
     def background(self, hook: str, /, **arguments: Any) -> None:
-        """Calls `notify` in a task of its own, which `drain` waits for; does nothing when nobody implements the hook.
+        """Tells of a lifecycle hook without waiting: plain functions are called at once; where one of the
+        implementations is a coroutine, or such calls are not over yet, all are called in a task, which `drain` waits
+        for.
 
-        Two such calls may overlap: an asynchronous `job_completed` can begin before a slow `job_started` has ended.
+        Calls begin in the order in which they were told of, but two may overlap: an asynchronous `job_completed` can
+        begin before a slow `job_started` has ended. Beyond AT_ONCE tasks the calls wait for their turn; beyond
+        MOST_WAITING they are left out, and that is logged.
         """
-        if self._implementations[hook]:
-            task = asyncio.get_running_loop().create_task(self.notify(hook, **arguments), name=f"dispatch hook {hook}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        found = self._implementations[hook]
+        if not found:
+            return
+        if not self._tasks and not any(one.waits for one in found):
+            for one in found:
+                self._call_now(one, arguments)
+        elif len(self._tasks) < AT_ONCE:
+            self._begin(self._notify(found, arguments), hook)
+        elif len(self._waiting) < MOST_WAITING:
+            self._waiting.append((copy_context(), hook, arguments))
+        else:
+            self._leave_out(hook)
+
+    def _begin(self, work: Coroutine[Any, Any, None], hook: str, context: Context | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(work, name=f"dispatch hook {hook}", context=context)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._waiting and len(self._tasks) < AT_ONCE:
+            context, hook, arguments = self._waiting.popleft()
+            self._begin(self._notify(self._implementations[hook], arguments), hook, context)
+
+    def _leave_out(self, hook: str) -> None:
+        self._left_out += 1
+        now = boot_seconds()
+        if now - self._told_at >= _REPEAT:
+            self._told_at = now
+            text = "%d calls of hooks were left out (now %s): %d wait already, since plugins do not keep up: %s"
+            slow = sorted({one.plugin for one in self._implementations[hook] if one.waits})
+            self._logger.error(text, self._left_out, hook, len(self._waiting), ", ".join(slow))
 
     async def drain(self, timeout: float) -> int:
         """Waits up to `timeout` seconds for background calls, cancels the rest and returns how many those were."""
@@ -175,12 +222,16 @@ class PluginManager:
         deadline = loop.time() + timeout
         while (pending := self._pending()) and loop.time() < deadline:
             await asyncio.wait(pending, timeout=deadline - loop.time())
+        waiting = len(self._waiting)
+        self._waiting.clear()
+        if waiting:
+            self._logger.warning("%d calls of hooks still waited for their turn and were left out", waiting)
         for task in pending:
             self._logger.warning("%s was still running after %g s and was cancelled", task.get_name(), timeout)
             task.cancel()
         if pending:
             await asyncio.wait(pending, timeout=SLOW)
-        return len(pending)
+        return len(pending) + waiting
 
     def _pending(self) -> set[asyncio.Task[None]]:
         return {task for task in self._tasks if task is not asyncio.current_task()}
@@ -223,7 +274,10 @@ class PluginManager:
         """The hook's implementations in the order pluggy calls them: the last registered first, tryfirst before all."""
         found = getattr(self._manager.hook, hook).get_hookimpls()
         return tuple(
-            _Implementation(impl.plugin_name, hook, impl.function, taken(impl.function, self._hooks[hook]))
+            _Implementation(
+                *(impl.plugin_name, hook, impl.function, taken(impl.function, self._hooks[hook])),
+                waits=inspect.iscoroutinefunction(impl.function),
+            )
             for impl in reversed(found)
         )
 
@@ -234,6 +288,22 @@ class PluginManager:
             raise
         except BaseException as error:
             self._fail(implementation, error, timed_out=False)
+
+    def _call_now(self, implementation: _Implementation, arguments: dict[str, Any]) -> None:
+        started = time.perf_counter()
+        try:
+            result = implementation.function(**{name: arguments[name] for name in implementation.names})
+        except BaseException as error:
+            self._fail(implementation, error, timed_out=False)
+            return
+        if time.perf_counter() - started > SLOW:
+            self._warn_slow(implementation, time.perf_counter() - started)
+        if result is not None and inspect.isawaitable(result):
+            self._begin(self._wait_for(implementation, result), implementation.hook)
+
+    async def _wait_for(self, implementation: _Implementation, result: Awaitable[Any]) -> None:
+        """Awaits what a plain function has answered, as that of a coroutine function."""
+        await self._call(replace(implementation, function=lambda: result, names=()), {})
 
     async def _call(self, implementation: _Implementation, arguments: dict[str, Any]) -> Any:
         limit: asyncio.Timeout | None = None

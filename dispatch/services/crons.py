@@ -12,16 +12,18 @@ from dispatch.clock import Duration
 from dispatch.cluster.model import Announcement
 from dispatch.crons.definition import CronCall, span
 from dispatch.crons.model import CronEntry, CronSpec, Fired, ListOptions, Misfire, Overlap, Tick
-from dispatch.crons.plan import first_fire, manual_tick, schedule_of
+from dispatch.crons.plan import carrying, first_fire, manual_tick, schedule_of
 from dispatch.crons.schedule import ticks
 from dispatch.entity import LARGEST_PAGE, Page, Reply
 from dispatch.errors import Conflict, CronNotFound, DuplicateName
 from dispatch.ids import CronID
 from dispatch.jobs.options import EnqueueOptions
+from dispatch.plugins import PluginManager
 from dispatch.scope import Scope, capture
 from dispatch.services.audit import AuditService
 from dispatch.services.cron_specs import CronDefaults, Timing, changed, spec_of_call, spec_of_name
 from dispatch.store import Store
+from dispatch.telemetry import OFF, Telemetry
 
 _AHEAD = 10
 
@@ -30,9 +32,17 @@ class CronService:
     """Look at, make, change, switch and trigger cron entries."""
 
     def __init__(
-        self, store: Store, *, audit: AuditService | None = None, defaults: CronDefaults | None = None
+        self,
+        store: Store,
+        *,
+        audit: AuditService | None = None,
+        defaults: CronDefaults | None = None,
+        telemetry: Telemetry = OFF,
+        plugins: PluginManager | None = None,
     ) -> None:
+        self._plugins = plugins or PluginManager()
         self._store = store
+        self._telemetry = telemetry
         self._defaults = defaults or CronDefaults()
         self._audit = audit or AuditService(store)
 
@@ -169,9 +179,20 @@ class CronService:
         entry = await self.get(name, scope=scope)
         tick = manual_tick(entry, await self._now())
         async with self._audit.act("cron.trigger", [name]):
-            fired: Fired = await self._store.crons.trigger(name, tick, scope=scope)
+            spans = self._telemetry.spans
+            if spans is None:
+                fired: Fired = await self._store.crons.trigger(name, tick, scope=scope)
+            else:
+                with spans.firing(name, entry.spec.scope) as carrier:
+                    fired = await self._store.crons.trigger(name, carrying(tick, carrier), scope=scope)
             self._found(name, fired.reply)
-            return fired.ticks[0]
+            made = fired.ticks[0]
+            if made.job_id is not None:
+                if tick.job is not None and self._plugins.has("job_enqueued"):
+                    self._plugins.background("job_enqueued", job=tick.job)
+                if self._plugins.has("cron_fired"):
+                    self._plugins.background("cron_fired", entry=entry, job_id=made.job_id)
+            return made
 
     async def get(self, name: str, *, scope: Scope | None = None) -> CronEntry:
         """The entry. Raises CronNotFound."""
@@ -179,6 +200,20 @@ class CronService:
         if entry is None:
             raise _not_found(name, scope)
         return entry
+
+    async def find(self, key: str, *, scope: Scope | None = None) -> CronEntry:
+        """The entry with that id or name. Raises CronNotFound."""
+        if not key.startswith(f"{CronID.prefix}_"):
+            return await self.get(key, scope=scope)
+        options = ListOptions(scope=scope, limit=LARGEST_PAGE)
+        while True:
+            page = await self._store.crons.list(options)
+            for entry in page.items:
+                if entry.id == key:
+                    return entry
+            if page.next_cursor is None:
+                return await self.get(key, scope=scope)
+            options = replace(options, cursor=page.next_cursor)
 
     async def list(self, options: ListOptions | None = None) -> Page[CronEntry]:
         """Entries by name."""

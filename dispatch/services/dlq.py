@@ -9,6 +9,8 @@ from dispatch.dlq.model import DLQEntry, DLQGroup, DLQState, ListOptions
 from dispatch.entity import LARGEST_PAGE, Page, Reply
 from dispatch.errors import AlreadyReplayed, DLQNotFound, DuplicateJob, RunNotRetryable
 from dispatch.ids import DLQID, JobID
+from dispatch.jobs.model import as_written
+from dispatch.plugins import PluginManager
 from dispatch.scope import Scope
 from dispatch.services.audit import AuditService
 from dispatch.store import Store
@@ -18,8 +20,11 @@ from dispatch.workflows.model import driven_by
 class DLQService:
     """Look at, replay, discard and purge dead letters."""
 
-    def __init__(self, store: Store, *, audit: AuditService | None = None) -> None:
+    def __init__(
+        self, store: Store, *, audit: AuditService | None = None, plugins: PluginManager | None = None
+    ) -> None:
         self._store = store
+        self._plugins = plugins or PluginManager()
         self._audit = audit or AuditService(store)
 
     async def get(self, entry_id: DLQID, *, scope: Scope | None = None) -> DLQEntry:
@@ -82,6 +87,10 @@ class DLQService:
             raise AlreadyReplayed(
                 f"{entry_id} was {replayed.state or 'decided'} before{as_job}; an entry is replayed once"
             )
+        if self._plugins.has("job_enqueued"):
+            made = await self._store.jobs.get(replayed.job_id)
+            if made is not None:
+                self._plugins.background("job_enqueued", job=as_written(made))
         return replayed.job_id
 
     async def discard(self, entry_id: DLQID, *, scope: Scope | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -15,13 +16,15 @@ from dispatch.ids import EventID, RunID
 from dispatch.plugins import PluginManager
 from dispatch.scope import Scope, capture
 from dispatch.store import Store
+from dispatch.telemetry import OFF, Telemetry
 
 
 class EventService:
     """Publish events and look at the log."""
 
-    def __init__(self, store: Store, *, plugins: PluginManager, largest: int) -> None:
+    def __init__(self, store: Store, *, plugins: PluginManager, largest: int, telemetry: Telemetry = OFF) -> None:
         self._store = store
+        self._telemetry = telemetry
         self._plugins = plugins
         self._largest = largest
 
@@ -56,9 +59,10 @@ class EventService:
             raise InvalidArguments(f"event {name}: {where or 'the payload'} is NaN or infinite, which JSON cannot hold")
         if len(data) > self._largest:
             raise PayloadTooLarge(f"event {name}: the payload takes {len(data):,} bytes, more than {self._largest:,}")
-        event = await self._store.events.publish(
-            Event(name=name, payload=data, key=key_text(key), run_id=run_id, scope=capture())
-        )
+        new = Event(name=name, payload=data, key=key_text(key), run_id=run_id, scope=capture())
+        spans = self._telemetry.spans
+        with nullcontext() if spans is None else spans.publishing(name):
+            event = await self._store.events.publish(new)
         if self._plugins.has("event_published"):
             self._plugins.background("event_published", event=event)
         return event

@@ -25,6 +25,7 @@ from dispatch.errors import (
     WaitTimeout,
 )
 from dispatch.ids import JobID
+from dispatch.jobs.context import running_job
 from dispatch.jobs.definition import Call
 from dispatch.jobs.model import Attempt, CountOptions, Enqueued, Job, JobState, ListOptions, NewJob
 from dispatch.jobs.options import EnqueueOptions
@@ -37,7 +38,7 @@ from dispatch.services.explain import Explanation, explained
 from dispatch.services.named import named_job
 from dispatch.services.stats import SAMPLE, JobStats, read_stats
 from dispatch.store import Store
-from dispatch.telemetry import inject
+from dispatch.telemetry import OFF, Telemetry, carried, inject
 
 _FIRST_LOOK = 0.002
 _SLOWEST_LOOK = 1.0
@@ -65,8 +66,10 @@ class JobService:
         limits: Limits,
         idempotency_ttl: float,
         audit: AuditService | None = None,
+        telemetry: Telemetry = OFF,
     ) -> None:
         self._store = store
+        self._telemetry = telemetry
         self._audit = audit or AuditService(store)
         self._registry = registry
         self._plugins = plugins
@@ -89,15 +92,27 @@ class JobService:
         jobs = self.rows(calls)
         for job in jobs:
             self._check_size(job)
-        return self._here.enqueue_here(jobs)
+        spans = self._telemetry.spans
+        if spans is None:
+            return self._here.enqueue_here(jobs)
+        with spans.sending(jobs) as traced:
+            return self._here.enqueue_here(traced)
 
     def rows(self, calls: Sequence[Call[Any]]) -> list[NewJob]:
         """The rows that calls ask for, in the scope and trace of whoever asks."""
-        scope = capture()
-        metadata: dict[str, Any] = {}
-        inject(metadata)
+        scope, metadata = capture(), self.trace()
         ttl = self._idempotency_ttl
         return [call.new_job(scope=scope, idempotency_ttl=ttl, metadata=metadata) for call in calls]
+
+    def trace(self) -> dict[str, Any]:
+        """What new work carries of the trace that it is asked for in, where no span of its own is made for that."""
+        metadata: dict[str, Any] = {}
+        if self._telemetry.spans is None:
+            inject(metadata)
+            within = running_job()
+            if not metadata and within is not None:
+                metadata.update(carried(within.job.metadata))
+        return metadata
 
     async def enqueue_named(self, name: str, arguments: Any = None, options: EnqueueOptions | None = None) -> Enqueued:
         """Queues a job by name, without the user's module: queue and argument schema are those that its app announced.
@@ -128,7 +143,12 @@ class JobService:
             jobs = [await self._with_plugin_metadata(job) for job in jobs]
         for job in jobs:
             self._check_size(job)
-        answers = await self._store.jobs.enqueue(jobs)
+        spans = self._telemetry.spans
+        if spans is None:
+            answers = await self._store.jobs.enqueue(jobs)
+        else:
+            with spans.sending(jobs) as jobs:
+                answers = await self._store.jobs.enqueue(jobs)
         if self._plugins.has("job_enqueued"):
             for job, answer in zip(jobs, answers, strict=True):
                 if answer.created:
@@ -172,6 +192,10 @@ class JobService:
         if job.kind == "job" and self._plugins.has("job_enqueuing"):
             job = await self._with_plugin_metadata(job)
         self._check_size(job)
+        spans = self._telemetry.spans
+        if spans is not None:
+            with spans.sending([job]) as (traced,):  # somebody else writes it, with more, in one transaction
+                return traced
         return job
 
     async def get(self, job_id: JobID, *, scope: Scope | None = None) -> Job:
@@ -189,8 +213,10 @@ class JobService:
         """How many jobs match, by state."""
         return await self._store.jobs.count(options)
 
-    async def attempts(self, job_id: JobID) -> Sequence[Attempt]:
-        """Its failed and crashed attempts, oldest first."""
+    async def attempts(self, job_id: JobID, *, scope: Scope | None = None) -> Sequence[Attempt]:
+        """Its failed and crashed attempts, oldest first. JobNotFound when it is not in that scope."""
+        if scope is not None:
+            await self.get(job_id, scope=scope)
         return await self._store.jobs.attempts(job_id)
 
     async def cancel(self, job_id: JobID, *, scope: Scope | None = None, reason: str = "cancelled") -> JobState:
@@ -252,7 +278,7 @@ class JobService:
             if reply is Reply.CONFLICT:
                 raise running_not_deletable(job_id)
 
-    async def wait(self, job_id: JobID, *, timeout: float | None = None) -> Job:
+    async def wait(self, job_id: JobID, *, timeout: float | None = None, scope: Scope | None = None) -> Job:
         """Waits at most `timeout` seconds (None: for ever) until the job has ended, and answers its row.
 
         Raises JobNotFound, JobPurged, WaitTimeout.
@@ -262,7 +288,7 @@ class JobService:
         seen_before = False
         while True:
             version = self._store.wakeups.version
-            job = await self._store.jobs.get(job_id)
+            job = await self._store.jobs.get(job_id, scope=scope)
             if job is None:
                 if seen_before:
                     raise JobPurged(f"{job_id} is gone: retention or an operator removed it")
@@ -276,13 +302,15 @@ class JobService:
             await self._store.wakeups.wait(version, left)
             pause = min(pause * 1.5, _SLOWEST_LOOK)
 
-    async def watch(self, job_id: JobID, *, timeout: float | None = None) -> AsyncGenerator[Job, None]:
+    async def watch(
+        self, job_id: JobID, *, timeout: float | None = None, scope: Scope | None = None
+    ) -> AsyncGenerator[Job, None]:
         """The job now and after each change of its state, attempt, progress or due time, until it has ended.
 
         Raises JobNotFound, JobPurged; WaitTimeout after `timeout` seconds (None: never).
         """
         deadline = None if timeout is None else boot_seconds() + timeout
-        job = await self.get(job_id)
+        job = await self.get(job_id, scope=scope)
         yield job
         shown = _visible(job)
         while not job.state.terminal:
@@ -302,11 +330,18 @@ class JobService:
 
     async def explain(self, job_id: JobID, *, scope: Scope | None = None) -> Explanation:
         """Why the job does or does not run: the gates in order, with evidence. Raises JobNotFound."""
-        return await explained(self._store, await self.get(job_id, scope=scope))
+        return await explained(self._store, await self.get(job_id, scope=scope), scope=scope)
 
-    async def stats(self, *, names: Sequence[str] = (), since: datetime | None = None, limit: int = SAMPLE) -> JobStats:
+    async def stats(
+        self,
+        *,
+        names: Sequence[str] = (),
+        since: datetime | None = None,
+        limit: int = SAMPLE,
+        scope: Scope | None = None,
+    ) -> JobStats:
         """How long jobs waited and ran, by name, from the `limit` newest that have ended (after `since`)."""
-        return await read_stats(self._store, names=names, since=since, limit=limit)
+        return await read_stats(self._store, names=names, since=since, limit=limit, scope=scope)
 
     async def _with_plugin_metadata(self, job: NewJob) -> NewJob:
         additions: dict[str, Any] = {}

@@ -23,7 +23,6 @@ from dispatch.services.forks import edited
 from dispatch.services.jobs import JobService
 from dispatch.services.named import named_payload
 from dispatch.store import Store
-from dispatch.telemetry import inject
 from dispatch.workflows.definition import WorkflowCall, build_run
 from dispatch.workflows.model import (
     Checkpoint,
@@ -139,15 +138,19 @@ class WorkflowService:
         await self.get(run_id, scope=scope)
         return await self._store.workflows.timeline(run_id)
 
-    async def waits(self, run_id: RunID) -> Sequence[Wait]:
-        """The events that the run waits for now."""
+    async def waits(self, run_id: RunID, *, scope: Scope | None = None) -> Sequence[Wait]:
+        """The events that the run waits for now. RunNotFound when it is not in that scope."""
+        if scope is not None:
+            await self.get(run_id, scope=scope)
         return await self._store.workflows.waits(run_id)
 
-    async def children(self, run_id: RunID) -> Sequence[ChildResult]:
-        """How its children (runs, and jobs of steps on the workers) ended, so far."""
+    async def children(self, run_id: RunID, *, scope: Scope | None = None) -> Sequence[ChildResult]:
+        """How its children (runs, and jobs of steps on the workers) ended, so far. RunNotFound as for `waits`."""
+        if scope is not None:
+            await self.get(run_id, scope=scope)
         return await self._store.workflows.children(run_id)
 
-    async def wait(self, run_id: RunID, *, timeout: float | None = None) -> Run:
+    async def wait(self, run_id: RunID, *, timeout: float | None = None, scope: Scope | None = None) -> Run:
         """Waits at most `timeout` seconds (None: for ever) until the run has ended, and answers it.
 
         Raises RunNotFound, WaitTimeout.
@@ -156,7 +159,7 @@ class WorkflowService:
         pause = _FIRST_LOOK
         while True:
             version = self._store.wakeups.version
-            run = await self.get(run_id)
+            run = await self.get(run_id, scope=scope)
             if run.state.terminal:
                 return run
             left = pause if deadline is None else min(pause, deadline - boot_seconds())
@@ -270,9 +273,7 @@ class WorkflowService:
             return created
 
     def _new_runs(self, calls: Sequence[WorkflowCall[Any]]) -> List[NewRun]:
-        scope, ttl = capture(), self._idempotency_ttl
-        metadata: dict[str, Any] = {}
-        inject(metadata)
+        scope, ttl, metadata = capture(), self._idempotency_ttl, self._jobs.trace()
         return [call.new_run(scope=scope, idempotency_ttl=ttl, metadata=metadata) for call in calls]
 
     async def _create(self, runs: Sequence[NewRun]) -> List[CreatedRun]:

@@ -34,6 +34,7 @@ from dispatch.jobs.model import WAITING, Claimed, JobKind, ListOptions
 from dispatch.plugins import PluginManager
 from dispatch.registry import Registry
 from dispatch.store import Store
+from dispatch.telemetry import OFF, Telemetry
 from dispatch.testing.crashes import CrashingWriter
 from dispatch.testing.lifespans import Lifespans
 from dispatch.testing.report import WatchedReport, WorkDone
@@ -80,12 +81,14 @@ class Driver:
         crons: Mapping[str, CronSpec],
         prepare: Prepare,
         guests: Sequence[WorkerService] = (),
+        telemetry: Telemetry = OFF,
         logger: logging.Logger,
     ) -> None:
         self._store = store
         self._prepare = prepare
         self._guests = tuple(guests)
         self._clock = clock
+        self._telemetry = telemetry
         self._registry = registry
         self._plugins = plugins
         self._served = dict(settings.queues)
@@ -96,14 +99,15 @@ class Driver:
             store,
             require_leadership=lambda: True,
             rules=Rules(misfire_window=settings.misfire_window),
-            on_fired=partial(tell_of_ticks, plugins=plugins, logger=logger),
+            on_fired=partial(tell_of_ticks, plugins=plugins, telemetry=telemetry, logger=logger),
+            telemetry=telemetry,
             on_death=self._died,
             logger=logger,
         )
         self._every_queue = every_queue
         self._environment = dict(environment)
         self._logger = logger
-        self._report = WatchedReport(plugins, logger=logger)
+        self._report = WatchedReport(plugins, logger=logger, telemetry=telemetry)
         self._execution = Execution(middleware=[self._report.watch, *middleware], processes=self._processes)
         self._pool: ProcessPool | None = None
         self._lifespans = Lifespans()
@@ -152,6 +156,7 @@ class Driver:
             plugins=self._plugins,
             resources=resources,
             prepare=self._prepare,
+            telemetry=self._telemetry,
             progress=worker.note_progress,
             give_up=lambda: False,
             logger=self._logger,

@@ -195,6 +195,7 @@ class MemoryApp(Dispatch):
                 environment=self._child_environment(),
                 crons=specs_of(self.registry.crons.values(), defaults=cron_defaults(self.config)),
                 prepare=self.jobs.prepared,
+                telemetry=self._extensions.telemetry,
                 guests=self._extensions.services,
                 logger=self._logger.getChild("testing"),
             )

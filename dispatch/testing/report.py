@@ -14,6 +14,7 @@ from dispatch.ids import JobID
 from dispatch.jobs.handler import Next
 from dispatch.jobs.model import Failure, Job, JobState, Transition
 from dispatch.plugins import PluginManager
+from dispatch.telemetry import OFF, Telemetry
 
 ATTEMPTS = 10_000
 """How many a run may take, unless told otherwise."""
@@ -49,8 +50,8 @@ class WorkDone:
 class WatchedReport(Report):
     """The engine's report, which also keeps what handlers raised and bounds how many attempts a run may start."""
 
-    def __init__(self, plugins: PluginManager, *, logger: logging.Logger) -> None:
-        super().__init__(plugins, logger=logger)
+    def __init__(self, plugins: PluginManager, *, logger: logging.Logger, telemetry: Telemetry = OFF) -> None:
+        super().__init__(plugins, logger=logger, telemetry=telemetry)
         self._attempts: Counter[str] = Counter()
         self._raised: dict[JobID, Exception] = {}
         self._failures: list[Exception] = []

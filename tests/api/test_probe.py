@@ -9,9 +9,13 @@ import sys
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from dispatch import testing
+from dispatch.api.metrics import PrometheusText
 from dispatch.api.probe import probe
 from dispatch.errors import ConfigError, MissingExtra
+from dispatch.registry import Registry
 
 
 async def get(port: int, path: str, *, host: str = "probe", method: str = "GET") -> tuple[int, Any]:
@@ -39,6 +43,56 @@ async def test_healthz_says_whether_it_lives_and_readyz_whether_it_is_ready() ->
         assert (await get(port, "/healthz", method="POST"))[0] == 405
     with pytest.raises(ConnectionRefusedError):
         await get(port, "/healthz")
+
+
+async def answer(port: int, path: str) -> tuple[int, str, str]:
+    """Status, head and body of a request, as text."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n".encode())
+    head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
+    writer.close()
+    return int(head.split()[1]), head, body
+
+
+async def test_metrics_are_what_an_app_has_measured_as_prometheus_reads_them() -> None:
+    found = PrometheusText()
+    registry = Registry()
+
+    @registry.job(queue="mails")
+    async def mail() -> None: ...
+
+    async with testing.app(registry, meter_provider=found.provider) as app:
+        await mail.enqueue()
+        await app.run_until_idle()
+        async with probe("127.0.0.1", 0, dict, found.text) as (_, port):
+            code, head, body = await answer(port, "/metrics")
+    found.provider.shutdown()
+    assert (code, "content-type: text/plain; version=0.0.4" in head) == (200, True)
+    samples = {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(body)
+        for sample in family.samples
+    }
+    labels = (("name", "mail"), ("queue", "mails"))
+    assert samples["dispatch_job_completed_total", *labels] == 1
+    assert samples["dispatch_job_duration_seconds_count", *labels, ("state", "completed")] == 1
+    assert "job_0" not in body
+
+
+async def test_without_measurements_metrics_say_why() -> None:
+    def refuse() -> bytes:
+        raise MissingExtra("/metrics needs pip install 'dispatch-tasks[prometheus]'")
+
+    for measure, text in ((None, "without -p"), (refuse, "dispatch-tasks[prometheus]")):
+        async with probe("127.0.0.1", 0, dict, measure) as (_, port):
+            code, _, body = await answer(port, "/metrics")
+            assert code == 404 and text in body
+
+
+def test_without_the_exporter_the_error_has_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.prometheus", None)
+    with pytest.raises(MissingExtra, match=r"dispatch-tasks\[prometheus\]"):
+        PrometheusText()
 
 
 async def test_a_taken_port_is_an_error_that_names_it() -> None:

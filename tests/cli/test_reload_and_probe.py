@@ -112,6 +112,8 @@ def test_the_probe_of_a_worker_is_ready_while_it_works(watch: Callable[..., Watc
     assert (code, body["live"], body["reasons"]) == (200, True, [])
     assert body["worker_id"] == worker.wait_for(STARTED)[0]["worker_id"]
     assert ask(address, "/healthz")[0] == 200
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:  # by a worker of its own process
+        assert b"dispatch_store_call_duration_seconds_count{" in answer.read()
     worker.process.send_signal(signal.SIGTERM)
     assert worker.process.wait(20) == 0
     assert ask(address, "/healthz")[0] == 0

@@ -91,6 +91,36 @@ def test_periods_stay_on_their_grid_however_late_a_tick_is_fired_and_whenever_it
     assert fire.next_fire_at == NOON + timedelta(seconds=37)
 
 
+def test_a_year_of_missed_seconds_is_planned_like_a_few_of_them() -> None:
+    options: dict[str, Any] = {"schedule": "* * * * * *", "misfire": "all", "misfire_window": 400 * 86400.0}
+    year, hour = (plan(entry(NOON - ago, **options), NOON, RULES) for ago in (timedelta(days=365), timedelta(hours=1)))
+    assert [(tick.scheduled_at, tick.outcome) for tick in year.ticks] == [
+        (tick.scheduled_at, tick.outcome) for tick in hour.ticks
+    ]
+    assert year.next_fire_at == hour.next_fire_at
+
+
+def test_a_rare_tick_is_found_however_long_ago_it_was() -> None:
+    late = entry(datetime(2026, 1, 5, 12, tzinfo=UTC), schedule="0 12 5 1 *", misfire_window=400 * 86400.0)
+    (tick,) = plan(late, NOON, RULES).ticks
+    assert (tick.scheduled_at, tick.outcome) == (late.next_fire_at, "fired")
+
+
+def test_an_entry_whose_pause_has_just_ended_waits_for_its_next_tick() -> None:
+    paused = entry(NOON - timedelta(hours=1), schedule="30 * * * *", enabled=False, disabled_until=NOON)
+    fire = plan(paused, NOON + timedelta(seconds=1), RULES)
+    assert (fire.ticks, fire.next_fire_at) == ([], NOON + timedelta(minutes=30))
+
+
+def test_an_entry_fires_at_the_time_it_was_given_even_off_its_schedule() -> None:
+    given = entry(NOON - timedelta(seconds=7), schedule="*/5 * * * *")
+    fire = plan(given, NOON, RULES)
+    assert [(tick.scheduled_at, tick.outcome) for tick in fire.ticks] == [
+        (given.next_fire_at, "fired"),
+        (NOON, "fired"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("overlap", "on_conflict", "cancels"),
     [("allow", None, False), ("skip", "skip", False), ("queue", "replace", False), ("cancel_old", "replace", True)],

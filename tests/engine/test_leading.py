@@ -17,8 +17,8 @@ from dispatch.crons.model import CronSpec
 from dispatch.crons.plan import Rules
 from dispatch.engine.elector import Campaign, StoreElector
 from dispatch.engine.introduction import Introduction
-from dispatch.engine.scheduler import SETTLE_EVERY, CronScheduler
-from dispatch.errors import LeadershipLost
+from dispatch.engine.scheduler import AT_ONCE, SETTLE_EVERY, CronScheduler
+from dispatch.errors import DataRejected, LeadershipLost
 from dispatch.hookspecs import hookimpl
 from dispatch.ids import CronID, WorkerID
 from dispatch.jobs.context import current_job
@@ -196,6 +196,44 @@ async def test_an_entry_that_cannot_be_read_holds_up_no_other(store: Any, caplog
     assert len((await store.jobs.list(ListOptions())).items) == 1
     assert "the cron entry bad cannot be read" in caplog.text
     assert (await rounds.run_once() or 0) > 0.5, "what cannot be read must not keep the leader busy"
+
+
+async def test_more_entries_than_a_page_that_cannot_be_read_hide_no_other(
+    store: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = store.clock.now()
+    for number in range(AT_ONCE + 5):
+        spec = CronSpec(name=f"bad-{number}", schedule="61 * * * *", target="work")
+        await store.crons.create(spec, entry_id=CronID.new(), next_fire_at=now - timedelta(seconds=9))
+    good = CronSpec(name="good", schedule="* * * * *", target="work")
+    await store.crons.create(good, entry_id=CronID.new(), next_fire_at=now)
+    rounds = scheduler(store)
+    assert [await rounds.run_once(), await rounds.run_once()] == [0.0, 0.0]
+    assert len((await store.jobs.list(ListOptions())).items) == 1
+    assert (await rounds.run_once() or 0) > 0.5, "what cannot be read must not keep the leader busy"
+    assert caplog.text.count("cannot be read") == AT_ONCE + 5, "each is told once"
+
+
+async def test_an_entry_whose_job_cannot_be_stored_keeps_no_other_waiting(
+    store: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, payload in (("a", b"{}"), ("b", b"{}"), ("bad", b"{}")):
+        options = {"tags": ["a\0b"]} if name == "bad" else {}
+        spec = CronSpec(name=name, schedule="* * * * *", target=name, payload=payload, options=options)
+        await store.crons.create(spec, entry_id=CronID.new(), next_fire_at=store.clock.now())
+    fire = store.crons.fire
+
+    async def refuse(fires: Any) -> Any:
+        if any(tick.job.tags for one in fires for tick in one.ticks):
+            raise DataRejected("a tag with a NUL")
+        return await fire(fires)
+
+    store.crons.fire = refuse
+    rounds = scheduler(store)
+    await rounds.run_once()
+    assert {job.name for job in (await store.jobs.list(ListOptions())).items} == {"a", "b"}
+    assert (await rounds.run_once() or 0) > 0.5, "what cannot be stored must not keep the leader busy"
+    assert caplog.text.count("the cron entry bad makes what cannot be stored") == 1
 
 
 async def test_a_worker_fires_a_function_on_its_timetable_and_tells_plugins(registry: Registry, start: Start) -> None:

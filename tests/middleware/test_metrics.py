@@ -52,9 +52,10 @@ async def test_a_completed_attempt_is_counted_with_duration_and_wait(
     job.started_at = job.run_at + timedelta(seconds=3)
     assert await chain([Metrics(provider)], handler)(job) == "done"
     points = read(reader)
-    assert set(points) == {"dispatch.job.completed", "dispatch.job.duration", "dispatch.job.wait"}
-    completed, duration, wait = (points[f"dispatch.job.{name}"][0] for name in ("completed", "duration", "wait"))
-    assert (completed.value, dict(completed.attributes)) == (1, {"name": "mail.send", "queue": "mails"})
+    assert set(points) == {"dispatch.worker.running", "dispatch.job.duration", "dispatch.job.wait"}
+    duration, wait = (points[f"dispatch.job.{name}"][0] for name in ("duration", "wait"))
+    (running,) = points["dispatch.worker.running"]
+    assert (running.value, dict(running.attributes)) == (0, {"name": "mail.send", "queue": "mails"})
     assert dict(duration.attributes) == {"name": "mail.send", "queue": "mails", "state": "completed"}
     assert (wait.count, wait.sum) == (1, 3.0)
     assert max(wait.explicit_bounds) == 7200

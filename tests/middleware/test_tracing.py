@@ -73,21 +73,23 @@ async def test_an_attempt_is_a_consumer_span_with_the_documented_attributes(
     assert span.status.status_code is trace.StatusCode.UNSET
 
 
-async def test_the_span_is_linked_to_the_producer_in_a_trace_of_its_own(
-    provider: TracerProvider, exporter: InMemorySpanExporter, make_job: MakeJob
+@pytest.mark.parametrize("follow", [True, False])
+async def test_the_span_is_linked_to_the_producer_and_its_child_unless_traces_are_to_be_linked_alone(
+    provider: TracerProvider, exporter: InMemorySpanExporter, make_job: MakeJob, follow: bool
 ) -> None:
     metadata: dict[str, Any] = {"mine": 1}
     with telemetry.tracer(provider).start_as_current_span("request") as producer:
         telemetry.inject(metadata)
         with pytest.raises(Snooze):
-            await chain([Tracing(provider)], failing(Snooze(1)))(make_job(metadata=metadata))
+            await chain([Tracing(provider, follow=follow)], failing(Snooze(1)))(make_job(metadata=metadata))
     span = exporter.get_finished_spans()[0]
     context = producer.get_span_context()
     assert [(link.context.trace_id, link.context.span_id) for link in span.links] == [
         (context.trace_id, context.span_id)
     ]
     assert span.context is not None
-    assert span.context.trace_id != context.trace_id
+    assert (span.context.trace_id == context.trace_id) == follow
+    assert (None if span.parent is None else span.parent.span_id) == (context.span_id if follow else None)
     assert span.status.status_code is trace.StatusCode.UNSET
 
 

@@ -89,6 +89,16 @@ class RedisServer:
             self._process.send_signal(how)
             self._process.wait(20)
 
+    def pause(self) -> None:
+        """It says nothing from now on, and keeps its connections."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """It goes on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def close(self) -> None:
         """Stops it and removes its folder."""
         self.stop(signal.SIGKILL)

@@ -76,6 +76,13 @@ class Activation:
 
     async def run(self) -> Transition | None:
         """Does what can be done now. Answers how the driver goes back to the store; None: the store knows already."""
+        spans = self._means.telemetry.spans
+        if spans is None:
+            return await self._run()
+        with spans.running(self._job, self._definition.name, self._definition.version):
+            return await self._run()
+
+    async def _run(self) -> Transition | None:
         loaded = await self._means.writer.load(self._job.id)
         if loaded is None:
             return None
@@ -86,7 +93,7 @@ class Activation:
             return await self._take_back(loaded)
         if loaded.cancel_requested:
             return self._back(Verdict.RELEASE)
-        if loaded.run.started_at == self._job.started_at:
+        if loaded.run.started_at == self._job.started_at and not loaded.checkpoints:
             self._means.report.started(loaded.run)
         try:
             args, kwargs = self._definition.signature.load(self._job.payload)
@@ -241,6 +248,8 @@ class Activation:
 
     async def _attempt_failed(self, performance: Performance, error: BaseException) -> Transition | None:
         run = performance.run
+        if self._means.telemetry.spans is not None:
+            self._means.telemetry.spans.failed(error)
         raised = self._seen(error)
         transition = self._decide(raised, performance)
         if transition.verdict is not Verdict.FAIL:

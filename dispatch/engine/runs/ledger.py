@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
@@ -18,6 +19,7 @@ from dispatch.entity import Reply
 from dispatch.errors import DataRejected, NoOpenApp, StepFailed
 from dispatch.ids import RunID
 from dispatch.jobs.model import Failure, Job, NewJob
+from dispatch.telemetry import OFF, Telemetry
 from dispatch.workflows import documents
 from dispatch.workflows.journal import Journal
 from dispatch.workflows.model import Activation, Checkpoint, CheckpointKind, NewCheckpoint, Record, Run
@@ -47,6 +49,12 @@ class Means:
     elapsed: Callable[[], float]
     """Seconds on a clock that only runs forward; it stands still where a test moves the store's clock."""
     rng: Callable[[], float] = random.random
+    telemetry: Telemetry = OFF
+
+    def step_span(self, name: str, run_id: RunID) -> AbstractContextManager[None]:
+        """The span around what a step, or an undo, does in place."""
+        spans = self.telemetry.spans
+        return nullcontext() if spans is None else spans.step(name, str(run_id))
 
 
 class Ledger:

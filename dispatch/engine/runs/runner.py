@@ -19,9 +19,11 @@ from dispatch.engine.settings import Settings
 from dispatch.ids import WorkerID
 from dispatch.jobs.model import Job, NewJob
 from dispatch.plugins import PluginManager
+from dispatch.telemetry import OFF, Telemetry
 from dispatch.workflows.definition import WorkflowDefinition
 from dispatch.workflows.store import WorkflowStore
 
+_LOGGER = logging.getLogger("dispatch.workflow")
 Prepare = Callable[[NewJob], Awaitable[NewJob]]
 
 
@@ -45,12 +47,14 @@ class Runner:
         plugins: PluginManager,
         resources: Sequence[object],
         prepare: Prepare,
+        telemetry: Telemetry = OFF,
         progress: Callable[[Job, float, str | None], None],
         give_up: Callable[[], bool],
         logger: logging.Logger,
         elapsed: Callable[[], float] = boot_seconds,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         writer: type[RunWriter] = RunWriter,
+        run_logger: logging.Logger = _LOGGER,
     ) -> None:
         self._definitions = definitions
         self._rules = Rules(park_after=settings.park_after, result_limit=settings.result_limit, policy=settings.policy)
@@ -66,8 +70,9 @@ class Runner:
         self._means = Means(
             writer=self.writer,
             steps=steps,
-            report=RunReport(report, plugins, logger=logging.getLogger("dispatch.workflow")),
+            report=RunReport(report, plugins, logger=run_logger),
             prepare=prepare,
+            telemetry=telemetry,
             idempotency_ttl=settings.idempotency_ttl,
             elapsed=elapsed,
         )

@@ -66,7 +66,8 @@ class Steps(Undos, Children):
         await self.write_pending()
         began, started = self.means.elapsed(), self.now
         try:
-            done = await self.means.steps.run(spec, self.job, self.key(spec.name))
+            with self.means.step_span(spec.name, self.run_id):
+                done = await self.means.steps.run(spec, self.job, self.key(spec.name))
         except StepFailed as error:
             if not self.stage.aborted:
                 failure = Failure(error.type, error.message, error.traceback)

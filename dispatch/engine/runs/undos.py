@@ -70,7 +70,8 @@ class Undos(Ledger):
         undo = pending.undo
         spec = StepSpec(name, undo.function, (*pending.args, *undo.args), undo.kwargs)
         started, began = self.now, self.means.elapsed()
-        done = await self.means.steps.run(spec, self.job, self.key(name), keep=False)
+        with self.means.step_span(name, self.run_id):
+            done = await self.means.steps.run(spec, self.job, self.key(name), keep=False)
         found = await self.recorded(NewCheckpoint(name, "undo", attempt=done.attempt, started_at=started))
         self.means.report.step_completed(self.run, name, self.means.elapsed() - began)
         return found

@@ -269,7 +269,7 @@ def _write(data: Data, entry: CronEntry, new: NewTick, now: datetime) -> Tick:
     known = data.ticks.setdefault(entry.id, {}).get(new.scheduled_at)
     if known is None:
         made = _made(data, new, now)
-        known = data.ticks[entry.id][new.scheduled_at] = tick_of(entry, new, made, now)
+        known = data.ticks[entry.id][new.scheduled_at] = tick_of(entry.id, new, made, now)
         tell_tick(data.stream, entry, known, now)
     return known
 

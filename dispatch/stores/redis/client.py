@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dispatch.clock import Clock, micros
 from dispatch.errors import DispatchError, StoreUnreachable
@@ -15,6 +15,9 @@ from dispatch.stores.redis.errors import drops_connection, store_error
 from dispatch.stores.redis.scripts import Script, load
 from dispatch.stores.redis.wakeups import RedisWakeups
 from dispatch.stores.redis.wire import Call, Refusal, Reply, Wire
+
+if TYPE_CHECKING:
+    from dispatch.stores.redis.here import HereLinks
 
 
 class RedisClient:
@@ -51,6 +54,7 @@ class RedisClient:
         """The namespace has this library's schema."""
         self._idle: list[Wire] = []
         self._turns: asyncio.Semaphore | None = None
+        self._here: HereLinks | None = None
 
     @property
     def opened(self) -> bool:
@@ -59,6 +63,7 @@ class RedisClient:
     async def open(self) -> None:
         """Makes the first connection, so that what is wrong shows at once."""
         self._turns = asyncio.Semaphore(self._connections)
+        self._here = _here_links(self.address, self._timeout, self._connections)
         try:
             await self.command("PING")
         except BaseException:
@@ -71,6 +76,9 @@ class RedisClient:
         idle, self._idle = self._idle, []
         for link in idle:
             link.end()
+        here, self._here = self._here, None
+        if here is not None:
+            here.close()
 
     def now(self) -> str:
         """The first argument of every script: a test's time, or '' for the server's."""
@@ -101,6 +109,26 @@ class RedisClient:
             self._wakeups.bump()
         return replies
 
+    @property
+    def serves_here(self) -> bool:
+        """Whether `run_here` may be called."""
+        return self._here is not None and self.ready
+
+    def run_here(self, name: str, *args: Any) -> Reply:
+        """One script, in the calling thread, which waits for the reply."""
+        script, here = load(name), self._here
+        if here is None:
+            raise self._not_open()
+        # this client's own listener shall hear of it, too
+        call = ("EVALSHA", script.sha, 2, self.prefix, f"{self.name}.here", self.now(), *args)
+        with self.telling():
+            (reply,) = here.exchange([call])
+            if isinstance(reply, Refusal) and reply.code == "NOSCRIPT":
+                _, reply = here.exchange([("SCRIPT", "LOAD", script.source), call])
+        if isinstance(reply, Refusal):
+            raise self._told(reply)
+        return reply
+
     async def command(self, *args: Any) -> Reply:
         """A plain command."""
         (reply,) = await self._exchange([args], together=False)
@@ -114,9 +142,7 @@ class RedisClient:
     async def _exchange(self, commands: Sequence[Call], together: bool) -> list[Reply]:
         """Sends commands and reads a reply each; errors that Redis replies with are among the answers."""
         if self._turns is None:
-            raise StoreUnreachable(
-                f"{self.address.url}: this store is not open; call `await store.open()` first. Nothing was done"
-            )
+            raise self._not_open()
         if together:
             commands = [("MULTI",), *commands, ("EXEC",)]
         turns = self._turns
@@ -158,6 +184,11 @@ class RedisClient:
         except Exception as error:
             raise self._told(error) from error
 
+    def _not_open(self) -> StoreUnreachable:
+        return StoreUnreachable(
+            f"{self.address.url}: this store is not open; call `await store.open()` first. Nothing was done"
+        )
+
     def _told(self, error: Exception) -> Exception:
         return store_error(error, self.address.url) or error
 
@@ -171,6 +202,15 @@ async def _connect(address: Address, protocol: int) -> Wire:
 
         return await driver.connect(address, protocol)
     return await link.connect(address, protocol)
+
+
+def _here_links(address: Address, timeout: float, keep: int) -> HereLinks | None:
+    """Connections for threads; None where hiredis is not installed."""
+    try:
+        from dispatch.stores.redis.here import HereLinks
+    except ImportError:
+        return None
+    return HereLinks(address, timeout=timeout, keep=keep)
 
 
 def _outcome(replies: list[Reply]) -> list[Reply]:

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from dispatch.errors import DuplicateJob, IdempotencyMismatch
 from dispatch.ids import DLQID, JobID
 from dispatch.jobs.model import Enqueued, NewJob
 from dispatch.stores.redis.client import RedisClient
-from dispatch.stores.redis.rows import is_plain, new_job
+from dispatch.stores.redis.rows import is_due_now, is_plain, likeness, new_job, payload_of, shared_fields
 
 
 async def enqueue(client: RedisClient, jobs: Sequence[NewJob], *, at_once: int) -> list[Enqueued]:
     """All of `jobs` or none."""
     if not jobs:
         return []
+    if len(jobs) <= at_once:
+        return enqueued(await client.run(*_request(jobs)))
+    if all(map(is_due_now, jobs)):
+        parts = [grouped(jobs[at : at + at_once]) for at in range(0, len(jobs), at_once)]
+        return [
+            answer for reply in await client.run_all("enqueue_now", parts, together=True) for answer in enqueued(reply)
+        ]
+    plain = all(is_plain(job) and not any(job.scope) for job in jobs)
+    script, head = ("enqueue_plain", []) if plain else ("enqueue", ["part"])
     given = [new_job(job) for job in jobs]
-    script, head = (
-        ("enqueue_plain", []) if all(is_plain(job) and not any(job.scope) for job in jobs) else ("enqueue", ["part"])
-    )
-    if len(given) <= at_once:
-        arguments = (part for job in given for part in job)
-        if head:
-            return enqueued(await client.run(script, "whole", "", *arguments))
-        return enqueued(await client.run(script, "", *arguments))
     token = DLQID.new()
     calls: list[list[Any]] = []
     if any(job.unique is not None or job.idempotency is not None for job in jobs):
@@ -35,6 +37,36 @@ async def enqueue(client: RedisClient, jobs: Sequence[NewJob], *, at_once: int) 
     )
     replies = await client.run_all(script, calls, together=True)
     return [answer for reply in replies for answer in enqueued(reply)]
+
+
+def enqueue_here(client: RedisClient, jobs: Sequence[NewJob], *, at_once: int) -> list[Enqueued] | None:
+    """The same in the calling thread; None, with nothing done, where that is not possible."""
+    if not jobs:
+        return []
+    if len(jobs) > at_once or not client.serves_here:
+        return None
+    return enqueued(client.run_here(*_request(jobs)))
+
+
+def _request(jobs: Sequence[NewJob]) -> list[Any]:
+    """The script for so few jobs that one will do, and its arguments."""
+    if all(map(is_due_now, jobs)):
+        return ["enqueue_now", *grouped(jobs)]
+    given = [part for job in jobs for part in new_job(job)]
+    plain = all(is_plain(job) and not any(job.scope) for job in jobs)
+    return ["enqueue_plain", "", *given] if plain else ["enqueue", "whole", "", *given]
+
+
+def grouped(jobs: Sequence[NewJob]) -> list[Any]:
+    """Jobs that are due now as enqueue_now.lua takes them."""
+    found: list[Any] = []
+    for like, group in groupby(jobs, likeness):
+        alike = list(group)
+        fields = shared_fields(alike[0])
+        found += (*like[:4], len(fields), *fields, len(alike))
+        for job in alike:
+            found += (job.id, payload_of(job))
+    return found
 
 
 def enqueued(reply: Sequence[bytes]) -> list[Enqueued]:

@@ -51,7 +51,7 @@ _STRIDE = 9
 
 
 class RedisJobs:
-    """The verbs of JobStore."""
+    """JobStore and EnqueuesHere."""
 
     def __init__(self, client: RedisClient) -> None:
         self._client = client
@@ -60,6 +60,10 @@ class RedisJobs:
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> List[Enqueued]:
         return await enqueues.enqueue(self._client, jobs, at_once=AT_ONCE)
+
+    def enqueue_here(self, jobs: Sequence[NewJob]) -> List[Enqueued] | None:
+        """As `enqueue`, in the calling thread; None, with nothing done, where that is not possible now."""
+        return enqueues.enqueue_here(self._client, jobs, at_once=AT_ONCE)
 
     async def claim(
         self,

@@ -14,7 +14,7 @@ from dispatch.errors import DataRejected
 from dispatch.stores.redis.address import Address, tls_context
 from dispatch.stores.redis.wire import Call, Refusal, Reply
 
-_MORE = object()
+MORE = object()
 """What the parser answers while a reply is not whole."""
 
 
@@ -65,7 +65,7 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed(data)
-            while (reply := self._parser.gets()) is not _MORE:
+            while (reply := self._parser.gets()) is not MORE:
                 self._take(reply)
         except hiredis.HiredisError as error:
             self._over(ConnectionError(f"what answers there speaks another language than Redis ({error})"))
@@ -141,5 +141,5 @@ def packed(commands: Sequence[Call]) -> bytes:
 
 
 def parser() -> Any:
-    """What takes bytes and gives replies, `MORE` while one is not whole."""
-    return hiredis.Reader(replyError=Refusal, notEnoughData=_MORE)
+    """What takes bytes and gives replies, MORE while one is not whole."""
+    return hiredis.Reader(replyError=Refusal, notEnoughData=MORE)

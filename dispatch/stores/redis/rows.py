@@ -102,11 +102,32 @@ def failure_of(row: Row) -> Failure | None:
 def new_job(new: NewJob) -> list[Any]:
     """A job as `read_job` of inserts.lua takes it."""
     what = f"job {new.id}"
+    fields = [*shared_fields(new), "p", payload_of(new)]
+    if new.delay is not None:
+        when = f"+{duration(new.delay, f'the delay of {what}')}"
+    else:
+        when = "" if new.run_at is None else str(micros(_aware(new.run_at, f"the run_at of {what}")))
+    app_id, org_id = new.scope
+    tenant = f"{app_id}/{org_id}" if app_id or org_id else ""
+    head = (new.id, new.queue, new.name, new.kind, new.priority, when, tenant, _extras(new), len(fields))
+    return [*head, *fields]
+
+
+def payload_of(new: NewJob) -> bytes:
+    """The payload; DataRejected when it is none."""
     if type(new.payload) is not bytes:
-        raise DataRejected(f"the payload of {what} is {type(new.payload).__name__}, not bytes; nothing was written")
+        raise DataRejected(
+            f"the payload of job {new.id} is {type(new.payload).__name__}, not bytes; nothing was written"
+        )
+    return new.payload
+
+
+def shared_fields(new: NewJob) -> list[Any]:
+    """What a new row holds beside its payload and its times."""
+    what = f"job {new.id}"
     if not isinstance(new.priority, int):
         raise DataRejected(f"the priority of {what} is {new.priority!r}, not a whole number; nothing was written")
-    fields: list[Any] = ["q", new.queue, "n", new.name, "p", new.payload]
+    fields: list[Any] = ["q", new.queue, "n", new.name]
     if new.kind != "job":
         fields += ("k", new.kind)
     if new.priority:
@@ -142,13 +163,7 @@ def new_job(new: NewJob) -> list[Any]:
         fields += ("sp", new.step)
     if new.concurrency_key is not None:
         fields += ("ck", new.concurrency_key, "cm", new.concurrency_max or 1)
-    if new.delay is not None:
-        when = f"+{duration(new.delay, f'the delay of {what}')}"
-    else:
-        when = "" if new.run_at is None else str(micros(_aware(new.run_at, f"the run_at of {what}")))
-    tenant = f"{app_id}/{org_id}" if app_id or org_id else ""
-    head = (new.id, new.queue, new.name, new.kind, new.priority, when, tenant, _extras(new), len(fields))
-    return [*head, *fields]
+    return fields
 
 
 def is_plain(new: NewJob) -> bool:
@@ -161,6 +176,31 @@ def is_plain(new: NewJob) -> bool:
         and new.concurrency_key is None
         and new.run_id is None
         and new.kind != "workflow"
+    )
+
+
+def is_due_now(new: NewJob) -> bool:
+    """Whether the job is plain, nobody's, and due at once."""
+    return is_plain(new) and new.delay is None and new.run_at is None and not any(new.scope)
+
+
+def likeness(new: NewJob) -> tuple[Any, ...]:
+    """Equal for jobs that differ in id and payload only, as far as they are due now."""
+    return (
+        new.queue,
+        new.name,
+        new.kind,
+        new.priority,
+        new.metadata,
+        new.tags,
+        new.max_retries,
+        new.timeout,
+        new.backoff,
+        new.keep_result,
+        new.effect_key,
+        new.scheduled_at,
+        new.replay_of,
+        new.step,
     )
 
 

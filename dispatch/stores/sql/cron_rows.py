@@ -15,6 +15,7 @@ from dispatch.stores.sql.rows import moment
 
 CODE = ("digest", "spec", "first_seen")
 ANNOUNCE = ("worker_id", "digest")
+TICK = ("entry_id", "scheduled_at", "outcome", "fired_at", "job_id", "run_id", "note")
 
 
 def code_row(digest: str, spec: CronSpec, now: int) -> tuple[str, str, int]:
@@ -86,16 +87,17 @@ def entry_of(row: tuple[Any, ...]) -> CronEntry:
     )
 
 
-def tick_columns(tick: Tick) -> dict[str, Any]:
-    return {
-        "entry_id": str(tick.entry_id),
-        "scheduled_at": micros(tick.scheduled_at),
-        "outcome": tick.outcome,
-        "fired_at": micros(tick.fired_at),
-        "job_id": None if tick.job_id is None else str(tick.job_id),
-        "run_id": None if tick.run_id is None else str(tick.run_id),
-        "note": tick.note,
-    }
+def tick_row(tick: Tick) -> tuple[str | int | None, ...]:
+    """The parameters of `insert_cron_tick`, in the order of TICK."""
+    return (
+        str(tick.entry_id),
+        micros(tick.scheduled_at),
+        tick.outcome,
+        micros(tick.fired_at),
+        None if tick.job_id is None else str(tick.job_id),
+        None if tick.run_id is None else str(tick.run_id),
+        tick.note,
+    )
 
 
 def tick_from(row: tuple[Any, ...]) -> Tick:

@@ -7,14 +7,12 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dispatch.clock import micros
-from dispatch.crons.model import NEWER_TICK, CronEntry, CronSpec, Due, Fire, Fired, ListOptions, NewTick, Tick
-from dispatch.crons.settle import named, settled, tick_of, winners
+from dispatch.crons.model import CronEntry, CronSpec, Due, Fire, Fired, ListOptions, NewTick, Tick
+from dispatch.crons.settle import named, settled, winners
 from dispatch.entity import Page, Reply
-from dispatch.ids import CronID, JobID, WorkerID
+from dispatch.ids import CronID, WorkerID
 from dispatch.scope import Scope
-from dispatch.stores.sql import unique
-from dispatch.stores.sql.changes import cancel
+from dispatch.stores.sql.cron_fires import fire_all, in_batches, write_ticks
 from dispatch.stores.sql.cron_rows import (
     ANNOUNCE,
     CODE,
@@ -25,17 +23,12 @@ from dispatch.stores.sql.cron_rows import (
     edited,
     enabled,
     entry_of,
-    tick_columns,
     tick_from,
 )
-from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.listing import page_limit
 from dispatch.stores.sql.plan import Do, Executor, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.prune import prune_old
 from dispatch.stores.sql.rows import moment, optional_names, scope_params, span
-from dispatch.stores.sql.workflow_changes import cancel as cancel_run
-from dispatch.stores.sql.workflow_journal import create
-from dispatch.workflows.model import driven_by
 
 if TYPE_CHECKING:
     from builtins import list as List
@@ -160,7 +153,10 @@ class SQLCrons:
         return await self._executor.run(plan, write=False)
 
     async def fire(self, fires: Sequence[Fire]) -> List[Fired]:
-        return [await self._executor.run(partial(self._fire, fire)) for fire in fires]
+        answers: List[Fired] = []
+        for together in in_batches(fires):
+            answers += await self._executor.run(partial(self._fire, together))
+        return answers
 
     async def trigger(self, name: str, tick: NewTick, *, scope: Scope | None = None) -> Fired:
         def plan() -> Plan[Fired]:
@@ -168,7 +164,7 @@ class SQLCrons:
             entry = named((yield from _entries([name])), name, scope)
             if entry is None:
                 return Fired(Reply.MISSING)
-            return Fired(Reply.APPLIED, [(yield from _write(entry, tick, self._executor.now()))])
+            return Fired(Reply.APPLIED, (yield from write_ticks([(entry.id, tick)], self._executor.now())))
 
         return await self._executor.run(plan)
 
@@ -229,71 +225,9 @@ class SQLCrons:
     def _now(self) -> dict[str, int]:
         return {"now": self._executor.now()}
 
-    def _fire(self, fire: Fire) -> Plan[Fired]:
-        now = self._executor.now()
-        advanced = yield Do(
-            "advance_cron",
-            {
-                "id": str(fire.entry_id),
-                "revision": fire.revision,
-                "expected": None if fire.expected is None else micros(fire.expected),
-                "next_fire_at": None if fire.next_fire_at is None else micros(fire.next_fire_at),
-                "now": now,
-            },
-        )
-        row = first((yield Rows("cron_by_id", {"id": str(fire.entry_id)})))
-        if row is None:
-            return Fired(Reply.MISSING)
-        if not advanced:
-            return Fired(Reply.CONFLICT)
-        ticks: list[Tick] = []
-        for new in fire.ticks:
-            tick = yield from _write(entry_of(row), new, now)
-            ticks.append(tick)
-        fired = [micros(tick.scheduled_at) for tick in ticks if tick.outcome == "fired"]
-        if fired:
-            yield Do("note_cron_fired", {"id": str(fire.entry_id), "fired_at": max(fired)})
-        return Fired(Reply.APPLIED, ticks)
+    def _fire(self, fires: Sequence[Fire]) -> Plan[List[Fired]]:
+        return fire_all(fires, self._executor.now())
 
 
 def _entries(names: Sequence[str] | None) -> Plan[list[CronEntry]]:
     return [entry_of(row) for row in (yield Rows("crons_named", {"names": optional_names(names or ())}))]
-
-
-def _write(entry: CronEntry, new: NewTick, now: int) -> Plan[Tick]:
-    """The tick as it stands: an earlier one of the same moment, or the new one with what it made."""
-    place = {"id": str(entry.id), "scheduled_at": micros(new.scheduled_at)}
-    known = first((yield Rows("cron_tick", place)))
-    if known is not None:
-        return tick_from(known)
-    made = yield from _made(new, now)
-    written = moment(now)
-    assert written is not None
-    tick = tick_of(entry, new, made, written)
-    yield Do("insert_cron_tick", tick_columns(tick))
-    return tick
-
-
-def _made(new: NewTick, now: int) -> Plan[JobID | None]:
-    """The job or driver that the tick makes; None when it makes none, or the overlap rule keeps it out."""
-    if new.cancel_old:
-        yield from _cancel_old(new, now)
-    if new.run is not None:
-        (run,) = yield from create([new.run], now, line_up=True)
-        return new.run.driver.id if run.created else None
-    if new.job is None:
-        return None
-    (answer,) = yield from enqueue([new.job], now)
-    return answer.id if answer.created else None
-
-
-def _cancel_old(new: NewTick, now: int) -> Plan[None]:
-    """Asks the job or run that holds the entry's key to stop."""
-    made = new.job if new.run is None else new.run.driver
-    if made is None or made.unique is None:
-        return
-    holder = yield from unique.holder(made.unique.key, now)
-    if holder is not None and holder.live:
-        asked = yield from cancel_run(driven_by(holder.job_id), None, NEWER_TICK, now)
-        if asked.reply is Reply.MISSING:
-            yield from cancel(holder.job_id, None, NEWER_TICK, now)

@@ -93,11 +93,12 @@ def enqueue(jobs: Sequence[NewJob], now: int, *, lenient: bool = False) -> Plan[
     if all(job.unique is None and job.idempotency is None for job in jobs):
         answers = yield from _enqueue_plain(jobs, place)
     else:
-        answers = []
         yield Do("prune_idempotency", {"now": now})
         yield Do("prune_unique", {"now": now})
-        for job in jobs:
-            answers.append((yield from _enqueue_one(job, place, lenient)))
+        answers = yield from _enqueue_unheld(jobs, place)
+        if not answers:
+            for job in jobs:
+                answers.append((yield from _enqueue_one(job, place, lenient)))
     if keyed or place.left:
         yield from concurrency.admit(jobs, answers, fits, place.left, now)
     return answers
@@ -157,6 +158,23 @@ def _alike(rows: list[tuple[Any, ...]]) -> dict[str, Any] | None:
     except UnicodeDecodeError:
         return None
     return {"payloads": to_text(texts), **dict(zip(PLAIN_COLUMNS[1:-1], shared, strict=True))}
+
+
+def _enqueue_unheld(jobs: Sequence[NewJob], place: Place) -> Plan[list[Enqueued]]:
+    """The short way for several jobs whose keys nobody holds; answers nothing, having written nothing, where there may
+    be a conflict."""
+    keys = [job.unique.key for job in jobs if job.unique is not None]
+    ids = {job.id for job in jobs}
+    alone = len(jobs) < 2 or any(job.idempotency is not None for job in jobs)
+    if alone or len({*keys}) < len(keys) or len(ids) < len(jobs):
+        return []
+    if (yield Rows("keys_taken", {"keys": names_text(keys)})) or (yield Rows("jobs_known", {"ids": names_text(ids)})):
+        return []
+    yield Many("insert_job", COLUMNS, [_row(job, place) for job in jobs])
+    yield from unique.take_all(
+        [(job.unique.key, str(job.id), hold_until(job.unique, place.now)) for job in jobs if job.unique is not None]
+    )
+    return [Enqueued(job.id, True) for job in jobs]
 
 
 def _enqueue_one(job: NewJob, place: Place, lenient: bool) -> Plan[Enqueued]:

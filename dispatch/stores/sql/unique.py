@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from dispatch.ids import JobID
-from dispatch.stores.sql.plan import Do, Lock, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.rows import names_text
 
 
@@ -37,7 +37,12 @@ def holder(key: str, now: int) -> Plan[Holder | None]:
 
 def take(key: str, job_id: JobID, hold_until: int | None) -> Plan[None]:
     """Gives a key that no live job holds to the job; a holding time that still runs goes on."""
-    yield Do("take_unique", {"key": key, "job_id": str(job_id), "hold_until": hold_until})
+    yield from take_all([(key, str(job_id), hold_until)])
+
+
+def take_all(rows: Sequence[tuple[str, str, int | None]]) -> Plan[None]:
+    """As `take` for several keys, each named once: key, job and until when it is held."""
+    yield Many("take_unique", ("key", "job_id", "hold_until"), rows)
 
 
 def give_up(key: str, job_id: JobID, now: int) -> Plan[None]:

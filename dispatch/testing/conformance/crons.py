@@ -145,6 +145,52 @@ async def several_ticks_of_one_fire_make_a_job_each_and_missed_ones_none(env: En
     assert await outcomes(env, entry) == ["fired", "fired", "missed"]
 
 
+@case("I14", "I16")
+async def of_fires_of_one_call_each_stands_by_itself(env: Env) -> None:
+    entries = [await made(env, f"e{number}") for number in range(5)]
+    fine, held, disabled, gone, twice = entries
+    await fired(env, held, tick(env, held, at=-9, on_conflict="skip"), then=0.0)
+    held = await entry_of(env, held.name)
+    await env.store.crons.disable(disabled.name)
+    assert await env.store.crons.delete(gone.name) is Reply.APPLIED
+
+    def fire(entry: CronEntry, on_conflict: Any, *at: float) -> Fire:
+        ticks = [tick(env, entry, at=each, on_conflict=on_conflict) for each in at]
+        return Fire(entry.id, entry.revision, entry.next_fire_at, ticks, env.after(60))
+
+    calls = [fire(fine, None, -1, 0), *(fire(each, "skip", 0) for each in (held, disabled, gone))]
+    calls += [fire(twice, "skip", -2, -1), fire(twice, "skip", 0)]
+    answers = await env.store.crons.fire(calls)
+    found = [(answer.reply, [one.outcome for one in answer.ticks]) for answer in answers]
+    assert found == [
+        (Reply.APPLIED, ["fired", "fired"]),
+        (Reply.APPLIED, ["skipped"]),
+        (Reply.CONFLICT, []),
+        (Reply.MISSING, []),
+        (Reply.APPLIED, ["fired", "skipped"]),
+        (Reply.CONFLICT, []),
+    ]
+    assert len(await env.jobs()) == 4
+    assert (await entry_of(env, fine.name)).last_fired_at == env.after(0)
+    assert (await entry_of(env, held.name)).last_fired_at == env.after(-9)
+    assert (await entry_of(env, twice.name)).last_fired_at == env.after(-2)
+
+
+@case("I14")
+async def many_entries_fire_in_one_call(env: Env) -> None:
+    entries = [await made(env, f"e{number:02}") for number in range(45)]
+    calls = [
+        Fire(entry.id, entry.revision, entry.next_fire_at, [tick(env, entry, on_conflict="skip")], env.after(60))
+        for entry in entries
+    ]
+    answers = await env.store.crons.fire(calls)
+    made_jobs = {str(one.job_id) for answer in answers for one in answer.ticks}
+    assert [answer.ticks[0].entry_id for answer in answers] == [entry.id for entry in entries]
+    assert made_jobs == {str(job.id) for job in await env.jobs()}
+    assert len(made_jobs) == len(entries)
+    assert {answer.reply for answer in await env.store.crons.fire(calls)} == {Reply.CONFLICT}
+
+
 @case("I15")
 async def a_tick_whose_predecessor_lives_is_skipped_under_the_key_of_its_entry(env: Env) -> None:
     entry = await made(env)

@@ -45,14 +45,107 @@ local function is_overdue(row)
   return row.ex and row.k ~= 'workflow' and not row.sa and tonumber(row.ex) < NOW
 end
 
+-- What keeps a row off the short way: keys, a tenant, an end of its time, a driver's kind.
+local ODD = {ck = true, ap = true, og = true, uu = true, ex = true, k = true}
+-- Rows taken in the short way: by state and cell the ids; and all of them as members of the running ones.
+local plainly, leased = {P = {}, T = {}}, {}
+local FLOOR_TEXT = text(epoch_floor)
+
+-- The short way to running; answers false, with nothing done, when it is not open to the row.
+local function start_plain(id, cell)
+  local key = P .. 'j:' .. id
+  local flat = call('HGETALL', key)
+  local state, epoch, left
+  for i = 1, #flat, 2 do
+    local field = flat[i]
+    if field == 'st' then
+      state = flat[i + 1]
+    elseif field == 'e' then
+      epoch = tonumber(flat[i + 1]) + 1
+    elseif field == 'la' then
+      left = true
+    elseif ODD[field] then
+      return false
+    end
+  end
+  if not plainly[state] then
+    return false
+  end
+  local epoch_text = FLOOR_TEXT
+  if epoch and epoch > epoch_floor then
+    epoch_text = text(epoch)
+  else
+    epoch = epoch_floor
+  end
+  call('HSET', key, 'st', 'R', 'w', worker, 'e', epoch_text, 'sa', NOW_TEXT, 'u', NOW_TEXT)
+  if left then
+    call('HDEL', key, 'la')
+  end
+  local ids, running = plainly[state][cell], leased[cell]
+  if not ids then
+    ids = {}
+    plainly[state][cell] = ids
+  end
+  if not running then
+    running = {}
+    leased[cell] = running
+  end
+  ids[#ids + 1] = id
+  running[#running + 1] = lease_until
+  running[#running + 1] = id
+  taken_ids[#taken_ids + 1] = id
+  claimed[#claimed + 1] = {id, epoch, flat}
+  return true
+end
+
+-- The same for a lane in which one name waits: takes rows from its front until one wants the long way.
+local function take_plain(queue, name, lane, wanted)
+  local key, cell, taken = ready_key(queue, name, lane), cell_of('job', queue, name), 0
+  for _, member in ipairs(call('ZRANGE', key, 0, wanted - 1)) do
+    if member:sub(1, 18) > NOW_STAMP or not start_plain(member:sub(19), cell) then
+      break
+    end
+    taken = taken + 1
+  end
+  if taken > 0 then
+    call('ZREMRANGEBYRANK', key, 0, taken - 1)
+    close_lane(queue, name, lane)
+  end
+  return taken
+end
+
+-- Writes the indexes of the rows that were taken in the short way.
+local function settle_plain()
+  for state, cells in pairs(plainly) do
+    for cell, ids in pairs(cells) do
+      call('ZREM', P .. 's:' .. state .. ':' .. cell, unpack(ids))
+      if call('HINCRBY', P .. 'n:', state .. cell, -#ids) == 0 then
+        call('HDEL', P .. 'n:', state .. cell)
+      end
+    end
+  end
+  for cell, running in pairs(leased) do
+    call('ZADD', P .. 's:R:' .. cell, unpack(running))
+    call('HINCRBY', P .. 'n:', 'R' .. cell, #running / 2)
+  end
+  plainly, leased = {P = {}, T = {}}, {}
+end
+
 -- Takes up to `wanted` rows of one lane; `skipped` says how many each of its sets keeps at its head.
 local function take_lane(this, lane, open, wanted, skipped)
-  local cursors = {}
+  local cursors, taken = {}, 0
+  if #open == 1 and not this.tenant_limit then
+    taken = take_plain(this.queue, open[1], lane, wanted)
+    if taken == wanted then
+      return taken
+    end
+  end
   for _, name in ipairs(open) do
     local key = ready_key(this.queue, name, lane)
-    cursors[#cursors + 1] = {key = key, name = name, next = skipped[key] or 0, buffer = {}, at = 1, gone = {}}
+    local cell = cell_of('job', this.queue, name)
+    cursors[#cursors + 1] = {key = key, name = name, cell = cell, next = skipped[key] or 0, buffer = {}, at = 1, gone = {}}
   end
-  local taken, chunk = 0, wanted
+  local chunk = wanted
   local function head(cursor)
     if cursor.at > #cursor.buffer then
       if cursor.over then
@@ -82,32 +175,37 @@ local function take_lane(this, lane, open, wanted, skipped)
     looked = looked + 1
     best.at = best.at + 2
     local id = best_member:sub(19)
-    local row, flat = job(id)
-    if not row then
+    if not this.tenant_limit and best_member:sub(1, 18) <= NOW_STAMP and start_plain(id, best.cell) then
       best.gone[#best.gone + 1] = best_member
-    elseif is_overdue(row) then
-      best.gone[#best.gone + 1] = best_member
-      key_unready(id, row)
-      overdue[#overdue + 1] = {id = id, row = row}
-    elseif best_member:sub(1, 18) > NOW_STAMP then
-      -- the clock was set back after the row had become due
-      best.gone[#best.gone + 1] = best_member
-      key_unready(id, row)
-      place_row(id, row)
-    elseif this.tenant_limit and tenant_full(this, tenant_of(row)) then
-      skipped[best.key] = (skipped[best.key] or 0) + 1
-      if lane == tenant_of(row) then
-        break
-      end
+      taken = taken + 1
     else
-      best.gone[#best.gone + 1] = best_member
-      key_unready(id, row)
-      if key_full(row) then
-        block(id, row)
-        blocked = blocked + 1
+      local row, flat = job(id)
+      if not row then
+        best.gone[#best.gone + 1] = best_member
+      elseif is_overdue(row) then
+        best.gone[#best.gone + 1] = best_member
+        key_unready(id, row)
+        overdue[#overdue + 1] = {id = id, row = row}
+      elseif best_member:sub(1, 18) > NOW_STAMP then
+        -- the clock was set back after the row had become due
+        best.gone[#best.gone + 1] = best_member
+        key_unready(id, row)
+        place_row(id, row)
+      elseif this.tenant_limit and tenant_full(this, tenant_of(row)) then
+        skipped[best.key] = (skipped[best.key] or 0) + 1
+        if lane == tenant_of(row) then
+          break
+        end
       else
-        start(id, row, flat)
-        taken = taken + 1
+        best.gone[#best.gone + 1] = best_member
+        key_unready(id, row)
+        if key_full(row) then
+          block(id, row)
+          blocked = blocked + 1
+        else
+          start(id, row, flat)
+          taken = taken + 1
+        end
       end
     end
   end
@@ -324,6 +422,7 @@ if #taken_ids > 0 then
   call('SADD', P .. 'h:' .. worker, unpack(taken_ids))
 end
 settle()
+settle_plain()
 for _, one in ipairs(overdue) do
   expired[#expired + 1] = show(one.id)
 end

@@ -60,18 +60,28 @@ UPDATE {crons} SET spec = :spec, enabled = :enabled, disabled_until = :disabled_
 WHERE id = :id AND revision = :revision - 1;
 
 -- name: advance_cron
--- Moves an entry on to its next tick, while it is what was read.
-UPDATE {crons} SET next_fire_at = :next_fire_at, enabled = 1, disabled_until = NULL, disabled_reason = '',
-  disabled_by = '', updated_at = :now
-WHERE id = :id AND revision = :revision AND next_fire_at = :expected AND {cron_may_fire};
+-- Moves entries on to their next ticks, while they are what was read; answers the numbers of those that were.
+UPDATE {crons} AS c SET next_fire_at = n.next_fire_at, enabled = 1, disabled_until = NULL, disabled_reason = '',
+  disabled_by = '', updated_at = n.now
+FROM unnest(:id::text[], :revision::int8[], :expected::int8[], :next_fire_at::int8[], :now::int8[]) WITH ORDINALITY
+  AS n (id, revision, expected, next_fire_at, now, number)
+WHERE c.id = n.id AND c.revision = n.revision AND c.next_fire_at = n.expected
+  AND c.orphaned = 0 AND (c.enabled = 1 OR c.disabled_until <= n.now)
+RETURNING n.number;
 
 -- name: note_cron_fired
--- Keeps the latest tick that made a job.
-UPDATE {crons} SET last_fired_at = :fired_at WHERE id = :id AND coalesce(last_fired_at, 0) < :fired_at;
+-- Keeps the latest ticks that made jobs.
+UPDATE {crons} AS c SET last_fired_at = n.fired_at
+FROM unnest(:id::text[], :fired_at::int8[]) AS n (id, fired_at)
+WHERE c.id = n.id AND coalesce(c.last_fired_at, 0) < n.fired_at;
 
 -- name: lock_cron
 -- Locks one entry.
 SELECT 1 FROM {crons} WHERE id = :id FOR UPDATE;
+
+-- name: lock_crons_of
+-- Locks some entries in order.
+SELECT 1 FROM {crons} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json))) ORDER BY id FOR UPDATE;
 
 -- name: lock_crons
 -- Locks the entries of a name.
@@ -103,14 +113,21 @@ SELECT min(CASE WHEN enabled = 1 THEN next_fire_at ELSE greatest(next_fire_at, d
 WHERE orphaned = 0 AND next_fire_at IS NOT NULL AND (enabled = 1 OR disabled_until IS NOT NULL)
   AND (next_fire_at > :now OR NOT (enabled = 1 OR disabled_until <= :now));
 
--- name: cron_tick
--- One tick.
-SELECT {tick_columns} FROM {cron_ticks} WHERE entry_id = :id AND scheduled_at = :scheduled_at;
+-- name: crons_there
+-- Which of some ids there are.
+SELECT id FROM {crons} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json)));
+
+-- name: cron_ticks_at
+-- The ticks of some entries and moments.
+SELECT {tick_columns} FROM {cron_ticks} WHERE (entry_id, scheduled_at) IN (
+  SELECT place ->> 0, (place ->> 1)::int8 FROM json_array_elements(:places::json) AS place);
 
 -- name: insert_cron_tick
--- Keeps a tick.
+-- Keeps ticks.
 INSERT INTO {cron_ticks} (entry_id, scheduled_at, outcome, fired_at, job_id, run_id, note)
-VALUES (:entry_id, :scheduled_at, :outcome, :fired_at, :job_id, :run_id, :note);
+SELECT n.entry_id, n.scheduled_at, n.outcome, n.fired_at, n.job_id, n.run_id, n.note
+FROM unnest(:entry_id::text[], :scheduled_at::int8[], :outcome::text[], :fired_at::int8[], :job_id::text[],
+  :run_id::text[], :note::text[]) AS n (entry_id, scheduled_at, outcome, fired_at, job_id, run_id, note);
 
 -- name: cron_history
 -- The latest ticks of an entry.

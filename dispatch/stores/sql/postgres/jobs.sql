@@ -94,6 +94,10 @@ UPDATE {jobs} SET payload = :payload::bytea, concurrency_key = :concurrency_key,
   expires_at = :expires_at, updated_at = :now
 WHERE id = :id AND state IN ('pending', 'retrying');
 
+-- name: jobs_known
+-- Which of some ids are taken.
+SELECT id FROM {jobs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json)));
+
 -- name: job_state
 -- The state of one job.
 SELECT state FROM {jobs} WHERE id = :id;
@@ -135,9 +139,15 @@ ON CONFLICT (key) DO UPDATE SET live = 0 WHERE false;
 -- Who holds a unique key.
 SELECT job_id, live, hold_until FROM {unique_keys} WHERE key = :key;
 
+-- name: keys_taken
+-- Which of some unique keys are taken, if only by their time.
+SELECT key FROM {unique_keys} WHERE key = ANY (ARRAY(SELECT json_array_elements_text(:keys::json)));
+
 -- name: take_unique
--- Gives a unique key to a job; the longer holding time counts.
-INSERT INTO {unique_keys} AS held (key, job_id, live, hold_until) VALUES (:key, :job_id, 1, :hold_until)
+-- Gives unique keys, each named once, to jobs; the longer holding time counts.
+INSERT INTO {unique_keys} AS held (key, job_id, live, hold_until)
+SELECT n.key, n.job_id, 1, n.hold_until FROM unnest(:key::text[], :job_id::text[], :hold_until::int8[])
+  AS n (key, job_id, hold_until)
 ON CONFLICT (key) DO UPDATE SET job_id = excluded.job_id, live = 1,
   hold_until = greatest(held.hold_until, excluded.hold_until);
 

@@ -93,9 +93,14 @@ SELECT min(CASE WHEN enabled THEN next_fire_at ELSE max(next_fire_at, disabled_u
 WHERE NOT orphaned AND next_fire_at IS NOT NULL AND (enabled OR disabled_until IS NOT NULL)
   AND (next_fire_at > :now OR NOT (enabled OR disabled_until <= :now));
 
--- name: cron_tick
--- One tick.
-SELECT {tick_columns} FROM cron_ticks WHERE entry_id = :id AND scheduled_at = :scheduled_at;
+-- name: crons_there
+-- Which of some ids there are.
+SELECT id FROM crons WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: cron_ticks_at
+-- The ticks of some entries and moments.
+SELECT {tick_columns} FROM cron_ticks WHERE (entry_id, scheduled_at) IN (
+  SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:places));
 
 -- name: insert_cron_tick
 -- Keeps a tick.

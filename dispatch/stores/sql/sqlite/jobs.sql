@@ -62,6 +62,10 @@ UPDATE jobs SET payload = :payload, concurrency_key = :concurrency_key, concurre
   expires_at = :expires_at, updated_at = :now
 WHERE id = :id AND state IN ('pending', 'retrying');
 
+-- name: jobs_known
+-- Which of some ids are taken.
+SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(:ids));
+
 -- name: job_state
 -- The state of one job.
 SELECT state FROM jobs WHERE id = :id;
@@ -73,6 +77,10 @@ SELECT {job_columns} FROM jobs WHERE id = :id AND {in_scope};
 -- name: unique_holder
 -- Who holds a unique key.
 SELECT job_id, live, hold_until FROM unique_keys WHERE key = :key;
+
+-- name: keys_taken
+-- Which of some unique keys are taken, if only by their time.
+SELECT key FROM unique_keys WHERE key IN (SELECT value FROM json_each(:keys));
 
 -- name: take_unique
 -- Gives a unique key to a job; the longer holding time counts.

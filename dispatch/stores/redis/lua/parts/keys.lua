@@ -27,3 +27,8 @@ end
 local function job(id)
   return hash(P .. 'j:' .. id)
 end
+
+-- The due rows of a lane; see place.lua.
+local function ready_key(queue, name, lane)
+  return P .. 'r:' .. pair(queue, pair(name, lane))
+end

@@ -9,10 +9,6 @@ local QUARANTINE_FROM = 2
 local NEVER = '253402214400000000'
 local joining = {}
 
-local function ready_key(queue, name, lane)
-  return P .. 'r:' .. pair(queue, pair(name, lane))
-end
-
 local function join(queue, name, lane, priority, member)
   local key = ready_key(queue, name, lane)
   local to = joining[key]

@@ -1,0 +1,60 @@
+"""The trace context in a job's metadata: `traceparent` and `tracestate` of the W3C."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import SpanContext
+
+KEYS = ("traceparent", "tracestate")
+
+
+def inject(metadata: MutableMapping[str, Any]) -> None:
+    """Writes the current span as W3C `traceparent` (and `tracestate`) into a new job's metadata.
+
+    Does nothing without a current span, or when the metadata names a producer already.
+    """
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None or "traceparent" in metadata:
+        return
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        metadata.update(carrier_of(context))
+
+
+def extract(metadata: Mapping[str, Any]) -> SpanContext | None:
+    """The producer's span named by a job's metadata; None when there is none or it is malformed."""
+    carrier = carried(metadata)
+    if not carrier:
+        return None
+    from opentelemetry.trace import get_current_span
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    context = get_current_span(TraceContextTextMapPropagator().extract(carrier)).get_span_context()
+    return context if context.is_valid else None
+
+
+def carried(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """What of a job's metadata is trace context, so that work which comes of the job can go on with it."""
+    if "traceparent" not in metadata:
+        return {}
+    found = {key: metadata[key] for key in KEYS if isinstance(metadata.get(key), str)}
+    return found if "traceparent" in found else {}
+
+
+def carrier_of(context: SpanContext) -> dict[str, str]:
+    """A span's context as metadata."""
+    parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    return {"traceparent": parent, **({"tracestate": context.trace_state.to_header()} if context.trace_state else {})}
+
+
+def trace_ids() -> dict[str, str]:
+    """`trace_id` and `span_id` of the current span, in hexadecimal, for log records; empty without one."""
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return {}
+    context = trace.get_current_span().get_span_context()
+    return {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"} if context.is_valid else {}

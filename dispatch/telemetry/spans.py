@@ -1,0 +1,176 @@
+"""The spans that Dispatch makes, by OpenTelemetry's messaging conventions; imported only where there is a provider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as contexts
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+from dispatch.telemetry.carrier import carrier_of, extract
+from dispatch.telemetry.providers import tracer
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Link, TracerProvider
+
+    from dispatch.jobs.model import Job, NewJob
+    from dispatch.scope import Scope
+
+Attributes = dict[str, str | int]
+_NO_PARENT = contexts.Context()
+
+
+class Spans:
+    """Makes spans at one provider.
+
+    Args:
+        provider: where they go.
+        follow: what consumes goes on in the producer's trace, as its child; else in a trace of its own. The link to the
+            producer is there either way.
+    """
+
+    def __init__(self, provider: TracerProvider, *, follow: bool = True) -> None:
+        self._tracer = tracer(provider)
+        self._follow = follow
+
+    @contextmanager
+    def sending(self, jobs: Sequence[NewJob]) -> Iterator[list[NewJob]]:
+        """Producer spans `send {queue}`, one for each queue, around the write of the rows that it gives back, which
+        name them; a row that names a producer already is left alone."""
+        spans: dict[str, Span] = {}
+        try:
+            for queue, some in _by_queue(jobs).items():
+                attributes = _messaging("send", queue)
+                if len(some) == 1:
+                    attributes.update(_facts(some[0]))
+                else:
+                    attributes["messaging.batch.message_count"] = len(some)
+                spans[queue] = self._tracer.start_span(f"send {queue}", kind=SpanKind.PRODUCER, attributes=attributes)
+            carriers = {queue: carrier_of(span.get_span_context()) for queue, span in spans.items()}
+            yield [
+                job if "traceparent" in job.metadata else replace(job, metadata={**job.metadata, **carriers[job.queue]})
+                for job in jobs
+            ]
+        except BaseException as error:
+            for span in spans.values():
+                record(span, error)
+            raise
+        finally:
+            for span in spans.values():
+                span.end()
+
+    def start_consuming(self, name: str, job: Job) -> tuple[Span, Context]:
+        """A consumer span for work on a job, with the producer as its parent, or as a link alone; not current yet."""
+        producer = extract(job.metadata)
+        parent = _NO_PARENT
+        links: list[Link] = []
+        if producer is not None:
+            links = [trace.Link(producer)]
+            if self._follow:
+                parent = trace.set_span_in_context(trace.NonRecordingSpan(producer), _NO_PARENT)
+        attributes = {
+            **_messaging("process", job.queue),
+            **_facts(job),
+            "dispatch.job.attempt": job.attempt,
+            "dispatch.job.epoch": job.epoch,
+        }
+        span = self._tracer.start_span(name, context=parent, kind=SpanKind.CONSUMER, attributes=attributes, links=links)
+        return span, trace.set_span_in_context(span, _NO_PARENT)
+
+    @contextmanager
+    def running(self, job: Job, workflow: str, version: int) -> Iterator[None]:
+        """A consumer span `run {workflow}` around one activation of a run: what is done until it waits or ends."""
+        span, context = self.start_consuming(f"run {workflow}", job)
+        span.set_attributes({"dispatch.workflow.name": workflow, "dispatch.workflow.version": version})
+        if job.run_id is not None:
+            span.set_attribute("dispatch.run.id", str(job.run_id))
+        token = contexts.attach(context)
+        try:
+            yield
+        finally:
+            contexts.detach(token)
+            span.end()
+
+    @contextmanager
+    def step(self, name: str, run_id: str) -> Iterator[None]:
+        """A span `step {name}` around what a step does in place, retries included."""
+        attributes: Attributes = {"dispatch.step.name": name, "dispatch.run.id": run_id}
+        with self._tracer.start_as_current_span(f"step {name}", attributes=attributes, record_exception=False) as span:
+            try:
+                yield
+            except Exception as error:
+                record(span, error)
+                raise
+
+    @contextmanager
+    def firing(self, name: str, scope: Scope) -> Iterator[Mapping[str, str]]:
+        """A producer span `fire {entry}`, the beginning of a trace, around the firing of a cron entry; yields what the
+        jobs that it makes carry."""
+        attributes = {"dispatch.cron.name": name, **_tenant(scope)}
+        span = self._tracer.start_span(
+            f"fire {name}", context=_NO_PARENT, kind=SpanKind.PRODUCER, attributes=attributes
+        )
+        try:
+            yield carrier_of(span.get_span_context())
+        except BaseException as error:
+            record(span, error)
+            raise
+        finally:
+            span.end()
+
+    @contextmanager
+    def publishing(self, name: str) -> Iterator[None]:
+        """A producer span `publish {event}` around the write of an event."""
+        attributes: Attributes = {"dispatch.event.name": name, "messaging.system": "dispatch"}
+        with self._tracer.start_as_current_span(f"publish {name}", kind=SpanKind.PRODUCER, attributes=attributes):
+            yield
+
+    def failed(self, error: BaseException) -> None:
+        """Notes on the current span that its work has failed."""
+        record(trace.get_current_span(), error)
+
+
+def record(span: Span, error: BaseException, kind: str = "") -> None:
+    """Notes an error on a span."""
+    if span.is_recording():
+        kind = kind or type(error).__qualname__
+        span.record_exception(error)
+        span.set_attribute("error.type", kind)
+        span.set_status(Status(StatusCode.ERROR, f"{kind}: {error}" if str(error) else kind))
+
+
+def _by_queue(jobs: Sequence[NewJob]) -> dict[str, list[NewJob]]:
+    found: dict[str, list[NewJob]] = {}
+    for job in jobs:
+        found.setdefault(job.queue, []).append(job)
+    return found
+
+
+def _messaging(operation: str, queue: str) -> Attributes:
+    return {
+        "messaging.system": "dispatch",
+        "messaging.operation.name": operation,
+        "messaging.operation.type": operation,
+        "messaging.destination.name": queue,
+        "dispatch.queue": queue,
+    }
+
+
+def _facts(job: Job | NewJob) -> Attributes:
+    job_id = str(job.id)
+    return {
+        "messaging.message.id": job_id,
+        "dispatch.job.id": job_id,
+        "dispatch.job.name": job.name,
+        **_tenant(job.scope),
+    }
+
+
+def _tenant(scope: Scope) -> dict[str, Any]:
+    found = {"dispatch.scope.app_id": scope.app_id, "dispatch.scope.org_id": scope.org_id}
+    return {key: value for key, value in found.items() if value}

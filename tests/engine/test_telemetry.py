@@ -1,0 +1,454 @@
+"""One trace from a request to the last step of what it asked for, and every measurement that is promised."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from dispatch import Config, Dispatch, Fail, Scope, WorkflowContext, current_job, testing
+from dispatch.backoff import Constant
+from dispatch.errors import DuplicateJob
+from dispatch.jobs.model import JobState, ListOptions
+from dispatch.observability import MetricsExtension
+from dispatch.registry import Registry
+from dispatch.scope import use_scope
+from dispatch.telemetry import instruments
+
+from .conftest import Start
+from .facts import eventually
+
+
+class Traces:
+    """What was exported, by name and as a tree."""
+
+    def __init__(self) -> None:
+        self.exporter = InMemorySpanExporter()
+        self.provider = TracerProvider()
+        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.tracer = self.provider.get_tracer("test")
+
+    @property
+    def spans(self) -> tuple[ReadableSpan, ...]:
+        return self.exporter.get_finished_spans()
+
+    def named(self, name: str) -> list[ReadableSpan]:
+        return [span for span in self.spans if span.name == name]
+
+    def tree(self) -> list[str]:
+        """Every span under its parent, two blanks deeper, siblings in the order of their start."""
+        ordered = sorted(self.spans, key=lambda span: span.start_time or 0)
+
+        def below(parent: int | None, depth: int) -> Iterator[str]:
+            for span in ordered:
+                if (span.parent.span_id if span.parent else None) == parent:
+                    yield "  " * depth + span.name
+                    assert span.context is not None
+                    yield from below(span.context.span_id, depth + 1)
+
+        return list(below(None, 0))
+
+
+@pytest.fixture
+def traces() -> Iterator[Traces]:
+    found = Traces()
+    yield found
+    found.provider.shutdown()
+
+
+@pytest.fixture
+def reader() -> InMemoryMetricReader:
+    return InMemoryMetricReader()
+
+
+@pytest.fixture
+def meters(reader: InMemoryMetricReader) -> Iterator[MeterProvider]:
+    provider = MeterProvider([reader])
+    yield provider
+    provider.shutdown()
+
+
+def values(reader: InMemoryMetricReader) -> dict[str, dict[tuple[tuple[str, Any], ...], Any]]:
+    """Instrument → attributes → value (of histograms the count)."""
+    data = reader.get_metrics_data()
+    assert data is not None
+    return {
+        metric.name: {
+            tuple(sorted((point.attributes or {}).items())): getattr(point, "value", getattr(point, "count", None))
+            for point in metric.data.data_points
+        }
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+
+
+def of(**attributes: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(attributes.items()))
+
+
+def family(registry: Registry) -> Any:
+    """A job that starts a workflow, which has a step, a step on the workers, a child run and a job."""
+
+    @registry.job
+    async def note() -> None: ...
+
+    @registry.job
+    async def on_worker() -> int:
+        return 3
+
+    @registry.workflow
+    async def ship(ctx: WorkflowContext) -> None:
+        await ctx.step("pack", asyncio.sleep, 0)
+
+    @registry.workflow
+    async def checkout(ctx: WorkflowContext) -> None:
+        await ctx.step("charge", asyncio.sleep, 0)
+        await ctx.step("label", on_worker).on_workers()
+        await ctx.run_child(ship)
+        await ctx.enqueue(note)
+
+    @registry.job(queue="orders")
+    async def order() -> None:
+        await checkout.start()
+
+    return order
+
+
+ONE_TRACE = [
+    "POST /orders",
+    "  send orders",
+    "    process orders",
+    "      send default",
+    "        run checkout",
+    "          step charge",
+    "          send default",
+    "            process default",
+    "          send default",
+    "            run ship",
+    "              step pack",
+    "        run checkout",
+    "          send default",
+    "            process default",
+]
+
+
+async def test_one_trace_leads_from_a_request_through_job_workflow_step_and_child(traces: Traces) -> None:
+    registry = Registry()
+    order = family(registry)
+    async with testing.app(registry, tracer_provider=traces.provider) as app:
+        with traces.tracer.start_as_current_span("POST /orders", kind=SpanKind.SERVER):
+            await app.enqueue(order)
+        await app.run_until_idle()
+    assert traces.tree() == ONE_TRACE
+    assert len({span.context.trace_id for span in traces.spans if span.context}) == 1
+    (charge,) = traces.named("step charge")
+    assert charge.kind is SpanKind.INTERNAL
+    (pack,) = traces.named("run ship")
+    assert (pack.kind, (pack.attributes or {})["dispatch.workflow.version"]) == (SpanKind.CONSUMER, 1)
+    consumers = [span for span in traces.spans if span.kind is SpanKind.CONSUMER]
+    assert all(span.parent == span.links[0].context for span in consumers)
+
+
+async def test_a_worker_of_its_own_shows_the_same_tree(registry: Registry, start: Start, traces: Traces) -> None:
+    order = family(registry)
+    app = await start(app={"tracer_provider": traces.provider})
+    with traces.tracer.start_as_current_span("POST /orders", kind=SpanKind.SERVER):
+        await app.enqueue(order)
+    await eventually(lambda: traces.named("step pack") and len(traces.named("process default")) == 2)
+    await app.close()
+    (step,) = traces.named("step pack")
+    (request,) = traces.named("POST /orders")
+    assert step.context is not None and request.context is not None
+    assert step.context.trace_id == request.context.trace_id
+
+
+async def test_with_links_each_attempt_begins_a_trace_of_its_own(traces: Traces) -> None:
+    registry = Registry()
+    order = family(registry)
+    config = Config.model_validate({"telemetry": {"trace": "link"}})
+    async with testing.app(registry, tracer_provider=traces.provider, config=config) as app:
+        await app.enqueue(order)
+        await app.run_until_idle()
+    roots = [line for line in traces.tree() if not line.startswith(" ")]
+    assert roots[:3] == ["send orders", "process orders", "run checkout"]
+    (process,) = traces.named("process orders")
+    (send,) = traces.named("send orders")
+    assert send.context is not None
+    assert [link.context.span_id for link in process.links] == [send.context.span_id]
+
+
+async def test_every_way_to_enqueue_has_its_producer_span(traces: Traces) -> None:
+    registry = Registry()
+
+    @registry.job(queue="mails")
+    async def mail(to: str) -> None: ...
+
+    @registry.workflow
+    async def campaign(ctx: WorkflowContext) -> None: ...
+
+    async with testing.app(registry, tracer_provider=traces.provider) as app:
+        await mail.enqueue("a")
+        await mail.enqueue_many([mail.call("b"), mail.options(queue="slow").call("c"), mail.call("d")])
+        await app.jobs.enqueue_named("mail", {"to": "e"})
+        await campaign.options(queue="runs").start()
+        await app.workflows.start_named("campaign")
+        await asyncio.to_thread(lambda: mail.sync.enqueue("f"))
+        sent = [span for span in traces.spans if span.name.startswith("send ")]
+        jobs = (await app.jobs.list(ListOptions())).items
+    assert [span.name for span in sent] == [
+        "send mails",
+        *("send mails", "send slow"),
+        "send mails",
+        "send runs",
+        "send default",
+        "send mails",
+    ]
+    assert all(span.kind is SpanKind.PRODUCER for span in sent)
+    batch = dict(sent[1].attributes or {})
+    assert (batch["messaging.batch.message_count"], "messaging.message.id" in batch) == (2, False)
+    assert dict(sent[2].attributes or {})["messaging.operation.name"] == "send"
+    named = {f"{span.context.span_id:016x}" for span in sent if span.context}
+    of_jobs = {job.metadata["traceparent"].split("-")[2] for job in jobs}
+    assert len(jobs) == 6 and len(of_jobs) == 5 and of_jobs < named
+
+
+async def test_an_enqueue_that_fails_is_an_error_of_its_span(traces: Traces) -> None:
+    registry = Registry()
+
+    @registry.job(unique=True, on_conflict="raise")
+    async def once() -> None: ...
+
+    async with testing.app(registry, tracer_provider=traces.provider):
+        await once.enqueue()
+        with pytest.raises(DuplicateJob):
+            await once.enqueue()
+    assert [span.status.status_code for span in traces.spans] == [StatusCode.UNSET, StatusCode.ERROR]
+
+
+async def test_a_producer_that_the_caller_names_is_kept(traces: Traces) -> None:
+    registry = Registry()
+
+    @registry.job
+    async def work() -> None: ...
+
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    async with testing.app(registry, tracer_provider=traces.provider) as app:
+        await work.options(metadata={"traceparent": parent}).enqueue()
+        await app.run_until_idle()
+    (span,) = traces.named("process default")
+    assert span.context is not None and span.parent is not None
+    assert (span.context.trace_id, span.parent.span_id) == (0x4BF92F3577B34DA6A3CE929D0E0E4736, 0x00F067AA0BA902B7)
+
+
+async def test_retries_replays_and_forks_go_on_in_the_trace(traces: Traces) -> None:
+    registry = Registry()
+
+    @registry.job(max_retries=1, backoff=Constant(1))
+    async def fails() -> None:
+        raise ValueError("no")
+
+    @registry.workflow
+    async def steps(ctx: WorkflowContext) -> None:
+        await ctx.step("one", asyncio.sleep, 0)
+        await ctx.step("two", asyncio.sleep, 0)
+
+    async with testing.app(registry, tracer_provider=traces.provider) as app:
+        with traces.tracer.start_as_current_span("request"):
+            await fails.enqueue()
+            run = await steps.start()
+        await app.travel(60)
+        (letter,) = (await app.dlq.list()).items
+        await app.dlq.replay(letter.id)
+        await app.workflows.fork(run.id, before="two")
+        await app.travel(60)
+    assert len(traces.named("process default")) == 4
+    assert len(traces.named("step two")) == 2
+    assert len({span.context.trace_id for span in traces.spans if span.context}) == 1
+    assert all(span.status.status_code is StatusCode.ERROR for span in traces.named("process default"))
+
+
+async def test_a_job_hands_its_trace_on_where_nobody_makes_spans(traces: Traces) -> None:
+    registry = Registry()
+
+    @registry.job
+    async def second() -> str:
+        return str(current_job().metadata.get("traceparent"))
+
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+    @registry.job
+    async def outer() -> str:
+        return (await second.enqueue()).id
+
+    async with testing.app(registry) as app:
+        handle = await outer.options(metadata={"traceparent": parent}).enqueue()
+        await app.run_until_idle()
+        inner = await app.jobs.get(await handle.result(timeout=1))  # type: ignore[arg-type]
+    assert inner.metadata == {"traceparent": parent}
+
+
+async def test_the_firing_of_a_cron_entry_begins_a_trace(traces: Traces) -> None:
+    registry = Registry()
+
+    @registry.cron("* * * * *", name="each")
+    @registry.job
+    async def tick() -> None: ...
+
+    @registry.workflow
+    async def nightly(ctx: WorkflowContext) -> None: ...
+
+    async with testing.app(registry, tracer_provider=traces.provider) as app:
+        await app.crons.create("runs", "0 0 1 1 *", nightly.call(), scope=Scope("shop", "t-1"))
+        await app.travel(60)
+        await app.crons.trigger("runs", scope=Scope("shop", "t-1"))
+        await app.run_until_idle()
+    assert traces.tree() == ["fire each", "  process default", "fire runs", "  run nightly"]
+    assert dict(traces.named("fire runs")[0].attributes or {}) == {
+        "dispatch.cron.name": "runs",
+        "dispatch.scope.app_id": "shop",
+        "dispatch.scope.org_id": "t-1",
+    }
+
+
+async def test_events_and_failures_are_spans(traces: Traces) -> None:
+    registry = Registry()
+
+    async def breaks() -> None:
+        raise RuntimeError("broken")
+
+    async def undo(value: object) -> None: ...
+
+    @registry.workflow(max_retries=0)
+    async def fragile(ctx: WorkflowContext) -> None:
+        await ctx.step("one", asyncio.sleep, 0).compensate(undo)
+        await ctx.wait_for_event("go")
+        await ctx.step("two", breaks)
+
+    async with testing.app(registry, tracer_provider=traces.provider) as app:
+        await fragile.start()
+        await app.run_until_idle()
+        await app.events.publish("go")
+        await app.run_until_idle()
+    assert [span.name for span in traces.spans if span.status.status_code is StatusCode.ERROR] == [
+        "step two",
+        "run fragile",
+    ]
+    assert len(traces.named("step one~undo")) == len(traces.named("publish go")) == 1
+
+
+async def test_what_becomes_of_jobs_runs_and_ticks_is_counted(
+    meters: MeterProvider, reader: InMemoryMetricReader
+) -> None:
+    registry = Registry()
+
+    @registry.job(queue="q")
+    async def good() -> None: ...
+
+    @registry.job(queue="q", max_retries=1, backoff=Constant(1))
+    async def bad() -> None:
+        raise ValueError("no")
+
+    @registry.job(queue="q")
+    async def expected() -> None:
+        raise Fail("no", dead_letter=False)
+
+    @registry.cron("* * * * *", name="each")
+    @registry.workflow
+    async def run(ctx: WorkflowContext) -> None: ...
+
+    async with testing.app(registry, meter_provider=meters) as app:
+        await good.enqueue()
+        await bad.enqueue()
+        await expected.enqueue()
+        await (await good.options(delay=1000).enqueue()).cancel()
+        await app.travel(60)
+        found = values(reader)
+    q = {name: found[f"dispatch.job.{name}"] for name in ("enqueued", "completed", "failed", "retried", "dlq")}
+    assert q["enqueued"] == {of(name=name, queue="q"): n for name, n in (("good", 2), ("bad", 1), ("expected", 1))}
+    assert q["completed"] == {of(name="good", queue="q"): 1}
+    assert q["failed"] == {of(name="bad", queue="q"): 1, of(name="expected", queue="q"): 1}
+    assert q["retried"] == q["dlq"] == {of(name="bad", queue="q"): 1}
+    assert found["dispatch.job.cancelled"] == {of(name="good", queue="q"): 1}
+    assert found["dispatch.cron.fired"] == {of(name="each"): 1}
+    runs = of(name="run", queue="default")
+    assert (found["dispatch.workflow.started"], found["dispatch.workflow.completed"]) == ({runs: 1}, {runs: 1})
+    assert found["dispatch.job.duration"][of(name="bad", queue="q", state="failed")] == 2
+    assert found["dispatch.job.wait"][of(name="good", queue="q")] == 1
+    assert found["dispatch.worker.running"][of(name="good", queue="q")] == 0
+    assert found["dispatch.store.call.duration"][of(name="jobs.enqueue")] == 4
+
+
+async def test_a_worker_looks_at_the_queues_and_its_loop(
+    registry: Registry, start: Start, meters: MeterProvider, reader: InMemoryMetricReader
+) -> None:
+    @registry.job(queue="later")
+    async def work() -> None: ...
+
+    app = await start(app={"meter_provider": meters, "queues": ["default"]})
+    await app.enqueue(work)
+    await eventually(lambda: "dispatch.queue.depth" in values(reader))
+    found = values(reader)
+    assert set(found["dispatch.queue.depth"]) <= {of(queue="later")}
+    assert set(found) >= {"dispatch.queue.oldest_age", "dispatch.worker.loop_lag"}
+
+
+def test_every_promised_instrument_is_there(meters: MeterProvider) -> None:
+    made = instruments(meters)
+    names = {getattr(made, field).name for field in made.__slots__}
+    assert names == {
+        *(f"dispatch.job.{name}" for name in ("enqueued", "completed", "failed", "retried", "dlq", "cancelled")),
+        *("dispatch.job.stolen", "dispatch.job.duration", "dispatch.job.wait"),
+        *(f"dispatch.workflow.{name}" for name in ("started", "completed", "failed")),
+        *("dispatch.cron.fired", "dispatch.cron.missed", "dispatch.store.stale_writes", "dispatch.store.call.duration"),
+        *("dispatch.queue.depth", "dispatch.queue.oldest_age", "dispatch.worker.running", "dispatch.worker.loop_lag"),
+    }
+
+
+async def test_the_extension_given_as_a_plugin_brings_its_provider(
+    meters: MeterProvider, reader: InMemoryMetricReader
+) -> None:
+    registry = Registry()
+
+    @registry.job
+    async def work() -> None: ...
+
+    async with testing.app(registry, plugins=[MetricsExtension(meters)]) as app:
+        await work.enqueue()
+        await app.run_until_idle()
+        assert app.plugins.names == ["dispatch.observability.MetricsExtension"]
+    assert values(reader)["dispatch.job.completed"] == {of(name="work", queue="default"): 1}
+    assert "dispatch.job.duration" in values(reader)
+
+
+async def test_no_attribute_of_a_measurement_is_an_id_or_a_tenant(
+    meters: MeterProvider, reader: InMemoryMetricReader
+) -> None:
+    registry = Registry()
+    order = family(registry)
+    async with testing.app(registry, meter_provider=meters) as app:
+        with use_scope("shop", "t-1"):
+            await app.enqueue(order)
+        await app.run_until_idle()
+    attributes = {pair for points in values(reader).values() for point in points for pair in point}
+    assert {key for key, _ in attributes} <= {"name", "queue", "state"}
+    assert not [value for _, value in attributes if "_0" in str(value) or "t-1" in str(value)]
+
+
+def test_a_measured_store_keeps_what_only_some_stores_can_do(meters: MeterProvider, tmp_path: Any) -> None:
+    registry = Registry()
+
+    @registry.job
+    def work() -> None: ...
+
+    with Dispatch(f"sqlite:///{tmp_path}/a.db", config=Config(), registry=registry, meter_provider=meters) as app:
+        assert app.jobs._here is not None
+        assert work.sync.enqueue().status() is JobState.PENDING
