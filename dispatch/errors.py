@@ -122,6 +122,10 @@ class IdempotencyMismatch(Conflict):
     """The idempotency key was used before for another job name or other arguments."""
 
 
+class LeaderUnknown(Conflict):
+    """The leader is elected by a plugin that does not tell who it is."""
+
+
 class WorkerStopped(Conflict):
     """The worker has stopped, so it can be asked for nothing."""
 

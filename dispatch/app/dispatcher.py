@@ -139,7 +139,9 @@ class Dispatch(Verbs):
         )
         self.dlq = DLQService(self._timed_store, audit=self.audit, plugins=self.plugins)
         self.queues = QueueService(self._timed_store, audit=self.audit)
-        self.workers = ClusterService(self._timed_store, audit=self.audit)
+        self.workers = ClusterService(
+            self._timed_store, audit=self.audit, elector=lambda: self._leader_elector or self._extensions.elector
+        )
         self.crons = CronService(
             self._timed_store,
             audit=self.audit,
