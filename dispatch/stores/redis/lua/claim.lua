@@ -94,6 +94,9 @@ local function start_plain(id, cell)
   running[#running + 1] = lease_until
   running[#running + 1] = id
   taken_ids[#taken_ids + 1] = id
+  if heard('job.started') then
+    tell_job('job.started', id, table_of(flat))
+  end
   claimed[#claimed + 1] = {id, epoch, flat}
   return true
 end
