@@ -20,18 +20,34 @@ if TYPE_CHECKING:
     from dispatch.testing.memory_app import MemoryApp
     from dispatch.testing.memory_app import MemoryApp as app
     from dispatch.testing.report import WorkDone
+    from dispatch.testing.simulation import Outcome, Simulation, SimulationFailed, simulate
     from dispatch.testing.sync_app import SyncMemoryApp
 
 _HOMES = {
     "EnqueuedCall": ("dispatch.testing.enqueued", "EnqueuedCall"),
     "MemoryApp": ("dispatch.testing.memory_app", "MemoryApp"),
+    "Outcome": ("dispatch.testing.simulation", "Outcome"),
+    "Simulation": ("dispatch.testing.simulation", "Simulation"),
+    "SimulationFailed": ("dispatch.testing.simulation", "SimulationFailed"),
     "SyncMemoryApp": ("dispatch.testing.sync_app", "SyncMemoryApp"),
     "WorkDone": ("dispatch.testing.report", "WorkDone"),
     "app": ("dispatch.testing.memory_app", "MemoryApp"),
     "crash_after": ("dispatch.testing.crashes", "crash_after"),
+    "simulate": ("dispatch.testing.simulation", "simulate"),
 }
 
-__all__ = ["EnqueuedCall", "MemoryApp", "SyncMemoryApp", "WorkDone", "app", "crash_after"]
+__all__ = [
+    "EnqueuedCall",
+    "MemoryApp",
+    "Outcome",
+    "Simulation",
+    "SimulationFailed",
+    "SyncMemoryApp",
+    "WorkDone",
+    "app",
+    "crash_after",
+    "simulate",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -188,3 +188,20 @@ def test_the_timetables_tick_through_a_week_and_a_change_of_the_clock(tmp_path: 
     assert sorted(said[3:5]) == ["digest for acme: 3 customers", "digest for umbrella: 5 customers"]
     assert said[5:7] == ["5 jobs in three days", "0 jobs while the report is disabled"]
     assert said[-4:] == ["30 Oct 12:00 manual", "26 Oct 02:00 fired", "25 Oct 02:00 fired", "24 Oct 01:00 fired"]
+
+
+@pytest.mark.slow
+def test_the_simulated_saga_finds_the_bank_that_charges_twice(tmp_path: Path) -> None:
+    tea, coffee, found = run(tmp_path, EXAMPLES / "simulated_saga.py").splitlines()
+    assert tea.startswith("tea: right in 100 worlds with ")
+    assert coffee.startswith("coffee: right in 100 worlds with ")
+    assert found.startswith("without keys: completed, charged 2 times under seed ")
+
+
+def test_the_shops_webhooks_arrive_verified_although_the_receiver_is_down_at_first(tmp_path: Path) -> None:
+    printed = run(tmp_path, EXAMPLES / "webhooks" / "shop.py", tmp_path).splitlines()
+    assert printed == [
+        *['/billing dispatch.job.completed "default"'] * 3,
+        '/support dispatch.job.failed "call the customer"',
+        "4 webhooks in 5 requests",
+    ]

@@ -38,8 +38,7 @@ _LIMIT = 10.0
 _LOOKS = 20
 """How many new steps are passed to see what the body meets after them."""
 _silent = logging.getLogger("dispatch.forecast")
-_silent.addHandler(logging.NullHandler())
-_silent.propagate = False
+_silent.setLevel(logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True, slots=True)

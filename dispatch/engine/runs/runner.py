@@ -23,6 +23,7 @@ from dispatch.telemetry import OFF, Telemetry
 from dispatch.workflows.definition import WorkflowDefinition
 from dispatch.workflows.store import WorkflowStore
 
+_LOGGER = logging.getLogger("dispatch.workflow")
 Prepare = Callable[[NewJob], Awaitable[NewJob]]
 
 
@@ -53,6 +54,7 @@ class Runner:
         elapsed: Callable[[], float] = boot_seconds,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         writer: type[RunWriter] = RunWriter,
+        run_logger: logging.Logger = _LOGGER,
     ) -> None:
         self._definitions = definitions
         self._rules = Rules(park_after=settings.park_after, result_limit=settings.result_limit, policy=settings.policy)
@@ -68,7 +70,7 @@ class Runner:
         self._means = Means(
             writer=self.writer,
             steps=steps,
-            report=RunReport(report, plugins, logger=logging.getLogger("dispatch.workflow")),
+            report=RunReport(report, plugins, logger=run_logger),
             prepare=prepare,
             telemetry=telemetry,
             idempotency_ttl=settings.idempotency_ttl,

@@ -15,14 +15,15 @@ class Signal:
 
     def __init__(self) -> None:
         self.version = 0
-        self.waiters: set[asyncio.Future[None]] = set()
+        self.waiters: dict[asyncio.Future[None], None] = {}
+        """In the order in which they came."""
         self._lock = threading.Lock()
 
     def bump(self) -> None:
         """Says that something may have changed."""
         with self._lock:
             self.version += 1
-            waiters, self.waiters = self.waiters, set()
+            waiters, self.waiters = self.waiters, {}
         for future in waiters:
             try:
                 future.get_loop().call_soon_threadsafe(_wake, future)
@@ -35,13 +36,13 @@ class Signal:
             if self.version != seen:
                 return None
             future = asyncio.get_running_loop().create_future()
-            self.waiters.add(future)
+            self.waiters[future] = None
             return future
 
     def leave(self, future: asyncio.Future[None]) -> None:
         """Stops waiting."""
         with self._lock:
-            self.waiters.discard(future)
+            self.waiters.pop(future, None)
         future.cancel()
 
 

@@ -1,0 +1,229 @@
+"""`dispatch webhook`: every verb piped and as JSON, what is asked before, and exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dispatch_cli import plugged
+from dispatch_relay.settings import EndpointTable, RelaySettings
+from dispatch_relay.signing import new_secret
+
+from dispatch import Dispatch
+from dispatch.registry import Registry
+from dispatch.streams import StreamEntry
+from tests.cli.conftest import run
+
+from .webhook_sink import Reply, Sink
+
+ROOT = Path(__file__).parents[2]
+TOML = """
+plugins = ["relay"]
+
+[plugin.relay]
+allow_http = true
+allow_hosts = ["127.0.0.0/8"]
+retry_schedule = ["1h"]
+
+[plugin.relay.endpoints.configured]
+url = "http://127.0.0.1:9/hook"
+secret = "%s"
+events = ["cron.fired"]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder whose configuration names the relay, which is known by its entry point."""
+    entries = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["dispatch"]
+    installed = tmp_path / "site" / "dispatch_tasks-0.1.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: dispatch-tasks\nVersion: 0.1.0\n")
+    lines = "\n".join(f"{name} = {target}" for name, target in entries.items())
+    (installed / "entry_points.txt").write_text(f"[dispatch]\n{lines}\n")
+    monkeypatch.syspath_prepend(installed.parent)
+    (tmp_path / "dispatch.toml").write_text(TOML % SECRET)
+    monkeypatch.chdir(tmp_path)
+    plugged._nouns.cache_clear()
+    assert run("store", "init").code == 0
+    yield tmp_path
+    plugged._nouns.cache_clear()
+
+
+SECRET = new_secret()
+URL = "https://hooks.example/a"
+
+
+def work(act: Callable[[Dispatch], Any]) -> Any:
+    """Does something with the app that a worker of this folder would be."""
+
+    async def inside() -> Any:
+        async with Dispatch(registry=Registry()) as app:
+            return await act(app)
+
+    return asyncio.run(inside())
+
+
+def delivered(port: int, behave: Callable[[Any], Reply] | None = None) -> list[Any]:
+    """Lets an event happen and a worker deliver it to a sink at that port; what the sink received."""
+
+    async def act(app: Dispatch) -> list[Any]:
+        sink = Sink(SECRET, behave)
+        await sink.start(port=port)
+        data = b'{"job_id": "job_1", "job_name": "work", "queue": "default"}'
+        await app.store.stream.append([StreamEntry("job.failed", "job_1:1", "job.failed", data)])
+        await app.start()
+        await sink.reached(lambda: bool(sink.received))
+        await app.stop()
+        await sink.stop()
+        return sink.received
+
+    received: list[Any] = work(act)
+    return received
+
+
+@pytest.fixture
+def port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+        return found
+
+
+def test_the_entry_points_of_the_project_lead_to_what_they_name() -> None:
+    for target in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["dispatch"].values():
+        module, _, name = target.partition(":")
+        assert getattr(importlib.import_module(module), name)
+
+
+def test_the_example_configuration_shows_every_key_of_the_relay_with_its_default() -> None:
+    text = re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", (ROOT / "dispatch.toml.example").read_text())
+    section = tomllib.loads(text.replace("env:NAME_WEBHOOK_SECRET", SECRET))["plugin"]["relay"]
+    assert set(section) == set(RelaySettings.model_fields)
+    assert set(section["endpoints"]["NAME"]) == set(EndpointTable.model_fields)
+    settings, default = RelaySettings.model_validate(section), RelaySettings()
+    for key in ("retry_schedule", "enabled_events", "allow_http"):
+        assert getattr(settings, key) == getattr(default, key)
+    assert settings.endpoints["NAME"].rate == 10.0
+    assert settings.endpoints["NAME"].concurrency == 2
+
+
+def test_an_endpoint_is_added_listed_and_its_secret_shown_once(folder: Path) -> None:
+    added = run(
+        "webhook", "add", "billing", URL, "-e", "job.*", "-H", "Authorization: Bearer t0p", "--rate", "30/m", "--json"
+    )
+    assert added.code == 0
+    assert added.json["secret"].startswith("whsec_")
+    assert "not shown again" in added.err
+    listed = run("webhook", "list", "--json").json["items"]
+    billing, configured = listed
+    assert (billing["id"], billing["events"], billing["rate"]) == ("billing", ["job.*"], 0.5)
+    assert (configured["id"], configured["origin"]) == ("configured", "config")
+    for ran in (run("webhook", "list", "--json"), run("webhook", "list"), run("config", "show"), run("audit", "list")):
+        assert ran.code == 0
+        for secret in (added.json["secret"], SECRET, "t0p"):
+            assert secret not in ran.out + ran.err
+    assert run("webhook", "list", "-o", "ids").lines == ["billing", "configured"]
+    assert run("webhook", "list").lines[0].split() == ["NAME", "STATE", "URL", "FOR", "TENANT", "ORIGIN"]
+
+
+def test_what_cannot_be_is_refused_with_the_exit_code_of_its_kind(folder: Path) -> None:
+    run("webhook", "add", "a", URL)
+    for words, code in (
+        (("add", "a", URL), 5),
+        (("add", "b", "ftp://x"), 2),
+        (("add", "b", "https://10.0.0.1/"), 2),
+        (("add", "b", URL, "-H", "nocolon"), 2),
+        (("rotate", "nope"), 4),
+        (("rotate", "a", "--overlap", "soon"), 2),
+        (("rotate", "configured"), 5),
+        (("remove", "nope", "--yes"), 4),
+        (("remove", "configured", "--yes"), 5),
+        (("remove", "a"), 2),
+        (("enable", "nope"), 4),
+        (("disable", "nope"), 4),
+        (("test", "nope"), 4),
+        (("deliveries", "--endpoint", "nope"), 4),
+        (("deliveries", "--state", "nope"), 2),
+        (("redeliver", "job_00000000000000000000000001"), 4),
+        (("redeliver", "x"), 2),
+    ):
+        ran = run("webhook", *words)
+        assert (ran.code, "Traceback" in ran.err) == (code, False), (words, ran.err)
+        assert ran.err.startswith("error: "), words
+    assert run("webhook", "list", "-o", "ids").lines == ["a", "configured"]
+
+
+def test_a_rehearsal_changes_nothing(folder: Path) -> None:
+    run("webhook", "add", "a", URL)
+    before = run("webhook", "list", "--json").out
+    for words in (("add", "b", URL), ("rotate", "a"), ("remove", "a"), ("disable", "a"), ("enable", "a")):
+        assert run("webhook", *words, "--dry-run").code == 0
+    assert run("webhook", "list", "--json").out == before
+
+
+def test_an_endpoint_is_switched_rotated_and_removed(folder: Path) -> None:
+    first = run("webhook", "add", "a", URL, "--json").json["secret"]
+    assert run("webhook", "disable", "a", "--reason", "moves", "--json").json["state"] == "disabled"
+    assert run("webhook", "enable", "a", "--json").json["state"] == "enabled"
+    rotated = run("webhook", "rotate", "a", "--overlap", "1h", "--json").json
+    assert rotated["secret"] != first
+    assert rotated["old_secret_until"]
+    assert run("webhook", "remove", "a", "--yes", "--json").json["outcome"] == "removed"
+    assert run("webhook", "list", "-o", "ids").lines == ["configured"]
+    verbs = [item["verb"] for item in run("audit", "list", "--json").json["items"]]
+    assert verbs[:5] == [f"webhook.{verb}" for verb in ("remove", "rotate", "enable", "disable", "add")]
+
+
+def test_a_store_that_is_not_there_is_not_made_by_looking(folder: Path) -> None:
+    assert run("webhook", "list", "--store", f"sqlite:///{folder}/other.db").code == 6
+    assert not (folder / "other.db").exists()
+
+
+def test_deliveries_are_listed_and_sent_again(folder: Path, port: int) -> None:
+    run("webhook", "add", "a", f"http://127.0.0.1:{port}/", "-e", "job.failed", "--secret", SECRET)
+    assert [one.verified for one in delivered(port)] == [True]
+    [row] = run("webhook", "deliveries", "--json").json["items"]
+    assert (row["endpoint"], row["webhook_id"], row["type"]) == ("a", "job_1:1", "dispatch.job.failed")
+    assert (row["state"], row["status"]) == ("completed", 200)
+    assert run("webhook", "deliveries", "--state", "failed").err == "no deliveries match\n"
+    assert run("webhook", "redeliver", row["id"], "--dry-run", "--json").json["items"][0]["outcome"] == "would be sent"
+    again = run("webhook", "redeliver", row["id"], "--json").json["items"][0]
+    assert again["job_id"] != row["id"]
+    assert [one.id for one in delivered(port)][:1] == ["job_1:1"]
+
+
+def test_a_test_says_what_came_back_and_fails_when_it_did_not_arrive(folder: Path, port: int) -> None:
+    run("webhook", "add", "a", f"http://127.0.0.1:{port}/", "--secret", SECRET)
+    refused = run("webhook", "test", "a", "--json")
+    assert (refused.code, refused.json["arrived"]) == (1, False)
+    assert "could not be reached" in refused.json["message"]
+
+
+HELP = ["", "list", "deliveries", "add", "rotate", "remove", "disable", "enable", "test", "redeliver"]
+
+
+@pytest.mark.parametrize("verb", HELP, ids=lambda verb: verb or "noun")
+def test_every_help_page_says_what_it_is_for_shows_examples_and_fits_80_columns(folder: Path, verb: str) -> None:
+    ran = run("webhook", *verb.split(), "--help")
+    assert ran.code == 0
+    assert ran.out.startswith("Usage: dispatch")
+    assert len(ran.lines[2].strip()) >= 20
+    assert "Examples:\n  dispatch webhook " in ran.out
+    assert max(map(len, ran.out.partition("Examples:")[0].splitlines())) <= 80
+
+
+def test_without_the_plugin_there_is_no_such_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    plugged._nouns.cache_clear()
+    assert run("webhook", "list").code == 2
+    assert "dispatch_relay" not in json.dumps(run("--help").out)
