@@ -21,11 +21,21 @@ HandlerSignal               Retry Snooze Fail: raised by a handler to choose its
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 
 class DispatchError(Exception):
     """The root: `except DispatchError` catches whatever Dispatch itself complains about."""
+
+
+def code_of(kind: type[BaseException]) -> str:
+    """The stable name of a kind of error.
+
+    >>> code_of(JobNotFound), code_of(APIKeyNotFound)
+    ('job_not_found', 'api_key_not_found')
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind.__name__).lower()
 
 
 class NotFound(DispatchError, LookupError):
@@ -110,6 +120,10 @@ class CopyRefused(Conflict):
 
 class IdempotencyMismatch(Conflict):
     """The idempotency key was used before for another job name or other arguments."""
+
+
+class LeaderUnknown(Conflict):
+    """The leader is elected by a plugin that does not tell who it is."""
 
 
 class WorkerStopped(Conflict):
