@@ -8,7 +8,7 @@ DispatchError
 ├── UsageError              InvalidArguments PayloadTooLarge InvalidDefinition DuplicateName NoOpenApp SyncInAsync
 │                           NoStore ConfigError DiscoveryError InvalidPlugin MissingExtra WaitRefused
 │                           NotTransactional
-├── StoreError              StoreUnreachable StoreBusy StoreTimeout StoreReadOnly StoreFull StoreCorrupt
+├── StoreError              StoreUnreachable (StoreAway) StoreBusy StoreTimeout StoreReadOnly StoreFull StoreCorrupt
 │                           SchemaMismatch DataRejected
 ├── ResultError             JobFailed JobCancelled JobExpired JobPurged ResultNotKept WaitTimeout RunFailed RunCancelled
 ├── StepError               StepFailed (ChildFailed) EventTimeout (TimeoutError); what a workflow's body can catch
@@ -21,11 +21,21 @@ HandlerSignal               Retry Snooze Fail: raised by a handler to choose its
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 
 class DispatchError(Exception):
     """The root: `except DispatchError` catches whatever Dispatch itself complains about."""
+
+
+def code_of(kind: type[BaseException]) -> str:
+    """The stable name of a kind of error.
+
+    >>> code_of(JobNotFound), code_of(APIKeyNotFound)
+    ('job_not_found', 'api_key_not_found')
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind.__name__).lower()
 
 
 class NotFound(DispatchError, LookupError):
@@ -112,6 +122,10 @@ class IdempotencyMismatch(Conflict):
     """The idempotency key was used before for another job name or other arguments."""
 
 
+class LeaderUnknown(Conflict):
+    """The leader is elected by a plugin that does not tell who it is."""
+
+
 class WorkerStopped(Conflict):
     """The worker has stopped, so it can be asked for nothing."""
 
@@ -180,6 +194,10 @@ class StoreError(DispatchError):
 
 class StoreUnreachable(StoreError):
     """The store does not answer or cannot be opened."""
+
+
+class StoreAway(StoreUnreachable):
+    """The store's server is not there now, and may be in a while; a worker that starts waits for it."""
 
 
 class StoreBusy(StoreError):

@@ -58,6 +58,17 @@ def announce_probe(host: str, port: int) -> None:
     _LOG.info("health at http://%s:%d/healthz and /readyz", shown, port, extra=extra)
 
 
+def announce_http(host: str, port: int) -> None:
+    """Tells where the HTTP API is."""
+    shown = f"[{host}]" if ":" in host else host
+    _LOG.info("HTTP API at http://%s:%d", shown, port, extra={"event": "http_started", "host": host, "port": port})
+
+
+def announce_login(link: str) -> None:
+    """Tells the person at this terminal how a browser gets in; the link goes to no log collector."""
+    print(f"log in, once, within 5 minutes: {link}", file=sys.stderr, flush=True)
+
+
 def announce(start: Start, *, as_json: bool, alone: bool, colored: bool) -> None:
     """Tells that the worker claims, with all that it found if it is the only one here."""
     if as_json:

@@ -65,7 +65,7 @@ def error_code(error: BaseException) -> str:
         case KeyboardInterrupt() | asyncio.CancelledError() | typer.Abort():
             return "interrupted"
         case errors.DispatchError():
-            return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(error).__name__).lower()
+            return errors.code_of(type(error))
         case _:
             return "internal"
 

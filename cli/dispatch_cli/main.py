@@ -32,6 +32,7 @@ class Root(LazyGroup):
     examples = ("dispatch demo", "dispatch run myapp.tasks", "dispatch job list --state failed")
     table: ClassVar = {
         "run": ("run", "Start a worker for the jobs of a module."),
+        "serve": ("serve", "Serve the HTTP API, with no worker."),
         "demo": ("demo", "Run a small real application from start to finish, then exit."),
         "status": ("status", "Show backlog, workers, dead letters and pauses on one screen."),
         "top": ("top", "Watch queues, throughput, workers and failures, live."),
@@ -53,6 +54,7 @@ class Root(LazyGroup):
         "bench": ("bench", "Measure how fast this kind of store is, here."),
         "config": ("config", "Show the configuration, or write a file to start from."),
         "inspect": ("inspect", "Show what a module defines: jobs, workflows, crons."),
+        "openapi": ("openapi", "Print the description of the HTTP API."),
         "completion": ("completion", "Print the script that makes bash, zsh or fish complete live values."),
         "version": ("version", "Show the versions of Dispatch and what it runs on."),
     }

@@ -25,7 +25,7 @@ _SILENT = 30.0
 """Seconds of silence after which a child counts as stuck."""
 
 
-def address_of(text: str) -> tuple[str, int]:
+def address_of(text: str, *, option: str = "--probe") -> tuple[str, int]:
     """Host and port; a usage error says how to write them.
 
     >>> address_of("127.0.0.1:8080"), address_of("[::1]:80")
@@ -33,7 +33,7 @@ def address_of(text: str) -> tuple[str, int]:
     """
     host, separator, port = text.rpartition(":")
     if not separator or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise CommandError(f"--probe {text!r} is no address: write HOST:PORT, such as 0.0.0.0:8080")
+        raise CommandError(f"{option} {text!r} is no address: write HOST:PORT, such as 0.0.0.0:8080")
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 

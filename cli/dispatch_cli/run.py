@@ -73,6 +73,9 @@ def app(
     probe: Annotated[
         str | None, typer.Option("--probe", metavar="HOST:PORT", help="Answer /healthz and /readyz there.")
     ] = None,
+    http: Annotated[
+        str | None, typer.Option("--http", metavar="HOST:PORT", help="Serve the HTTP API there, in this process.")
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="A name to know the worker by.")] = None,
     label: Annotated[list[str] | None, typer.Option("--label", metavar="KEY=TEXT", help="Facts about it.")] = None,
     log_format: Annotated[
@@ -114,10 +117,16 @@ def app(
         from dispatch_cli.probing import address_of
 
         address_of(probe)
+    if http is not None:
+        from dispatch_cli.probing import address_of
+
+        address_of(http, option="--http")
     if reload and burst:
         raise CommandError("--reload works on and on, a --burst ends: leave out one of them")
     as_json, level = _logging(session, log_format, log_level)
     wanted = processes or (1 if parent else session.config.processes)
+    if http is not None and (wanted > 1 or reload):
+        raise CommandError("--http serves from one process: leave out -p and --reload, or use `dispatch serve`")
     if wanted > 1 or reload:
         from dispatch_cli import banner, logs
         from dispatch_cli.processes import run_processes
@@ -150,6 +159,7 @@ def app(
         alone=alone,
         first=member == 1,
         probe=probe,
+        http=http,
         health_fd=health_fd,
     )
     if fail_on_error and report.failed:
@@ -170,21 +180,24 @@ def _work(
     alone: bool,
     first: bool,
     probe: str | None,
+    http: str | None,
     health_fd: int | None,
 ) -> RunReport:
     from dispatch.discovery import discover
+    from dispatch.engine.opening import open_patiently
     from dispatch.engine.run import RunOptions, run_worker
     from dispatch_cli import banner, job_log, logs
     from dispatch_cli.loops import has_started, run_fast
     from dispatch_cli.probing import OwnHealth, measured, reported
     from dispatch_cli.processes import ends_anyway
+    from dispatch_cli.serving import api_at
     from dispatch_cli.unserved import due_but_unknown
 
     colored = session.settings.colored(sys.stderr)
     handler = logs.set_up(level=level, as_json=as_json, colored=colored)
     found = discover(*targets)
     logs.take_the_rest(handler)
-    app = _app_of(session, found.objects)
+    app = app_of(session, found.objects)
     app.plugins.register(job_log.events_for(level, as_json=as_json))
     if first:
         banner.warn_of_idleness(app.registry, found.modules, given["queues"] or ())
@@ -210,12 +223,15 @@ def _work(
         banner.announce(start, as_json=as_json, alone=alone, colored=colored)
 
     own = OwnHealth()
-    measure = None if probe is None else measured(app)
+    measure = None if probe is None and http is None else measured(app)
     options = RunOptions(**given, targets=tuple(targets), on_ready=ready, on_engine=own.heard)
 
     async def work() -> tuple[RunReport, Unserved | None]:
+        if not options.burst:
+            await open_patiently(app)
         async with app:
-            async with reported(own, probe=probe, descriptor=health_fd, measure=measure):
+            reporting = reported(own, probe=probe, descriptor=health_fd, measure=measure)
+            async with reporting, api_at(app, http, measure=measure):
                 report = await run_worker(app, options)
             if not alone:
                 ends_anyway()
@@ -229,7 +245,7 @@ def _work(
     return report
 
 
-def _app_of(session: Session, objects: Sequence[Any]) -> Dispatch:
+def app_of(session: Session, objects: Sequence[Any]) -> Dispatch:
     """The app that a `module:app` target names, else one as configured over the registry that the targets filled."""
     from dispatch import Dispatch
     from dispatch_cli.targets import registry_of

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from dispatch.api.listening import listen
 from dispatch.api.metrics import CONTENT_TYPE
 from dispatch.errors import ConfigError, MissingExtra
 
@@ -99,7 +99,7 @@ async def probe(host: str, port: int, ask: Ask, measure: Measure | None = None) 
         def capture_signals(self) -> Iterator[None]:
             yield  # signals belong to the worker
 
-    listening = _listen(host, port)
+    listening = listen(host, port, what="the probe")
     try:
         config = uvicorn.Config(
             probe_app(ask, measure), http=Connection, lifespan="off", log_config=None, access_log=False, ws="none"
@@ -118,14 +118,3 @@ async def probe(host: str, port: int, ask: Ask, measure: Measure | None = None) 
         server.should_exit = server.force_exit = True
         await asyncio.wait([task])
         listening.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = found[0]
-        return socket.create_server(address[:2], family=family)
-    except OSError as error:
-        raise ConfigError(
-            f"the probe cannot listen on {host}:{port}: {error.strerror or error}; choose another address or port"
-        ) from None

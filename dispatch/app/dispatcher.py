@@ -31,14 +31,12 @@ from dispatch.queues import QueueConfig
 from dispatch.queues.model import checked
 from dispatch.registry import Registry, default_registry
 from dispatch.services import (
-    APIKeyService,
     AuditService,
     ClusterService,
     CronService,
     DLQService,
     EventService,
     JobService,
-    LoginService,
     QueueService,
     RetentionService,
     WorkflowService,
@@ -141,7 +139,9 @@ class Dispatch(Verbs):
         )
         self.dlq = DLQService(self._timed_store, audit=self.audit, plugins=self.plugins)
         self.queues = QueueService(self._timed_store, audit=self.audit)
-        self.workers = ClusterService(self._timed_store, audit=self.audit)
+        self.workers = ClusterService(
+            self._timed_store, audit=self.audit, elector=lambda: self._leader_elector or self._extensions.elector
+        )
         self.crons = CronService(
             self._timed_store,
             audit=self.audit,
@@ -158,8 +158,6 @@ class Dispatch(Verbs):
             idempotency_ttl=self.config.idempotency_ttl.total_seconds(),
             audit=self.audit,
         )
-        self.keys = APIKeyService(self._timed_store, audit=self.audit)
-        self.logins = LoginService(self._timed_store, keys=self.keys, audit=self.audit)
         self.retention = RetentionService(self._timed_store, retention_of(self.config), audit=self.audit)
         self.engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -398,8 +396,7 @@ class Dispatch(Verbs):
         return {"DISPATCH_STORE": self._url}
 
     async def _store_limits(self) -> None:
-        configured = (
-            self.config.queue_configs() if self.registry.jobs or self.registry.workflows else ()
-        )  # not for a look from outside
+        looks = not (self.registry.jobs or self.registry.workflows)  # from outside: what is configured stays as it is
+        configured = () if looks else self.config.queue_configs()
         for queue in (*configured, *self._queue_config):
             await self.store.queues.configure(queue)

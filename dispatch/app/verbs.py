@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
+from dispatch.app.admitting import Admitting
 from dispatch.app.feed import Feeding
 from dispatch.crons.definition import CronDefinition
 from dispatch.events.model import Event
@@ -27,7 +28,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Verbs(Feeding):
+class Verbs(Feeding, Admitting):
     """The part of Dispatch that handles and definitions call."""
 
     jobs: JobService

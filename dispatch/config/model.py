@@ -84,6 +84,19 @@ class Limits(Table):
     result: Size = 1024 * 1024
     metadata: Size = 16 * 1024
     traceback: Size = 16 * 1024
+    body: Size = 1024 * 1024
+    depth: Annotated[int, Field(ge=1, le=128)] = 64
+    page: Annotated[int, Field(ge=1, le=500)] = 500
+
+
+class Server(Table):
+    """`[server]`: where the HTTP API listens, what it answers to, and how it shows itself."""
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8484
+    allowed_hosts: list[Annotated[str, Field(min_length=1)]] = []
+    read_only: bool = False
+    environment: Annotated[str, Field(max_length=40)] = ""
 
 
 class Log(Table):
@@ -174,6 +187,7 @@ class Config(Table):
     limits: Limits = Limits()
     retention: Retention = Retention()
     cron: Cron = Cron()
+    server: Server = Server()
     log: Log = Log()
     telemetry: Telemetry = Telemetry()
     sqlite: SQLite = SQLite()
@@ -275,6 +289,7 @@ TABLES: dict[str, type[Table]] = {
     "limits": Limits,
     "retention": Retention,
     "cron": Cron,
+    "server": Server,
     "log": Log,
     "telemetry": Telemetry,
     "sqlite": SQLite,

@@ -55,6 +55,18 @@ def readable(data: bytes | None) -> tuple[Any, str | None]:
     if data is None:
         return None, None
     try:
-        return mask_value("", json.loads(data)), None
+        return mask_value("", json.loads(data, parse_constant=_refused)), None
     except (ValueError, RecursionError):
         return None, safe(data.decode("utf-8", "backslashreplace"))
+
+
+def plain(data: bytes | None) -> Any:
+    """Stored bytes as a JSON value, as they are; None when they are no JSON."""
+    try:
+        return None if data is None else json.loads(data, parse_constant=_refused)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")

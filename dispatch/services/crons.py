@@ -201,6 +201,20 @@ class CronService:
             raise _not_found(name, scope)
         return entry
 
+    async def find(self, key: str, *, scope: Scope | None = None) -> CronEntry:
+        """The entry with that id or name. Raises CronNotFound."""
+        if not key.startswith(f"{CronID.prefix}_"):
+            return await self.get(key, scope=scope)
+        options = ListOptions(scope=scope, limit=LARGEST_PAGE)
+        while True:
+            page = await self._store.crons.list(options)
+            for entry in page.items:
+                if entry.id == key:
+                    return entry
+            if page.next_cursor is None:
+                return await self.get(key, scope=scope)
+            options = replace(options, cursor=page.next_cursor)
+
     async def list(self, options: ListOptions | None = None) -> Page[CronEntry]:
         """Entries by name."""
         return await self._store.crons.list(options or ListOptions())

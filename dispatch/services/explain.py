@@ -9,6 +9,7 @@ from dispatch.clock import utc_now
 from dispatch.ids import JobID
 from dispatch.jobs.model import WAITING, Job, JobKind, JobState, ListOptions
 from dispatch.queues import QueueInfo
+from dispatch.scope import Scope
 from dispatch.services.gates import GATES, Facts, Gate, span
 from dispatch.store import Store
 
@@ -29,10 +30,15 @@ class Explanation:
     """How many claimable jobs stand before a waiting one in its lane."""
 
 
-async def explained(store: Store, job: Job) -> Explanation:
-    """The explanation of a job from what the store says of its surroundings, by the store's clock."""
+async def explained(store: Store, job: Job, *, scope: Scope | None = None) -> Explanation:
+    """The explanation of a job from what the store says of its surroundings, by the store's clock.
+
+    scope: a tenant, whose eyes see no other one's jobs and no holders of slots.
+    """
     queue = await store.queues.get(job.queue)
     now = queue.at or utc_now()
+    if scope is not None:
+        queue = replace(queue, slots=["somebody" for _ in queue.slots])
     if job.state not in WAITING:
         return Explanation(job.id, job.state, settled(job, now), ())
     workers = await store.cluster.list(live=True)
@@ -41,7 +47,7 @@ async def explained(store: Store, job: Job) -> Explanation:
         queue,
         workers,
         now,
-        holders=await _holders(store, queue),
+        holders=await _holders(store, queue, scope),
         tenant_running=await _tenant_running(store, job, queue),
         key=None if job.concurrency_key is None else await store.jobs.holders(job.concurrency_key, limit=_PAGE),
     )
@@ -75,10 +81,12 @@ def settled(job: Job, now: datetime) -> str:
     return f"{job.state}{when}{why if job.state is not JobState.COMPLETED else ''}"
 
 
-async def _holders(store: Store, queue: QueueInfo) -> list[Job]:
+async def _holders(store: Store, queue: QueueInfo, scope: Scope | None) -> list[Job]:
     if queue.config.max_concurrency is None:
         return []
-    options = ListOptions(states=(JobState.RUNNING,), queues=(queue.config.name,), kinds=_EVERY_KIND, limit=_HOLDERS)
+    options = ListOptions(
+        states=(JobState.RUNNING,), queues=(queue.config.name,), kinds=_EVERY_KIND, scope=scope, limit=_HOLDERS
+    )
     return (await store.jobs.list(options)).items
 
 

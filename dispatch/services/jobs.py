@@ -330,11 +330,18 @@ class JobService:
 
     async def explain(self, job_id: JobID, *, scope: Scope | None = None) -> Explanation:
         """Why the job does or does not run: the gates in order, with evidence. Raises JobNotFound."""
-        return await explained(self._store, await self.get(job_id, scope=scope))
+        return await explained(self._store, await self.get(job_id, scope=scope), scope=scope)
 
-    async def stats(self, *, names: Sequence[str] = (), since: datetime | None = None, limit: int = SAMPLE) -> JobStats:
+    async def stats(
+        self,
+        *,
+        names: Sequence[str] = (),
+        since: datetime | None = None,
+        limit: int = SAMPLE,
+        scope: Scope | None = None,
+    ) -> JobStats:
         """How long jobs waited and ran, by name, from the `limit` newest that have ended (after `since`)."""
-        return await read_stats(self._store, names=names, since=since, limit=limit)
+        return await read_stats(self._store, names=names, since=since, limit=limit, scope=scope)
 
     async def _with_plugin_metadata(self, job: NewJob) -> NewJob:
         additions: dict[str, Any] = {}

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from dispatch.entity import LARGEST_PAGE
 from dispatch.jobs.model import TERMINAL, Job, JobState, ListOptions
+from dispatch.scope import Scope
 from dispatch.store import Store
 
 SAMPLE = 5000
@@ -60,10 +61,15 @@ class JobStats:
 
 
 async def read_stats(
-    store: Store, *, names: Sequence[str] = (), since: datetime | None = None, limit: int = SAMPLE
+    store: Store,
+    *,
+    names: Sequence[str] = (),
+    since: datetime | None = None,
+    limit: int = SAMPLE,
+    scope: Scope | None = None,
 ) -> JobStats:
     """Looks at the `limit` newest ended jobs, of these names or of all, and counts those that ended after `since`."""
-    options = ListOptions(states=tuple(TERMINAL), names=names)
+    options = ListOptions(states=tuple(TERMINAL), names=names, scope=scope)
     looked, found = 0, list[Job]()
     while looked < limit:
         page = await store.jobs.list(replace(options, limit=min(LARGEST_PAGE, limit - looked)))

@@ -10,6 +10,7 @@ from asyncpg import exceptions as pg
 from dispatch.errors import (
     DataRejected,
     SchemaMismatch,
+    StoreAway,
     StoreBusy,
     StoreCorrupt,
     StoreError,
@@ -31,6 +32,7 @@ _DATA = (
     # what the driver refuses to encode
     *(OverflowError, UnicodeError, TypeError),
 )
+_ENDING = (pg.CannotConnectNowError, pg.AdminShutdownError, pg.CrashShutdownError)
 _NETWORK = (OSError, EOFError, pg.PostgresConnectionError, pg.InterfaceError, pg.InternalClientError)
 
 
@@ -58,7 +60,7 @@ def store_error(error: BaseException, url: str) -> StoreError | None:
             f"{url}: the server takes no writes ({said}); nothing was written. Name the primary, not a standby"
         )
     if isinstance(error, pg.TooManyConnectionsError):
-        return StoreUnreachable(
+        return StoreAway(
             f"{url}: {said}. Lower pool_size in [postgres] or `processes`, raise max_connections, or use a pooler"
         )
     if isinstance(error, _FULL):
@@ -79,8 +81,10 @@ def store_error(error: BaseException, url: str) -> StoreError | None:
         return DataRejected(
             f"{url}: a value cannot be stored ({type(error).__name__}: {said}); nothing of that write was stored"
         )
+    if isinstance(error, _ENDING):
+        return StoreAway(f"{url}: the server starts or stops ({said}); try again in a moment")
     if isinstance(error, _NETWORK):
-        return StoreUnreachable(
+        return StoreAway(
             f"{url}: the server does not answer ({type(error).__name__}: {said}). Check that it runs and that host and "
             "port are right"
         )

@@ -75,6 +75,8 @@ OTHERS = {
         "version",
         "completion",
     ),
+    "serve",  # who asks it for something leaves a record
+    "openapi",
     "run",  # a worker: what it does to jobs, the jobs tell
     "check",
     "bench",  # these two on a store of their own

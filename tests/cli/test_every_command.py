@@ -41,6 +41,7 @@ class Case:
 
 CASES = {
     "run": Case("examples_tasks --burst", "nowhere.tasks", long=True, slow=True),
+    "serve": Case("--port 0", "nowhere.tasks --port 0", long=True, slow=True),
     "demo": Case("", down=None, slow=True),
     "status": Case("", long=True),
     "top": Case("--once --interval 0.2s"),
@@ -118,10 +119,11 @@ CASES = {
     "config show": Case("", down=None, long=True),
     "config init": Case("", down=None, long=True),
     "inspect": Case("examples_tasks", "nowhere.tasks", down=None, long=True),
+    "openapi": Case("", down=None, long=True),
     "completion": Case("bash", down=None, long=True),
     "version": Case("", down=None, long=True),
 }
-NAMES_A_MODULE = ("run", "check", "inspect", "cron plan")
+NAMES_A_MODULE = ("run", "serve", "check", "inspect", "cron plan")
 """What is wrong there is an import: exit 7."""
 QUICK = [words for words, case in CASES.items() if not case.slow]
 

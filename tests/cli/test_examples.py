@@ -22,6 +22,8 @@ from dispatch_cli.workflow.base import OTHER as OTHER_RUN
 from tests.cli.conftest import Seeds, run
 
 SLOW = {"dispatch demo --keep demo-files", "dispatch demo"}
+ENDLESS = {"dispatch serve", "dispatch serve myapp.tasks --host 127.0.0.1 --port 8484"}
+"""Other tests serve."""
 SHELL = f'dispatch() {{ {shlex.quote(sys.executable)} -m dispatch_cli "$@"; }}; set -o pipefail; '
 
 
@@ -56,7 +58,7 @@ def test_every_help_page_has_examples(words: str) -> None:
     assert "Examples:\n  dispatch " in run(*words.split(), "--help").out
 
 
-@pytest.mark.parametrize("example", [example for example in examples() if example not in SLOW])
+@pytest.mark.parametrize("example", [example for example in examples() if example not in SLOW | ENDLESS])
 def test_every_example_runs(example: str, seeds: Seeds, folder: Path) -> None:
     (folder / "myapp").mkdir()
     (folder / "examples_tasks.py").rename(folder / "myapp" / "tasks.py")

@@ -119,6 +119,7 @@ def on_a_terminal(*argv: str, columns: int = 80, **env: str) -> str:
         ("store migrate --sql", schemas.exactly(store=schemas.TEXT, pending={"type": "array"}, sql=schemas.TEXT)),
         ("check examples_tasks --elsewhere odd", schemas.CHECKED),
         ("bench -n 50", schemas.BENCH),
+        ("openapi", {"type": "object", "required": ["openapi", "info", "paths", "components"]}),
         ("completion bash", schemas.exactly(shell=schemas.TEXT, script=schemas.TEXT)),
         ("config show --origin", schemas.CONFIG),
         ("config init --dry-run", schemas.exactly(path=schemas.TEXT, text=schemas.TEXT)),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from dispatch import Config, Dispatch
+from dispatch.engine.opening import open_patiently
 from dispatch.engine.run import RunOptions, WorkerReady, run_worker
 from dispatch.store import Store
 from dispatch.stores import open_store
@@ -35,7 +36,9 @@ async def main(options: argparse.Namespace) -> None:
     def ready(worker: WorkerReady) -> None:
         log.add("ready", worker=worker.engine.worker_id)
 
-    async with Dispatch(cast("Store", store), config=config, registry=work.registry) as app:
+    app = Dispatch(cast("Store", store), config=config, registry=work.registry)
+    await open_patiently(app)
+    async with app:
         obeying = asyncio.create_task(ceiling.obey(options.full, store.everyone)) if options.full else None
         chosen = RunOptions(queues={"default": 0}, concurrency=options.concurrency, on_ready=ready)
         report = await run_worker(app, chosen)

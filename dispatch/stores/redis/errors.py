@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dispatch.errors import (
+    StoreAway,
     StoreBusy,
     StoreCorrupt,
     StoreError,
@@ -13,9 +14,11 @@ from dispatch.errors import (
 )
 from dispatch.stores.redis.wire import Refusal
 
-_UNREACHABLE = {
+_AWAY = {
     "LOADING": "the server is still loading its data; try again in a moment",
     "MASTERDOWN": "this replica has lost its primary; try again once the fail-over is over",
+}
+_UNREACHABLE = {
     "CLUSTERDOWN": "the server is part of a cluster that is down",
     "MOVED": "the server is part of a cluster, which this store does not speak to; use a server without cluster mode",
     "NOAUTH": "the server wants a password; put it into the URL: redis://:PASSWORD@host",
@@ -40,6 +43,8 @@ def drops_connection(error: BaseException) -> bool:
 def store_error(error: BaseException, url: str) -> StoreError | None:
     """The store error that stands for `error`; None when it is none of Redis's."""
     code = error.code if isinstance(error, Refusal) else ""
+    if code in _AWAY:
+        return StoreAway(f"{url}: {_AWAY[code]} ({error})")
     if code in _UNREACHABLE:
         return StoreUnreachable(f"{url}: {_UNREACHABLE[code]} ({error})")
     if code in _READ_ONLY:
@@ -60,7 +65,7 @@ def store_error(error: BaseException, url: str) -> StoreError | None:
     if isinstance(error, TimeoutError):
         return StoreTimeout(f"{url}: no answer in time; the call may or may not have been done")
     if isinstance(error, OSError):
-        return StoreUnreachable(
+        return StoreAway(
             f"{url}: the server cannot be reached ({str(error) or type(error).__name__}). Is it running, and are host "
             "and port right?"
         )

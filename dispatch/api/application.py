@@ -1,0 +1,163 @@
+"""The HTTP API of an app: a router to include, an ASGI application to serve or mount, its OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from dispatch.access import SCOPES
+from dispatch.api.guard import HOLDER, PLAIN_COOKIE, Guard, Rule
+from dispatch.api.problems import problem_of, problem_response, reply
+from dispatch.api.routing import READING, Asked, Route, build, guarded, request_id_of
+from dispatch.api.shield import Shield
+from dispatch.api.table import ROUTES
+from dispatch.errors import InvalidPlugin
+
+if TYPE_CHECKING:
+    from dispatch import Dispatch
+    from dispatch.hookspecs import Routes
+
+_ABOUT = (
+    "Look after jobs, workflows, crons and dead letters. Every request shows an API key "
+    "(`Authorization: Bearer dk_…`); a key sees its tenant's things only."
+)
+
+
+class API:
+    """The HTTP API of an app, which has to be open while it serves.
+
+    Args:
+        app: whose API it is.
+        allowed_hosts: names that clients may call it by, besides those of this machine; "*" for any
+            (default: `[server] allowed_hosts` and `host`).
+        read_only: refuse whatever changes something (default: `[server] read_only`).
+        measure: answers the app's measurements, for /metrics (see `dispatch.api.metrics`).
+
+    >>> api = API(app)  # doctest: +SKIP
+    >>> website.mount("/ops", api.asgi())  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        app: Dispatch,
+        *,
+        allowed_hosts: tuple[str, ...] | None = None,
+        read_only: bool | None = None,
+        measure: Callable[[], bytes] | None = None,
+    ) -> None:
+        server = app.config.server
+        hosts = (*server.allowed_hosts, server.host) if allowed_hosts is None else allowed_hosts
+        self.app = app
+        self.guard = Guard(
+            app,
+            allowed_hosts=tuple(hosts),
+            read_only=server.read_only if read_only is None else read_only,
+            measure=measure,
+        )
+        self._limits = app.config.limits
+
+    @cached_property
+    def router(self) -> APIRouter:
+        """All routes, for an application of your own, which then answers for Host names and response headers.
+
+        Routes of plugins are among them once the app is open. Raises InvalidPlugin.
+        """
+        router = APIRouter()
+        build(router, ROUTES, self.guard, limits=self._limits)
+        for name, routes in self.app.plugins.ask("register_routes", app=self.app):
+            self._add(router, name, routes)
+        return router
+
+    def asgi(self) -> ASGIApp:
+        """An ASGI application with all routes and the protection around them; it is built at its first request."""
+        return Shield(_Late(self), guard=self.guard)
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI 3.1 document."""
+        return self._fast.openapi()
+
+    async def end_streams(self) -> None:
+        """Ends the event streams that are open, as a server does that stops."""
+        for subscription in list(self.guard.streams):
+            await subscription.close()
+
+    @cached_property
+    def _fast(self) -> FastAPI:
+        fast = FastAPI(title="Dispatch", version=_version(), description=_ABOUT, openapi_url=None, docs_url=None)
+        fast.include_router(self.router)
+        document: dict[str, Any] = {}
+
+        async def openapi(ask: Asked) -> Response:
+            """Get this document."""
+            return reply(self.openapi())
+
+        described = APIRouter()
+        route = Route("GET", "/openapi.json", openapi, HOLDER, dict[str, Any])
+        build(described, [route], self.guard, limits=self._limits)
+        fast.include_router(described)
+        fast.add_exception_handler(HTTPException, _answer)
+        plain = fast.openapi
+
+        def whole() -> dict[str, Any]:
+            if not document:
+                document.update(plain())
+                document.setdefault("components", {})["securitySchemes"] = {
+                    "key": {"type": "http", "scheme": "bearer", "description": f"Scopes: {' '.join(SCOPES)}"},
+                    "session": {"type": "apiKey", "in": "cookie", "name": PLAIN_COOKIE},
+                }
+            return document
+
+        fast.openapi = whole  # type: ignore[method-assign]
+        return fast
+
+    def _add(self, router: APIRouter, plugin: str, routes: Routes) -> None:
+        for found in routes.router.routes:
+            if not isinstance(found, APIRoute):
+                raise InvalidPlugin(f"plugin {plugin!r}: register_routes brings {found!r}, which is no plain API route")
+            for method in sorted(found.methods or ()):
+                needed = routes.scopes.get((method, found.path))
+                rule = None if needed is None else Rule(needed, changes=method not in READING)
+                router.add_api_route(
+                    f"/v1{found.path}",
+                    found.endpoint,
+                    methods=[method],
+                    response_model=found.response_model,
+                    status_code=found.status_code,
+                    tags=found.tags or [plugin],
+                    dependencies=found.dependencies,
+                    summary=found.summary,
+                    description=found.description,
+                    responses=found.responses,
+                    operation_id=f"{plugin}.{method.lower()}.{found.name}",
+                    route_class_override=guarded(self.guard, rule, limits=self._limits),
+                )
+
+
+class _Late:
+    """The application, built when somebody asks: the plugins are loaded by then."""
+
+    def __init__(self, api: API) -> None:
+        self._api = api
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._api._fast(scope, receive, send)
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    return problem_response(problem_of(error), request_id_of(request.headers))
+
+
+def _version() -> str:
+    try:
+        return version("dispatch-tasks")
+    except PackageNotFoundError:
+        return "0"
