@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from dispatch.access import SCOPES, Identity
 from dispatch.api.guard import HOLDER, PLAIN_COOKIE, Guard, Rule
-from dispatch.api.problems import Problem, problem_of, problem_response, reply
+from dispatch.api.problems import Problem, problem_of, problem_response, problem_schemas, reply
 from dispatch.api.routing import READING, Asked, Route, build, guarded, request_id_of
 from dispatch.api.shield import Shield
 from dispatch.api.table import ROUTES
@@ -83,6 +83,10 @@ class API:
         """An ASGI application with all routes and the protection around them; it is built at its first request."""
         return Shield(_Doors(self), guard=self.guard)
 
+    def prepare(self) -> None:
+        """Builds the routes now, which takes a moment, instead of at the first request. Raises InvalidPlugin."""
+        _ = self._fast
+
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI 3.1 document."""
         return self._fast.openapi()
@@ -133,7 +137,9 @@ class API:
         def whole() -> dict[str, Any]:
             if not document:
                 document.update(plain())
-                document.setdefault("components", {})["securitySchemes"] = {
+                components = document.setdefault("components", {})
+                components.setdefault("schemas", {}).update(problem_schemas())
+                components["securitySchemes"] = {
                     "key": {"type": "http", "scheme": "bearer", "description": f"Scopes: {' '.join(SCOPES)}"},
                     "session": {"type": "apiKey", "in": "cookie", "name": PLAIN_COOKIE},
                 }

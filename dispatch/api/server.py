@@ -49,6 +49,8 @@ async def served(
             "`dispatch apikey create --scope '*'`, or serve on 127.0.0.1"
         )
 
+    api.prepare()
+
     class Server(uvicorn.Server):
         @contextmanager
         def capture_signals(self) -> Iterator[None]:

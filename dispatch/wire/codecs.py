@@ -49,7 +49,7 @@ class JSONCodec:
 
     def __init__(self, *, largest: int = LARGEST, deepest: int = DEEPEST) -> None:
         self._limits = (largest, deepest)
-        self._encoder = msgspec.json.Encoder()
+        self._encoder = msgspec.json.Encoder(enc_hook=_plain)
         self._decoder = msgspec.json.Decoder(Frame)
 
     def encode(self, frame: Frame) -> bytes:
@@ -68,7 +68,7 @@ class MsgpackCodec:
 
     def __init__(self, *, largest: int = LARGEST, deepest: int = DEEPEST) -> None:
         self._limits = (largest, deepest)
-        self._encoder = msgspec.msgpack.Encoder()
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
         self._decoder = msgspec.msgpack.Decoder(Frame)
 
     def encode(self, frame: Frame) -> bytes:
@@ -80,6 +80,13 @@ class MsgpackCodec:
 
 
 CODECS: dict[str, type[JSONCodec | MsgpackCodec]] = {"json": JSONCodec, "msgpack": MsgpackCodec}
+
+
+def _plain(value: Any) -> Any:
+    """Ids are texts."""
+    if isinstance(value, str):
+        return str(value)
+    raise NotImplementedError(f"a {type(value).__name__} is no JSON value")
 
 
 def _read(decoder: Any, raw: bytes, largest: int, deepest: int) -> Frame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from dispatch import Dispatch, Registry, WorkflowContext
 from dispatch.api.server import served
-from dispatch.scope import Scope
+from dispatch.scope import NO_SCOPE, Scope
 
 registry = Registry()
 
@@ -33,7 +34,7 @@ async def look() -> int:
 async def approve(ctx: WorkflowContext, amount: int) -> int:
     seen = await ctx.step("look", look)
     answer = await ctx.wait_for_event("approved", key=amount)
-    return seen + amount + int(answer.payload["bonus"])
+    return seen + amount + int(json.loads(answer.payload)["bonus"])
 
 
 @dataclass
@@ -49,12 +50,12 @@ class Place:
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
 
-    async def key(self, *scopes: str, tenant: Scope = Scope()) -> str:
+    async def key(self, *scopes: str, tenant: Scope = NO_SCOPE) -> str:
         return (await self.app.keys.create("test", scopes=scopes or ("*",), scope=tenant)).token
 
 
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
-    async with Dispatch(f"sqlite:///{tmp_path}/wire.db", registry=registry) as app:
-        async with served(app, host="127.0.0.1", port=0) as (host, port):
-            yield Place(app, host, port, (await app.keys.create("test", scopes=("*",))).token)
+    app = Dispatch(f"sqlite:///{tmp_path}/wire.db", registry=registry)
+    async with app, served(app, host="127.0.0.1", port=0) as (host, port):
+        yield Place(app, host, port, (await app.keys.create("test", scopes=("*",))).token)

@@ -166,7 +166,9 @@ async def test_a_subscription_is_made_once_and_ended_by_channel_or_id(place: Pla
     async with peer(place) as client:
         first = (await client.ask("subscribe", {"channel": "jobs"}))["data"]
         assert (await client.ask("subscribe", {"channel": "jobs"}))["error"]["code"] == 409
-        assert (await client.ask("unsubscribe", {"subscription_id": first["subscription_id"]}))["data"]["channel"] == "jobs"
+        assert (await client.ask("unsubscribe", {"subscription_id": first["subscription_id"]}))["data"][
+            "channel"
+        ] == "jobs"
         assert (await client.ask("unsubscribe", {"channel": "jobs"}))["error"]["code"] == 404
         assert (await client.ask("subscribe", {"channel": "jobs"}))["type"] == "response"
         assert (await client.ask("unsubscribe", {"channel": "jobs"}))["data"]["status"] == "unsubscribed"
@@ -214,7 +216,7 @@ async def test_who_counts_credits_gets_no_more_than_it_granted(place: Place, mon
         assert (await client.ask("stats"))["data"]["jobs"]["pending"] == 6
         assert client.events.empty()
         await client.send(type="ping", id="more", credits=3)
-        rest = []
+        rest: list[dict[str, Any]] = []
         while len(rest) < 3:
             frame = await client.frame()
             rest += [frame["data"]] if frame["type"] == "event" else []
@@ -268,11 +270,15 @@ async def test_many_requests_at_once_are_all_answered(place: Place) -> None:
 
 
 async def test_server_sent_events_are_frames_too(place: Place) -> None:
-    async with httpx2.AsyncClient(base_url=place.url, headers={"Authorization": f"Bearer {place.token}"}) as http:
+    async with httpx2.AsyncClient(
+        timeout=30, base_url=place.url, headers={"Authorization": f"Bearer {place.token}"}
+    ) as http:
         assert (await http.get("/dwp/sse")).status_code == 400
         assert (await http.get("/dwp/sse", params={"channel": "nowhere"})).status_code == 400
         assert (await http.get("/dwp/sse", params={"channel": "jobs", "after": "x"})).status_code == 400
-        assert (await http.get("/dwp/sse", params={"channel": "jobs"}, headers={"Authorization": ""})).status_code == 401
+        assert (
+            await http.get("/dwp/sse", params={"channel": "jobs"}, headers={"Authorization": ""})
+        ).status_code == 401
         async with http.stream("GET", "/dwp/sse", params={"channel": ["jobs", "crons"]}) as answer:
             lines = answer.aiter_lines()
             assert (await anext(lines)).startswith("retry:")
@@ -285,7 +291,7 @@ async def test_server_sent_events_are_frames_too(place: Place) -> None:
 
 
 async def test_a_one_use_ticket_opens_a_stream_once(place: Place) -> None:
-    async with httpx2.AsyncClient(base_url=place.url) as http:
+    async with httpx2.AsyncClient(timeout=30, base_url=place.url) as http:
         bearer = {"Authorization": f"Bearer {place.token}"}
         ticket = (await http.post("/v1/tickets", headers=bearer)).json()["ticket"]
         query = {"channel": "jobs", "ticket": ticket}

@@ -11,11 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch.wire import BadFrame, Frame, FrameError, FrameType, JSONCodec, MsgpackCodec
+from dispatch.wire import BadFrame, Codec, Frame, FrameError, FrameType, JSONCodec, MsgpackCodec
 
-CODECS = [JSONCodec(), MsgpackCodec()]
+CODECS: list[Codec] = [JSONCodec(), MsgpackCodec()]
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inside: st.lists(inside, max_size=4) | st.dictionaries(st.text(max_size=8), inside, max_size=4),
     max_leaves=20,
 )
@@ -38,7 +42,10 @@ def test_fields_that_say_nothing_are_left_out() -> None:
 
 
 def test_null_data_are_data() -> None:
-    assert json.loads(JSONCodec().encode(Frame(type=FrameType.RESPONSE, data=None))) == {"type": "response", "data": None}
+    assert json.loads(JSONCodec().encode(Frame(type=FrameType.RESPONSE, data=None))) == {
+        "type": "response",
+        "data": None,
+    }
 
 
 def test_any_ts_or_none_is_accepted_and_forgotten() -> None:
@@ -118,7 +125,9 @@ def test_a_token_is_not_shown() -> None:
 
 def test_garbage_never_raises_anything_else() -> None:
     dice = random.Random(20261122)
-    good = [codec.encode(Frame(type=FrameType.REQUEST, id="1", method="job.get", data={"a": [1, None]})) for codec in CODECS]
+    good = [
+        codec.encode(Frame(type=FrameType.REQUEST, id="1", method="job.get", data={"a": [1, None]})) for codec in CODECS
+    ]
     for number in range(4000):
         raw = bytearray(good[number % 2] if number % 3 else dice.randbytes(dice.randrange(60)))
         for _ in range(dice.randrange(1, 6)):

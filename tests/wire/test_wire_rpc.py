@@ -25,7 +25,7 @@ class Caller:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     async def frame(self, method: str, data: Any = None, **fields: Any) -> dict[str, Any]:
-        async with httpx2.AsyncClient() as http:
+        async with httpx2.AsyncClient(timeout=30) as http:
             body = {"type": "request", "id": "9", "method": method, "data": {} if data is None else data, **fields}
             answer = await http.post(self._url, json=body, headers=self._headers)
         frame: dict[str, Any] = answer.json()
@@ -83,7 +83,7 @@ async def test_a_run_is_started_told_looked_at_and_replayed(place: Place, caller
     assert run.result == b"15"
     assert (await caller.data("workflow.get", {"run_id": handle}))["result"] == 15
     steps = await caller.data("workflow.timeline", {"run_id": handle})
-    assert [step["step_name"] for step in steps][0] == "look"
+    assert steps[0]["step_name"] == "look"
     again = await caller.data("workflow.replay", {"run_id": handle, "from_step": "look"})
     assert again["run_id"] != handle
     assert (await caller.data("workflow.cancel", {"run_id": again["run_id"]}))["run_id"] == again["run_id"]
@@ -165,19 +165,19 @@ async def test_a_key_sees_its_tenants_things_only(place: Place, caller: Caller) 
 
 async def test_msgpack_is_answered_in_msgpack(place: Place) -> None:
     body = msgspec.msgpack.encode({"type": "request", "id": "1", "method": "stats", "token": place.token})
-    async with httpx2.AsyncClient() as http:
-        answer = await http.post(
-            f"{place.url}/dwp/rpc", content=body, headers={"Content-Type": "application/msgpack"}
-        )
+    async with httpx2.AsyncClient(timeout=30) as http:
+        answer = await http.post(f"{place.url}/dwp/rpc", content=body, headers={"Content-Type": "application/msgpack"})
     assert answer.headers["content-type"] == "application/msgpack"
     assert msgspec.msgpack.decode(answer.content)["data"]["jobs"]["pending"] == 0
 
 
 async def test_other_requests_than_a_posted_frame_are_refused(place: Place) -> None:
-    async with httpx2.AsyncClient(base_url=place.url) as http:
+    async with httpx2.AsyncClient(timeout=30, base_url=place.url) as http:
         assert (await http.get("/dwp/rpc")).status_code == 405
         assert (await http.post("/dwp/rpc", content=b"{}")).status_code == 400
-        assert (await http.post("/dwp/rpc", json={"type": "request"}, headers={"Origin": "http://evil"})).status_code == 403
+        assert (
+            await http.post("/dwp/rpc", json={"type": "request"}, headers={"Origin": "http://evil"})
+        ).status_code == 403
         assert (await http.post("/dwp/rpc", json={"type": "ping"}, headers={"Host": "evil.example"})).status_code == 400
         assert (await http.post("/dwp/rpc", json={"data": "x" * 1_100_000})).status_code == 413
         assert (await http.post("/dwp/elsewhere", json={})).status_code == 404
