@@ -85,7 +85,18 @@ def guarded(guard: Guard, rule: Rule | None, *, limits: Limits, ticket: bool = F
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             inner = super().get_route_handler()
 
+            path = self.path_format
+
             async def handle(request: Request) -> Response:
+                spans = guard.app.telemetry.spans
+                if spans is None:
+                    return await answered(request)
+                with spans.serving(request.method, path, request.headers) as told:
+                    response = await answered(request)
+                    told(response.status_code)
+                    return response
+
+            async def answered(request: Request) -> Response:
                 request_id = request_id_of(request.headers)
                 try:
                     response = await admitted(request, request_id, inner)
