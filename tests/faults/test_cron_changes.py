@@ -124,6 +124,7 @@ def test_when_the_leader_is_killed_the_next_tick_fires_within_its_lease_and_a_se
     with fleet(kind, tmp_path, tasks=FIRST, workers=3) as made:
         made.until(ticked("beat", 2))
         for _ in range(3):
+            made.until(made.manned)
             pid = made.leader()
             made.kill(pid)
             killed_at = made.ask(_now)
