@@ -105,6 +105,6 @@ CREATE SCHEMA IF NOT EXISTS {place.schema};
 SET LOCAL statement_timeout TO 0;
 SET LOCAL search_path TO {place.schema};
 CREATE TABLE IF NOT EXISTS {_VERSIONS} (number BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at TIMESTAMPTZ NOT NULL);
-{text}
+{text.replace("{schema}", place.schema)}
 INSERT INTO {_VERSIONS} (number, name, applied_at) VALUES ({number}, '{name}', now());
 """  # noqa: S608

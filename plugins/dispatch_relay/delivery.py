@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from dispatch.clock import utc_now
-from dispatch.errors import Fail, Retry, Snooze
+from dispatch.errors import Fail, Snooze
 from dispatch.ids import JobID
 from dispatch.jobs.context import current_job
 from dispatch.jobs.definition import JobDefinition
@@ -104,7 +104,7 @@ class Deliverer:
         )
 
     async def deliver(self, name: str, event: RelayEvent) -> Receipt:
-        """One attempt. Raises Undelivered, Retry, Snooze; Fail where no other attempt shall follow."""
+        """One attempt. Raises Undelivered, Snooze; Fail where no other attempt shall follow."""
         job = current_job().job
         if job.kind != "delivery":  # enqueued by name from outside: it would sign whatever somebody wrote
             raise Fail("only the relay makes deliveries; to send one again, `dispatch webhook redeliver ID`")
@@ -116,14 +116,12 @@ class Deliverer:
             await self._gone(name)
             raise Fail(f"{name} answered 410 Gone and was disabled", dead_letter=False)
         pause = self._schedule.delay(job.failures + 1)
-        match verdict(answer, pause=pause.total_seconds()):
-            case None:
-                self._logger.debug("webhook %s reached %s", event.id, name)
-                return Receipt(answer.status, round(answer.elapsed * 1000))
-            case said, None:
-                raise Undelivered(said)
-            case said, delay:
-                raise Retry(said, delay=delay)
+        refused = verdict(answer, pause=pause.total_seconds())
+        if refused is not None:
+            said, delay = refused
+            raise Undelivered(said, delay=delay)
+        self._logger.debug("webhook %s reached %s", event.id, name)
+        return Receipt(answer.status, round(answer.elapsed * 1000))
 
     async def attempt(self, endpoint: Endpoint, event: RelayEvent) -> Answer:
         """Signs and sends the event. Raises Undelivered."""
