@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from . import measures
+from . import measures, telemetry
 from .bench import fresh
 from .machine import conditions
 
-MEASURES = ("one", "concurrent", "bulk", "drain", "latency", "cold", "idle", "backlog", "scaling")
+MEASURES = ("one", "concurrent", "bulk", "drain", "latency", "cold", "idle", "telemetry", "backlog", "scaling")
 
 
 def main() -> None:
@@ -61,6 +62,15 @@ def _measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
             return {name: run(measures.cold)}
         case "idle":
             return {name: run(measures.idle, seconds=20)}
+        case "telemetry":
+            place = partial(fresh, options.store, deadline=options.deadline)
+            turns = range(options.rounds)
+            found = {
+                "no_op": _middle([telemetry.pair(place, jobs=n, work=0.0, first=i % 2 == 1) for i in turns]),
+                "1_ms": _middle([telemetry.pair(place, jobs=n // 5, work=0.001, first=i % 2 == 1) for i in turns]),
+                "unused": telemetry.unused(),
+            }
+            return {name: found}
         case "backlog":
             sizes = [size for size in (n, n * 5, n * 50) if size <= options.largest]
             return {name: {str(k): run(measures.drain, jobs=n, workers=1, backlog=k) for k in sizes}}

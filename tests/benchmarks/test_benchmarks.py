@@ -38,5 +38,11 @@ def test_a_small_run_measures_cleans_up_and_draws(tmp_path: Path) -> None:
     assert not list(store.iterdir())
 
 
+def test_telemetry_is_measured_in_pairs(tmp_path: Path) -> None:
+    said = bench("telemetry", "--jobs", "50", "--rounds", "1", "--store", f"sqlite:///{tmp_path}")
+    assert '"no_op": {"off_per_second"' in said, said
+    assert '"unused": {"us_a_job"' in said
+
+
 def test_an_unknown_measure_is_refused() -> None:
     assert "there is no measure 'speed'" in bench("speed")

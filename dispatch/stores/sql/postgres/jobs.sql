@@ -38,6 +38,20 @@ ORDER BY n.number
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
+-- name: insert_same_jobs
+-- The same for jobs that differ in id and payload only; answers the new ids, NULL where all of them are new.
+WITH added AS (
+  INSERT INTO {jobs} (id, ready, state, queue, name, kind, lane, priority, run_at, created_at, updated_at,
+    app_id, org_id, metadata, payload)
+  SELECT n.id, 1, 'pending', :queue, :name, :kind, coalesce(:lane::text, (
+      SELECT :tenant::text FROM {queues} WHERE name = :queue AND (fair = 1 OR tenant_concurrency IS NOT NULL)
+    ), ''), :priority, :run_at, :now::int8, :now, :app_id, :org_id, :metadata, n.payload
+  FROM unnest(:id::text[], :payload::bytea[]) AS n (id, payload)
+  ON CONFLICT (id) DO NOTHING
+  RETURNING id
+)
+SELECT CASE WHEN count(*) < cardinality(:id::text[]) THEN coalesce(array_agg(id), ARRAY[]::text[]) END FROM added;
+
 -- name: jobs_before
 -- Which of these ids another transaction wrote.
 SELECT id FROM {jobs}
