@@ -85,6 +85,7 @@ class Limits(Table):
     metadata: Size = 16 * 1024
     traceback: Size = 16 * 1024
     body: Size = 1024 * 1024
+    frame: Size = 1024 * 1024
     depth: Annotated[int, Field(ge=1, le=128)] = 64
     page: Annotated[int, Field(ge=1, le=500)] = 500
 
