@@ -91,7 +91,8 @@ def _measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
             return {name: {str(k): run(measures.drain, jobs=n, workers=1, backlog=k) for k in sizes}}
         case "claims":
             sizes = [size for size in (n, n * 5, n * 50) if size <= options.largest]
-            return {name: {str(k): run(measures.claims, backlog=k) for k in sizes}}
+            with fresh(options.store, deadline=options.deadline) as bench:
+                return {name: measures.claims(bench, backlogs=sizes)}
         case "snapshot":
             return {
                 name: {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, nullcontext
 
 from dispatch import Dispatch
-from dispatch.ids import WorkerID
-from dispatch.stores import open_store
+from dispatch.ids import JobID, WorkerID
+from dispatch.jobs.model import NewJob
+from dispatch.stores.scratch import scratch
 
 from .bench import Bench
 from .postgres import deadlocks, is_postgres, open_snapshot
@@ -69,9 +70,9 @@ def fleet(bench: Bench, *, jobs: int, workers: int) -> Figures:
     return found | {"deadlocks": float(deadlocks(bench.url) - before)} if is_postgres(bench.url) else found
 
 
-def claims(bench: Bench, *, backlog: int, rounds: int = 50) -> Figures:
-    """Claims of CLAIMED jobs each from a queue in which that many wait."""
-    return asyncio.run(_claims(bench, backlog, rounds))
+def claims(bench: Bench, *, backlogs: Sequence[int], rounds: int = 50) -> dict[str, Figures]:
+    """Claims of CLAIMED jobs each from stores in which so many wait, in turn, so that all meet the same machine."""
+    return asyncio.run(_claims(bench, backlogs, rounds))
 
 
 def snapshot(bench: Bench, *, seconds: float, held: bool) -> Figures:
@@ -118,20 +119,29 @@ async def preload(bench: Bench, jobs: int) -> Figures:
         return _rate(jobs, wall, cpu)
 
 
-async def _claims(bench: Bench, backlog: int, rounds: int) -> Figures:
-    await preload(bench, backlog)
+async def _claims(bench: Bench, backlogs: Sequence[int], rounds: int) -> dict[str, Figures]:
     worker = WorkerID.new()
-    waits = []
-    store = open_store(bench.url)
-    await store.open()
-    for _ in range(rounds):
-        began = time.perf_counter()
-        shares = {bench.queue: CLAIMED}
-        claimed = await store.jobs.claim(worker, queues=shares, names=[noop.name], limit=CLAIMED, lease=600.0)
-        waits.append((time.perf_counter() - began) * 1000)
-        assert len(claimed.jobs) == CLAIMED
-    await store.close()
-    return {"p50_ms": _share(sorted(waits), 0.5), "p95_ms": _share(sorted(waits), 0.95)}
+    waits: dict[int, list[float]] = {backlog: [] for backlog in backlogs}
+    async with AsyncExitStack() as stack:
+        stores = {}
+        for backlog in backlogs:
+            make = await stack.enter_async_context(scratch(bench.url))
+            stores[backlog] = await make(None)
+            await stores[backlog].open()
+            stack.push_async_callback(stores[backlog].close)
+            for _ in range(0, backlog, CHUNK):
+                await stores[backlog].jobs.enqueue([NewJob(JobID.new(), noop.name, b"{}") for _ in range(CHUNK)])
+        for _ in range(min(rounds, min(backlogs) // CLAIMED)):
+            for backlog, store in stores.items():
+                began = time.perf_counter()
+                shares = {"default": CLAIMED}
+                found = await store.jobs.claim(worker, queues=shares, names=[noop.name], limit=CLAIMED, lease=600.0)
+                waits[backlog].append((time.perf_counter() - began) * 1000)
+                assert len(found.jobs) == CLAIMED
+    return {
+        str(backlog): {"p50_ms": _share(sorted(found), 0.5), "p95_ms": _share(sorted(found), 0.95)}
+        for backlog, found in waits.items()
+    }
 
 
 async def _snapshot(bench: Bench, seconds: float, held: bool) -> Figures:
