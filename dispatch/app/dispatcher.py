@@ -43,6 +43,7 @@ from dispatch.services import (
 )
 from dispatch.services.cron_specs import specs_of
 from dispatch.store import Store
+from dispatch.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -365,6 +366,11 @@ class Dispatch(Verbs):
         found = announcements(self.registry)
         if found:
             await self.store.cluster.announce(found)
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """Where its spans and measurements go."""
+        return self._extensions.telemetry
 
     @property
     def meter_provider(self) -> MeterProvider | None:

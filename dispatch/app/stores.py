@@ -57,6 +57,13 @@ def _options(config: Config, url: str) -> dict[str, Any]:
             # the rest of the engine counts on an answer within a third of a lease
             "command_timeout": min(postgres.command_timeout, config.lease / 3.5).total_seconds(),
         }
+    if kind(url) == "mysql":
+        mysql = config.mysql
+        return {
+            "pool_size": mysql.pool_size,
+            "connect_timeout": mysql.connect_timeout.total_seconds(),
+            "command_timeout": min(mysql.command_timeout, config.lease / 3.5).total_seconds(),
+        }
     if url.partition("://")[0] in REDIS_SCHEMES:
         redis = config.redis
         return {

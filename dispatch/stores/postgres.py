@@ -11,9 +11,9 @@ from dispatch.store import SchemaStatus
 from dispatch.stores import postgres_schema
 from dispatch.stores.postgres_executor import PostgresExecutor
 from dispatch.stores.postgres_jobs import PostgresJobs
-from dispatch.stores.postgres_pool import Pool
 from dispatch.stores.postgres_url import place
 from dispatch.stores.postgres_wakeups import PostgresWakeups
+from dispatch.stores.server_executor import Pool
 from dispatch.stores.sql.cluster import SQLCluster
 from dispatch.stores.sql.crons import SQLCrons
 from dispatch.stores.sql.dlq import SQLDeadLetters

@@ -9,9 +9,9 @@ import asyncpg
 from dispatch.errors import SchemaMismatch, StoreCorrupt
 from dispatch.store import SchemaStatus
 from dispatch.stores.postgres_errors import store_error
-from dispatch.stores.postgres_pool import Connection
 from dispatch.stores.postgres_url import Place
 from dispatch.stores.postgres_url import place as place_of
+from dispatch.stores.server_executor import Connection
 
 _FOLDER = Path(__file__).parent / "sql" / "postgres" / "migrations"
 _VERSIONS = "dispatch_migrations"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
+from typing_extensions import TypedDict
+
 from dispatch.clock import utc_now
 from dispatch.errors import Fail, Snooze
 from dispatch.ids import JobID
@@ -53,6 +55,22 @@ class Schedule:
         """The pause after that failed attempt (1 = the first)."""
         pause = self.pauses[min(attempt, len(self.pauses)) - 1]
         return pause * (1 + _JITTER * rng())
+
+
+class DeliveryDocument(TypedDict):
+    """A delivery as people get to see it."""
+
+    id: str
+    endpoint: str
+    webhook_id: str
+    type: str
+    state: str
+    attempt: int
+    status: int | None
+    elapsed_ms: int | None
+    error: str | None
+    next_attempt_at: str | None
+    created_at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,14 +222,14 @@ def again(job: Job) -> NewJob:
     )
 
 
-def delivery_document(job: Job) -> dict[str, Any]:
+def delivery_document(job: Job) -> DeliveryDocument:
     """A delivery as people get to see it."""
     receipt = json.loads(job.result) if job.result else {}
     return {
         "id": str(job.id),
-        "endpoint": job.metadata.get("endpoint"),
-        "webhook_id": job.metadata.get("webhook_id"),
-        "type": job.metadata.get("event_type"),
+        "endpoint": str(job.metadata.get("endpoint", "")),
+        "webhook_id": str(job.metadata.get("webhook_id", "")),
+        "type": str(job.metadata.get("event_type", "")),
         "state": str(job.state),
         "attempt": job.attempt,
         "status": receipt.get("status"),

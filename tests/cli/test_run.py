@@ -329,7 +329,7 @@ def test_a_worker_without_jobs_or_with_an_unused_queue_is_warned_about(folder: P
     err = run("run", "examples_empty:registry", "--burst", "--log-format", "text").err
     assert "WARNING      examples_empty: no job is defined there, so this worker has nothing to run" in err
     err = run("run", "examples_tasks", "--burst", "-q", "default", "-q", "mailer", "--log-format", "text").err
-    assert "-q mailer: no job is defined for this queue, only for default, mailers;" in err
+    assert "-q mailer: no job is defined for this queue, only for default, mailers, shop;" in err
     assert "-q default:" not in err
 
 

@@ -108,6 +108,7 @@ ROWS: dict[int, tuple[str, ...]] = {
         "dispatch.backoff.ExponentialWithJitter",
         "dispatch.backoff.default_strategy",
     ),
+    40: ("dispatch.observability.MetricsExtension",),
     41: (
         "dispatch.ids.JobID",
         "dispatch.ids.RunID",

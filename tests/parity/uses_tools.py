@@ -84,6 +84,26 @@ def use_backoff(strategy: Any, linear: Any, exponential: Any, jitter: Any, defau
     assert isinstance(default(), strategy)
 
 
+@row(40)
+async def use_the_metrics_extension(extension: Any) -> None:
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+    reader = InMemoryMetricReader()
+    registry = Names()
+
+    @registry.job
+    async def work() -> None: ...
+
+    plugin = extension(MeterProvider([reader]))
+    async with get("dispatch.Dispatch")("memory://", registry=registry, plugins=[plugin], config=QUIET) as app:
+        await app.enqueue(work)
+    data = reader.get_metrics_data()
+    assert data is not None
+    names = {metric.name for r in data.resource_metrics for s in r.scope_metrics for metric in s.metrics}
+    assert "dispatch.job.enqueued" in names
+
+
 @row(41)
 def use_ids(*kinds: Any) -> None:
     prefixes = ["job", "run", "cron", "dlq", "evt", "wkr", "chk"]

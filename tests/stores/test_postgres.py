@@ -30,9 +30,9 @@ from dispatch.jobs.model import CountOptions, Failure, JobState, Transition, Uni
 from dispatch.queues import QueueConfig
 from dispatch.stores import open_store
 from dispatch.stores.postgres import PostgresStore
-from dispatch.stores.postgres_clock import ServerClock
 from dispatch.stores.postgres_watermark import Watermark
 from dispatch.stores.scripts import migration_scripts
+from dispatch.stores.server_clock import ServerClock
 from dispatch.testing.conformance.env import new
 
 WORKER = WorkerID.new()
@@ -474,7 +474,9 @@ def test_the_password_is_in_no_repr_and_tls_is_verified_when_it_is_asked_for() -
     assert "secret" not in repr(plain)
 
 
-def test_the_same_statements_stand_in_both_dialects() -> None:
+def test_the_same_statements_stand_in_every_dialect() -> None:
+    from dispatch.stores import mysql_statements
+    from dispatch.stores.mysql_place import place as mysql_place
     from dispatch.stores.sql import statements
 
     folder = Path(statements.__file__).parent
@@ -487,6 +489,11 @@ def test_the_same_statements_stand_in_both_dialects() -> None:
     assert set(sqlite) - set(postgres) == damaged | triggers
     for name in sqlite.keys() - damaged - triggers:
         assert set(postgres[name].names) == set(sqlite[name].names), name
+    mysql = mysql_statements.load(mysql_place("mysql://", "database", "dispatch"))
+    assert set(postgres) - set(mysql) == own - {"number_entries"} | {"insert_alike_jobs"}
+    assert set(mysql) <= set(postgres)
+    for name in mysql:
+        assert set(mysql[name].names) == set(postgres[name].names), name
 
 
 async def test_claims_behind_an_open_snapshot_begin_where_the_last_one_ended_and_still_find_what_comes_before(
