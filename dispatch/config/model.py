@@ -184,7 +184,7 @@ class Config(Table):
     leader_lease: Interval = timedelta(seconds=15)
     stall_limit: Interval = timedelta(seconds=60)
     grace: Duration = timedelta(seconds=25)
-    max_retries: Annotated[int, Field(ge=0)] = 3
+    max_retries: Annotated[int, Field(ge=0, le=1_000_000)] = 3
     max_crashes: Annotated[int, Field(ge=0)] = 3
     unserved_after: Interval = timedelta(seconds=60)
     unknown_grace: MaybeInterval = None
