@@ -38,7 +38,7 @@ def show(ctx: typer.Context) -> None:
 @verb(app, "resign", examples=("dispatch leader resign --dry-run", "dispatch leader resign --reason 'it is slow'"))
 def resign(ctx: typer.Context, reason: Reason = "", confirm: Confirm = None, dry_run: DryRun = False) -> None:
     """End the leader's term, so that another worker leads. It goes on running jobs, and may lead again later. Exit 5
-    when nobody leads, as far as the store's own election goes."""
+    when nobody leads."""
     from dispatch.documents.fleet import leader_document
 
     session = session_of(ctx)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from dispatch.cluster.model import Leadership
 from dispatch.ids import WorkerID
 
 
@@ -15,5 +16,15 @@ class LeaderElector(Protocol):
         ...
 
     async def resign(self, worker_id: WorkerID) -> None:
-        """Gives leadership up, if held."""
+        """Gives leadership up, if held by that worker."""
+        ...
+
+
+@runtime_checkable
+class OpenElector(LeaderElector, Protocol):
+    """An elector that tells anybody who leads, and lets anybody end the leader's term by `resign`: what `dispatch
+    leader` needs of an election that is not the store's. Who has lost a term that way lets others go first."""
+
+    async def leadership(self) -> Leadership | None:
+        """Who leads, or None when nobody's term runs."""
         ...

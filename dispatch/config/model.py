@@ -85,6 +85,7 @@ class Limits(Table):
     metadata: Size = 16 * 1024
     traceback: Size = 16 * 1024
     body: Size = 1024 * 1024
+    frame: Size = 1024 * 1024
     depth: Annotated[int, Field(ge=1, le=128)] = 64
     page: Annotated[int, Field(ge=1, le=500)] = 500
 
@@ -149,6 +150,14 @@ class Postgres(Table):
     command_timeout: Interval = timedelta(seconds=8)
 
 
+class MySQL(Table):
+    """`[mysql]`: how many connections, and how long connecting and a call may take."""
+
+    pool_size: Count = 5
+    connect_timeout: Interval = timedelta(seconds=5)
+    command_timeout: Interval = timedelta(seconds=8)
+
+
 class Redis(Table):
     """`[redis]`: how many connections, how long a call may take, and what is accepted of the server."""
 
@@ -164,6 +173,7 @@ class Config(Table):
     store: Annotated[str, Field(min_length=1)] = "sqlite:///dispatch.db"
     namespace: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,47}$")] = "dispatch"
     migrate: Annotated[Literal["auto", "empty", "never"], Lower] | None = None
+    outbox: Annotated[str, Field(min_length=1)] | None = None
     app: str | None = None
     auto_open: bool = True
     queues: list[Name] = []
@@ -175,7 +185,7 @@ class Config(Table):
     leader_lease: Interval = timedelta(seconds=15)
     stall_limit: Interval = timedelta(seconds=60)
     grace: Duration = timedelta(seconds=25)
-    max_retries: Annotated[int, Field(ge=0)] = 3
+    max_retries: Annotated[int, Field(ge=0, le=1_000_000)] = 3
     max_crashes: Annotated[int, Field(ge=0)] = 3
     unserved_after: Interval = timedelta(seconds=60)
     unknown_grace: MaybeInterval = None
@@ -192,6 +202,7 @@ class Config(Table):
     telemetry: Telemetry = Telemetry()
     sqlite: SQLite = SQLite()
     postgres: Postgres = Postgres()
+    mysql: MySQL = MySQL()
     redis: Redis = Redis()
     plugin: dict[str, dict[str, Any]] = {}
 
@@ -294,6 +305,7 @@ TABLES: dict[str, type[Table]] = {
     "telemetry": Telemetry,
     "sqlite": SQLite,
     "postgres": Postgres,
+    "mysql": MySQL,
     "redis": Redis,
 }
 LISTS = frozenset(name for name, field in Config.model_fields.items() if get_origin(field.annotation) is list)

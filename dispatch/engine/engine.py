@@ -301,14 +301,12 @@ class Engine:
     # -- beats ---------------------------------------------------------------------------------------------------
 
     def _on_beat(self, beat: Beat) -> None:
-        worker = self._worker
-        if worker is None:
+        if (worker := self._worker) is None:
             return
         if self._touch_lost:
             self._touch_lost = False
             worker.nudge()
-        renewed = beat.renewed
-        named = dict(beat.named)
+        renewed, named = beat.renewed, dict(beat.named)
         for job_id in renewed.lost:
             running = worker.held.get(job_id)
             if running is not None and running.executing and running.job.epoch == named.get(job_id):

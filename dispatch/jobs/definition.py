@@ -184,6 +184,8 @@ def _taken_apart(item: object, name: str) -> tuple[Sequence[Any], Mapping[str, A
     """The positional and the named arguments of one call of enqueue_many."""
     if isinstance(item, tuple | list) and len(item) == 2:
         args, kwargs = item
+        if type(args) is tuple and type(kwargs) is dict:  # the usual ones: asking the abstract classes takes a while
+            return args, kwargs
         if isinstance(args, Sequence) and not isinstance(args, str | bytes) and isinstance(kwargs, Mapping):
             return args, kwargs
     raise InvalidArguments(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from dispatch.cluster.elector import LeaderElector, OpenElector
 from dispatch.cluster.model import Announcement, Leadership, Worker
 from dispatch.entity import Reply
-from dispatch.errors import Conflict, WorkerNotFound, WorkerStopped
+from dispatch.errors import Conflict, LeaderUnknown, WorkerNotFound, WorkerStopped
 from dispatch.ids import WorkerID
 from dispatch.services.audit import AuditService
 from dispatch.store import Store
@@ -15,9 +16,17 @@ from dispatch.store import Store
 class ClusterService:
     """Look at workers, drain them, see what they announce."""
 
-    def __init__(self, store: Store, *, audit: AuditService | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        audit: AuditService | None = None,
+        elector: Callable[[], LeaderElector | None] = lambda: None,
+    ) -> None:
+        """`elector`: tells whether there is another election than the store's own."""
         self._store = store
         self._audit = audit or AuditService(store)
+        self._elector = elector
 
     async def get(self, worker_id: WorkerID) -> Worker:
         """The worker; WorkerNotFound when there is none."""
@@ -40,25 +49,40 @@ class ClusterService:
                 raise WorkerStopped(f"{worker_id} has stopped already; `dispatch worker list` shows who is alive")
 
     async def leadership(self) -> Leadership | None:
-        """Who leads, or None when nobody's term runs."""
-        return await self._store.cluster.leadership()
+        """Who leads, or None when nobody's term runs. Raises LeaderUnknown where a plugin elects and does not tell."""
+        elector = self._open_elector()
+        return await (self._store.cluster if elector is None else elector).leadership()
 
     async def resign(self) -> Leadership | None:
         """Ends the running term, so that another worker leads; answers whose it was, or None when nobody led.
 
-        The leader learns of it within a fifth of `leader_lease`, and lets others go first.
+        The leader learns of it within a fifth of `leader_lease`, and lets others go first. Raises LeaderUnknown where a
+        plugin elects and does not tell whom; Conflict when that term has just ended.
         """
+        elector = self._open_elector()
         present = await self.leadership()
         if present is None:
             return None
         async with self._audit.act("leader.resign", [present.leader], detail=f"term {present.term}"):
-            if await self._store.cluster.resign(present.leader, present.term) is not Reply.APPLIED:
+            if elector is not None:
+                await elector.resign(present.leader)
+            elif await self._store.cluster.resign(present.leader, present.term) is not Reply.APPLIED:
                 raise Conflict(f"term {present.term} of {present.leader} ended just now; look who leads and try again")
         return present
 
     async def definitions(self) -> Sequence[Announcement]:
         """What apps have announced, by name."""
         return await self._store.cluster.definitions()
+
+    def _open_elector(self) -> OpenElector | None:
+        """The app's own elector; None where the store elects."""
+        elector = self._elector()
+        if elector is None or isinstance(elector, OpenElector):
+            return elector
+        raise LeaderUnknown(
+            f"the leader is elected by {type(elector).__name__}, which does not tell who it is: give it a method "
+            "`leadership()` (dispatch.cluster.OpenElector), or ask the system that elects"
+        )
 
 
 def _not_found(worker_id: WorkerID) -> WorkerNotFound:

@@ -66,16 +66,14 @@ def _redis(scheme: str) -> Callable[..., Store]:
     return make
 
 
-def _sqlalchemy(driver: str) -> Callable[..., Store]:
+def _sqlalchemy(driver: str, extra: str, *, prefix: str = "sqlalchemy+") -> Callable[..., Store]:
     def make(rest: str, *, namespace: str, migrate: str | None, clock: Clock | None, **options: Any) -> Store:
         try:
             from dispatch.stores.sqlalchemy import SQLAlchemyStore
         except ModuleNotFoundError as error:
             if error.name not in ("sqlalchemy", "greenlet"):
                 raise
-            raise MissingExtra(
-                f"sqlalchemy+{driver}:// needs SQLAlchemy: pip install 'dispatch-tasks[sqlalchemy]'"
-            ) from None
+            raise MissingExtra(f"{prefix}{driver}:// needs SQLAlchemy: pip install 'dispatch-tasks[{extra}]'") from None
         url = f"sqlalchemy+{driver}://{rest}"
         return SQLAlchemyStore(url, namespace=namespace, migrate=migrate, clock=clock, **options)
 
@@ -95,7 +93,10 @@ _SCHEMES: dict[str, Callable[..., Store]] = {
     "postgresql": _postgres,
     "postgres": _postgres,
     **{scheme: _redis(scheme) for scheme in REDIS_SCHEMES},
-    **{f"sqlalchemy+{driver}": _sqlalchemy(driver) for driver in ("sqlite+aiosqlite", "postgresql+asyncpg")},
+    "mysql+asyncmy": _sqlalchemy("mysql+asyncmy", "mysql", prefix=""),
+    "sqlalchemy+sqlite+aiosqlite": _sqlalchemy("sqlite+aiosqlite", "sqlalchemy"),
+    "sqlalchemy+postgresql+asyncpg": _sqlalchemy("postgresql+asyncpg", "sqlalchemy,postgres"),
+    "sqlalchemy+mysql+asyncmy": _sqlalchemy("mysql+asyncmy", "mysql"),
 }
 
 
@@ -126,7 +127,8 @@ def open_store(
 ) -> Store:
     """The store at `url`, not yet opened: `memory://`, `sqlite:///relative.db`, `sqlite:////absolute.db` or
     `postgresql://user:password@host/database`, or `redis://:password@host:6379/0` (`rediss://` with TLS).
-    Through SQLAlchemy: `sqlalchemy+sqlite+aiosqlite:///…` or `sqlalchemy+postgresql+asyncpg://…`.
+    `mysql+asyncmy://user:password@host/database` for MySQL and MariaDB. Through SQLAlchemy too:
+    `sqlalchemy+sqlite+aiosqlite:///…` or `sqlalchemy+postgresql+asyncpg://…`.
 
     Args:
         url: where the data is.

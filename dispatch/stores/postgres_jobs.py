@@ -295,29 +295,48 @@ def _is_plain(said: Transition) -> bool:
 
 def _insert(jobs: Sequence[NewJob], now: int) -> Plan[list[Enqueued]]:
     """All of them in one statement; the lanes are chosen there, where the queues' settings are."""
-    rows = yield Rows(
-        "insert_jobs",
-        {
-            "id": [str(job.id) for job in jobs],
-            "queue": [job.queue for job in jobs],
-            "name": [job.name for job in jobs],
-            "kind": [job.kind for job in jobs],
-            "lane": [job.lane for job in jobs],
-            "tenant": [job.scope.tenant for job in jobs],
-            "priority": [job.priority for job in jobs],
-            "run_at": [now if job.delay is None and job.run_at is None else run_at(job, now) for job in jobs],
-            "now": [now] * len(jobs),
-            "app_id": [job.scope.app_id for job in jobs],
-            "org_id": [job.scope.org_id for job in jobs],
-            "metadata": [to_text(job.metadata) if job.metadata else None for job in jobs],
-            "payload": [job.payload for job in jobs],
-        },
-    )
-    if len(rows) == len(jobs):
-        return [Enqueued(job.id, True) for job in jobs]
-    added = {id_ for (id_,) in rows}
+    first = _likeness(jobs[0])
+    if all(_likeness(job) == first for job in jobs):
+        ((new,),) = yield Rows(
+            "insert_same_jobs",
+            {
+                **_columns(jobs[0], now),
+                "id": [str(job.id) for job in jobs],
+                "payload": [job.payload for job in jobs],
+            },
+        )
+        if new is None:
+            return [Enqueued(job.id, True) for job in jobs]
+    else:
+        rows = [_columns(job, now) for job in jobs]
+        found = yield Rows("insert_jobs", {name: [row[name] for row in rows] for name in rows[0]})
+        new = [id_ for (id_,) in found]
+    added = set(new)
     answers = []
     for job in jobs:
         answers.append(Enqueued(job.id, job.id in added))
         added.discard(job.id)
     return answers
+
+
+def _likeness(job: NewJob) -> tuple[Any, ...]:
+    """Equal for jobs that differ in id and payload only."""
+    return job.queue, job.name, job.kind, job.lane, job.priority, job.run_at, job.delay, job.scope, job.metadata
+
+
+def _columns(job: NewJob, now: int) -> dict[str, Any]:
+    return {
+        "id": str(job.id),
+        "queue": job.queue,
+        "name": job.name,
+        "kind": job.kind,
+        "lane": job.lane,
+        "tenant": job.scope.tenant,
+        "priority": job.priority,
+        "run_at": now if job.delay is None and job.run_at is None else run_at(job, now),
+        "now": now,
+        "app_id": job.scope.app_id,
+        "org_id": job.scope.org_id,
+        "metadata": to_text(job.metadata) if job.metadata else None,
+        "payload": job.payload,
+    }

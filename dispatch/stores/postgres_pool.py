@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol
+from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 
 from dispatch.errors import DispatchError, StoreUnreachable
 from dispatch.stores.postgres_url import Place
-
-Connection = Any
-"""The driver's connection: it has no types."""
+from dispatch.stores.server_executor import Connection
 
 _QUICK_GOODBYE = 1.0
 _FROZEN = 4
@@ -45,26 +43,6 @@ def connector(
         }
         options["server_settings"] |= SESSION | limits
     return lambda: asyncpg.connect(**options)
-
-
-class Pool(Protocol):
-    """Where connections come from."""
-
-    def connection(self) -> AbstractAsyncContextManager[Connection]:
-        """A connection for one transaction; it is kept unless the block was cut short or left it in a transaction."""
-        ...
-
-    async def listener(self) -> Connection:
-        """A connection beside the others, for listening; whoever listens terminates it, one at a time."""
-        ...
-
-    def drop_idle(self) -> None:
-        """Forgets the connections that nobody uses: where one was lost the others often are too."""
-        ...
-
-    async def close(self) -> None:
-        """Ends every connection, those in use at once; idempotent."""
-        ...
 
 
 class OwnPool:

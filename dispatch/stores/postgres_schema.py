@@ -9,9 +9,9 @@ import asyncpg
 from dispatch.errors import SchemaMismatch, StoreCorrupt
 from dispatch.store import SchemaStatus
 from dispatch.stores.postgres_errors import store_error
-from dispatch.stores.postgres_pool import Connection
 from dispatch.stores.postgres_url import Place
 from dispatch.stores.postgres_url import place as place_of
+from dispatch.stores.server_executor import Connection
 
 _FOLDER = Path(__file__).parent / "sql" / "postgres" / "migrations"
 _VERSIONS = "dispatch_migrations"
@@ -105,6 +105,6 @@ CREATE SCHEMA IF NOT EXISTS {place.schema};
 SET LOCAL statement_timeout TO 0;
 SET LOCAL search_path TO {place.schema};
 CREATE TABLE IF NOT EXISTS {_VERSIONS} (number BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at TIMESTAMPTZ NOT NULL);
-{text}
+{text.replace("{schema}", place.schema)}
 INSERT INTO {_VERSIONS} (number, name, applied_at) VALUES ({number}, '{name}', now());
 """  # noqa: S608

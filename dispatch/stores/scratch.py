@@ -26,8 +26,8 @@ async def scratch(url: str, **options: Any) -> AsyncIterator[MakeScratch]:
     """A maker of empty stores beside the store at `url`, which itself is not touched; all of them go in the end.
 
     Args:
-        url: `sqlite:///…` makes files in a folder beside the file, `postgresql://…` a schema of its own, `redis://…` a
-            namespace; `memory://` needs no place.
+        url: `sqlite:///…` makes files in a folder beside the file, `postgresql://…` a schema of its own, MySQL tables,
+            `redis://…` a namespace; `memory://` needs no place.
         options: as for `open_store`.
 
     Raises:
@@ -67,6 +67,17 @@ async def scratch(url: str, **options: Any) -> AsyncIterator[MakeScratch]:
             yield in_schema
         finally:
             await drop(server, namespace)
+    elif what == "mysql":
+        namespace = f"dispatch_scratch_{secrets.token_hex(8)}"
+
+        async def in_tables(clock: Clock | None) -> Store:
+            await _drop(url, namespace)
+            return open_store(url, namespace=namespace, clock=clock, **{**options, "migrate": "auto"})
+
+        try:
+            yield in_tables
+        finally:
+            await _drop(url, namespace)
     elif scheme in REDIS_SCHEMES:
         namespace = f"dispatch_scratch_{secrets.token_hex(8)}"
 
@@ -87,6 +98,12 @@ def _folder_beside(file: Path) -> Path:
     if not beside.is_dir():
         raise StoreUnreachable(f"{beside}: there is no such folder to make a scratch store in")
     return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=beside))
+
+
+async def _drop(url: str, namespace: str) -> None:
+    from dispatch.stores.sqlalchemy import drop
+
+    await drop(url, namespace)
 
 
 async def _forget(url: str, namespace: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from dispatch.masking import mask_url
 from dispatch.stores import kind
 
 _FOLDER = Path(__file__).parent / "sql"
@@ -26,4 +27,15 @@ def migration_scripts(url: str, namespace: str = "dispatch") -> Mapping[str, str
 
         where = place(f"postgresql://{url.partition('://')[2]}", namespace)
         return {name: f"BEGIN;\n{script(where, number, name, text)}COMMIT;\n" for number, name, text in migrations()}
+    if what == "mysql":
+        from sqlalchemy.engine import make_url
+
+        from dispatch.stores import mysql_schema
+        from dispatch.stores.mysql_place import place as mysql_place
+
+        there = mysql_place(mask_url(url), make_url(url.removeprefix("sqlalchemy+")).database, namespace)
+        return {
+            name: ";\n\n".join(mysql_schema.statements(there, number, name, text)) + ";\n"
+            for number, name, text in mysql_schema.migrations()
+        }
     return {}

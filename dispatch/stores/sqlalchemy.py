@@ -1,4 +1,4 @@
-"""The SQLAlchemy store: the SQLite and PostgreSQL stores on the connections of an AsyncEngine, yours or its own."""
+"""The SQLAlchemy store: the stores of SQLite, PostgreSQL and MySQL over an AsyncEngine, yours or its own."""
 
 from __future__ import annotations
 
@@ -24,32 +24,35 @@ from dispatch.stores.sql.records import SQLRecords
 from dispatch.stores.sql.stream import SQLStream
 from dispatch.stores.sql.transfer import SQLTransfer
 from dispatch.stores.sql.workflows import SQLWorkflows
-from dispatch.stores.sqlalchemy_engine import EnginePool, HeldConnection, twin
+from dispatch.stores.sqlalchemy_engine import ASYNCMY, ASYNCPG, EnginePool, HeldConnection, twin
 from dispatch.stores.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
+    from dispatch.stores.mysql import MySQLStore
     from dispatch.stores.postgres import PostgresStore
 
 PREFIX = "sqlalchemy+"
-DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
+DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg", "mysql+asyncmy")
 _POOLED = ("pool_size", "connect_timeout", "statement_cache_size")
 
 
 class SQLAlchemyStore:
-    """A store on a database that SQLAlchemy connects to: tables, promises and statements are those of the SQLite or
-    the PostgreSQL store, so that both kinds of URL may be used side by side on one database.
+    """A store on a database that SQLAlchemy connects to: on SQLite and PostgreSQL, tables, promises and statements are
+    those of the stores for them, so that both kinds of URL may be used side by side on one database; on MySQL and
+    MariaDB this is the store.
 
     Args:
-        url: sqlalchemy+sqlite+aiosqlite:///file.db or sqlalchemy+postgresql+asyncpg://user:password@host/database, with
-            what SQLAlchemy's URLs may hold else; or `engine` instead.
+        url: sqlalchemy+sqlite+aiosqlite:///file.db, sqlalchemy+postgresql+asyncpg://user:password@host/database or
+            mysql+asyncmy://user:password@host/database, with what SQLAlchemy's URLs may hold else; or `engine` instead.
         engine: an AsyncEngine over one of these drivers, used on the loop that the store is opened on. The store never
-            disposes of it. On SQLite it keeps two of its connections while it is open, on PostgreSQL it takes one for
+            disposes of it. On SQLite it keeps two of its connections while it is open, on a server it takes one for
             each transaction. The heartbeat, on a loop of its own, and LISTEN use other engines made like it.
-        namespace: on PostgreSQL the schema that holds the tables.
+        namespace: on PostgreSQL the schema that holds the tables, on MySQL what their names begin with.
         clock: what the store takes for now, unless it is the default.
         migrate: "auto", "empty" or "never"; by default "auto" for a file and "empty" for a server.
         options: what the SQLite store takes (synchronous, busy_timeout), or the PostgreSQL store (pool_size, pooler,
-            listen, statement_cache_size, connect_timeout, command_timeout); an engine brings its pool itself.
+            listen, statement_cache_size, connect_timeout, command_timeout), or on MySQL pool_size, connect_timeout and
+            command_timeout; an engine brings its pool itself.
 
     Raises:
         ConfigError: another driver, or no file or database. MissingExtra: the driver is not installed.
@@ -76,11 +79,13 @@ class SQLAlchemyStore:
         self._options: dict[str, Any] = {"namespace": namespace, "clock": clock, **options}
         dialect = self._engine.dialect
         driver = f"{dialect.name}+{dialect.driver}"
-        store: SQLiteStore | PostgresStore
+        store: SQLiteStore | PostgresStore | MySQLStore
         if driver == "sqlite+aiosqlite":
             store = _sqlite(self._engine, clock=clock, migrate=migrate or "auto", beats=_sibling, **options)
         elif driver == "postgresql+asyncpg":
             store = _postgres(self._engine, namespace=namespace, clock=clock, migrate=migrate or "empty", **options)
+        elif driver == "mysql+asyncmy":
+            store = _mysql(self._engine, namespace=namespace, clock=clock, migrate=migrate or "empty", **options)
         else:
             raise ConfigError(f"the driver is {driver}; what there is: {', '.join(DRIVERS)}")
         self._store = store
@@ -135,25 +140,44 @@ class SQLAlchemyStore:
             await self._engine.dispose()
 
 
-def _engine(
-    url: str, *, pool_size: int = 5, connect_timeout: float = 5.0, statement_cache_size: int = 256
-) -> AsyncEngine:
+def _engine(url: str, **pooled: Any) -> AsyncEngine:
     shown = mask_url(url)
     try:
         place = make_url(url.removeprefix(PREFIX))
-        if place.get_backend_name() == "sqlite":
+        backend = place.get_backend_name()
+        if backend == "sqlite":
             return create_async_engine(place.set(database=unquote(place.database or "")))
-        arguments = {"timeout": connect_timeout, "statement_cache_size": statement_cache_size}
-        return create_async_engine(place, pool_size=pool_size, max_overflow=0, connect_args=arguments)
+        options = _mysql_options if backend == "mysql" else _postgres_options
+        return create_async_engine(place, **options(**pooled))
     except (ArgumentError, NoSuchModuleError, InvalidRequestError) as error:
         raise ConfigError(
             f"{shown} is no URL for this store ({error}); write {PREFIX}DRIVER://…, where DRIVER is one of "
             f"{', '.join(DRIVERS)}"
         ) from None
     except ModuleNotFoundError as error:
+        extra = "mysql" if error.name == "asyncmy" else "postgres"
         raise MissingExtra(
-            f"{shown} needs the driver {error.name}: pip install 'dispatch-tasks[sqlalchemy,postgres]'"
+            f"{shown} needs the driver {error.name}: pip install 'dispatch-tasks[sqlalchemy,{extra}]'"
         ) from None
+
+
+def _postgres_options(
+    *, pool_size: int = 5, connect_timeout: float = 5.0, statement_cache_size: int = 256
+) -> dict[str, Any]:
+    arguments = {"timeout": connect_timeout, "statement_cache_size": statement_cache_size}
+    return {"pool_size": pool_size, "max_overflow": 0, "connect_args": arguments}
+
+
+def _mysql_options(*, pool_size: int = 5, connect_timeout: float = 5.0) -> dict[str, Any]:
+    # nobody waits longer for a lock than a call takes; where the server can tell, no process that stands still between
+    # two statements makes others wait for longer either
+    session = (
+        "SET SESSION innodb_lock_wait_timeout = 3, "
+        "sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_TRANS_TABLES') "
+        "/*M!100600 , idle_transaction_timeout = 3 */"
+    )
+    arguments = {"connect_timeout": connect_timeout, "init_command": session}
+    return {"pool_size": pool_size, "max_overflow": 0, "pool_recycle": 3600, "connect_args": arguments}
 
 
 def _sqlite(engine: AsyncEngine, *, beats: bool, **options: Any) -> SQLiteStore:
@@ -171,5 +195,31 @@ def _postgres(engine: AsyncEngine, **options: Any) -> PostgresStore:
     return PostgresStore(
         url.render_as_string(hide_password=False),
         **options,
-        _make_pool=lambda: EnginePool(engine, shown=shown),
+        _make_pool=lambda: EnginePool(engine, shown=shown, ways=ASYNCPG),
     )
+
+
+def _mysql(engine: AsyncEngine, *, namespace: str, **options: Any) -> MySQLStore:
+    from dispatch.stores.mysql import MySQLStore
+    from dispatch.stores.mysql_place import place
+
+    shown = mask_url(engine.url.render_as_string(hide_password=True))
+    where = place(shown, engine.url.database, namespace)
+    return MySQLStore(where, **options, make_pool=lambda: EnginePool(engine, shown=shown, ways=ASYNCMY))
+
+
+async def drop(url: str, namespace: str) -> None:
+    """Removes the tables of a namespace on MySQL; none is no error. Only for what was made to be thrown away."""
+    from dispatch.stores.mysql_errors import store_error
+    from dispatch.stores.mysql_place import place
+    from dispatch.stores.mysql_schema import drop as drop_tables
+
+    engine = _engine(url, pool_size=1)
+    where = place(mask_url(url), engine.url.database, namespace)
+    try:
+        async with EnginePool(engine, shown=where.shown, ways=ASYNCMY).connection() as raw:
+            await drop_tables(raw, where)
+    except Exception as error:
+        raise store_error(error, where.shown) or error from error
+    finally:
+        await engine.dispose()

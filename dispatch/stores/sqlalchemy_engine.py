@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import aiosqlite
 from sqlalchemy.exc import DBAPIError
@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from dispatch.errors import DispatchError, StoreUnreachable
+from dispatch.stores.mysql_errors import survives
 from dispatch.stores.sqlite_connection import Connection, Occupied
 
 _DEAD = 20
@@ -53,12 +54,37 @@ class HeldConnection(Connection):
             await _thrown_away(held)  # it is set up for the store; whoever came next would be surprised
 
 
-class EnginePool:
-    """Connections to PostgreSQL, one transaction at a time; one that failed in any way is thrown away."""
+class Ways(NamedTuple):
+    """How a driver's connection is asked and told what a pool needs; the driver itself need not be installed here."""
 
-    def __init__(self, engine: AsyncEngine, *, shown: str) -> None:
+    is_closed: Callable[[Any], bool]
+    is_in_transaction: Callable[[Any], bool]
+    terminate: Callable[[Any], None]
+    survives: Callable[[Exception], bool]
+    """Whether it was the server that said no, so that the connection can be used again."""
+
+
+ASYNCPG = Ways(
+    is_closed=lambda raw: bool(raw.is_closed()),
+    is_in_transaction=lambda raw: bool(raw.is_in_transaction()),
+    terminate=lambda raw: raw.terminate(),
+    survives=lambda error: getattr(error, "sqlstate", None) is not None,
+)
+ASYNCMY = Ways(
+    is_closed=lambda raw: not raw.connected,
+    is_in_transaction=lambda raw: bool(raw.get_transaction_status()),
+    terminate=lambda raw: raw.close(),
+    survives=survives,
+)
+
+
+class EnginePool:
+    """Connections to a server, one transaction at a time; one that failed in any way is thrown away."""
+
+    def __init__(self, engine: AsyncEngine, *, shown: str, ways: Ways) -> None:
         self._engine = engine
         self._shown = shown
+        self._ways = ways
         self._closed = False
         self._taken: set[Any] = set()
         self._ear: tuple[AsyncEngine, AsyncConnection] | None = None
@@ -76,15 +102,14 @@ class EnginePool:
             fit = True
             raise
         except Exception as error:
-            # what the server says no to the connection survives; asyncpg itself need not be installed here
-            fit = getattr(error, "sqlstate", None) is not None
+            fit = self._ways.survives(error)
             raise
         finally:
             self._taken.discard(raw)
-            if fit and not (self._closed or raw.is_closed() or raw.is_in_transaction()):
+            if fit and not (self._closed or self._ways.is_closed(raw) or self._ways.is_in_transaction(raw)):
                 await held.close()
             else:
-                raw.terminate()
+                self._ways.terminate(raw)
                 await _thrown_away(held)
 
     async def _alive(self) -> tuple[AsyncConnection, Any]:
@@ -93,7 +118,7 @@ class EnginePool:
                 break
             held = await _taken(self._engine, self._shown)
             raw: Any = (await held.get_raw_connection()).driver_connection
-            if not raw.is_closed():
+            if not self._ways.is_closed(raw):
                 return held, raw
             await _thrown_away(held)
         raise StoreUnreachable(f"{self._shown}: the store is closed, or each of its connections is lost")
@@ -120,7 +145,7 @@ class EnginePool:
         """Ends the connections in use; idempotent."""
         self._closed = True
         for raw in list(self._taken):
-            raw.terminate()
+            self._ways.terminate(raw)
         await self._stop_listening()
 
 

@@ -7,10 +7,11 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dispatch.clock import boot_seconds, utc_now
+from dispatch.cluster import Leadership
 from dispatch.errors import MissingExtra, StoreUnreachable
 from dispatch.ids import WorkerID
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from lightkube.resources.coordination_v1 import Lease
 
 _GONE, _CONFLICT = 404, 409
+_ATTEMPTS = 5
+"""How often a resignation that meets a renewal is written anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +65,54 @@ class KubernetesLeaderElector:
         self._client: AsyncClient | None = None
         self._seen: _Record | None = None
         self._seen_at = 0.0
+        self._held = False
 
     async def campaign(self, worker_id: WorkerID) -> int | None:
-        """Renews, takes over a Lease that is free or lapsed, or answers None. StoreUnreachable when the API is not."""
+        """Renews, takes over a Lease that is free or lapsed, or answers None. StoreUnreachable when the API is not.
+
+        Who has lost the Lease lets others go first: it may have been told to resign.
+        """
+        with self._telling():
+            term = await self._campaign(worker_id)
+            self._held = term is not None
+            return term
+
+    async def _campaign(self, worker_id: WorkerID) -> int | None:
+        lease = await self._read()
+        if lease is None:
+            return await self._create(worker_id)
+        record = _record_of(lease)
+        if record != self._seen:
+            self._seen, self._seen_at = record, self._clock()
+        if record.holder == worker_id:
+            return await self._write(lease, worker_id, record.transitions)
+        lives = record.holder and self._clock() - self._seen_at < self._duration(lease)
+        if lives or self._held:
+            return None
+        return await self._write(lease, worker_id, record.transitions + 1)
+
+    async def leadership(self) -> Leadership | None:
+        """Who holds the Lease, in which term, and until when by the holder's clock; None when nobody does."""
         with self._telling():
             lease = await self._read()
-            if lease is None:
-                return await self._create(worker_id)
-            record = _record_of(lease)
-            if record != self._seen:
-                self._seen, self._seen_at = record, self._clock()
-            if record.holder == worker_id:
-                return await self._write(lease, worker_id, record.transitions)
-            if record.holder and self._clock() - self._seen_at < self._duration(lease):
-                return None
-            return await self._write(lease, worker_id, record.transitions + 1)
+        if lease is None:
+            return None
+        record = _record_of(lease)
+        if not record.holder or record.renewed is None:
+            return None
+        until = record.renewed + timedelta(seconds=self._duration(lease))
+        return None if until < utc_now() else Leadership(WorkerID(record.holder), record.transitions, until)
 
     async def resign(self, worker_id: WorkerID) -> None:
         """Empties the Lease if this worker holds it, so that the next one need not wait."""
+        self._held = False
         with self._telling():
-            lease = await self._read()
-            if lease is not None and _record_of(lease).holder == worker_id:
-                await self._write(lease, "", _record_of(lease).transitions)
+            for _ in range(_ATTEMPTS):
+                lease = await self._read()
+                if lease is None or _record_of(lease).holder != worker_id:
+                    return
+                if await self._write(lease, "", _record_of(lease).transitions) is not None:
+                    return
 
     async def close(self) -> None:
         """Closes the connections to the API; the next campaign opens new ones."""

@@ -13,8 +13,8 @@ from dispatch.clock import seconds
 from dispatch.hookspecs import CLI, Noun
 from dispatch.ids import JobID
 from dispatch.jobs.model import JobState
-from dispatch_relay.delivery import delivery_document
-from dispatch_relay.endpoint import CONCURRENCY
+from dispatch_relay.delivery import DeliveryDocument, delivery_document
+from dispatch_relay.endpoint import CONCURRENCY, EndpointDocument
 from dispatch_relay.errors import InvalidEndpoint
 from dispatch_relay.service import WebhookService
 
@@ -69,7 +69,7 @@ def _looking(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
     def list_endpoints() -> None:
         """List the endpoints; their secrets are shown nowhere."""
 
-        async def act(webhooks: WebhookService) -> list[dict[str, Any]]:
+        async def act(webhooks: WebhookService) -> list[EndpointDocument]:
             return [endpoint.document() for endpoint in await webhooks.list()]
 
         cli.show(run(act), _ENDPOINT_COLUMNS, empty="no endpoints; `dispatch webhook add NAME URL` makes one")
@@ -90,7 +90,7 @@ def _looking(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
             if word not in _STATES:
                 cli.fail(f"there is no state {word!r}", code="usage", exit_code=2, hint=f"choose {', '.join(_STATES)}")
 
-        async def act(webhooks: WebhookService) -> list[dict[str, Any]]:
+        async def act(webhooks: WebhookService) -> list[DeliveryDocument]:
             states = [_STATES[word] for word in state or ()]
             page = await webhooks.deliveries(endpoint=endpoint, states=states, limit=limit)
             return [delivery_document(job) for job in page.items]

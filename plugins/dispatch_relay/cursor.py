@@ -27,7 +27,8 @@ class Cursor:
     @staticmethod
     def of(record: Record) -> Cursor:
         """The cursor in a record."""
-        return Cursor(**json.loads(record.value))
+        held = json.loads(record.value)
+        return Cursor(held["position"], held.get("by", ""))
 
     def document(self) -> bytes:
         """As it is stored."""

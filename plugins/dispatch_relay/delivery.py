@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
+from typing_extensions import TypedDict
+
 from dispatch.clock import utc_now
-from dispatch.errors import Fail, Retry, Snooze
+from dispatch.errors import Fail, Snooze
 from dispatch.ids import JobID
 from dispatch.jobs.context import current_job
 from dispatch.jobs.definition import JobDefinition
@@ -53,6 +55,22 @@ class Schedule:
         """The pause after that failed attempt (1 = the first)."""
         pause = self.pauses[min(attempt, len(self.pauses)) - 1]
         return pause * (1 + _JITTER * rng())
+
+
+class DeliveryDocument(TypedDict):
+    """A delivery as people get to see it."""
+
+    id: str
+    endpoint: str
+    webhook_id: str
+    type: str
+    state: str
+    attempt: int
+    status: int | None
+    elapsed_ms: int | None
+    error: str | None
+    next_attempt_at: str | None
+    created_at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +122,7 @@ class Deliverer:
         )
 
     async def deliver(self, name: str, event: RelayEvent) -> Receipt:
-        """One attempt. Raises Undelivered, Retry, Snooze; Fail where no other attempt shall follow."""
+        """One attempt. Raises Undelivered, Snooze; Fail where no other attempt shall follow."""
         job = current_job().job
         if job.kind != "delivery":  # enqueued by name from outside: it would sign whatever somebody wrote
             raise Fail("only the relay makes deliveries; to send one again, `dispatch webhook redeliver ID`")
@@ -116,14 +134,12 @@ class Deliverer:
             await self._gone(name)
             raise Fail(f"{name} answered 410 Gone and was disabled", dead_letter=False)
         pause = self._schedule.delay(job.failures + 1)
-        match verdict(answer, pause=pause.total_seconds()):
-            case None:
-                self._logger.debug("webhook %s reached %s", event.id, name)
-                return Receipt(answer.status, round(answer.elapsed * 1000))
-            case said, None:
-                raise Undelivered(said)
-            case said, delay:
-                raise Retry(said, delay=delay)
+        refused = verdict(answer, pause=pause.total_seconds())
+        if refused is not None:
+            said, delay = refused
+            raise Undelivered(said, delay=delay)
+        self._logger.debug("webhook %s reached %s", event.id, name)
+        return Receipt(answer.status, round(answer.elapsed * 1000))
 
     async def attempt(self, endpoint: Endpoint, event: RelayEvent) -> Answer:
         """Signs and sends the event. Raises Undelivered."""
@@ -206,14 +222,14 @@ def again(job: Job) -> NewJob:
     )
 
 
-def delivery_document(job: Job) -> dict[str, Any]:
+def delivery_document(job: Job) -> DeliveryDocument:
     """A delivery as people get to see it."""
     receipt = json.loads(job.result) if job.result else {}
     return {
         "id": str(job.id),
-        "endpoint": job.metadata.get("endpoint"),
-        "webhook_id": job.metadata.get("webhook_id"),
-        "type": job.metadata.get("event_type"),
+        "endpoint": str(job.metadata.get("endpoint", "")),
+        "webhook_id": str(job.metadata.get("webhook_id", "")),
+        "type": str(job.metadata.get("event_type", "")),
         "state": str(job.state),
         "attempt": job.attempt,
         "status": receipt.get("status"),

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import httpx2
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypedDict
 
 from dispatch.masking import MASK, mask_url, mask_value, masked
 from dispatch_relay.errors import InvalidEndpoint
@@ -26,6 +27,24 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _VALUE = re.compile(r"[\x20-\x7e]{0,4096}")
 _OURS = frozenset({"host", "content-type", "content-length", "transfer-encoding", "connection", "expect", "te"})
+
+
+class EndpointDocument(TypedDict):
+    """An endpoint as people get to see it."""
+
+    id: str
+    name: str
+    url: str
+    events: list[str]
+    tenant: str | None
+    headers: dict[str, str]
+    rate: float | None
+    concurrency: int
+    origin: str
+    state: str
+    disabled_at: str | None
+    disabled_reason: str
+    old_secret_until: str | None
 
 
 class Secret(BaseModel):
@@ -91,7 +110,7 @@ class Endpoint(BaseModel):
         """The secrets that sign now."""
         return [secret.value for secret in self.secrets if secret.until is None or secret.until > now]
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> EndpointDocument:
         """What people get to see: no secret, no value of a header that may be one."""
         return {
             "id": self.name,

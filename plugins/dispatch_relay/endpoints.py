@@ -98,8 +98,13 @@ class Endpoints:
     async def _record(self, name: str) -> Record:
         record = await self._store.records.get(NAMESPACE, name)
         if record is None:
-            raise EndpointNotFound(f"there is no webhook endpoint {name!r}; `dispatch webhook list` shows them")
+            raise no_endpoint(name)
         return record
+
+
+def no_endpoint(name: str) -> EndpointNotFound:
+    """What is said of a name that no endpoint has."""
+    return EndpointNotFound(f"there is no webhook endpoint {name!r}; `dispatch webhook list` shows them")
 
 
 def listener_of(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dispatch.errors import Conflict, NotFound, UsageError
+from dispatch.errors import Conflict, NotFound, Retry, UsageError
 
 
 class EndpointNotFound(NotFound):
@@ -29,5 +29,5 @@ class AddressDenied(Exception):
     """A host's address is none that webhooks may be sent to."""
 
 
-class Undelivered(Exception):
-    """An attempt to deliver a webhook failed; another one will follow unless it was the last."""
+class Undelivered(Retry):
+    """An attempt to deliver a webhook failed; another one follows, unless it was the last of the schedule."""

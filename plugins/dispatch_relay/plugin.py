@@ -11,8 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from dispatch import Dispatch, hookimpl
 from dispatch.clock import Duration, utc_now
-from dispatch.hookspecs import CLI, WorkerService
+from dispatch.hookspecs import CLI, Routes, WorkerService
 from dispatch.jobs.definition import JobDefinition
+from dispatch.scope import Scope, capture
 from dispatch.services.audit import AuditService
 from dispatch.store import Store
 from dispatch_relay.addresses import Allowed
@@ -110,8 +111,15 @@ class RelayExtension:
 
         add_commands(cli, self)
 
-    def webhooks(self, app: Dispatch) -> WebhookService:
-        """The verbs on endpoints and deliveries of an app that is open."""
+    @hookimpl
+    def register_routes(self, app: Dispatch) -> Routes:
+        """/v1/webhooks and /v1/deliveries."""
+        from dispatch_relay.routes import webhook_routes
+
+        return webhook_routes(lambda: self.webhooks(app, scope=capture()))
+
+    def webhooks(self, app: Dispatch, *, scope: Scope | None = None) -> WebhookService:
+        """The verbs on endpoints and deliveries of an app that is open; with a `scope`, on those of that tenant."""
         endpoints = self._endpoints(app.store)
         return WebhookService(
             app.store,
@@ -121,6 +129,7 @@ class RelayExtension:
             configured=self._configured(endpoints),
             deliverer=self._deliverer(app.store),
             settings=self._settings,
+            scope=scope,
         )
 
     def _endpoints(self, store: Store) -> Endpoints:

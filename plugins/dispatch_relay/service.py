@@ -11,6 +11,7 @@ from dispatch.entity import Page
 from dispatch.errors import JobNotFound, JobNotRetryable
 from dispatch.ids import EventID, JobID
 from dispatch.jobs.model import Job, JobState, ListOptions
+from dispatch.scope import Scope
 from dispatch.services import AuditService, JobService
 from dispatch.store import Store
 from dispatch_relay.addresses import Allowed, literal
@@ -28,7 +29,7 @@ from dispatch_relay.endpoint import (
     host_of,
     parsed_rate,
 )
-from dispatch_relay.endpoints import Endpoints, rotated
+from dispatch_relay.endpoints import Endpoints, no_endpoint, rotated
 from dispatch_relay.errors import AddressDenied, EndpointConfigured, EndpointNotFound, InvalidEndpoint, Undelivered
 from dispatch_relay.message import RelayEvent
 from dispatch_relay.settings import RelaySettings
@@ -51,7 +52,10 @@ class Tried:
 
 
 class WebhookService:
-    """Look at, add, rotate, remove, switch and test endpoints; look at deliveries and send them again."""
+    """Look at, add, rotate, remove, switch and test endpoints; look at deliveries and send them again.
+
+    With a `scope` it is about one tenant's: others' endpoints and deliveries, and those for all tenants, do not exist.
+    """
 
     def __init__(
         self,
@@ -63,6 +67,7 @@ class WebhookService:
         configured: Configured,
         deliverer: Deliverer,
         settings: RelaySettings,
+        scope: Scope | None = None,
     ) -> None:
         self._store = store
         self._jobs = jobs
@@ -72,6 +77,7 @@ class WebhookService:
         self._deliverer = deliverer
         self._settings = settings
         self._allowed = Allowed(settings.allow_hosts)
+        self._scope = scope or None
 
     async def list(self) -> list[Endpoint]:
         """Every endpoint, by name; those of this configuration too that no worker has stored yet."""
@@ -80,17 +86,20 @@ class WebhookService:
             endpoint = self._configured.unstored(name)
             if endpoint is not None:
                 found.setdefault(name, endpoint)
-        return [found[name] for name in sorted(found)]
+        return [found[name] for name in sorted(found) if self._sees(found[name])]
 
     async def get(self, name: str) -> Endpoint:
         """The endpoint. Raises EndpointNotFound."""
         try:
-            return await self._endpoints.get(name)
+            endpoint = await self._endpoints.get(name)
         except EndpointNotFound:
-            endpoint = self._configured.unstored(name)
-            if endpoint is None:
+            configured = self._configured.unstored(name)
+            if configured is None:
                 raise
-            return endpoint
+            endpoint = configured
+        if not self._sees(endpoint):
+            raise no_endpoint(name)
+        return endpoint
 
     async def add(
         self,
@@ -130,7 +139,7 @@ class WebhookService:
             url=self._checked_url(url),
             secrets=[Secret(value=key)],
             events=checked_events(list(events)),
-            tenant=tenant,
+            tenant=self._scope.tenant if self._scope else tenant,
             headers=checked_headers(dict(headers or {})),
             rate=parsed_rate(rate),
             concurrency=concurrency,
@@ -148,6 +157,7 @@ class WebhookService:
         Returns the endpoint and the new secret. Raises EndpointNotFound, EndpointConfigured, InvalidEndpoint.
         """
         key = new_secret() if secret is None else checked_secret(secret)
+        await self.get(name)
         self._must_be_ours(name, "change its `secret` there; the one before goes on signing for a day")
         until = utc_now() + overlap
         async with self._audit.act("webhook.rotate", [name]):
@@ -155,6 +165,7 @@ class WebhookService:
 
     async def remove(self, name: str, *, reason: str = "") -> None:
         """Deletes an endpoint; deliveries that wait for it fail. Raises EndpointNotFound, EndpointConfigured."""
+        await self.get(name)
         self._must_be_ours(name, "remove it there, or `dispatch webhook disable` it")
         async with self._audit.act("webhook.remove", [name], reason=reason):
             await self._endpoints.remove(name)
@@ -199,14 +210,14 @@ class WebhookService:
             await self.get(endpoint)
         tags = () if endpoint is None else (tag_of(endpoint),)
         return await self._jobs.list(
-            ListOptions(states=states, tags=tags, kinds=("delivery",), limit=limit, cursor=cursor)
+            ListOptions(states=states, tags=tags, kinds=("delivery",), scope=self._scope, limit=limit, cursor=cursor)
         )
 
     async def redeliver(self, job_id: JobID, *, dry_run: bool = False) -> JobID:
         """Sends a webhook again, under the same `webhook-id`: one that failed as the same delivery, one that arrived as
         another one, whose id is answered. With `dry_run` only looks whether it may be. Raises JobNotFound,
         JobNotRetryable."""
-        job = await self._store.jobs.get(job_id)
+        job = await self._store.jobs.get(job_id, scope=self._scope)
         if job is None or job.kind != "delivery":
             raise JobNotFound(f"there is no delivery {job_id}; `dispatch webhook deliveries` shows them")
         if not job.state.terminal:
@@ -221,8 +232,12 @@ class WebhookService:
             await self._store.jobs.enqueue([other])
             return other.id
 
+    def _sees(self, endpoint: Endpoint) -> bool:
+        return self._scope is None or endpoint.tenant == self._scope.tenant
+
     async def _stored(self, name: str) -> None:
-        """Makes sure that an endpoint of the configuration is in the store."""
+        """Makes sure that the endpoint is there, and in the store although no worker has read the configuration."""
+        await self.get(name)
         if self._configured.unstored(name) is not None:
             await self._configured.apply()
 

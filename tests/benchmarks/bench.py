@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class Bench:
         self._folder = folder
         self._workers: list[subprocess.Popen[bytes]] = []
 
-    def start_worker(self, *, concurrency: int = 400) -> float:
+    def start_worker(self, *, concurrency: int = 400, environment: Mapping[str, str] | None = None) -> float:
         """Starts `dispatch run`; answers when, in CLOCK_MONOTONIC seconds."""
         began = time.monotonic()
         command = [sys.executable, "-m", "dispatch_cli", "run", "benchmarks.work"]
@@ -47,6 +47,7 @@ class Bench:
                     "DISPATCH_LOG__LEVEL": "warning",
                     marks.FOLDER: str(self._folder),
                     "BENCH_QUEUE": self.queue,
+                    **(environment or {}),
                 },
             )
         )

@@ -201,6 +201,7 @@ def test_every_class_of_error_has_a_code_and_a_name() -> None:
         errors.JobPurged: 4,
         errors.JobAlreadyComplete: 5,
         errors.WorkerStopped: 5,
+        errors.LeaderUnknown: 5,
         errors.ConfigError: 2,
         errors.MissingExtra: 2,
         errors.DiscoveryError: 7,

@@ -41,7 +41,7 @@ def test_the_page_on_testing_names_folders_that_are_there() -> None:
 def test_the_documents_name_no_environment_variable_that_is_none() -> None:
     known = {f"DISPATCH_{name.upper()}" for name in Config.model_fields}
     known |= {"DISPATCH_CONFIG", "DISPATCH_PROFILE", "DISPATCH_STORE_FILE", "DISPATCH_LIMITS__PAYLOAD"}
-    known |= {f"DISPATCH_TEST_{name}" for name in ("POSTGRES_URL", "REDIS_URL", "SOURCE", "REQUIRE")}
+    known |= {f"DISPATCH_TEST_{name}" for name in ("POSTGRES_URL", "REDIS_URL", "MYSQL_URL", "SOURCE", "REQUIRE")}
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         if page.name != "cli.md":
             assert set(re.findall(r"DISPATCH_[A-Z_]*[A-Z]", page.read_text())) - known == set(), page.name

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stores.store_kinds import maker
 
 from dispatch.clock import ManualClock
 from dispatch.cluster.model import NewWorker
@@ -26,7 +29,6 @@ from dispatch.jobs.model import ListOptions
 from dispatch.registry import Registry
 from dispatch.store import Store
 from dispatch.stores.memory import MemoryStore
-from dispatch.stores.sqlite import SQLiteStore
 
 from .conftest import Start
 from .facts import eventually
@@ -78,10 +80,17 @@ def scheduler(store: Store, require: Callable[[], object] = lambda: 1, **options
     )
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(
+    params=[
+        "memory",
+        "sqlite",
+        pytest.param("postgres", marks=pytest.mark.proof),
+        pytest.param("redis", marks=pytest.mark.proof),
+    ]
+)
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     clock = ManualClock()
-    made: Any = MemoryStore(clock=clock) if request.param == "memory" else SQLiteStore(tmp_path / "s.db", clock=clock)
+    made: Any = maker(request.param, tmp_path)(clock)
     made.clock = clock
     await made.open()
     yield made
@@ -286,6 +295,46 @@ async def test_two_workers_fire_each_tick_once_and_the_second_takes_over(registr
     await eventually(lambda: len(ran) >= seen + 2, within=8)
     await asyncio.sleep(0)
     assert len(ran) == len(set(ran))
+
+
+async def test_two_leaders_at_once_fire_each_tick_once(
+    registry: Registry, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    class AlwaysLeads:
+        async def campaign(self, worker_id: WorkerID) -> int | None:
+            return 1
+
+        async def resign(self, worker_id: WorkerID) -> None: ...
+
+    ran: list[Any] = []
+
+    @registry.cron("@every 1s", overlap="allow", misfire="all")
+    async def beat() -> None:
+        ran.append(current_job().scheduled_at)
+
+    store = MemoryStore()
+    changes: Any = {"poll_interval": 0.1, "leader_lease": 1.0}
+    for _ in range(2):
+        await start(store=store, app={"leader_elector": AlwaysLeads()}, **changes)
+    await eventually(lambda: len(ran) >= 4, within=10)
+    assert caplog.text.count("this worker leads (term 1)") == 2
+    assert sorted(ran) == sorted({*ran})
+    assert {after - before for before, after in pairwise(sorted(ran))} == {timedelta(seconds=1)}
+
+
+async def test_schedulers_that_fire_the_same_entries_at_once_make_each_tick_once(store: Any) -> None:
+    now = store.clock.now()
+    for number in range(30):
+        spec = CronSpec(name=f"e{number}", schedule="@every 10s", target="work", overlap="allow", misfire="all")
+        await store.crons.create(spec, entry_id=CronID.new(), next_fire_at=now - timedelta(seconds=20))
+    leaders = [scheduler(store) for _ in range(3)]
+    for _ in range(2):
+        await asyncio.gather(*(leader.run_once() for leader in leaders))
+    jobs = (await store.jobs.list(ListOptions(limit=200))).items
+    assert len(jobs) == 90
+    assert Counter(job.scheduled_at for job in jobs) == {now - timedelta(seconds=ago): 30 for ago in (0, 10, 20)}
 
 
 async def test_an_entry_that_takes_too_long_to_fire_keeps_no_other_waiting(

@@ -196,3 +196,13 @@ def test_the_simulated_saga_finds_the_bank_that_charges_twice(tmp_path: Path) ->
     assert tea.startswith("tea: right in 100 worlds with ")
     assert coffee.startswith("coffee: right in 100 worlds with ")
     assert found.startswith("without keys: completed, charged 2 times under seed ")
+
+
+@pytest.mark.slow
+def test_the_shops_webhooks_arrive_verified_although_the_receiver_is_down_at_first(tmp_path: Path) -> None:
+    printed = run(tmp_path, EXAMPLES / "webhooks" / "shop.py", tmp_path).splitlines()
+    assert printed == [
+        *['/billing dispatch.job.completed "default"'] * 3,
+        '/support dispatch.job.failed "call the customer"',
+        "4 webhooks in 5 requests",
+    ]

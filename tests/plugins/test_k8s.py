@@ -99,6 +99,42 @@ async def test_a_resigned_lease_is_taken_at_once(cluster: Cluster) -> None:
     assert holder(cluster) == OTHER, "only the holder gives it up"
 
 
+async def test_anybody_is_told_who_leads_and_may_end_the_term(cluster: Cluster) -> None:
+    mine, theirs, somebody = (elector(cluster) for _ in range(3))
+    assert await somebody.leadership() is None
+    await mine.campaign(ONE)
+    found = await somebody.leadership()
+    assert found is not None
+    assert (found.leader, found.term) == (ONE, 1)
+    await somebody.resign(ONE)
+    assert await somebody.leadership() is None
+    assert await mine.campaign(ONE) is None, "who was told to resign lets others go first"
+    assert await theirs.campaign(OTHER) == 2
+    assert await mine.campaign(ONE) is None
+
+
+async def test_a_resignation_that_meets_a_renewal_is_written_all_the_same(cluster: Cluster) -> None:
+    mine, somebody = elector(cluster), elector(cluster)
+    await mine.campaign(ONE)
+    read = somebody._read
+
+    async def read_and_be_late() -> Any:
+        lease = await read()
+        if cluster.writes < 4:
+            await mine.campaign(ONE)
+        return lease
+
+    somebody._read = read_and_be_late  # type: ignore[method-assign]
+    await somebody.resign(ONE)
+    assert (holder(cluster), cluster.writes) == ("", 5)
+
+
+async def test_a_leader_of_long_ago_leads_no_more(cluster: Cluster) -> None:
+    await elector(cluster).campaign(ONE)
+    cluster.leases["app"]["spec"]["renewTime"] = "2020-01-01T00:00:00.000000Z"
+    assert await elector(cluster).leadership() is None
+
+
 async def test_of_many_candidates_at_once_one_leads(cluster: Cluster) -> None:
     cluster.latency = 0.01
     answers = await asyncio.gather(*(elector(cluster).campaign(WorkerID.new()) for _ in range(8)))
@@ -134,5 +170,10 @@ async def test_a_worker_leads_by_the_lease_and_gives_it_up_when_it_stops(cluster
             while not (cluster.leases and holder(cluster) == engine.worker_id):
                 await asyncio.sleep(0.01)
         assert await app.store.cluster.leadership() is None, "the store's own election is not asked"
+        found = await app.workers.leadership()
+        assert found is not None
+        assert found.leader == engine.worker_id
+        assert await app.workers.resign() == found
+        assert [record.verb for record in await app.audit.list()] == ["leader.resign"]
         await app.stop(0)
     assert holder(cluster) == ""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from dispatch_relay import RelayExtension
 from dispatch_relay.cursor import FEED, KEY, NAMESPACE, Cursor
+from dispatch_relay.endpoints import listener_of
 from dispatch_relay.signing import new_secret
 from standardwebhooks import Webhook
 
@@ -164,6 +165,33 @@ async def test_a_page_that_is_forwarded_again_makes_no_second_delivery(registry:
         await at.app.run_until_idle()
         assert len(at.post.sent) == 3
         assert len(await deliveries(at)) == 3
+
+
+async def test_a_worker_listens_for_an_endpoint_whose_maker_died_before_it_could(registry: Registry) -> None:
+    work = jobs(registry)
+    async with world(registry) as at:
+        endpoint, _ = await at.webhooks.add("a", A, events=["job.completed"])
+        await at.app.store.stream.unlisten(listener_of(endpoint.name))
+        await at.app.run_until_idle()
+        await at.app.enqueue(work)
+        await at.app.run_until_idle()
+        assert at.post.types() == ["job.completed"]
+
+
+async def test_a_store_with_a_younger_feed_is_gone_on_with_at_its_end(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    work = jobs(registry)
+    async with world(registry) as at:
+        endpoint, _ = await at.webhooks.add("a", A, events=["job.completed"])
+        late = endpoint.model_copy(update={"since": 10**9, "asked_at": 10**9})
+        await at.app.store.records.put("webhook.endpoints", "a", late.model_dump_json().encode())
+        await at.app.store.records.put(NAMESPACE, KEY, Cursor(10**9).document())
+        await at.app.run_until_idle()
+        assert "going on at its end" in caplog.text
+        await at.app.enqueue(work)
+        await at.app.run_until_idle()
+        assert at.post.types() == ["job.completed"]
 
 
 async def test_only_enabled_events_are_listened_to_and_sent(registry: Registry) -> None:

@@ -17,6 +17,7 @@ from dispatch.errors import (
     DuplicateJob,
     EventNotFound,
     InvalidArguments,
+    LeaderUnknown,
     PayloadTooLarge,
     WorkerNotFound,
     WorkerStopped,
@@ -175,6 +176,20 @@ async def test_a_pause_says_who_and_why(app: Dispatch) -> None:
     assert info.pause.until is not None
     assert [queue.config.name for queue in await app.queues.list()] == ["mails"]
     assert (await app.queues.resume("mails"), await app.queues.resume("mails")) == (True, False)
+
+
+async def test_an_elector_that_tells_nobody_who_leads_is_named() -> None:
+    class Secretive:
+        async def campaign(self, worker_id: WorkerID) -> int | None:
+            return 1
+
+        async def resign(self, worker_id: WorkerID) -> None: ...
+
+    config = Config(store="memory://", auto_open=False)
+    async with Dispatch(config=config, registry=Registry(), leader_elector=Secretive()) as app:
+        for verb in (app.workers.leadership, app.workers.resign):
+            with pytest.raises(LeaderUnknown, match="elected by Secretive, which does not tell"):
+                await verb()
 
 
 async def test_workers_are_listed_and_drained(app: Dispatch) -> None:

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from store_kinds import KINDS, Make, maker
+from store_kinds import Make, kinds, maker
 
 from dispatch.clock import ManualClock
 from dispatch.store import Store
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=kinds())
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """A maker of empty stores, once for each kind."""
     return maker(request.param, tmp_path)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from dispatch.clock import ManualClock
 from dispatch.store import Store
 
 Make = Callable[[ManualClock], Store]
-KINDS = ("memory", "sqlite", "postgres", "redis")
+KINDS = ("memory", "sqlite", "postgres", "redis", "mysql")
+SHARED = ("mysql",)
+"""Kinds whose plans are those of another server that is tried with every change: all of it, but in the proof tier."""
+
+
+def kinds(chosen: Sequence[str] = KINDS) -> list[Any]:
+    """The kinds as parameters of a test."""
+    return [pytest.param(kind, marks=pytest.mark.proof if kind in SHARED else ()) for kind in chosen]
 
 
 def maker(kind: str, folder: Path) -> Make:
@@ -29,6 +39,13 @@ def maker(kind: str, folder: Path) -> Make:
             from dispatch.stores.postgres import PostgresStore
 
             return PostgresStore(postgres_url(), namespace=new_namespace(), clock=clock, command_timeout=20.0)
+        if kind == "mysql":
+            from servers.mysql import mysql_url
+            from servers.postgres import new_namespace
+
+            from dispatch.stores.sqlalchemy import SQLAlchemyStore
+
+            return SQLAlchemyStore(mysql_url(), namespace=new_namespace(), clock=clock, command_timeout=20.0)
         if kind == "redis":
             from servers.postgres import new_namespace
             from servers.redis import redis_url

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from reference import Letter, ModelJob, Reference
-from store_kinds import KINDS, audited, maker
+from store_kinds import audited, kinds, maker
 
 from dispatch.clock import ManualClock
 from dispatch.dlq import DLQState
@@ -283,7 +283,7 @@ def seen(row: Job) -> tuple[object, ...]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", kinds())
 def test_a_store_behaves_as_the_reference_model_in_random_histories(kind: str) -> None:
     machine = type("Histories", (Histories,), {"kind": kind})
     run_state_machine_as_test(

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from dispatch import Config, Dispatch
+from dispatch import Config, Dispatch, Registry
 from dispatch.workflows import RunState
 
 from .processes import registry
@@ -34,8 +34,10 @@ def place(kind: str, folder: Path) -> tuple[str, str]:
 class Fleet:
     """Keeps `size` workers alive: one that has died is followed by another."""
 
-    def __init__(self, url: str, namespace: str, folder: Path, *, size: int) -> None:
-        self._command = [sys.executable, "-m", "workflows.processes", url, namespace, str(folder)]
+    def __init__(
+        self, url: str, namespace: str, folder: Path, *, size: int, module: str = "workflows.processes"
+    ) -> None:
+        self._command = [sys.executable, "-m", module, url, namespace, str(folder)]
         self._folder = folder
         self._size = size
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -93,17 +95,18 @@ class Fleet:
 class Scene:
     """A store and a folder that a fleet works over."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
+    def __init__(self, kind: str, folder: Path, registry: Registry = registry) -> None:
         self.folder = folder
-        self._url, self._namespace = place(kind, folder)
+        self.url, self.namespace = place(kind, folder)
+        self._registry = registry
 
     def app(self) -> Dispatch:
         """An app of this process on the store; it runs no worker."""
-        return Dispatch(self._url, config=Config(namespace=self._namespace), registry=registry)
+        return Dispatch(self.url, config=Config(namespace=self.namespace), registry=self._registry)
 
     def fleet(self, size: int) -> Fleet:
         """Workers over the store."""
-        return Fleet(self._url, self._namespace, self.folder, size=size)
+        return Fleet(self.url, self.namespace, self.folder, size=size)
 
     def plan_death(self, *points: str) -> None:
         """The first worker that comes to one of these points dies there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from dispatch import Fail, WorkflowContext
 from dispatch.backoff import Constant
 from dispatch.errors import ChildFailed, RunFailed, StepFailed
 from dispatch.registry import Registry
-from dispatch.testing import MemoryApp
+from dispatch.testing import MemoryApp, crash_after
 from dispatch.workflows import RunState
 from tests.workflows.conftest import Effects
 
@@ -370,3 +371,30 @@ async def test_child_runs_take_no_options_of_steps(registry: Registry, app: Memo
     await app.run_until_idle()
     with pytest.raises(RunFailed, match="starts child runs, which have retries and timeouts of their own"):
         await run.result()
+
+
+@pytest.mark.parametrize("verb", ["parallel", "gather", "fan_out"])
+async def test_a_failure_survived_before_branches_is_recorded_by_them_so_that_their_undos_are_found(
+    registry: Registry, app: MemoryApp, effects: Effects, verb: str
+) -> None:
+    @registry.workflow(max_retries=0)
+    async def flow(ctx: WorkflowContext) -> None:
+        with contextlib.suppress(StepFailed):
+            await ctx.step("bad", effects.fail, "bad")
+        steps = (ctx.step(name, effects.do, name).compensate(effects.undo) for name in ("one", "two"))
+        if verb == "parallel":
+            await ctx.parallel(*steps)
+        elif verb == "gather":
+            await asyncio.gather(*steps)
+        else:
+            await ctx.parallel(*steps, ctx.fan_out("many", effects.do, ["three", "four"]))
+        raise ValueError("no")
+
+    run = await flow.start()
+    with crash_after("two"):
+        await app.run_until_idle()
+    assert await run.status() is RunState.FAILED
+    kinds = {c.name: c.kind for c in await app.workflows.timeline(run.id)}
+    assert kinds["bad"] == "failure"
+    assert effects.count("bad fails") == 1
+    assert sorted(line for line in effects.log if line.startswith("undo")) == ["undo one", "undo two"]

@@ -22,14 +22,14 @@ class Children(Ledger):
     async def child(
         self, target: AnyWorkflow, args: Sequence[Any], kwargs: Mapping[str, Any], *, name: str | None
     ) -> Any:
-        await self.stage.enter()
+        await self.enter()
         chosen = self.journal.use(name or child_name(target), "run_child", default=name is None)
         return await self.run_child(target, args, kwargs, chosen, group=chosen)
 
     async def spawn(
         self, target: AnyWorkflow, args: Sequence[Any], kwargs: Mapping[str, Any], *, name: str | None
     ) -> RunHandle[Any]:
-        await self.stage.enter()
+        await self.enter()
         chosen = self.journal.use(name or child_name(target), "spawn_child", default=name is None)
         found = self.find(chosen, "spawn_child", "child")
         if found is None:
@@ -42,7 +42,7 @@ class Children(Ledger):
     async def enqueue(
         self, target: AnyJob, args: Sequence[Any], kwargs: Mapping[str, Any], *, name: str | None
     ) -> JobHandle[Any]:
-        await self.stage.enter()
+        await self.enter()
         chosen = self.journal.use(name or child_name(target), "enqueue", default=name is None)
         found = self.find(chosen, "enqueue", "value")
         if found is None:

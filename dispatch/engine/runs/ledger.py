@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
@@ -24,6 +25,9 @@ from dispatch.workflows import documents
 from dispatch.workflows.journal import Journal
 from dispatch.workflows.model import Activation, Checkpoint, CheckpointKind, NewCheckpoint, Record, Run
 from dispatch.workflows.signals import Mismatch
+
+_behind: ContextVar[frozenset[str]] = ContextVar("dispatch_failures_behind", default=frozenset())
+"""The failed steps that this branch, or those that it was begun from, had met before."""
 
 
 @dataclass(slots=True)
@@ -128,9 +132,25 @@ class Ledger:
 
     def met(self, name: str, failure: Failure, started: datetime, error: StepFailed) -> None:
         """Notes that a step has failed: recorded once the body is seen to go on after it."""
-        data = documents.failure_document(failure)
+        data = documents.failure_document(failure, dead_letter=error.dead_letter)
         new = NewCheckpoint(name, "failure", data, started_at=started)
         self._met[name] = _Met(self.stage.branch, new, error)
+
+    def failed_here(self, name: str) -> None:
+        """The branch that this code is has met that failure: branches that it begins from now on prove that it went
+        on."""
+        _behind.set(_behind.get() | {name})
+
+    async def enter(self) -> None:
+        """A verb begins: the failures before it were survived, those of its own branch, those that the branch had met
+        from which it was begun, and in the main one all."""
+        await self.stage.enter()
+        if self._met:
+            branch = asyncio.current_task()
+            behind = _behind.get()
+            for name, met in self._met.items():
+                if branch is self.stage.main or branch is met.branch or name in behind:
+                    met.survived = True
 
     def survived(self, name: str) -> None:
         """The body goes on after that failure."""

@@ -48,15 +48,20 @@ class Steps(Undos, Children):
     # -- steps ---------------------------------------------------------------------------------------------------
 
     async def step(self, spec: StepSpec) -> Any:
-        await self.stage.enter()
+        await self.enter()
         if spec.workers:
             return await self._on_workers(spec)
         found = self.find(spec.name, "step", "step", "failure")
         if found is None:
             await self.stop_if_replaying(spec.name)
-            found = await self.stage.act(self._perform(spec))
+            try:
+                found = await self.stage.act(self._perform(spec))
+            except StepFailed:
+                self.failed_here(spec.name)
+                raise
         if found.kind == "failure":
-            raise step_failed(spec.name, documents.read_failure(found))
+            dead_letter = documents.makes_dead_letter(found)
+            raise step_failed(spec.name, documents.read_failure(found), dead_letter=dead_letter)
         value = codec(spec.function).load_result(found.data)
         self.remember(found, spec.undo, (value,))
         return value
@@ -105,11 +110,11 @@ class Steps(Undos, Children):
     # -- branches ------------------------------------------------------------------------------------------------
 
     async def parallel(self, branches: Sequence[Awaitable[Any]]) -> list[Any]:
-        await self.stage.enter()
+        await self.enter()
         return await self._together([asyncio.ensure_future(branch) for branch in branches])
 
     async def fan_out(self, spec: FanSpec) -> list[Any]:
-        await self.stage.enter()
+        await self.enter()
         children = isinstance(spec.target, WorkflowDefinition | BoundWorkflow)
         if children and (spec.workers or spec.retries is not None or spec.timeout is not None):
             raise StepMisused(

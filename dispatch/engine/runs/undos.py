@@ -32,7 +32,7 @@ class Undos(Ledger):
         self._began = self.run.compensated
 
     async def intend(self, name: str, undo: Undo) -> None:
-        await self.stage.enter()
+        await self.enter()
         chosen = self.journal.use(name, "on_failure")
         found = self.find(chosen, "on_failure", "value")
         if found is None:
@@ -43,7 +43,7 @@ class Undos(Ledger):
         self.remember(found, undo, ())
 
     async def compensate(self) -> None:
-        await self.stage.enter()
+        await self.enter()
         for pending in self.pending_undos():
             await self.stop_if_replaying(undo_of(pending.name))
             await self.stage.act(self.take_back(pending))

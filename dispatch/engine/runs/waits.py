@@ -21,7 +21,7 @@ class Waits(Ledger):
     """`sleep`, `sleep_until`, `wait_for_event`, `wait_for_any`."""
 
     async def sleep(self, name: str | None, verb: str, until: Callable[[datetime], datetime]) -> None:
-        await self.stage.enter()
+        await self.enter()
         chosen = self.journal.use(name or verb, verb, default=name is None)
         found = self.find(chosen, verb, "sleep")
         if found is None:
@@ -33,7 +33,7 @@ class Waits(Ledger):
             await self.stage.wait(Waiting(chosen, "time", until=due))
 
     async def wait(self, wait: EventWait) -> Event | None:
-        await self.stage.enter()
+        await self.enter()
         name = self.journal.use(
             wait.name or "|".join(e.name for e in wait.events), "the wait", default=wait.name is None
         )

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from dispatch.errors import NotTransactional
 
-Driver = Literal["sqlite3", "aiosqlite", "asyncpg", "psycopg", "psycopg async"]
+Driver = Literal["sqlite3", "aiosqlite", "asyncpg", "psycopg", "psycopg async", "asyncmy"]
 Hook = Callable[[Callable[[], None]], None]
 """Has a function called once the caller's transaction is over."""
 
@@ -23,10 +23,11 @@ _RAW: dict[str, Driver] = {
     "asyncpg.pool.PoolConnectionProxy": "asyncpg",
     "psycopg.Connection": "psycopg",
     "psycopg.AsyncConnection": "psycopg async",
+    "asyncmy.connection.Connection": "asyncmy",
 }
 _TAKEN = (
-    "asyncpg, psycopg (3), sqlite3 and aiosqlite connections, Django's `connection`, and SQLAlchemy's Session, "
-    "Connection, AsyncSession and AsyncConnection over those drivers"
+    "asyncpg, psycopg (3), asyncmy, sqlite3 and aiosqlite connections, Django's `connection`, and SQLAlchemy's "
+    "Session, Connection, AsyncSession and AsyncConnection over those drivers"
 )
 
 

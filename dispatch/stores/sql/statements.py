@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
@@ -53,9 +53,14 @@ def load(folder: Path, mark: str = "?", schema: str = "") -> dict[str, Statement
 
     `mark` stands before the numbers of parameters; with `schema`, `{table}` is replaced by `schema.table`.
     """
+    tables = {table: f"{schema}.{table}" for table in TABLES} if schema else {}
+    return {name: Statement(name, text, mark) for name, text in texts(folder, tables).items()}
+
+
+def texts(folder: Path, tables: Mapping[str, str]) -> dict[str, str]:
+    """As `load`, but as text with `:name` parameters; `tables` says what stands for the name of each table."""
     blocks: dict[str, str] = {}
     parts: dict[str, str] = {}
-    tables = {table: f"{schema}.{table}" for table in TABLES} if schema else {}
     for file in sorted(folder.glob("*.sql")):
         _, *pieces = _HEAD.split(file.read_text())
         for kind, name, text in zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True):
@@ -63,10 +68,10 @@ def load(folder: Path, mark: str = "?", schema: str = "") -> dict[str, Statement
                 raise ValueError(f"{file.name} defines {name} a second time")
             lines = (line for line in text.splitlines() if not line.lstrip().startswith("--"))
             (blocks if kind == "name" else parts)[name] = "\n".join(lines).strip().rstrip(";")
-    return {name: Statement(name, _filled(text, tables | parts), mark) for name, text in blocks.items()}
+    return {name: filled(text, {**tables, **parts}) for name, text in blocks.items()}
 
 
-def _filled(text: str, parts: dict[str, str]) -> str:
+def filled(text: str, parts: Mapping[str, str]) -> str:
     """The text with its parts put in, and theirs."""
     while _PART.search(text):
         text = _PART.sub(lambda match: parts[match[1]], text)

@@ -83,6 +83,8 @@ MODULES = (
     "crons",
     "crons_code",
     "run_ticks",
+    "feed",
+    "feed_runs",
 )
 
 Run = Callable[[Env], Awaitable[None]]

@@ -99,6 +99,8 @@ class World:
         self._outside = outside
         self._always = always
         self._over = False
+        self._stuck = False
+        """Nothing is ready, and nothing ever will be."""
         self._turns = 0
         self._version = 0
         self._born = 0
@@ -169,7 +171,7 @@ class World:
                     other.result()
             if not await self._unfinished() and all(other.done() for other in others):
                 return
-            if self._quiet_for_ever():
+            if self._stuck:
                 return
             await self._changed.wait()
         raise self._broken
@@ -276,6 +278,7 @@ class World:
         now = self._loop.time()
         due = [when for when, whose in self._loop.timers() if whose is None]
         due += [node.worker.next_due for node in self._nodes if node.worker.next_due is not None]
+        self._stuck = not due
         self._changed.set()
         left = min(due, default=now) - now
         return min(left, _LONGEST) if left > 0 else min(seconds, _HOUR)
@@ -290,11 +293,6 @@ class World:
         if len(self._nodes) < self._number or not all(node.idle for node in self._nodes):
             return False
         return not at_once(self._store.jobs.count(CountOptions(kinds=_KINDS)))[JobState.RUNNING]
-
-    def _quiet_for_ever(self) -> bool:
-        if not self._all_idle() or any(node.worker.next_due is not None for node in self._nodes):
-            return False
-        return not any(whose is None for _, whose in self._loop.timers())
 
     def _note(self, what: str) -> None:
         self.trace.append(f"{self._loop.time():12.3f}  {what}")

@@ -1,6 +1,6 @@
 -- Fails jobs that have been set aside for long, each with a dead letter.
 -- flags: allow-oom
--- parts: base keys rows moves concurrency place ready admit unique runs wakes ends
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends
 -- ARGV: now, due for (microseconds), ids for dead letters. Answers those that were used.
 local due, limit = stamp(NOW - tonumber(ARGV[2])), #ARGV - 2
 local found = {}

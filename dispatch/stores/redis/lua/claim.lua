@@ -1,6 +1,6 @@
 -- Makes due rows running in a worker's name, queue by queue, lane by lane in rotation, within every limit.
 -- flags: allow-oom
--- parts: base keys rows moves concurrency place ready admit unique runs wakes ends gates channels_of_events publishing driving_starts
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends gates channels_of_events publishing driving_starts
 -- ARGV: now, worker, limit, lease (microseconds), alone, number of queues, each with what may be taken from it, names.
 -- Answers jobs, expired jobs, when to look again ('' nobody knows), now.
 local worker, limit, lease, alone = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
@@ -37,6 +37,7 @@ local function start(id, row, flat)
   if row.uu == 'start' then
     give_up_key(row.uk, id)
   end
+  tell_job('job.started', id, row)
   claimed[#claimed + 1] = {id, epoch, flat}
 end
 
@@ -93,6 +94,9 @@ local function start_plain(id, cell)
   running[#running + 1] = lease_until
   running[#running + 1] = id
   taken_ids[#taken_ids + 1] = id
+  if heard('job.started') then
+    tell_job('job.started', id, table_of(flat))
+  end
   claimed[#claimed + 1] = {id, epoch, flat}
   return true
 end

@@ -1,6 +1,6 @@
 -- Fires an entry: its ticks, what they make, and the schedule's advance, while the entry is what the firing was decided
 -- by; or writes a tick by hand (revision ''), which moves nothing.
--- parts: base keys rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving inserts births crons
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving inserts births crons
 -- ARGV: now, id, revision, expected next time ('' none), next time ('' never), ticks. A tick is its time, outcome,
 -- whether the old one is to be cancelled, a run ('' none), what it makes ('' nothing, 'job', 'run'), and that.
 -- Answers a reply and ticks: time and JSON each.
@@ -63,6 +63,9 @@ while at <= #ARGV do
     call('HSET', P .. 'ct:' .. id, time, known)
     call('ZADD', P .. 'co:' .. id, time, time)
     call('ZADD', P .. 'ca', NOW, id .. ':' .. time)
+    if outcome == 'fired' then
+      tell_tick(id, entry, time, made or nil, made and run or '')
+    end
   end
   if cjson.decode(known)[1] == 'fired' then
     latest = math.max(latest or 0, tonumber(time))

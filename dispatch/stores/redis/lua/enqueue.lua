@@ -1,5 +1,5 @@
 -- Enqueues jobs: all of this call, or none when one of them may not be.
--- parts: base keys rows moves concurrency place ready admit unique runs wakes inserts
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes inserts
 -- ARGV: now, mode, token, jobs. Mode "whole": decide and write. A call too large for one script comes as several in one
 -- MULTI: first "check" with all jobs, which leaves the token when something is in the way, then "part" with some each,
 -- which do nothing when they find it.

@@ -1,6 +1,6 @@
 -- Enqueues jobs that are due at once and have no keys, no expiry, no lane and no tenant: `enqueue_plain` for the most usual
 -- ones, in the straightest line.
--- parts: base keys
+-- parts: base keys feed tells
 -- ARGV: now, then groups of jobs that differ in id and payload only: queue, name, kind, priority, the number of fields
 -- that they share and those, the number of jobs and the id and payload of each.
 local answers, at, made, seen = {}, 2, false, {}
@@ -28,6 +28,7 @@ while at <= #ARGV do
       listed[#listed + 1] = id
       ready[#ready + 1] = priority
       ready[#ready + 1] = NOW_STAMP .. id
+      tell_job('job.enqueued', id, {k = kind, n = name, q = queue})
       answers[#answers + 1] = '1' .. id
     end
   end

@@ -1,5 +1,5 @@
 -- Enqueues jobs that have no keys, no expiry, no lane and no tenant: what `enqueue` does, in a straight line.
--- parts: base keys concurrency place
+-- parts: base keys feed tells concurrency place
 -- ARGV: now, token ('' where the call comes as a whole), jobs as in inserts.lua.
 if ARGV[2] ~= '' and call('EXISTS', P .. 'veto:' .. ARGV[2]) == 1 then
   return {}
@@ -51,6 +51,7 @@ while at <= #ARGV do
     else
       place_row(id, {q = queue, n = name, o = ARGV[at + 4], r = due})
     end
+    tell_job('job.enqueued', id, {k = kind, n = name, q = queue})
     answers[#answers + 1] = '1' .. id
     made = true
   end

@@ -1,6 +1,6 @@
 -- Ends claims: each transition is applied only while its row runs for this worker at this epoch.
 -- flags: allow-oom
--- parts: base keys rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving inserts
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving inserts
 -- ARGV: now, worker, transitions. A transition is id, epoch, a verdict (C complete, R retry, S snooze, L release, F fail,
 -- X cancel) with flags, and what the flags bring: r result, f failure (type, message), t its traceback, w delay
 -- (microseconds), s reason, d dead letter's id, n number of follow-ups and those.
@@ -73,6 +73,9 @@ local function settle_row(id, row, said, run)
     wait(id, row, row.r)
   else
     wait(id, row, text(NOW + (said.delay or 0)))
+    if verdict == 'R' then
+      tell_retry(id, row, tonumber(row.f))
+    end
   end
 end
 
@@ -113,6 +116,10 @@ local function complete(said)
   local ids = completed[cell]
   ids[#ids + 1] = said.id
   freed[#freed + 1] = said.id
+  if kind == 'job' and heard('job.completed') then
+    local found = call('HMGET', key, 'f', 'sa')
+    tell_job('job.completed', said.id, {n = row[5], q = row[4], f = found[1] or nil, sa = found[2] or nil})
+  end
   answers[#answers + 1] = 'aC'
   return true
 end

@@ -1,5 +1,5 @@
 -- Makes the one new job of a dead letter.
--- parts: base keys rows moves concurrency place ready admit unique runs wakes ends inserts
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends inserts
 -- ARGV: now, letter, new id, scoped, app, org. Answers a reply, a job and the letter's state.
 local id, new_id = ARGV[2], ARGV[3]
 local letter = hash(P .. 'x:' .. id)
@@ -34,6 +34,7 @@ if row.ck then
   call('HSETNX', P .. 'km', row.ck, row.cm or '1')
 end
 place_row(new_id, row)
+tell_job('job.enqueued', new_id, row)
 if row.uk then
   take_key(row.uk, new_id, nil)
 end

@@ -1,5 +1,5 @@
 -- Lets a run that has ended, or is blocked, go on from its checkpoints.
--- parts: base keys rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving revive
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving revive
 -- ARGV: now, run, scoped, app, org. Answers a reply and the state.
 local run_id, run = ARGV[2], run_of(ARGV[2])
 if not run or not in_scope(run, ARGV[3] == '1', ARGV[4], ARGV[5]) then

@@ -1,6 +1,6 @@
 -- Takes running jobs with a lapsed lease, longest lapsed first, from whoever held them.
 -- flags: allow-oom
--- parts: base keys rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving
 -- ARGV: now, limit, max_crashes, number of delays, delays (microseconds), ids for dead letters.
 -- Answers for each the worker it had, the dead letter's id, and the row.
 local limit, max_crashes, count = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -47,6 +47,7 @@ for number = 1, math.min(limit, #lapsed) do
   else
     local delay = count > 0 and tonumber(ARGV[4 + math.min(crashes, count)]) or 0
     wait(id, row, text(NOW + delay))
+    tell_retry(id, row, tonumber(row.f or 0) + 1)
   end
   stolen[#stolen + 1] = {id, from, letter}
 end

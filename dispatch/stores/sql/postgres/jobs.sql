@@ -38,6 +38,20 @@ ORDER BY n.number
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
+-- name: insert_same_jobs
+-- The same for jobs that differ in id and payload only; answers the new ids, NULL where all of them are new.
+WITH added AS (
+  INSERT INTO {jobs} (id, ready, state, queue, name, kind, lane, priority, run_at, created_at, updated_at,
+    app_id, org_id, metadata, payload)
+  SELECT n.id, 1, 'pending', :queue, :name, :kind, coalesce(:lane::text, (
+      SELECT :tenant::text FROM {queues} WHERE name = :queue AND (fair = 1 OR tenant_concurrency IS NOT NULL)
+    ), ''), :priority, :run_at, :now::int8, :now, :app_id, :org_id, :metadata, n.payload
+  FROM unnest(:id::text[], :payload::bytea[]) AS n (id, payload)
+  ON CONFLICT (id) DO NOTHING
+  RETURNING id
+)
+SELECT CASE WHEN count(*) < cardinality(:id::text[]) THEN coalesce(array_agg(id), ARRAY[]::text[]) END FROM added;
+
 -- name: jobs_before
 -- Which of these ids another transaction wrote.
 SELECT id FROM {jobs}
@@ -96,7 +110,7 @@ WHERE id = :id AND state IN ('pending', 'retrying');
 
 -- name: jobs_known
 -- Which of some ids are taken.
-SELECT id FROM {jobs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json)));
+SELECT id FROM {jobs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json)));
 
 -- name: job_state
 -- The state of one job.
@@ -141,7 +155,7 @@ SELECT job_id, live, hold_until FROM {unique_keys} WHERE key = :key;
 
 -- name: keys_taken
 -- Which of some unique keys are taken, if only by their time.
-SELECT key FROM {unique_keys} WHERE key = ANY (ARRAY(SELECT json_array_elements_text(:keys::json)));
+SELECT key FROM {unique_keys} WHERE key = ANY (ARRAY(SELECT json_array_elements_text(:keys::text::json)));
 
 -- name: take_unique
 -- Gives unique keys, each named once, to jobs; the longer holding time counts.
@@ -316,6 +330,21 @@ WHERE id = :id AND state = 'running' AND epoch = :epoch AND lease_until < :now;
 -- Asks for the end of a running job.
 UPDATE {jobs} SET cancel_reason = coalesce(cancel_reason, :reason), updated_at = :now
 WHERE id = :id AND state = 'running';
+
+-- name: cancel_plain
+-- The short way to cancelled, for waiting jobs without keys that are no part of a run; answers the numbers of those.
+WITH locked AS MATERIALIZED (
+  SELECT id, state, unique_key, concurrency_key, run_id FROM {jobs} WHERE id = ANY (:id::text[]) ORDER BY id FOR UPDATE
+), plain AS MATERIALIZED (
+  SELECT n.id, n.reason, n.now, n.number FROM locked JOIN
+    unnest(:id::text[], :reason::text[], :now::int8[]) WITH ORDINALITY AS n (id, reason, now, number) ON n.id = locked.id
+  WHERE locked.state IN ('pending', 'retrying') AND locked.unique_key IS NULL AND locked.concurrency_key IS NULL
+    AND locked.run_id IS NULL
+)
+UPDATE {jobs} AS j SET state = 'cancelled', ready = 0, set_aside = 0, reason = plain.reason, finished_at = plain.now,
+  updated_at = plain.now
+FROM plain WHERE j.id = ANY (ARRAY[plain.id])
+RETURNING plain.number;
 
 -- name: cancel_waiting
 -- Cancels a job that has not been claimed.

@@ -30,17 +30,22 @@ local function pair(a, b)
   return #a .. ':' .. a .. b
 end
 
+-- A flat list of fields and values as a table.
+local function table_of(flat)
+  local row = {}
+  for i = 1, #flat, 2 do
+    row[flat[i]] = flat[i + 1]
+  end
+  return row
+end
+
 -- A hash as a table, and as the flat list it came as; nil when there is none.
 local function hash(key)
   local flat = call('HGETALL', key)
   if #flat == 0 then
     return nil
   end
-  local row = {}
-  for i = 1, #flat, 2 do
-    row[flat[i]] = flat[i + 1]
-  end
-  return row, flat
+  return table_of(flat), flat
 end
 
 -- Tells whoever waits that something changed; the count shows it to those who were not listening.

@@ -78,6 +78,7 @@ local function end_run(id, row, run_id, run, state, reason, result, letter)
     call('HSET', key, 'rs', reason)
   end
   to_run_state(run_id, run, state)
+  tell_run(run_id, run)
   conclude(id, row, state, reason)
   if state == 'F' then
     row.et, row.em, row.eb = run.et, run.em, run.eb

@@ -13,7 +13,8 @@ local function start_run(row)
   if run.bk then
     call('HDEL', run_key(id), 'bk')
   end
-  if not run.sa then
+  local first = not run.sa
+  if first then
     run.sa = NOW_TEXT
     fields[#fields + 1] = 'sa'
     fields[#fields + 1] = NOW_TEXT
@@ -22,4 +23,7 @@ local function start_run(row)
     call('HSET', run_key(id), unpack(fields))
   end
   to_run_state(id, run, standing(run))
+  if first then
+    tell_run(id, run)
+  end
 end

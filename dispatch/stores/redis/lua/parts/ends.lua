@@ -84,6 +84,7 @@ local function conclude(id, row, state, reason)
   end
   row.rs, row.fi, row.u = reason, NOW_TEXT, NOW_TEXT
   move(id, row, state)
+  tell_job(JOB_ENDS[state], id, row, reason)
   part_key(id, row)
   hand_over(id, row)
   part_parent(id, row, state)
@@ -143,6 +144,7 @@ local function bury(id, row, reason, letter)
   call('ZADD', P .. 'xa', NOW, letter)
   call('HSET', job_key(id), 'dl', letter)
   row.dl = letter
+  tell_job('job.dlq', id, row, reason)
 end
 
 -- Decides an open dead letter.

@@ -16,10 +16,11 @@ local function heard(channel)
   return lease_end ~= nil and tonumber(lease_end) > NOW
 end
 
-local function append_to_feed(channel, id, kind, tenant, data)
+-- Adds an entry; without an id of its own it is named after what it is about.
+local function append_to_feed(channel, id, about, kind, tenant, data)
   local position = text(call('HINCRBY', P .. 'ys', 'last', 1))
-  call('XADD', P .. 'y', position .. '-0', 'c', channel, 'i', id or '', 't', kind, 'n', tenant, 'a', NOW_TEXT, 'd', data)
-  return position
+  call('XADD', P .. 'y', position .. '-0', 'c', channel, 'i', id or about .. ':' .. position, 't', kind, 'n', tenant,
+    'a', NOW_TEXT, 'd', data)
 end
 
 -- Notes the latest end of the leases of a channel.

@@ -82,6 +82,7 @@ local function insert(new, behind)
   else
     place_row(new.id, row)
   end
+  tell_job('job.enqueued', new.id, row)
   return row
 end
 

@@ -40,5 +40,6 @@ local function add_checkpoint(row, run_id, run, new)
   end
   close_wait(run_id, run, new.name)
   call('HDEL', job_key(driver_of(run_id)), 'f', 'x')
+  tell_step(run_id, run, new)
   return added
 end

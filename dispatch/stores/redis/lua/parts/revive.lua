@@ -18,4 +18,5 @@ local function start_over(id, row)
   end
   join_parent(id, row)
   wait(id, row, NOW_TEXT)
+  tell_job('job.enqueued', id, row)
 end

@@ -1,0 +1,154 @@
+-- part: deep
+/*M!100600 SET STATEMENT max_recursive_iterations = 1000000 FOR */
+
+-- part: deeply
+/*+ SET_VAR(cte_max_recursion_depth = 1000000) */
+
+-- name: lock_queues
+-- Locks the rows of queues with limits, in order: who counts against a limit holds its row.
+SELECT 1 FROM {queues} AS queues WHERE name IN :queues ORDER BY name FOR UPDATE;
+
+-- name: lanes
+-- Lanes of a queue with claimable rows, from one on, by jumping from lane to lane in the index.
+{deep} WITH RECURSIVE walk (lane) AS (
+  SELECT min(lane) FROM {jobs} AS jobs WHERE ready = 1 AND queue = :queue AND lane >= :from_lane
+  UNION ALL
+  SELECT (SELECT min(jobs.lane) FROM {jobs} AS jobs WHERE ready = 1 AND queue = :queue AND jobs.lane > walk.lane)
+  FROM walk WHERE walk.lane IS NOT NULL
+)
+SELECT {deeply} lane FROM walk WHERE lane IS NOT NULL LIMIT :limit;
+
+-- name: priorities
+-- Priorities in a lane, highest first, by jumping from one to the next in the index.
+{deep} WITH RECURSIVE walk (priority) AS (
+  SELECT max(priority) FROM {jobs} AS jobs WHERE ready = 1 AND queue = :queue AND lane = :lane
+  UNION ALL
+  SELECT (SELECT max(jobs.priority) FROM {jobs} AS jobs
+    WHERE ready = 1 AND queue = :queue AND lane = :lane AND jobs.priority < walk.priority)
+  FROM walk WHERE walk.priority IS NOT NULL
+)
+SELECT {deeply} priority FROM walk WHERE priority IS NOT NULL;
+
+-- name: due_jobs
+-- Jobs of one lane and priority that are due and that nobody else is taking, in claim order, after a place.
+SELECT {job_columns}, id AS seq, unique_until FROM {jobs} AS jobs FORCE INDEX (jobs_ready)
+WHERE ready = 1 AND queue = :queue AND lane = :lane AND priority = :priority AND run_at <= :now
+  AND name IN :names AND run_at >= :after_run_at AND (run_at > :after_run_at OR id > :after_id)
+ORDER BY run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED;
+
+-- name: next_run_at
+-- When the first job of a queue after a time is due, by jumping from lane to lane and from priority to priority.
+{deep} WITH RECURSIVE walk (lane) AS (
+  SELECT min(lane) FROM {jobs} AS jobs WHERE ready = 1 AND queue = :queue
+  UNION ALL
+  SELECT (SELECT min(jobs.lane) FROM {jobs} AS jobs WHERE ready = 1 AND queue = :queue AND jobs.lane > walk.lane)
+  FROM walk WHERE walk.lane IS NOT NULL
+), level (lane, priority) AS (
+  SELECT lane, (SELECT max(jobs.priority) FROM {jobs} AS jobs
+    WHERE ready = 1 AND queue = :queue AND jobs.lane = walk.lane)
+  FROM walk WHERE lane IS NOT NULL
+  UNION ALL
+  SELECT lane, (SELECT max(jobs.priority) FROM {jobs} AS jobs
+    WHERE ready = 1 AND queue = :queue AND jobs.lane = level.lane AND jobs.priority < level.priority)
+  FROM level WHERE level.priority IS NOT NULL
+)
+SELECT {deeply} min((
+  SELECT run_at FROM {jobs} AS jobs FORCE INDEX (jobs_ready)
+  WHERE ready = 1 AND queue = :queue AND jobs.lane = level.lane AND jobs.priority = level.priority AND run_at > :after
+    AND name IN :names
+  ORDER BY run_at LIMIT 1
+)) FROM level WHERE priority IS NOT NULL AND (lane NOT IN :full OR :full = '[]');
+
+-- name: quarantined_due
+-- Jobs that crashed workers and are due, and that nobody else is taking.
+SELECT {job_columns}, id AS seq, unique_until FROM {jobs} AS jobs FORCE INDEX (jobs_ready)
+WHERE ready = 2 AND queue = :queue AND run_at <= :now AND name IN :names
+ORDER BY priority DESC, run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED;
+
+-- name: quarantined_next
+-- When the first job that crashed workers is due, of each tenant and concurrency key.
+SELECT min(run_at), app_id, org_id, concurrency_key FROM {jobs} AS jobs FORCE INDEX (jobs_ready)
+WHERE ready = 2 AND queue = :queue AND name IN :names
+GROUP BY app_id, org_id, concurrency_key;
+
+-- name: claim_job
+-- Makes a picked row running.
+UPDATE {jobs} AS jobs SET state = 'running', ready = 0, worker_id = :worker_id,
+  epoch = greatest(epoch + 1, :epoch_floor), lease_until = :lease_until, started_at = :now, updated_at = :now
+WHERE id = :seq;
+
+-- name: expire_job
+-- Cancels a picked row that was not started in time.
+UPDATE {jobs} AS jobs SET state = 'cancelled', ready = 0, reason = 'expired', finished_at = :now, updated_at = :now
+WHERE id = :seq;
+
+-- name: queue_settings
+-- The limits and pauses of every queue that has some.
+SELECT name, max_concurrency, rate_limit, rate_burst, fair, tenant_concurrency, tokens, refilled_at, paused_at,
+  paused_until FROM {queues} AS queues;
+
+-- name: running_in_queue
+-- How many jobs of a queue run.
+SELECT count(*) FROM {jobs} AS jobs WHERE state = 'running' AND queue = :queue;
+
+-- name: running_by_tenant
+-- How many jobs of a queue run, by tenant.
+SELECT app_id, org_id, count(*) FROM {jobs} AS jobs FORCE INDEX (jobs_running)
+WHERE state = 'running' AND queue = :queue GROUP BY app_id, org_id;
+
+-- name: live_slots
+-- How many leased slots of a queue are held.
+SELECT count(*) FROM {slots} AS slots WHERE queue = :queue AND lease_until > :now;
+
+-- name: set_tokens
+-- Keeps what is left in a queue's bucket.
+UPDATE {queues} AS queues SET tokens = :tokens, refilled_at = :now WHERE name = :queue;
+
+-- name: lock_fleet
+-- Keeps those who set jobs aside and those who bring them back from passing each other unseen.
+SELECT 1 FROM {locks} AS locks WHERE name = 'fleet' FOR UPDATE;
+
+-- name: live_workers
+-- What live workers serve.
+SELECT queues, names FROM {workers} AS workers WHERE state <> 'dead' AND last_seen + lease >= :now;
+
+-- name: due_names
+-- Names, keys and places of the first due rows of a lane and priority.
+SELECT id, name, concurrency_key FROM {jobs} AS jobs FORCE INDEX (jobs_ready)
+WHERE ready = 1 AND queue = :queue AND lane = :lane AND priority = :priority AND run_at <= :due
+ORDER BY run_at, id LIMIT :limit;
+
+-- name: ready_queues
+-- Queues with claimable rows, by jumping from queue to queue in the index.
+{deep} WITH RECURSIVE walk (queue) AS (
+  SELECT min(queue) FROM {jobs} AS jobs WHERE ready = 1
+  UNION ALL
+  SELECT (SELECT min(jobs.queue) FROM {jobs} AS jobs WHERE ready = 1 AND jobs.queue > walk.queue)
+  FROM walk WHERE walk.queue IS NOT NULL
+)
+SELECT {deeply} queue FROM walk WHERE queue IS NOT NULL;
+
+-- name: set_aside
+-- Takes a row that nobody serves out of the workers' way, unless somebody has it at this moment.
+SELECT id FROM {jobs} AS jobs WHERE id = :seq AND ready = 1 FOR UPDATE SKIP LOCKED;
+UPDATE {jobs} AS jobs SET ready = 0, set_aside = 1, updated_at = :now WHERE id IN :found;
+
+-- name: bring_back
+-- Makes rows claimable again that somebody serves now.
+SELECT id FROM {jobs} AS jobs FORCE INDEX (jobs_aside)
+WHERE set_aside = 1 AND (:queues IS NULL OR queue IN :queues) AND name IN :names;
+SELECT id FROM {jobs} AS jobs FORCE INDEX (PRIMARY) WHERE id IN :found ORDER BY id FOR UPDATE;
+UPDATE {jobs} AS jobs FORCE INDEX (PRIMARY) SET set_aside = 0,
+  ready = CASE WHEN crashes < :quarantine THEN 1 ELSE 2 END, updated_at = :now
+WHERE id IN :found AND set_aside = 1;
+
+-- name: long_aside
+-- Jobs, but no drivers, that nobody has served for long.
+SELECT id, unique_key, concurrency_key, run_id, step FROM {jobs} AS jobs FORCE INDEX (jobs_aside)
+WHERE set_aside = 1 AND run_at <= :due AND kind <> 'workflow' ORDER BY run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED;
+
+-- name: fail_unserved
+-- Ends a job that nobody serves.
+UPDATE {jobs} AS jobs SET state = 'failed', ready = 0, set_aside = 0, reason = 'no_handler', finished_at = :now,
+  updated_at = :now
+WHERE id = :id AND set_aside = 1;
