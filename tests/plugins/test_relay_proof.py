@@ -221,21 +221,21 @@ async def test_on_postgresql_what_is_rolled_back_with_the_users_transaction_is_t
     relay = extension(5.0)
     registry = Registry()
     registry.add(work)
-    async with sink(secret) as server:
-        async with Dispatch(postgres_url(), config=config(new_namespace()), registry=registry, plugins=[relay]) as app:
-            await relay.webhooks(app).add("a", server.url, events=["job.enqueued"], secret=secret)
-            connection = await asyncpg.connect(postgres_url())
-            transaction = connection.transaction()
-            await transaction.start()
-            await work.options(connection=connection).enqueue(1)
-            await transaction.rollback()
-            async with connection.transaction():
-                kept = await work.options(connection=connection).enqueue(2)
-            await connection.close()
-            await app.start()
-            later = await app.enqueue(work, 3)
-            await server.reached(lambda: len(server.received) == 2, 20)
-            assert {one.body["data"]["job_id"] for one in server.received} == {kept.id, later.id}
+    app = Dispatch(postgres_url(), config=config(new_namespace()), registry=registry, plugins=[relay])
+    async with sink(secret) as server, app:
+        await relay.webhooks(app).add("a", server.url, events=["job.enqueued"], secret=secret)
+        connection = await asyncpg.connect(postgres_url())
+        transaction = connection.transaction()
+        await transaction.start()
+        await work.options(connection=connection).enqueue(1)
+        await transaction.rollback()
+        async with connection.transaction():
+            kept = await work.options(connection=connection).enqueue(2)
+        await connection.close()
+        await app.start()
+        later = await app.enqueue(work, 3)
+        await server.reached(lambda: len(server.received) == 2, 20)
+        assert {one.body["data"]["job_id"] for one in server.received} == {kept.id, later.id}
 
 
 @pytest.mark.slow
