@@ -282,10 +282,14 @@ class StepError(DispatchError):
 
 class StepFailed(StepError):
     """A step failed; the same when it is replayed. `.step` is its name, `.type`, `.message` and `.traceback` are those
-    of what it raised, which is the `__cause__` where the step ran in this very activation."""
+    of what it raised, which is the `__cause__` where the step ran in this very activation. `.dead_letter` is False
+    where it raised `Fail(dead_letter=False)`."""
 
-    def __init__(self, step: str, type: str, message: str, *, traceback: str | None = None) -> None:
+    def __init__(
+        self, step: str, type: str, message: str, *, traceback: str | None = None, dead_letter: bool = True
+    ) -> None:
         super().__init__(f"step {step!r} failed: {type}: {message}")
+        self.dead_letter = dead_letter
         self.step = step
         self.type = type
         self.message = message

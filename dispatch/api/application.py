@@ -14,17 +14,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from dispatch.access import SCOPES
+from dispatch.access import SCOPES, Identity
 from dispatch.api.guard import HOLDER, PLAIN_COOKIE, Guard, Rule
-from dispatch.api.problems import problem_of, problem_response, reply
+from dispatch.api.problems import Problem, problem_of, problem_response, problem_schemas, reply
 from dispatch.api.routing import READING, Asked, Route, build, guarded, request_id_of
 from dispatch.api.shield import Shield
 from dispatch.api.table import ROUTES
 from dispatch.errors import InvalidPlugin
+from dispatch.wire.refusals import Refusal
 
 if TYPE_CHECKING:
     from dispatch import Dispatch
     from dispatch.hookspecs import Routes
+    from dispatch.wire.server import WireServer
 
 _ABOUT = (
     "Look after jobs, workflows, crons and dead letters. Every request shows an API key "
@@ -79,7 +81,11 @@ class API:
 
     def asgi(self) -> ASGIApp:
         """An ASGI application with all routes and the protection around them; it is built at its first request."""
-        return Shield(_Late(self), guard=self.guard)
+        return Shield(_Doors(self), guard=self.guard)
+
+    def prepare(self) -> None:
+        """Builds the routes now, which takes a moment, instead of at the first request. Raises InvalidPlugin."""
+        _ = self._fast
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI 3.1 document."""
@@ -89,6 +95,27 @@ class API:
         """Ends the event streams that are open, as a server does that stops."""
         for subscription in list(self.guard.streams):
             await subscription.close()
+
+    @cached_property
+    def wire(self) -> WireServer:
+        """The wire protocol, for the same keys, and for the sessions of browsers."""
+        from dispatch.wire.server import WireServer
+
+        async def browser(scope: Any, ticket: str | None) -> Identity | None:
+            try:
+                return (await self.guard.identify(scope, ticket=ticket, expected_origin=ticket is None))[0]
+            except Problem as problem:
+                if problem.status != 401:
+                    raise Refusal(problem.status, problem.message) from None
+                return None
+
+        return WireServer(
+            self.app,
+            browser=browser,
+            read_only=self.guard.read_only,
+            largest=self._limits.frame,
+            deepest=self._limits.depth,
+        )
 
     @cached_property
     def _fast(self) -> FastAPI:
@@ -110,7 +137,9 @@ class API:
         def whole() -> dict[str, Any]:
             if not document:
                 document.update(plain())
-                document.setdefault("components", {})["securitySchemes"] = {
+                components = document.setdefault("components", {})
+                components.setdefault("schemas", {}).update(problem_schemas())
+                components["securitySchemes"] = {
                     "key": {"type": "http", "scheme": "bearer", "description": f"Scopes: {' '.join(SCOPES)}"},
                     "session": {"type": "apiKey", "in": "cookie", "name": PLAIN_COOKIE},
                 }
@@ -142,14 +171,16 @@ class API:
                 )
 
 
-class _Late:
-    """The application, built when somebody asks: the plugins are loaded by then."""
+class _Doors:
+    """The routes and, under /dwp, the wire protocol; built when somebody asks: the plugins are loaded by then."""
 
     def __init__(self, api: API) -> None:
         self._api = api
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._api._fast(scope, receive, send)
+        path = str(scope["path"]).removeprefix(scope.get("root_path", ""))
+        inner = self._api.wire if path == "/dwp" or path.startswith("/dwp/") else self._api._fast
+        await inner(scope, receive, send)
 
 
 async def _answer(request: Request, error: Exception) -> Response:

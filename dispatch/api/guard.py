@@ -91,7 +91,7 @@ class Guard:
     ) -> None:
         self.app = app
         self._hosts = {host.lower() for host in (*_LOCAL, *allowed_hosts)}
-        self._read_only = read_only
+        self.read_only = read_only
         self._failures = failures or Failures()
         self.measure = measure
         self.streams: set[Subscription] = set()
@@ -151,7 +151,7 @@ class Guard:
             raise Problem(403, "forbidden", f"this key lacks the scope {rule.scope}")
         if rule.shared and identity.bound:
             raise Problem(403, "forbidden", "this concerns all tenants, and this key belongs to one")
-        if rule.changes and self._read_only:
+        if rule.changes and self.read_only:
             raise Problem(403, "read_only", "this server only shows; [server] read_only says so")
 
 

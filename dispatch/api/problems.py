@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from typing_extensions import TypedDict
@@ -63,6 +64,12 @@ class ProblemDocument(TypedDict):
     """The body of every answer that is not a success."""
 
     error: ProblemBody
+
+
+def problem_schemas() -> dict[str, Any]:
+    """The JSON Schemas of a refusal and its parts, as an OpenAPI document holds them."""
+    whole = TypeAdapter(ProblemDocument).json_schema(ref_template="#/components/schemas/{model}")
+    return {**whole.pop("$defs", {}), "ProblemDocument": whole}
 
 
 class Problem(Exception):

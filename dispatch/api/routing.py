@@ -18,7 +18,7 @@ from starlette.responses import Response
 from dispatch.access import Identity
 from dispatch.api.bodies import parsed, read_body
 from dispatch.api.guard import ANYBODY, Ask, Guard, Rule, is_secure
-from dispatch.api.problems import DOCUMENTED, Problem, ProblemDocument, problem_of, problem_response
+from dispatch.api.problems import DOCUMENTED, Problem, problem_of, problem_response
 from dispatch.config import Limits
 from dispatch.ids import new_uuid
 from dispatch.scope import use_scope
@@ -28,6 +28,8 @@ READING = ("GET", "HEAD", "OPTIONS")
 NOBODY = Identity("anybody", "", frozenset())
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _KEY = "dispatch.ask"
+PROBLEM = {"application/json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
+"""The kind of every refusal; as a model on each route it would be compiled some hundred times."""
 _logger = logging.getLogger("dispatch.api")
 
 
@@ -83,7 +85,18 @@ def guarded(guard: Guard, rule: Rule | None, *, limits: Limits, ticket: bool = F
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             inner = super().get_route_handler()
 
+            path = self.path_format
+
             async def handle(request: Request) -> Response:
+                spans = guard.app.telemetry.spans
+                if spans is None:
+                    return await answered(request)
+                with spans.serving(request.method, path, request.headers) as told:
+                    response = await answered(request)
+                    told(response.status_code)
+                    return response
+
+            async def answered(request: Request) -> Response:
                 request_id = request_id_of(request.headers)
                 try:
                     response = await admitted(request, request_id, inner)
@@ -144,7 +157,7 @@ def build(router: APIRouter, routes: Sequence[Route], guard: Guard, *, limits: L
     for route in routes:
         name = route.endpoint.__name__
         responses: dict[int | str, dict[str, Any]] = {
-            status: {"description": text, "model": ProblemDocument} for status, text in DOCUMENTED.items()
+            status: {"description": text, "content": PROBLEM} for status, text in DOCUMENTED.items()
         }
         responses |= {status: {"description": text} for status, text in route.also.items()}
         if route.media is not None:

@@ -49,6 +49,8 @@ async def served(
             "`dispatch apikey create --scope '*'`, or serve on 127.0.0.1"
         )
 
+    api.prepare()
+
     class Server(uvicorn.Server):
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
@@ -65,6 +67,7 @@ async def served(
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=_PATIENCE,
         ws_per_message_deflate=False,
+        ws_max_size=app.config.limits.frame,
     )
     server = Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]), name="dispatch http")

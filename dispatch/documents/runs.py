@@ -195,7 +195,7 @@ def checkpoint_document(checkpoint: Checkpoint, child: ChildResult | None = None
         "id": str(checkpoint.id),
         "step_name": checkpoint.name,
         "kind": checkpoint.kind,
-        "state": "recorded" if checkpoint.kind != "child" else child.state if child else "open",
+        "state": child.state if child else "open" if _awaited(checkpoint, data) else "recorded",
         "data": data,
         "data_text": data_text,
         "position": checkpoint.position,
@@ -206,6 +206,11 @@ def checkpoint_document(checkpoint: Checkpoint, child: ChildResult | None = None
         "event_id": checkpoint.event_id,
         "inherited": checkpoint.inherited,
     }
+
+
+def _awaited(checkpoint: Checkpoint, data: Any) -> bool:
+    """Whether the visit is over only when its child is; a spawned child is let go."""
+    return checkpoint.kind == "child" and not (isinstance(data, dict) and data.get("spawned"))
 
 
 def difference_documents(left: Sequence[Checkpoint], right: Sequence[Checkpoint]) -> list[DifferenceDocument]:

@@ -12,6 +12,7 @@ from dispatch.store import Store
 JOBS_AT_ONCE = 100
 OTHERS_AT_ONCE = 50
 """Events and records may be large, and freeing a large value takes long."""
+FEED_AT_ONCE = 500
 _ALL = 2**62
 
 
@@ -53,6 +54,7 @@ def old_things(store: Store, retention: Retention) -> dict[str, Old]:
     found["workers"] = Old(_older(store.cluster.prune, retention.workers), OTHERS_AT_ONCE)
     if retention.events is not None:
         found["events"] = Old(_older(store.events.prune, retention.events), OTHERS_AT_ONCE)
+        found["feed"] = Old(_older(store.stream.prune, retention.events), FEED_AT_ONCE)
     if retention.ticks is not None:
         found["ticks"] = Old(_older(store.crons.prune, retention.ticks), OTHERS_AT_ONCE)
     found["records"] = Old(store.records.prune, OTHERS_AT_ONCE)

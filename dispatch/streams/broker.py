@@ -185,14 +185,18 @@ class Broker:
             await self._kicked.wait()
             return
         seen = self._hints.version
-        if self._position < 0:
+        start = self._position
+        if start < 0:
             page = await self._stream.read_after(kinds, -1)
         else:
-            page = await self._stream.read_after(kinds, self._position, limit=_PAGE)
+            page = await self._stream.read_after(kinds, start, limit=_PAGE)
         self._position = page.position
         for subscription in self._subscriptions:
             if subscription.live and page.gaps & subscription.topic.types:
-                subscription.gap(page.position)
+                if subscription.position > start:
+                    self._part(subscription)  # it came in beyond where this read began, maybe beyond the gap
+                else:
+                    subscription.gap(page.position)
         for entry in page.entries:
             self._hand_out(_event(entry))
         self._turned.set()
@@ -253,6 +257,12 @@ class Broker:
             subscription.live = True
             for place in _places(subscription):
                 self._live[place][subscription] = None
+
+    def _part(self, subscription: Subscription) -> None:
+        """Lets a subscriber read on by itself for a while."""
+        for place in _places(subscription):
+            self._live[place].pop(subscription, None)
+        subscription.catch_up_again()
 
     def _forget(self, subscription: Subscription) -> None:
         self._subscriptions.pop(subscription, None)

@@ -110,6 +110,11 @@ class Subscription:
         self._items.append(Reset(position))
         self._ready.set()
 
+    def catch_up_again(self) -> None:
+        """From its position on it reads by itself again."""
+        self.live = False
+        self._ready.set()
+
     def _take(self, limit: int) -> list[Item]:
         items = [self._items.popleft() for _ in range(min(max(limit, 1), len(self._items)))]
         if items:

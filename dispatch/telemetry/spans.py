@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -129,6 +129,32 @@ class Spans:
         attributes: Attributes = {"dispatch.event.name": name, "messaging.system": "dispatch"}
         with self._tracer.start_as_current_span(f"publish {name}", kind=SpanKind.PRODUCER, attributes=attributes):
             yield
+
+    @contextmanager
+    def serving(self, method: str, route: str, headers: Mapping[str, str]) -> Iterator[Callable[[int], None]]:
+        """A server span `{method} {route}` around an HTTP request, in the trace that its headers name; yields what is
+        told the status. Where a span is current already, as under an instrumented application, there is none."""
+        if trace.get_current_span().get_span_context().is_valid:
+            yield lambda status: None
+            return
+        caller = extract(headers)
+        parent = _NO_PARENT
+        if caller is not None:
+            parent = trace.set_span_in_context(trace.NonRecordingSpan(caller), _NO_PARENT)
+        attributes: Attributes = {"http.request.method": method, "http.route": route}
+        span = self._tracer.start_span(f"{method} {route}", context=parent, kind=SpanKind.SERVER, attributes=attributes)
+
+        def told(status: int) -> None:
+            span.set_attribute("http.response.status_code", status)
+            if status >= 500:
+                span.set_status(Status(StatusCode.ERROR))
+
+        token = contexts.attach(trace.set_span_in_context(span, _NO_PARENT))
+        try:
+            yield told
+        finally:
+            contexts.detach(token)
+            span.end()
 
     def failed(self, error: BaseException) -> None:
         """Notes on the current span that its work has failed."""

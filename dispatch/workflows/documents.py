@@ -5,6 +5,7 @@
     child     {"run"} or {"job"}; spawned: {"run", "spawned": true}
     wait      {"event": {"id", "name", "key", "payload", "created_at"}}; with "skipped" (why) when it did not fit;
               null (written by the store, without an event): the wait timed out
+    failure   also {"dead_letter": false} after Fail(dead_letter=False)
     value     {"now"}, {"random"}, {"uuid"}, {"job"} (an enqueue), {"intent"} (on_failure)
 
 Times are ISO 8601 in UTC.
@@ -79,12 +80,18 @@ def read_event(checkpoint: Checkpoint) -> Event | None:
     )
 
 
-def failure_document(failure: Failure) -> bytes:
+def failure_document(failure: Failure, *, dead_letter: bool = True) -> bytes:
     """Of a step that failed while the body went on."""
-    return document(type=failure.type, message=failure.message, traceback=failure.traceback)
+    expected = {} if dead_letter else {"dead_letter": False}
+    return document(type=failure.type, message=failure.message, traceback=failure.traceback, **expected)
 
 
 def read_failure(checkpoint: Checkpoint) -> Failure:
     """How a step failed."""
     data = from_json(checkpoint.data)
     return Failure(data["type"], data["message"], data.get("traceback"))
+
+
+def makes_dead_letter(checkpoint: Checkpoint) -> bool:
+    """Whether a run that this failure ends becomes a dead letter."""
+    return from_json(checkpoint.data).get("dead_letter") is not False

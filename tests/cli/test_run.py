@@ -329,7 +329,7 @@ def test_a_worker_without_jobs_or_with_an_unused_queue_is_warned_about(folder: P
     err = run("run", "examples_empty:registry", "--burst", "--log-format", "text").err
     assert "WARNING      examples_empty: no job is defined there, so this worker has nothing to run" in err
     err = run("run", "examples_tasks", "--burst", "-q", "default", "-q", "mailer", "--log-format", "text").err
-    assert "-q mailer: no job is defined for this queue, only for default, mailers;" in err
+    assert "-q mailer: no job is defined for this queue, only for default, mailers, shop;" in err
     assert "-q default:" not in err
 
 
@@ -346,7 +346,9 @@ def test_several_processes_are_summed_up_by_their_parent_and_show_no_banner(fold
     assert process.returncode == 0
     first, *rest = err.splitlines()
     assert re.fullmatch(r"2 processes, 6 jobs at once, on sqlite:///\S+", first)
-    assert sum(bool(re.fullmatch(r"worker wkr_\w+ \(pid \d+\) serves default, mailers", line)) for line in rest) == 2
+    assert (
+        sum(bool(re.fullmatch(r"worker wkr_\w+ \(pid \d+\) serves default, mailers, shop", line)) for line in rest) == 2
+    )
     assert "in production say so" not in err
 
 

@@ -13,12 +13,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from dispatch import hookimpl
+from dispatch import WorkflowContext, hookimpl
 from dispatch.backoff import Constant
 from dispatch.errors import Fail, JobCancelled, JobFailed, Snooze
 from dispatch.ids import JobID, WorkerID
 from dispatch.jobs.context import current_job
-from dispatch.jobs.handler import Next
+from dispatch.jobs.handler import Middleware, Next
 from dispatch.jobs.model import Job, JobState, NewJob
 from dispatch.registry import Registry
 from dispatch.scope import capture, use_scope
@@ -347,6 +347,32 @@ async def test_a_definition_s_middleware_is_its_own(registry: Registry, start: S
     assert seen == []
     assert await (await app.enqueue(plain)).result(timeout=5) == 1
     assert seen == ["own in", "own out"]
+
+
+async def test_bodies_and_steps_of_workflows_have_no_middleware_but_steps_on_the_workers_have(
+    registry: Registry, start: Start
+) -> None:
+    seen: list[str] = []
+
+    def noting(who: str) -> Middleware:
+        async def note(job: Job, call_next: Next) -> Any:
+            seen.append(f"{who} {job.name}")
+            return await call_next(job)
+
+        return note
+
+    @registry.job(middleware=[noting("definition's")])
+    async def work() -> None: ...
+
+    @registry.workflow
+    async def flow(ctx: WorkflowContext) -> None:
+        await ctx.step("here", work)
+        await ctx.step("there", work).on_workers()
+
+    app = await start(app={"middleware": [noting("app's")]})
+    run = await app.start_workflow(flow)
+    await run.result(timeout=5)
+    assert seen == ["app's work", "definition's work"]
 
 
 async def test_middleware_may_answer_instead_of_the_handler_and_change_its_result(

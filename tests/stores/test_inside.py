@@ -121,6 +121,26 @@ async def test_a_job_of_asynchronous_code_is_there_if_and_only_if_the_commit_is(
         assert (orders(stage.place), await waiting(app)) == (1, 23)
 
 
+@pytest.mark.parametrize("kind", ASYNC + ASYNC_PG)
+async def test_what_is_rolled_back_is_not_told(kind: str, tmp_path: Path) -> None:
+    stage = Stage(kind, tmp_path)
+    async with Dispatch(stage.store(), registry=registry) as app:
+        prepare(stage.place)
+        feed = app.store.stream
+        await feed.listen(["job.enqueued"], "me", lease=60)
+        start = (await feed.read_after(["job.enqueued"], -1)).position
+        with pytest.raises(Undo):
+            async with async_transaction(kind, stage.place) as connection:
+                await ship.options(connection=connection).enqueue(1)
+                raise Undo
+        assert (await feed.read_after(["job.enqueued"], start)).entries == []
+        async with async_transaction(kind, stage.place) as connection:
+            handle = await ship.options(connection=connection).enqueue(1)
+            assert (await feed.read_after(["job.enqueued"], start)).entries == []
+        (told,) = (await feed.read_after(["job.enqueued"], start)).entries
+        assert told.id.startswith(handle.id)
+
+
 @pytest.mark.parametrize("kind", ["async-session-sqlite", "asyncpg", "psycopg-async", "async-session-asyncpg"])
 async def test_the_app_may_live_on_another_loop(kind: str, tmp_path: Path) -> None:
     stage = Stage(kind, tmp_path)

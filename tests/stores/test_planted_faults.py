@@ -10,6 +10,7 @@ import pytest
 from mutants import ANYWHERE, Fault, Sabotaged
 from mutants_concurrency import CONCURRENCY, CONCURRENCY_MEMORY, CONCURRENCY_SQLITE
 from mutants_crons import CRON_RUNS, CRON_RUNS_MEMORY, CRON_RUNS_SQLITE, CRONS, CRONS_MEMORY, CRONS_SQLITE
+from mutants_feed import FEED, FEED_MEMORY, FEED_REDIS, FEED_SQLITE
 from mutants_memory import MEMORY
 from mutants_more import FAULTS
 from mutants_redis import REDIS
@@ -24,18 +25,18 @@ from dispatch.errors import Conflict
 from dispatch.testing.conformance import cases, run_case
 
 PLANTED = [(kind, fault) for kind in KINDS for fault in ANYWHERE + FAULTS + RETENTION + TRANSFER + CRONS + CONCURRENCY]
-PLANTED += [(kind, fault) for kind in KINDS for fault in RUNS + CRON_RUNS + TRANSFER_RUNS]
-PLANTED += [("redis", fault) for fault in REDIS]
+PLANTED += [(kind, fault) for kind in KINDS for fault in RUNS + CRON_RUNS + TRANSFER_RUNS + FEED]
+PLANTED += [("redis", fault) for fault in REDIS + FEED_REDIS]
 PLANTED += [
     ("memory", fault)
     for fault in MEMORY + RETENTION_MEMORY + TRANSFER_MEMORY + CRONS_MEMORY + CONCURRENCY_MEMORY + RUNS_MEMORY
 ]
-PLANTED += [("memory", fault) for fault in CRON_RUNS_MEMORY]
+PLANTED += [("memory", fault) for fault in CRON_RUNS_MEMORY + FEED_MEMORY]
 PLANTED += [
     ("sqlite", fault)
     for fault in SQLITE + RETENTION_SQLITE + TRANSFER_SQLITE + CRONS_SQLITE + CONCURRENCY_SQLITE + RUNS_SQLITE
 ]
-PLANTED += [("sqlite", fault) for fault in CRON_RUNS_SQLITE]
+PLANTED += [("sqlite", fault) for fault in CRON_RUNS_SQLITE + FEED_SQLITE]
 
 RED = (AssertionError, ValueError, Conflict)
 """How a case goes red: an assert, an unpacking, a refusal. A store that errs (StoreError) does not count."""
@@ -46,7 +47,7 @@ PARAMETERS = [
         kind,
         fault,
         id=f"{kind}: {fault.name}",
-        marks=() if kind in ("memory", "sqlite") or fault in REDIS else pytest.mark.proof,
+        marks=() if kind in ("memory", "sqlite") or fault in REDIS + FEED_REDIS else pytest.mark.proof,
     )
     for kind, fault in PLANTED
 ]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dispatch import Fail, Scope, WorkflowContext
+from dispatch.documents.runs import checkpoint_document
 from dispatch.errors import ChildFailed, RunFailed
 from dispatch.ids import JobID, RunID
 from dispatch.registry import Registry
@@ -96,6 +97,8 @@ async def test_a_spawned_child_goes_on_when_its_parent_has_completed(registry: R
     await app.travel(100, raise_errors=True)
     spawned = RunID(await run.result())
     assert (await app.workflows.get(spawned)).result == b"7"
+    (visit,) = (c for c in await app.workflows.timeline(run.id) if c.kind == "child")
+    assert checkpoint_document(visit)["state"] == "recorded", "nobody waits for a spawned child"
     assert (await app.workflows.count())[RunState.COMPLETED] == 2
 
 

@@ -161,6 +161,27 @@ async def test_an_expected_failure_makes_no_dead_letter(registry: Registry, app:
     assert (await app.dlq.list()).items == []
 
 
+async def test_an_expected_failure_that_was_recorded_is_expected_in_replay_too(
+    registry: Registry, app: MemoryApp
+) -> None:
+    async def refuse() -> None:
+        raise Fail("sold out", dead_letter=False)
+
+    @registry.workflow(max_retries=0)
+    async def flow(ctx: WorkflowContext) -> None:
+        try:
+            await ctx.step("buy", refuse)
+        except StepFailed:
+            await ctx.sleep(10)
+            raise
+
+    run = await flow.start()
+    await app.travel(20)
+    assert await run.status() is RunState.FAILED
+    assert [c.kind for c in await app.workflows.timeline(run.id)] == ["failure", "sleep"]
+    assert not (await app.dlq.list()).items
+
+
 async def test_compensations_by_hand_run_once(registry: Registry, app: MemoryApp, effects: Effects) -> None:
     @registry.workflow
     async def flow(ctx: WorkflowContext) -> str:

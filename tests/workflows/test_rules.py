@@ -39,6 +39,22 @@ async def test_a_repeated_name_is_refused_with_a_suggestion(app: MemoryApp, regi
     assert 'such as f"charge-{i}" in a loop' in text
 
 
+async def test_a_mistake_that_comes_out_the_same_again_is_not_tried_again(
+    app: MemoryApp, registry: Registry, effects: Effects
+) -> None:
+    @registry.workflow(max_retries=5)
+    async def flow(ctx: WorkflowContext) -> None:
+        effects.log.append("began")
+        await ctx.step("charge", effects.do, "charge").compensate(effects.undo)
+        await ctx.step("charge", effects.do, "charge")
+
+    run = await flow.start()
+    await app.run_until_idle()
+    assert await run.status() is RunState.FAILED
+    assert effects.log.count("began") == 2, "once, and once to find what there is to take back"
+    assert effects.log[-1] == "undo charge"
+
+
 async def test_a_repeated_default_name_wants_a_name(app: MemoryApp, registry: Registry) -> None:
     async def body(ctx: WorkflowContext) -> None:
         for _ in range(2):

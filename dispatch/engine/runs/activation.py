@@ -19,10 +19,12 @@ from dispatch.entity import Reply
 from dispatch.errors import (
     ChildFailed,
     DataRejected,
+    DuplicateStep,
     EventTimeout,
     HandlerTimeout,
     InvalidArguments,
     StepFailed,
+    StepMisused,
 )
 from dispatch.jobs.model import Failure, Job, Transition, Verdict
 from dispatch.workflows import model
@@ -265,8 +267,11 @@ class Activation:
         limit = self._rules.policy.traceback_limit
         if isinstance(error, ChildFailed | EventTimeout) or (isinstance(error, StepFailed) and error.__cause__ is None):
             storable = not (isinstance(error, StepFailed) and error.type == "ResultNotStorable")
-            failure = failure_of_body(error, limit=limit)
-            return Raised(failure, Wish.FAIL, reason="failed" if storable else "result_not_storable")
+            expected = isinstance(error, StepFailed) and not error.dead_letter
+            reason = "failed" if storable else "result_not_storable"
+            return Raised(failure_of_body(error, limit=limit), Wish.FAIL, dead_letter=not expected, reason=reason)
+        if isinstance(error, DuplicateStep | StepMisused):
+            return Raised(failure_of_body(error, limit=limit), Wish.FAIL)
         if isinstance(error, StepFailed) and error.__cause__ is not None:
             seen = observe(error.__cause__, self._definition, limit=limit)
             return replace(seen, failure=failure_of_body(error, limit=limit))

@@ -132,7 +132,7 @@ class Ledger:
 
     def met(self, name: str, failure: Failure, started: datetime, error: StepFailed) -> None:
         """Notes that a step has failed: recorded once the body is seen to go on after it."""
-        data = documents.failure_document(failure)
+        data = documents.failure_document(failure, dead_letter=error.dead_letter)
         new = NewCheckpoint(name, "failure", data, started_at=started)
         self._met[name] = _Met(self.stage.branch, new, error)
 

@@ -70,7 +70,7 @@ class StepRunner:
             except Exception as error:
                 raised = self._seen(error, spec)
                 if raised.wish in _NO_MORE or attempt > (spec.retries or 0):
-                    raise step_failed(spec.name, raised.failure) from error
+                    raise step_failed(spec.name, raised.failure, dead_letter=raised.dead_letter) from error
                 await self._pause(self._delay(spec, raised, attempt))
             else:
                 return Done(self.stored(spec, value) if keep else b"null", attempt)
@@ -154,9 +154,9 @@ class StepRunner:
             return backoffs.default_strategy().delay(attempt, self._rng).total_seconds()
 
 
-def step_failed(name: str, failure: Failure) -> StepFailed:
+def step_failed(name: str, failure: Failure, *, dead_letter: bool = True) -> StepFailed:
     """The error that a body meets, live and in replay."""
-    return StepFailed(name, failure.type, failure.message, traceback=failure.traceback)
+    return StepFailed(name, failure.type, failure.message, traceback=failure.traceback, dead_letter=dead_letter)
 
 
 def not_storable(name: str, why: str) -> StepFailed:

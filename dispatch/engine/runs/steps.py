@@ -60,7 +60,8 @@ class Steps(Undos, Children):
                 self.failed_here(spec.name)
                 raise
         if found.kind == "failure":
-            raise step_failed(spec.name, documents.read_failure(found))
+            dead_letter = documents.makes_dead_letter(found)
+            raise step_failed(spec.name, documents.read_failure(found), dead_letter=dead_letter)
         value = codec(spec.function).load_result(found.data)
         self.remember(found, spec.undo, (value,))
         return value
