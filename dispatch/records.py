@@ -40,9 +40,15 @@ class RecordStore(Protocol):
         ...
 
     async def list(
-        self, namespace: str, *, prefix: str = "", limit: int = PAGE_SIZE, cursor: str | None = None
+        self,
+        namespace: str,
+        *,
+        prefix: str = "",
+        limit: int = PAGE_SIZE,
+        cursor: str | None = None,
+        descending: bool = False,
     ) -> Page[Record]:
-        """Records whose key starts with `prefix`, by key."""
+        """Records whose key starts with `prefix`, by key; `descending`: the last key first."""
         ...
 
     async def prune(self, *, limit: int = 1000, dry_run: bool = False) -> int:

@@ -300,6 +300,29 @@ async def test_a_registration_hook_that_fails_is_an_error(manager: PluginManager
         await manager.collect("register_middleware")
 
 
+async def test_a_registration_hook_that_hangs_is_an_error_in_good_time() -> None:
+    async def hangs() -> None:
+        await asyncio.Event().wait()
+
+    manager = PluginManager(hook_timeout=0.02)
+    manager.register(plugin(register_middleware=hangs), "slow")
+    with pytest.raises(InvalidPlugin, match=r"plugin 'slow': its register_middleware took longer than 0\.02 s"):
+        await manager.collect("register_middleware")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), SystemExit(3)], ids=["error", "exit"])
+async def test_a_plugin_that_fails_before_an_enqueue_keeps_nobody_else_s_additions_back(
+    manager: PluginManager, error: BaseException
+) -> None:
+    def fails() -> None:
+        raise error
+
+    manager.register(plugin(job_enqueuing=lambda job: {"first": job}), "first")
+    manager.register(plugin(job_enqueuing=fails), "bad")
+    manager.register(plugin(job_enqueuing=lambda job: {"last": job}), "last")
+    assert await manager.collect("job_enqueuing", job=1) == [{"last": 1}, {"first": 1}]
+
+
 async def test_has_follows_later_registrations_and_refuses_typing_errors(manager: PluginManager) -> None:
     assert not manager.has("shutdown")
     manager.register(plugin(shutdown=lambda: None))

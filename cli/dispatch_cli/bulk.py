@@ -21,6 +21,7 @@ LISTED = 10_000
 _SCREENFUL = 100
 _IDS_KEPT = 500
 _AT_ONCE = 16
+_TOGETHER = 500
 
 
 @dataclass
@@ -61,6 +62,21 @@ class Outcomes:
 
 
 Act = Callable[[ID, Outcomes], Awaitable[None]]
+ActOnMany = Callable[[Sequence[ID], Outcomes], Awaitable[None]]
+
+
+async def together(
+    ids: AsyncIterator[ID], act: ActOnMany[ID], outcomes: Outcomes, *, tick: Callable[[], None] = lambda: None
+) -> None:
+    """Does `act` to the ids, many at once; it notes itself what became of each, in order."""
+    async for some in _in_chunks(ids, _TOGETHER):
+        mine = Outcomes()
+        try:
+            await act(some, mine)
+        finally:
+            _add(outcomes, mine)
+            for _ in range(mine.done + mine.refused):
+                tick()
 
 
 async def each(
@@ -147,10 +163,13 @@ def _merge(
         mine = by_id.get(id_)
         if mine is None:
             continue
-        room = LISTED - len(outcomes.items)
-        outcomes.items += mine.items[:room]
-        outcomes.ids += mine.ids[: _IDS_KEPT - len(outcomes.ids)]
-        outcomes.done += mine.done
-        outcomes.refused += mine.refused
-        outcomes.first_error = outcomes.first_error or mine.first_error
+        _add(outcomes, mine)
         tick()
+
+
+def _add(outcomes: Outcomes, mine: Outcomes) -> None:
+    outcomes.items += mine.items[: LISTED - len(outcomes.items)]
+    outcomes.ids += mine.ids[: _IDS_KEPT - len(outcomes.ids)]
+    outcomes.done += mine.done
+    outcomes.refused += mine.refused
+    outcomes.first_error = outcomes.first_error or mine.first_error

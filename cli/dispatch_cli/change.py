@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from dispatch_cli.bulk import COLUMNS, Outcomes, each, finish
+from dispatch_cli.bulk import COLUMNS, Outcomes, each, finish, together
 from dispatch_cli.consent import ask
 from dispatch_cli.progress import progress
 from dispatch_cli.render import Column
@@ -67,6 +67,8 @@ class Change(Generic[ID]):
     interval: float = 0.0
     """Seconds from one to the next."""
     columns: Sequence[Column] = COLUMNS
+    act_on_many: Callable[[Dispatch, Sequence[ID], Outcomes], Awaitable[None]] | None = None
+    """As `act` for many at once, where that is quicker."""
 
 
 def carry_out(
@@ -97,6 +99,10 @@ def carry_out(
         with progress(session, change.doing, total) as advance:
 
             async def work() -> None:
+                many = change.act_on_many
+                if many is not None and not dry_run:
+                    await together(chosen.ids(app), lambda ids, mine: many(app, ids, mine), outcomes, tick=advance)
+                    return
                 await each(
                     chosen.ids(app),
                     lambda id_, mine: what(app, id_, mine),

@@ -106,6 +106,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = typer.main.get_command(app)
         if ASKED in os.environ:
             return answer_shell(command)
+        if arguments == ["--version"]:
+            from dispatch_cli.version import version_of
+
+            print(f"{PROGRAM} {version_of('dispatch-tasks')}")
+            return 0
         settings = Settings(argv=tuple(arguments))
         answer = command.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=settings)
         sys.stdout.flush()

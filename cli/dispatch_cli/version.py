@@ -19,16 +19,17 @@ def app(ctx: typer.Context) -> None:
     from dispatch.stores.sqlite import library_version
 
     document = {
-        "dispatch": _version("dispatch-tasks"),
+        "dispatch": version_of("dispatch-tasks"),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "sqlite": library_version(),
-        **{name: _version(name) for name in _PARTS},
+        **{name: version_of(name) for name in _PARTS},
     }
     session_of(ctx).out.record(document, fields=list(document.items()))
 
 
-def _version(distribution: str) -> str:
+def version_of(distribution: str) -> str:
+    """The version of an installed distribution, in words where it is none."""
     try:
         return version(distribution)
     except PackageNotFoundError:

@@ -173,6 +173,7 @@ class Config(Table):
     store: Annotated[str, Field(min_length=1)] = "sqlite:///dispatch.db"
     namespace: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,47}$")] = "dispatch"
     migrate: Annotated[Literal["auto", "empty", "never"], Lower] | None = None
+    outbox: Annotated[str, Field(min_length=1)] | None = None
     app: str | None = None
     auto_open: bool = True
     queues: list[Name] = []
@@ -184,7 +185,7 @@ class Config(Table):
     leader_lease: Interval = timedelta(seconds=15)
     stall_limit: Interval = timedelta(seconds=60)
     grace: Duration = timedelta(seconds=25)
-    max_retries: Annotated[int, Field(ge=0)] = 3
+    max_retries: Annotated[int, Field(ge=0, le=1_000_000)] = 3
     max_crashes: Annotated[int, Field(ge=0)] = 3
     unserved_after: Interval = timedelta(seconds=60)
     unknown_grace: MaybeInterval = None

@@ -27,6 +27,9 @@ UniqueRule = bool | str | int | Callable[..., object]
 """True: unique by all arguments. A function: by what it makes of the arguments. Anything else: by that value."""
 
 LARGEST_READABLE_KEY = 128
+MOST_RETRIES = 1_000_000
+MOST_TAGS = 64
+LONGEST_TAG = 256
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _KINDS: dict[str, type] = {
     "queue": str,
@@ -112,12 +115,14 @@ class EnqueueOptions:
                 raise InvalidArguments(f"{name} is {value!r}; it is one of {', '.join(words)}")
         if self.concurrency is not None:
             object.__setattr__(self, "concurrency", Limit.of(self.concurrency))
-        if self.max_retries is not None and self.max_retries < 0:
-            raise InvalidArguments(f"max_retries is {self.max_retries}; it cannot be negative")
+        if self.max_retries is not None and not 0 <= self.max_retries <= MOST_RETRIES:
+            raise InvalidArguments(f"max_retries is {self.max_retries}; it must lie between 0 and {MOST_RETRIES:,}")
         if isinstance(self.tags, str):
             raise InvalidArguments(f"tags is the text {self.tags!r}; give a list of texts")
         if self.tags is not None and not _are_texts(self.tags):
             raise InvalidArguments(f"tags is {self.tags!r}; give a list of texts")
+        if self.tags is not None:
+            _check_tags(self.tags)
         for name in ("unique", "idempotency_key"):
             if getattr(self, name) == "":
                 raise InvalidArguments(f"{name} is empty, which would make one key of all such calls; leave it out")
@@ -266,6 +271,14 @@ def _utc(moment: datetime) -> datetime:
 
 def _are_texts(tags: object) -> bool:
     return isinstance(tags, Iterable) and all(isinstance(tag, str) for tag in tags)
+
+
+def _check_tags(tags: Sequence[str]) -> None:
+    if len(tags) > MOST_TAGS:
+        raise InvalidArguments(f"there are {len(tags)} tags; a job has at most {MOST_TAGS}")
+    for tag in tags:
+        if not tag or len(tag) > LONGEST_TAG:
+            raise InvalidArguments(f"the tag {tag[:40]!r} has {len(tag)} characters; a tag has 1 to {LONGEST_TAG}")
 
 
 def _duration(name: str, value: Duration) -> float:

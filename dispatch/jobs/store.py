@@ -194,10 +194,18 @@ class JobStore(Protocol):
         holds its unique key, and when its dead letter was replayed: the same work would run twice."""
         ...
 
-    async def delete(self, job_id: JobID, *, scope: Scope | None = None, waiting: bool = False) -> Reply:
+    async def cancel_many(
+        self, job_ids: Sequence[JobID], *, scope: Scope | None = None, reason: str = "cancelled"
+    ) -> list[Changed]:
+        """As `cancel` of each, answered in order; some at a time are one durable transaction: many are quick."""
+        ...
+
+    async def delete(
+        self, job_id: JobID, *, scope: Scope | None = None, states: Collection[JobState] | None = None
+    ) -> Reply:
         """Removes a waiting or terminal job with its attempts, durably; running: CONFLICT, and nothing is removed.
 
-        waiting: only one that waits; a terminal one is CONFLICT too.
+        states: only one that is in one of these now; else CONFLICT.
 
         A waiting job ends as if cancelled first: its unique key is free (unless hold_for still runs) and a successor is
         set free. Idempotency keys stay until their ttl and go on answering this id; dead letters stay as they are.

@@ -6,7 +6,6 @@ import asyncio
 import getpass
 import json
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -149,13 +148,16 @@ class AuditService:
 
     async def list(self, *, limit: int = 50) -> Sequence[AuditRecord]:
         """The newest records, newest first."""
-        newest: deque[Record] = deque(maxlen=limit)
+        found: list[AuditRecord] = []
         cursor = None
-        while True:
-            page = await self._store.records.list(NAMESPACE, limit=LARGEST_PAGE, cursor=cursor)
-            newest.extend(page.items)
+        while len(found) < limit:
+            page = await self._store.records.list(
+                NAMESPACE, limit=min(LARGEST_PAGE, limit - len(found)), cursor=cursor, descending=True
+            )
+            found += map(_remembered, page.items)
             if (cursor := page.next_cursor) is None:
-                return [_remembered(record) for record in reversed(newest)]
+                break
+        return found
 
     async def _put(self, key: str, act: Act) -> None:
         await self._store.records.put(NAMESPACE, key, act.document(), expires_in=KEPT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from dispatch.clock import boot_seconds
 from dispatch.entity import Page, Reply
 from dispatch.errors import (
     AlreadyReplayed,
+    DispatchError,
     DuplicateJob,
     InvalidArguments,
     JobAlreadyComplete,
@@ -27,7 +28,7 @@ from dispatch.errors import (
 from dispatch.ids import JobID
 from dispatch.jobs.context import running_job
 from dispatch.jobs.definition import Call
-from dispatch.jobs.model import Attempt, CountOptions, Enqueued, Job, JobState, ListOptions, NewJob
+from dispatch.jobs.model import Attempt, Changed, CountOptions, Enqueued, Job, JobState, ListOptions, NewJob
 from dispatch.jobs.options import EnqueueOptions
 from dispatch.jobs.store import EnqueuesHere, EnqueuesInside
 from dispatch.plugins import PluginManager
@@ -180,7 +181,7 @@ class JobService:
         if not isinstance(part, EnqueuesInside):
             raise NotTransactional(
                 f"the store {self._store.url} is no SQL database, so no connection's transaction can hold its jobs: "
-                "enqueue without connection= after the commit, or keep the jobs in your database"
+                "enqueue without connection= after the commit, name your database as `outbox`, or keep the jobs in it"
             )
         return part
 
@@ -228,13 +229,34 @@ class JobService:
             return await self._cancel(job_id, scope, reason)
 
     async def _cancel(self, job_id: JobID, scope: Scope | None, reason: str) -> JobState:
-        changed = await self._store.jobs.cancel(job_id, scope=scope, reason=reason)
+        answer = await self._cancelled(job_id, await self._store.jobs.cancel(job_id, scope=scope, reason=reason))
+        if isinstance(answer, DispatchError):
+            raise answer
+        return answer
+
+    async def cancel_many(
+        self, job_ids: Sequence[JobID], *, scope: Scope | None = None, reason: str = "cancelled"
+    ) -> Sequence[JobState | DispatchError]:
+        """Cancels jobs, many in one transaction; answers what `cancel` would have answered or raised, in order.
+
+        Raises StoreError: some or all of them may be cancelled.
+        """
+        async with self._audit.act("job.cancel", job_ids, reason=reason) as act:
+            changes = await self._store.jobs.cancel_many(job_ids, scope=scope, reason=reason)
+            answers = [await self._cancelled(*pair) for pair in zip(job_ids, changes, strict=True)]
+            pairs = list(zip(job_ids, answers, strict=True))
+            done = [str(job_id) for job_id, answer in pairs if isinstance(answer, JobState)]
+            act.settle(done, refused=len(pairs) - len(done))
+            return answers
+
+    async def _cancelled(self, job_id: JobID, changed: Changed) -> JobState | DispatchError:
+        """What a cancellation has come to: the job's state, or what refused it."""
         if changed.reply is Reply.MISSING or changed.state is None:
-            raise _not_found(job_id)
+            return _not_found(job_id)
         if changed.reply is Reply.CONFLICT:
             if changed.state is JobState.COMPLETED:
-                raise JobAlreadyComplete(f"{job_id} has completed; there is nothing to cancel")
-            raise JobNotCancellable(f"{job_id} is {changed.state} already; `dispatch job show {job_id}` tells why")
+                return JobAlreadyComplete(f"{job_id} has completed; there is nothing to cancel")
+            return JobNotCancellable(f"{job_id} is {changed.state} already; `dispatch job show {job_id}` tells why")
         if changed.state is JobState.CANCELLED and self._plugins.has("job_cancelled"):
             self._plugins.background("job_cancelled", job=await self.get(job_id))
         return changed.state
@@ -266,17 +288,25 @@ class JobService:
             )
         return changed.state
 
-    async def delete(self, job_id: JobID, *, scope: Scope | None = None) -> None:
+    async def delete(
+        self, job_id: JobID, *, scope: Scope | None = None, states: Collection[JobState] | None = None
+    ) -> None:
         """Removes a job that does not run, with its attempts and its result, for good; its dead letter stays.
+
+        Args:
+            states: only while it is in one of these.
 
         Raises JobNotFound, JobNotDeletable.
         """
         async with self._audit.act("job.delete", [job_id]):
-            reply = await self._store.jobs.delete(job_id, scope=scope)
+            reply = await self._store.jobs.delete(job_id, scope=scope, states=states)
             if reply is Reply.MISSING:
                 raise _not_found(job_id)
             if reply is Reply.CONFLICT:
-                raise running_not_deletable(job_id)
+                state = JobState.RUNNING if states is None else (await self.get(job_id, scope=scope)).state
+                if state is JobState.RUNNING:
+                    raise running_not_deletable(job_id)
+                raise JobNotDeletable(f"{job_id} is {state} by now, which was not among the states to be deleted")
 
     async def wait(self, job_id: JobID, *, timeout: float | None = None, scope: Scope | None = None) -> Job:
         """Waits at most `timeout` seconds (None: for ever) until the job has ended, and answers its row.

@@ -89,7 +89,7 @@ class QueueService:
                 page = await self._store.jobs.list(replace(options, limit=min(LARGEST_PAGE, limit - deleted)))
                 for start in range(0, len(page.items), _AT_ONCE):
                     some = page.items[start : start + _AT_ONCE]
-                    replies = await asyncio.gather(*(self._store.jobs.delete(job.id, waiting=True) for job in some))
+                    replies = await asyncio.gather(*(self._store.jobs.delete(job.id, states=WAITING) for job in some))
                     deleted += sum(reply is Reply.APPLIED for reply in replies)
                     act.settle([queue], count=deleted)
                 if page.next_cursor is None:

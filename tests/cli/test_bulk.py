@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from dispatch_cli import bulk
@@ -14,6 +15,7 @@ from dispatch_cli.choices import interval_of, moment
 from dispatch_cli.failures import CommandError
 
 from dispatch.errors import JobNotFound, StoreUnreachable
+from dispatch.services import JobService
 from tests.cli.conftest import Ran, Seeds, run
 
 
@@ -29,6 +31,27 @@ def test_filters_choose_what_is_changed_and_the_rest_stays(seeds: Seeds) -> None
     assert ids(run("job", "retry", "--name", "add", "--state", "failed", "--yes", "--json")) == [seeds.failed]
     counts = run("job", "count", "--json").json
     assert (counts["pending"], counts["running"], counts["completed"]) == (2, 1, 1)
+
+
+def test_what_was_retried_meanwhile_is_not_deleted_with_the_failed(
+    seeds: Seeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete = JobService.delete
+
+    async def late(jobs: JobService, job_id: Any, **options: Any) -> None:
+        await jobs.retry(job_id)
+        await delete(jobs, job_id, **options)
+
+    monkeypatch.setattr(JobService, "delete", late)
+    ran = run("job", "delete", "--state", "failed", "--yes")
+    assert ran.code != 0
+    assert "is pending by now" in ran.out
+    assert run("job", "show", seeds.failed, "--json").json["state"] == "pending"
+
+
+def test_the_version_is_one_line() -> None:
+    ran = run("--version")
+    assert (ran.code, ran.out.split()[0], ran.out.count("\n")) == (0, "dispatch", 1)
 
 
 def test_without_yes_the_count_is_asked_and_nothing_is_done_where_nobody_answers(seeds: Seeds) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stores.store_kinds import maker
 
 from dispatch.clock import ManualClock
 from dispatch.cluster.model import NewWorker
@@ -28,7 +29,6 @@ from dispatch.jobs.model import ListOptions
 from dispatch.registry import Registry
 from dispatch.store import Store
 from dispatch.stores.memory import MemoryStore
-from dispatch.stores.sqlite import SQLiteStore
 
 from .conftest import Start
 from .facts import eventually
@@ -80,10 +80,17 @@ def scheduler(store: Store, require: Callable[[], object] = lambda: 1, **options
     )
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(
+    params=[
+        "memory",
+        "sqlite",
+        pytest.param("postgres", marks=pytest.mark.proof),
+        pytest.param("redis", marks=pytest.mark.proof),
+    ]
+)
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     clock = ManualClock()
-    made: Any = MemoryStore(clock=clock) if request.param == "memory" else SQLiteStore(tmp_path / "s.db", clock=clock)
+    made: Any = maker(request.param, tmp_path)(clock)
     made.clock = clock
     await made.open()
     yield made

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +24,7 @@ from dispatch.jobs.model import JobState, ListOptions
 from dispatch.observability import MetricsExtension
 from dispatch.registry import Registry
 from dispatch.scope import use_scope
-from dispatch.telemetry import instruments
+from dispatch.telemetry import instruments, trace_ids
 
 from .conftest import Start
 from .facts import eventually
@@ -219,6 +222,42 @@ async def test_every_way_to_enqueue_has_its_producer_span(traces: Traces) -> Non
     named = {f"{span.context.span_id:016x}" for span in sent if span.context}
     of_jobs = {job.metadata["traceparent"].split("-")[2] for job in jobs}
     assert len(jobs) == 6 and len(of_jobs) == 5 and of_jobs < named
+
+
+def test_a_job_inside_of_the_caller_s_transaction_names_its_producer(traces: Traces, tmp_path: Path) -> None:
+    registry = Registry()
+
+    @registry.job
+    def work() -> None: ...
+
+    url = f"sqlite:///{tmp_path}/a.db"
+    with (
+        Dispatch(url, config=Config(), registry=registry, tracer_provider=traces.provider) as app,
+        contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as connection,
+    ):
+        with traces.tracer.start_as_current_span("request"), connection:
+            handle = work.options(connection=connection).sync.enqueue()
+        job = app.sync.jobs.get(handle.id)
+    (send,) = traces.named("send default")
+    assert send.context is not None and send.parent is not None
+    assert job.metadata["traceparent"].split("-")[2] == f"{send.context.span_id:016x}"
+
+
+async def test_what_a_handler_logs_names_the_span_it_stands_in(traces: Traces) -> None:
+    registry = Registry()
+
+    @registry.job
+    async def work() -> dict[str, str]:
+        return trace_ids()
+
+    async with testing.app(registry, tracer_provider=traces.provider) as app:
+        handle = await work.enqueue()
+        await app.run_until_idle()
+        found = await handle.result(timeout=1)
+    (process,) = traces.named("process default")
+    assert process.context is not None
+    assert found == {"trace_id": f"{process.context.trace_id:032x}", "span_id": f"{process.context.span_id:016x}"}
+    assert trace_ids() == {}
 
 
 async def test_an_enqueue_that_fails_is_an_error_of_its_span(traces: Traces) -> None:

@@ -75,6 +75,11 @@ class Fleet:
             time.sleep(0.1)
         raise AssertionError(f"nobody leads after {within} s\n{self.logs()}")
 
+    async def manned(self, store: Store) -> bool:
+        """Whether every process that runs has come so far as to be a worker."""
+        alive = {worker.pid for worker in await store.cluster.list(live=True)}
+        return all(pid in alive for pid, process in self.processes.items() if process.poll() is None)
+
     def kill(self, pid: int) -> None:
         """SIGKILL, and another worker in its place."""
         self.processes[pid].kill()

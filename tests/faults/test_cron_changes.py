@@ -31,6 +31,14 @@ async def beat(n: int) -> None: ...
 @job
 async def {own}() -> None: ...
 """
+EVERYWHERE = pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("sqlite", marks=pytest.mark.slow),
+        pytest.param("postgres", marks=pytest.mark.proof),
+        pytest.param("redis", marks=pytest.mark.proof),
+    ],
+)
 FIRST, SECOND = VERSION.format(number=1, own="old"), VERSION.format(number=2, own="new")
 
 
@@ -50,10 +58,10 @@ def each_second_once(made: Fleet, history: list[Tick]) -> None:
     assert {*steps} == {timedelta(seconds=1)}, f"gaps or doubles: {steps}\n{made.logs()}"
 
 
-@pytest.mark.slow
+@EVERYWHERE
 @pytest.mark.timeout(120)
-def test_a_rolling_restart_onto_new_code_loses_and_doubles_no_tick(tmp_path: Path) -> None:
-    with fleet("sqlite", tmp_path, tasks=FIRST, workers=2) as made:
+def test_a_rolling_restart_onto_new_code_loses_and_doubles_no_tick(kind: str, tmp_path: Path) -> None:
+    with fleet(kind, tmp_path, tasks=FIRST, workers=2) as made:
         (tmp_path / "second.py").write_text(SECOND)
         made.until(ticked("beat", 2))
         for pid in [*made.processes]:
@@ -83,10 +91,10 @@ def test_a_rolling_restart_onto_new_code_loses_and_doubles_no_tick(tmp_path: Pat
         assert beat.revision == 2, "the two versions took turns"
 
 
-@pytest.mark.slow
+@EVERYWHERE
 @pytest.mark.timeout(120)
-def test_a_disable_while_it_fires_sticks(tmp_path: Path) -> None:
-    with fleet("sqlite", tmp_path, tasks=FIRST, workers=2) as made:
+def test_a_disable_while_it_fires_sticks(kind: str, tmp_path: Path) -> None:
+    with fleet(kind, tmp_path, tasks=FIRST, workers=2) as made:
         made.until(ticked("beat", 1))
         for _ in range(5):
             assert made.ask(lambda store: store.crons.disable("beat", reason="test")) is Reply.APPLIED
@@ -111,10 +119,12 @@ async def _enabled_again(store: Store) -> Reply:
 
 @pytest.mark.proof
 @pytest.mark.timeout(120)
-def test_when_the_leader_is_killed_the_next_tick_fires_within_its_lease_and_a_second(tmp_path: Path) -> None:
-    with fleet("sqlite", tmp_path, tasks=FIRST, workers=3) as made:
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "redis"])
+def test_when_the_leader_is_killed_the_next_tick_fires_within_its_lease_and_a_second(kind: str, tmp_path: Path) -> None:
+    with fleet(kind, tmp_path, tasks=FIRST, workers=3) as made:
         made.until(ticked("beat", 2))
         for _ in range(3):
+            made.until(made.manned)
             pid = made.leader()
             made.kill(pid)
             killed_at = made.ask(_now)

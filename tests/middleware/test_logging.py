@@ -62,6 +62,16 @@ async def test_each_ending_has_its_level_and_words(
     assert (record.exc_info is not None) == (level == "ERROR")
 
 
+async def test_the_records_of_a_job_with_a_trace_name_it(make_job: MakeJob, caplog: pytest.LogCaptureFixture) -> None:
+    async def handler(job: Job) -> None: ...
+
+    caplog.set_level(logging.INFO, "dispatch.job")
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    for metadata in ({"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}, {"traceparent": 7}, {}):
+        await chain([Logging()], handler)(make_job(metadata=metadata))
+    assert [getattr(record, "trace_id", None) for record in caplog.records] == [trace, None, None]
+
+
 async def test_an_error_message_cannot_forge_a_log_line(make_job: MakeJob, caplog: pytest.LogCaptureFixture) -> None:
     forged = "2026-01-01 INFO root logged in"
     with pytest.raises(ValueError, match="x"):

@@ -16,6 +16,7 @@ from dispatch.errors import (
     InvalidArguments,
     JobAlreadyComplete,
     JobNotCancellable,
+    JobNotDeletable,
     JobNotFound,
     JobNotRetryable,
     JobPurged,
@@ -154,6 +155,28 @@ async def test_a_job_that_vanishes_during_a_wait_was_purged(
 
 
 # cancel and retry
+
+
+async def test_many_are_cancelled_under_one_record_and_each_is_answered(app: Dispatch, note: Any) -> None:
+    handles = [await note.enqueue("x") for _ in range(3)]
+    ids = [handle.id for handle in handles]
+    await app.jobs.cancel(ids[1])
+    gone = JobID.new()
+    first, second, third, fourth = await app.jobs.cancel_many([*ids, gone], reason="enough")
+    assert (first, third) == (JobState.CANCELLED, JobState.CANCELLED)
+    assert isinstance(second, JobNotCancellable)
+    assert isinstance(fourth, JobNotFound)
+    record = (await app.audit.list())[0]
+    assert (record.verb, record.ids, record.count, record.outcome) == ("job.cancel", (ids[0], ids[2]), 2, "partly")
+
+
+async def test_a_job_that_changed_meanwhile_is_not_deleted_by_its_former_state(app: Dispatch, note: Any) -> None:
+    job_id = (await note.enqueue("x")).id
+    with pytest.raises(JobNotDeletable, match="is pending by now"):
+        await app.jobs.delete(job_id, states=[JobState.FAILED, JobState.CANCELLED])
+    await app.jobs.delete(job_id, states=[JobState.PENDING])
+    with pytest.raises(JobNotFound):
+        await app.jobs.get(job_id)
 
 
 async def test_cancel_answers_the_state_and_refuses_what_has_ended(app: Dispatch, note: Any) -> None:

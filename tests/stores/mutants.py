@@ -161,6 +161,10 @@ async def _steal_at_once(jobs: Any, *, delays: Any, **options: Any) -> Any:
     return await jobs.steal(delays=[0.0], **options)
 
 
+async def _cancel_none_of_many(jobs: Any, job_ids: Any, **options: Any) -> Any:
+    return [Changed(Reply.APPLIED, JobState.CANCELLED) for _ in job_ids]
+
+
 async def _cancel_waiting_only(jobs: Any, job_id: Any, **options: Any) -> Any:
     row = await jobs.get(job_id)
     if row is not None and row.state is JobState.RUNNING:
@@ -251,6 +255,7 @@ ANYWHERE = (
     Fault("crashes never bury", "I10", ("steal",), {"jobs.steal": _steal_for_ever}),
     Fault("a stolen job is due at once", "I10", ("steal",), {"jobs.steal": _steal_at_once}),
     Fault("cancel flag ignored", "I5", ("jobs_cancel",), {"jobs.cancel": _cancel_waiting_only}),
+    Fault("many are cancelled in name only", "I5", ("jobs_cancel",), {"jobs.cancel_many": _cancel_none_of_many}),
     Fault("cancel after the end", "I5", ("jobs_cancel",), {"jobs.cancel": _cancel_after_the_end}),
     Fault("get sees every tenant", "I31", ("jobs_read",), {"jobs.get": _any_tenant("get")}),
     Fault("list sees every tenant", "I31", ("jobs_read",), {"jobs.list": _list_any_tenant}),

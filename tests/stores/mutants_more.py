@@ -278,6 +278,8 @@ FAULTS = (
     Fault("versions are not compared", "", ("records",), {"records.put": _also("put", if_version=None)}),
     Fault("records for ever", "", ("records",), {"records.put": _also("put", expires_in=None)}),
     Fault("delete compares no version", "", ("records",), {"records.delete": _also("delete", if_version=None)}),
+    Fault("records go one way only", "", ("records",), {"records.list": _also("list", descending=False)}),
+    Fault("delete takes any state", "", ("retention",), {"jobs.delete": _also("delete", states=None)}),
     Fault("no prefix", "", ("records",), {"records.list": _also("list", prefix="")}),
     Fault("entries nobody listens to are kept", "", ("stream",), {"stream.append": _keep_everything}),
     Fault("a gap is not told", "", ("stream",), {"stream.read_after": _never_reset}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -103,15 +104,34 @@ def cancel(
     dry_run: DryRun = False,
 ) -> None:
     """Cancel jobs: at once when they wait, by request when they run. Asks when it is more than one."""
+    from dispatch.errors import DispatchError
+
     chosen = _chosen(ids, ("pending", "running", "retrying"), "cancelled", state, queue, name, tag, since, until)
 
     async def act(app: Dispatch, job_id: JobID, outcomes: Outcomes) -> None:
         _tell_cancelled(outcomes, job_id, str(await app.jobs.cancel(job_id, reason=reason)), "")
 
+    async def act_on_many(app: Dispatch, job_ids: Sequence[JobID], outcomes: Outcomes) -> None:
+        answers = await app.jobs.cancel_many(job_ids, reason=reason)
+        for job_id, answer in zip(job_ids, answers, strict=True):
+            if isinstance(answer, DispatchError):
+                outcomes.add_failure(job_id, answer)
+            else:
+                _tell_cancelled(outcomes, job_id, str(answer), "")
+
     async def rehearse(app: Dispatch, job_id: JobID, outcomes: Outcomes) -> None:
         _tell_cancelled(outcomes, job_id, await _could_cancel(app, job_id), "would be ")
 
-    change = Change("job.cancel", "job", "cancelling", act, rehearse, "cancel {}", asks_for_one=False)
+    change = Change(
+        "job.cancel",
+        "job",
+        "cancelling",
+        act,
+        rehearse,
+        "cancel {}",
+        asks_for_one=False,
+        act_on_many=act_on_many,
+    )
     carry_out(session_of(ctx), change, chosen, reason=reason, yes=yes, confirm=confirm, dry_run=dry_run)
 
 
@@ -139,11 +159,16 @@ def delete(
     dry_run: DryRun = False,
 ) -> None:
     """Delete jobs that do not run, with results and attempts, for good; dead letters stay. Asks first."""
+    from dispatch.jobs.model import JobState
+
     possible = ("pending", "retrying", "completed", "failed", "cancelled")
     chosen = _chosen(ids, possible, "deleted", state, queue, name, tag, since, until)
 
+    # those that match are deleted while they do: one that was retried meanwhile waits for work that is wanted
+    states = None if isinstance(chosen, Named) else [JobState(word) for word in state or possible]
+
     async def act(app: Dispatch, job_id: JobID, outcomes: Outcomes) -> None:
-        await app.jobs.delete(job_id)
+        await app.jobs.delete(job_id, states=states)
         outcomes.add(job_id, "deleted")
 
     async def rehearse(app: Dispatch, job_id: JobID, outcomes: Outcomes) -> None:

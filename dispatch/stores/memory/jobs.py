@@ -101,6 +101,11 @@ class MemoryJobs:
         with self._session as data:
             return changes.cancel(data, job_id, scope, reason, data.clock.now())
 
+    async def cancel_many(
+        self, job_ids: Sequence[JobID], *, scope: Scope | None = None, reason: str = "cancelled"
+    ) -> list[Changed]:
+        return [await self.cancel(job_id, scope=scope, reason=reason) for job_id in job_ids]
+
     async def cancel_requests(self, worker_id: WorkerID) -> list[JobID]:
         with self._session as data:
             return sorted(row.id for row in data.cancelling.values() if row.worker_id == worker_id)
@@ -109,9 +114,11 @@ class MemoryJobs:
         with self._session as data:
             return changes.retry(data, job_id, scope, data.clock.now())
 
-    async def delete(self, job_id: JobID, *, scope: Scope | None = None, waiting: bool = False) -> Reply:
+    async def delete(
+        self, job_id: JobID, *, scope: Scope | None = None, states: Collection[JobState] | None = None
+    ) -> Reply:
         with self._session as data:
-            return prune.delete(data, job_id, scope, data.clock.now(), waiting=waiting)
+            return prune.delete(data, job_id, scope, data.clock.now(), states=states)
 
     async def prune(
         self,

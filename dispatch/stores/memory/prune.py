@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from heapq import merge
 from itertools import islice, takewhile
@@ -15,18 +15,25 @@ from dispatch.stores.memory.data import Data
 from dispatch.stores.memory.rows import Row, in_scope
 
 
-def delete(data: Data, job_id: JobID, scope: Scope | None, now: datetime, *, waiting: bool = False) -> Reply:
+def delete(
+    data: Data,
+    job_id: JobID,
+    scope: Scope | None,
+    now: datetime,
+    *,
+    states: Collection[JobState] | None = None,
+) -> Reply:
     """Removes a job that does not run; a waiting one is cancelled on the way."""
     row = data.rows.get(job_id)
     if row is None or not in_scope(row.scope, scope):
         return Reply.MISSING
     if row.state is JobState.RUNNING or data.runs.driven_by(row) is not None:
         return Reply.CONFLICT
+    if states is not None and row.state not in states:
+        return Reply.CONFLICT
     if row.state in WAITING:
         data.withdraw(row)
         data.end(row, JobState.CANCELLED, "deleted", now)
-    elif waiting:
-        return Reply.CONFLICT
     data.forget([row])
     data.signal.bump()
     return Reply.APPLIED

@@ -62,14 +62,19 @@ class MemoryRecords:
             return min(len(expired), max(0, limit))
 
     async def list(
-        self, namespace: str, *, prefix: str = "", limit: int = PAGE_SIZE, cursor: str | None = None
+        self,
+        namespace: str,
+        *,
+        prefix: str = "",
+        limit: int = PAGE_SIZE,
+        cursor: str | None = None,
+        descending: bool = False,
     ) -> Page[Record]:
         with self._session as data:
             now, limit = data.clock.now(), max(1, min(limit, LARGEST_PAGE))
             order, records = data.record_order.get(namespace, []), data.records.get(namespace, {})
-            start = bisect_left(order, prefix) if cursor is None else bisect_right(order, max(cursor, prefix))
             found: list[Record] = []
-            for at in range(start, len(order)):
+            for at in _places(order, prefix, cursor, descending=descending):
                 record = records[order[at]]
                 if not record.key.startswith(prefix):
                     break
@@ -78,6 +83,15 @@ class MemoryRecords:
                         return Page(found, found[-1].key if found else None)
                     found.append(record)
             return Page(found)
+
+
+def _places(order: list[str], prefix: str, cursor: str | None, *, descending: bool) -> range:
+    """Where to look, from the first key that may count on."""
+    if not descending:
+        start = bisect_left(order, prefix) if cursor is None else bisect_right(order, max(cursor, prefix))
+        return range(start, len(order))
+    end = bisect_right(order, prefix + chr(0x10FFFF)) if prefix else len(order)
+    return range((end if cursor is None else min(end, bisect_left(order, cursor))) - 1, -1, -1)
 
 
 def _lasts(record: Record, now: datetime) -> bool:

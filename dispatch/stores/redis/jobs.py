@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 AT_ONCE = 200
 """Rows that one script changes."""
 _STRIDE = 9
+_CANCELLED_AT_ONCE = 64
 
 
 class RedisJobs:
@@ -161,6 +163,15 @@ class RedisJobs:
     async def cancel(self, job_id: JobID, *, scope: Scope | None = None, reason: str = "cancelled") -> Changed:
         return _changed(await self._client.run("cancel", job_id, *scoped(scope), reason))
 
+    async def cancel_many(
+        self, job_ids: Sequence[JobID], *, scope: Scope | None = None, reason: str = "cancelled"
+    ) -> List[Changed]:
+        answers: List[Changed] = []
+        for start in range(0, len(job_ids), _CANCELLED_AT_ONCE):
+            some = job_ids[start : start + _CANCELLED_AT_ONCE]
+            answers += await asyncio.gather(*(self.cancel(job_id, scope=scope, reason=reason) for job_id in some))
+        return answers
+
     async def cancel_requests(self, worker_id: WorkerID) -> List[JobID]:
         found = await self._client.command("SMEMBERS", f"{self._client.prefix}hc:{worker_id}")
         return sorted(JobID(id_.decode()) for id_ in found)
@@ -168,8 +179,11 @@ class RedisJobs:
     async def retry(self, job_id: JobID, *, scope: Scope | None = None) -> Changed:
         return _changed(await self._client.run("retry", job_id, *scoped(scope)))
 
-    async def delete(self, job_id: JobID, *, scope: Scope | None = None, waiting: bool = False) -> Reply:
-        return Reply((await self._client.run("delete", job_id, *scoped(scope), int(waiting))).decode())
+    async def delete(
+        self, job_id: JobID, *, scope: Scope | None = None, states: Collection[JobState] | None = None
+    ) -> Reply:
+        wanted = "" if states is None else "".join(CODES[state] for state in states) or "-"
+        return Reply((await self._client.run("delete", job_id, *scoped(scope), wanted)).decode())
 
     async def prune(
         self,

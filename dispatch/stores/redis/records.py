@@ -49,17 +49,30 @@ class RedisRecords:
         return Reply((await self._client.run("delete_record", namespace, key, version)).decode())
 
     async def list(
-        self, namespace: str, *, prefix: str = "", limit: int = PAGE_SIZE, cursor: str | None = None
+        self,
+        namespace: str,
+        *,
+        prefix: str = "",
+        limit: int = PAGE_SIZE,
+        cursor: str | None = None,
+        descending: bool = False,
     ) -> Page[Record]:
         size = max(1, min(limit, LARGEST_PAGE))
-        begin = f"[{prefix}" if cursor is None or cursor.encode() < prefix.encode() else f"({cursor}"
+        back = int(descending)
+        if descending:
+            last = b"(" + prefix.encode() + b"\xff" if prefix else b"+"
+            begin = last if cursor is None or cursor.encode() > last[1:] > b"" else b"(" + cursor.encode()
+        else:
+            begin = f"[{prefix}".encode()
+            if cursor is not None and cursor.encode() >= prefix.encode():
+                begin = b"(" + cursor.encode()
         items: List[Record] = []
         while len(items) <= size:
-            rows, after = await self._client.run("list_records", namespace, prefix, begin, size + 1 - len(items))
+            rows, after = await self._client.run("list_records", namespace, prefix, begin, size + 1 - len(items), back)
             items += [_record(namespace, key.decode(), flat) for key, flat in rows]
             if not after:
                 break
-            begin = f"({after.decode()}"
+            begin = b"(" + after
         return Page(items[:size], items[size - 1].key if len(items) > size else None)
 
     async def prune(self, *, limit: int = 1000, dry_run: bool = False) -> int:

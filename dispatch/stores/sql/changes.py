@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dispatch.entity import Reply
 from dispatch.ids import JobID
 from dispatch.jobs.model import WAITING, Changed, JobState
 from dispatch.scope import Scope
 from dispatch.stores.sql import concurrency, unique
-from dispatch.stores.sql.plan import Do, Lock, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Each, Lock, Plan, Rows, first
 from dispatch.stores.sql.rows import job_of, scope_params
 from dispatch.stores.sql.workflow_ends import cancel_waiting
 
@@ -29,6 +31,22 @@ def cancel(job_id: JobID, scope: Scope | None, reason: str, now: int) -> Plan[Ch
         return Changed(Reply.CONFLICT, job.state)
     yield from cancel_waiting(job, reason, now)
     return Changed(Reply.APPLIED, JobState.CANCELLED)
+
+
+def cancel_some(job_ids: Sequence[JobID], scope: Scope | None, reason: str, now: int) -> Plan[dict[JobID, Changed]]:
+    """As `cancel` of each of several different jobs."""
+    answers: dict[JobID, Changed] = {}
+    if scope is None:
+        # nobody waits for these, and they hold nothing
+        rows = [(str(job_id), reason, now) for job_id in job_ids]
+        counts = yield Each("cancel_plain", ("id", "reason", "now"), rows)
+        for job_id, count in zip(job_ids, counts, strict=True):
+            if count:
+                answers[job_id] = Changed(Reply.APPLIED, JobState.CANCELLED)
+    for job_id in job_ids:
+        if job_id not in answers:
+            answers[job_id] = yield from cancel(job_id, scope, reason, now)
+    return answers
 
 
 def retry(job_id: JobID, scope: Scope | None, now: int) -> Plan[Changed]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dispatch.clock import from_micros
@@ -37,6 +38,8 @@ from dispatch.stores.sql.rows import job_of, moment, scope_params, span
 if TYPE_CHECKING:
     from builtins import list as List
 
+CANCELLED_AT_ONCE = 200
+"""Jobs that one transaction cancels, so that it is over soon."""
 _PROGRESS = ("id", "worker_id", "epoch", "progress", "note", "now")
 
 
@@ -153,6 +156,19 @@ class SQLJobs:
     async def cancel(self, job_id: JobID, *, scope: Scope | None = None, reason: str = "cancelled") -> Changed:
         return await self._executor.run(lambda: changes.cancel(job_id, scope, reason, self._executor.now()))
 
+    async def cancel_many(
+        self, job_ids: Sequence[JobID], *, scope: Scope | None = None, reason: str = "cancelled"
+    ) -> List[Changed]:
+        answers: dict[JobID, Changed] = {}
+        ids = sorted({*job_ids})
+        for start in range(0, len(ids), CANCELLED_AT_ONCE):
+            some = ids[start : start + CANCELLED_AT_ONCE]
+            answers |= await self._executor.run(partial(self._cancel_some, some, scope, reason))
+        return [answers[job_id] for job_id in job_ids]
+
+    def _cancel_some(self, job_ids: Sequence[JobID], scope: Scope | None, reason: str) -> Plan[dict[JobID, Changed]]:
+        return changes.cancel_some(job_ids, scope, reason, self._executor.now())
+
     async def cancel_requests(self, worker_id: WorkerID) -> List[JobID]:
         def plan() -> Plan[List[JobID]]:
             rows = yield Rows("cancel_requests", {"worker_id": str(worker_id)})
@@ -163,8 +179,10 @@ class SQLJobs:
     async def retry(self, job_id: JobID, *, scope: Scope | None = None) -> Changed:
         return await self._executor.run(lambda: changes.retry(job_id, scope, self._executor.now()))
 
-    async def delete(self, job_id: JobID, *, scope: Scope | None = None, waiting: bool = False) -> Reply:
-        return await self._executor.run(lambda: prune.delete(job_id, scope, self._executor.now(), waiting=waiting))
+    async def delete(
+        self, job_id: JobID, *, scope: Scope | None = None, states: Collection[JobState] | None = None
+    ) -> Reply:
+        return await self._executor.run(lambda: prune.delete(job_id, scope, self._executor.now(), states=states))
 
     async def prune(
         self,

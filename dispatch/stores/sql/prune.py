@@ -4,7 +4,7 @@ in it is not written to."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -21,7 +21,7 @@ _AT_ONCE = 4 * 1024 * 1024
 """Bytes of payloads and results that one transaction gives up: freeing a large value reads all of its pages."""
 
 
-def delete(job_id: JobID, scope: Scope | None, now: int, *, waiting: bool = False) -> Plan[Reply]:
+def delete(job_id: JobID, scope: Scope | None, now: int, *, states: Collection[JobState] | None = None) -> Plan[Reply]:
     """The plan of JobStore.delete."""
     yield Lock("lock_job", {"id": str(job_id)})
     row = first((yield Rows("get_job", {"id": str(job_id), **scope_params(scope)})))
@@ -30,10 +30,10 @@ def delete(job_id: JobID, scope: Scope | None, now: int, *, waiting: bool = Fals
     job = job_of(row)
     if job.state is JobState.RUNNING or (job.kind == "workflow" and job.run_id is not None):
         return Reply.CONFLICT
+    if states is not None and job.state not in states:
+        return Reply.CONFLICT
     if job.state in WAITING:
         yield from cancel_waiting(job, "deleted", now)
-    elif waiting:
-        return Reply.CONFLICT
     yield Do("delete_attempts", {"id": str(job_id)})
     yield Do("delete_job", {"id": str(job_id)})
     return Reply.APPLIED

@@ -67,12 +67,18 @@ class SQLRecords:
         return await self._executor.run(plan)
 
     async def list(
-        self, namespace: str, *, prefix: str = "", limit: int = PAGE_SIZE, cursor: str | None = None
+        self,
+        namespace: str,
+        *,
+        prefix: str = "",
+        limit: int = PAGE_SIZE,
+        cursor: str | None = None,
+        descending: bool = False,
     ) -> Page[Record]:
         def plan() -> Plan[Page[Record]]:
             size = page_limit(limit)
             rows = yield Rows(
-                "list_records",
+                "list_records_back" if descending else "list_records",
                 {
                     "namespace": namespace,
                     "prefix": prefix,

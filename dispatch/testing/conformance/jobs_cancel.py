@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dispatch.entity import Reply
 from dispatch.ids import JobID
-from dispatch.jobs.model import Changed, JobState, Verdict
+from dispatch.jobs.model import Changed, JobState, Unique, Verdict
 from dispatch.scope import Scope
 from dispatch.testing.conformance.env import BOOM, Env, new, pairs
 from dispatch.testing.conformance.jobs_finish import FIELDS
@@ -122,3 +122,32 @@ async def cancelling_one_job_leaves_its_neighbours(env: Env) -> None:
     claimed = {job.id for job in await env.claim(10)}
     assert len(claimed) == 4
     assert victim not in claimed
+
+
+@case("I5")
+async def many_are_cancelled_like_one_by_one(env: Env) -> None:
+    plain = [await env.add() for _ in range(230)]
+    keyed = await env.add(unique=Unique("k"))
+    running = await env.start(name="other")
+    ended = await env.start(name="third")
+    await env.finish(ended, Verdict.COMPLETE)
+    theirs = await env.add(scope=Scope("shop", "a"))
+    gone = JobID.new()
+    ids = [*plain[:115], keyed, running.id, gone, *plain[115:], ended.id, plain[0]]
+    answers = await env.store.jobs.cancel_many(ids, reason="enough")
+    cancelled = Changed(Reply.APPLIED, JobState.CANCELLED)
+    again = answers.pop()
+    assert again in (cancelled, Changed(Reply.CONFLICT, JobState.CANCELLED)), "the same id twice"
+    assert answers == [
+        *[cancelled] * 116,
+        *(Changed(Reply.APPLIED, JobState.RUNNING), Changed(Reply.MISSING)),
+        *[cancelled] * 115,
+        Changed(Reply.CONFLICT, JobState.COMPLETED),
+    ]
+    row = await env.job(plain[200])
+    assert (row.state, row.reason, row.finished_at) == (JobState.CANCELLED, "enough", env.clock.now())
+    assert (await env.job(running.id)).cancel_requested
+    assert (await env.enqueue(new(unique=Unique("k"))))[0].created
+    assert await env.store.jobs.cancel_many([theirs], scope=Scope("shop", "b")) == [Changed(Reply.MISSING)]
+    assert await env.store.jobs.cancel_many([theirs], scope=Scope("shop", "a")) == [cancelled]
+    assert await env.store.jobs.cancel_many([]) == []

@@ -105,19 +105,25 @@ async def lists_go_by_key_and_prefix_in_pages(env: Env) -> None:
     for key in reversed(keys):
         await records.put("n", key, key.encode())
     await records.put("other", "a", b"")
-    seen: list[str] = []
-    cursor: str | None = None
-    for _ in range(20):
-        page = await records.list("n", limit=3, cursor=cursor)
-        assert len(page.items) <= 3
-        seen += [record.key for record in page.items]
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    assert seen == keys
-    for prefix in ("a", "a%", "a_", "a/", "A", "zz", ""):
-        found = [record.key for record in (await records.list("n", prefix=prefix)).items]
-        assert found == [key for key in keys if key.startswith(prefix)], prefix
+    for descending in (False, True):
+        expected = keys[::-1] if descending else keys
+        seen: list[str] = []
+        cursor: str | None = None
+        for _ in range(20):
+            page = await records.list("n", limit=3, cursor=cursor, descending=descending)
+            assert len(page.items) <= 3
+            seen += [record.key for record in page.items]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert seen == expected
+        for prefix in ("a", "a%", "a_", "a/", "A", "zz", "ä", ""):
+            wanted = [key for key in expected if key.startswith(prefix)]
+            found = [record.key for record in (await records.list("n", prefix=prefix, descending=descending)).items]
+            assert found == wanted, (prefix, descending)
+            for at in wanted[:2]:
+                after = await records.list("n", prefix=prefix, descending=descending, cursor=at)
+                assert [record.key for record in after.items] == wanted[wanted.index(at) + 1 :], (prefix, at)
 
 
 @case()

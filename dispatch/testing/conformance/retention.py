@@ -10,7 +10,7 @@ from dispatch.entity import Reply
 from dispatch.errors import IdempotencyMismatch
 from dispatch.events import Event
 from dispatch.ids import JobID, WorkerID
-from dispatch.jobs.model import CountOptions, Enqueued, Idempotency, Job, JobState, Unique, Verdict
+from dispatch.jobs.model import WAITING, CountOptions, Enqueued, Idempotency, Job, JobState, Unique, Verdict
 from dispatch.scope import Scope
 from dispatch.store import Store
 from dispatch.testing.conformance.env import BOOM, Env, new, raises
@@ -207,13 +207,18 @@ async def a_running_job_is_not_deleted(env: Env) -> None:
 
 
 @case()
-async def delete_leaves_what_has_ended_when_it_is_asked_for_what_waits(env: Env) -> None:
+async def delete_leaves_what_is_in_none_of_the_states_named(env: Env) -> None:
     ended, waiting = await _complete(env), await env.add()
+    over = (JobState.COMPLETED, JobState.FAILED)
     async with env.unchanged("the refused deletion of a job that has ended"):
-        assert await env.store.jobs.delete(ended.id, waiting=True) is Reply.CONFLICT
-    assert await env.store.jobs.delete(waiting, waiting=True) is Reply.APPLIED
-    assert await env.store.jobs.delete(waiting, waiting=True) is Reply.MISSING
+        assert await env.store.jobs.delete(ended.id, states=WAITING) is Reply.CONFLICT
+    async with env.unchanged("the refused deletion of a job that waits"):
+        assert await env.store.jobs.delete(waiting, states=over) is Reply.CONFLICT
+        assert await env.store.jobs.delete(waiting, states=()) is Reply.CONFLICT
+    assert await env.store.jobs.delete(waiting, states=WAITING) is Reply.APPLIED
+    assert await env.store.jobs.delete(waiting, states=WAITING) is Reply.MISSING
     assert [job.id for job in await env.jobs()] == [ended.id]
+    assert await env.store.jobs.delete(ended.id, states=over) is Reply.APPLIED
 
 
 @case("I31")

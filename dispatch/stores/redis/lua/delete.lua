@@ -1,12 +1,12 @@
 -- Removes a job that does not run; a waiting one is withdrawn first, as if cancelled.
 -- flags: allow-oom
 -- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends
--- ARGV: now, id, scoped, app, org, whether only one that waits.
+-- ARGV: now, id, scoped, app, org, the letters of the states of which it must be in one ('' any).
 local id, row = ARGV[2], job(ARGV[2])
 if not row or not in_scope(row, ARGV[3] == '1', ARGV[4], ARGV[5]) then
   return 'missing'
 end
-if row.st == 'R' or driven(row) then
+if row.st == 'R' or driven(row) or (ARGV[6] ~= '' and not ARGV[6]:find(row.st, 1, true)) then
   return 'conflict'
 end
 if row.st == 'P' or row.st == 'T' then
@@ -15,8 +15,6 @@ if row.st == 'P' or row.st == 'T' then
   part_key(id, row)
   hand_over(id, row)
   part_parent(id, row, 'X')
-elseif ARGV[6] == '1' then
-  return 'conflict'
 end
 move(id, row, nil)
 admit_left()

@@ -1,11 +1,15 @@
 -- Records of a namespace by key, looking at a bounded number of them.
 -- flags: no-writes
 -- parts: base records
--- ARGV: now, namespace, prefix, where to begin (a bound of ZRANGEBYLEX), limit.
+-- ARGV: now, namespace, prefix, where to begin (a bound of ZRANGEBYLEX), limit, whether to go back.
 -- Answers records, each with its key first, and the last key that was looked at ('' there are no more).
 local LOOKS = 500
 local found, rows, last = nil, {}, ''
-found = call('ZRANGEBYLEX', P .. 'ok:' .. ARGV[2], ARGV[4], '+', 'LIMIT', 0, LOOKS)
+if ARGV[6] == '1' then
+  found = call('ZREVRANGEBYLEX', P .. 'ok:' .. ARGV[2], ARGV[4], '-', 'LIMIT', 0, LOOKS)
+else
+  found = call('ZRANGEBYLEX', P .. 'ok:' .. ARGV[2], ARGV[4], '+', 'LIMIT', 0, LOOKS)
+end
 for i, key in ipairs(found) do
   if key:sub(1, #ARGV[3]) ~= ARGV[3] then
     return {rows, ''}

@@ -29,6 +29,13 @@ WHERE namespace = :namespace AND `key` >= :prefix AND (:cursor IS NULL OR `key` 
   AND left(`key`, char_length(:prefix)) = :prefix AND (expires_at IS NULL OR expires_at > :now)
 ORDER BY `key` LIMIT :limit;
 
+-- name: list_records_back
+-- The same, the last key first.
+SELECT {record_columns} FROM {records} AS records
+WHERE namespace = :namespace AND `key` >= :prefix AND (:cursor IS NULL OR `key` < :cursor)
+  AND left(`key`, char_length(:prefix)) = :prefix AND (expires_at IS NULL OR expires_at > :now)
+ORDER BY `key` DESC LIMIT :limit;
+
 -- name: prune_records
 -- Deletes some expired records.
 DELETE FROM {records} WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit;

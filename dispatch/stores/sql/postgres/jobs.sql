@@ -110,7 +110,7 @@ WHERE id = :id AND state IN ('pending', 'retrying');
 
 -- name: jobs_known
 -- Which of some ids are taken.
-SELECT id FROM {jobs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json)));
+SELECT id FROM {jobs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json)));
 
 -- name: job_state
 -- The state of one job.
@@ -155,7 +155,7 @@ SELECT job_id, live, hold_until FROM {unique_keys} WHERE key = :key;
 
 -- name: keys_taken
 -- Which of some unique keys are taken, if only by their time.
-SELECT key FROM {unique_keys} WHERE key = ANY (ARRAY(SELECT json_array_elements_text(:keys::json)));
+SELECT key FROM {unique_keys} WHERE key = ANY (ARRAY(SELECT json_array_elements_text(:keys::text::json)));
 
 -- name: take_unique
 -- Gives unique keys, each named once, to jobs; the longer holding time counts.
@@ -330,6 +330,21 @@ WHERE id = :id AND state = 'running' AND epoch = :epoch AND lease_until < :now;
 -- Asks for the end of a running job.
 UPDATE {jobs} SET cancel_reason = coalesce(cancel_reason, :reason), updated_at = :now
 WHERE id = :id AND state = 'running';
+
+-- name: cancel_plain
+-- The short way to cancelled, for waiting jobs without keys that are no part of a run; answers the numbers of those.
+WITH locked AS MATERIALIZED (
+  SELECT id, state, unique_key, concurrency_key, run_id FROM {jobs} WHERE id = ANY (:id::text[]) ORDER BY id FOR UPDATE
+), plain AS MATERIALIZED (
+  SELECT n.id, n.reason, n.now, n.number FROM locked JOIN
+    unnest(:id::text[], :reason::text[], :now::int8[]) WITH ORDINALITY AS n (id, reason, now, number) ON n.id = locked.id
+  WHERE locked.state IN ('pending', 'retrying') AND locked.unique_key IS NULL AND locked.concurrency_key IS NULL
+    AND locked.run_id IS NULL
+)
+UPDATE {jobs} AS j SET state = 'cancelled', ready = 0, set_aside = 0, reason = plain.reason, finished_at = plain.now,
+  updated_at = plain.now
+FROM plain WHERE j.id = ANY (ARRAY[plain.id])
+RETURNING plain.number;
 
 -- name: cancel_waiting
 -- Cancels a job that has not been claimed.

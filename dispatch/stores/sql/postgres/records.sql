@@ -28,6 +28,13 @@ WHERE namespace = :namespace AND key >= :prefix::text AND (:cursor::text IS NULL
   AND starts_with(key, :prefix) AND (expires_at IS NULL OR expires_at > :now)
 ORDER BY key LIMIT :limit;
 
+-- name: list_records_back
+-- The same, the last key first.
+SELECT {record_columns} FROM {records}
+WHERE namespace = :namespace AND key >= :prefix::text AND (:cursor::text IS NULL OR key < :cursor)
+  AND starts_with(key, :prefix) AND (expires_at IS NULL OR expires_at > :now)
+ORDER BY key DESC LIMIT :limit;
+
 -- name: prune_records
 -- Deletes some expired records.
 DELETE FROM {records} WHERE ctid = ANY (ARRAY(

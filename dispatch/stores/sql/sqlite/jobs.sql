@@ -202,6 +202,12 @@ WHERE id = :id AND state = 'running' AND epoch = :epoch AND lease_until < :now;
 UPDATE jobs SET cancel_reason = coalesce(cancel_reason, :reason), updated_at = :now
 WHERE id = :id AND state = 'running';
 
+-- name: cancel_plain
+-- The short way to cancelled, for a waiting job without keys that is no part of a run.
+UPDATE jobs SET state = 'cancelled', ready = 0, set_aside = 0, reason = :reason, finished_at = :now, updated_at = :now
+WHERE id = :id AND state IN ('pending', 'retrying') AND unique_key IS NULL AND concurrency_key IS NULL
+  AND run_id IS NULL;
+
 -- name: cancel_waiting
 -- Cancels a job that has not been claimed.
 UPDATE jobs SET state = 'cancelled', ready = 0, set_aside = 0, blocked = 0, behind = NULL, reason = :reason, finished_at = :now,

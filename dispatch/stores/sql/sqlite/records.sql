@@ -24,6 +24,13 @@ WHERE namespace = :namespace AND key >= :prefix AND (:cursor IS NULL OR key > :c
   AND substr(key, 1, length(:prefix)) = :prefix AND (expires_at IS NULL OR expires_at > :now)
 ORDER BY key LIMIT :limit;
 
+-- name: list_records_back
+-- The same, the last key first.
+SELECT {record_columns} FROM records
+WHERE namespace = :namespace AND key >= :prefix AND (:cursor IS NULL OR key < :cursor)
+  AND substr(key, 1, length(:prefix)) = :prefix AND (expires_at IS NULL OR expires_at > :now)
+ORDER BY key DESC LIMIT :limit;
+
 -- name: prune_records
 -- Deletes some expired records.
 DELETE FROM records WHERE rowid IN (SELECT rowid FROM records WHERE expires_at <= :now LIMIT :limit);
