@@ -13,8 +13,23 @@ from typing import Any
 from . import measures, telemetry
 from .bench import fresh
 from .machine import conditions
+from .postgres import is_postgres
 
-MEASURES = ("one", "concurrent", "bulk", "drain", "latency", "cold", "idle", "telemetry", "backlog", "scaling")
+MEASURES = (
+    "one",
+    "concurrent",
+    "bulk",
+    "drain",
+    "latency",
+    "cold",
+    "idle",
+    "telemetry",
+    "backlog",
+    "scaling",
+    "claims",
+)
+ON_REQUEST = ("snapshot",)
+"""Those that only one kind of store has."""
 
 
 def main() -> None:
@@ -74,9 +89,20 @@ def _measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
         case "backlog":
             sizes = [size for size in (n, n * 5, n * 50) if size <= options.largest]
             return {name: {str(k): run(measures.drain, jobs=n, workers=1, backlog=k) for k in sizes}}
+        case "claims":
+            sizes = [size for size in (n, n * 5, n * 50) if size <= options.largest]
+            with fresh(options.store, deadline=options.deadline) as bench:
+                return {name: measures.claims(bench, backlogs=sizes)}
+        case "snapshot":
+            return {
+                name: {
+                    said: run(measures.snapshot, seconds=options.seconds, held=held)
+                    for said, held in (("none", False), ("held", True))
+                }
+            }
         case _:
-            counts = range(1, options.processes + 1)
-            return {name: {str(k): run(measures.drain, jobs=n, workers=k) for k in counts}}
+            counts = options.workers or range(1, options.processes + 1)
+            return {name: {str(k): run(measures.fleet, jobs=n, workers=k) for k in counts}}
 
 
 def _middle(rounds: list[measures.Figures]) -> measures.Figures:
@@ -96,7 +122,11 @@ def _short(value: Any) -> Any:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument(
-        "measure", nargs="*", default=list(MEASURES), metavar="MEASURE", help=f"of {', '.join(MEASURES)}; default: all"
+        "measure",
+        nargs="*",
+        default=list(MEASURES),
+        metavar="MEASURE",
+        help=f"of {', '.join(MEASURES)} (default: all), {', '.join(ON_REQUEST)} (PostgreSQL)",
     )
     parser.add_argument(
         "--store", default="sqlite:////var/tmp", help="sqlite:///FOLDER (on the disk that counts) or another URL"
@@ -104,14 +134,19 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=20_000, help="jobs a drain (default 20000)")
     parser.add_argument("--largest", type=int, default=1_000_000, help="largest backlog")
     parser.add_argument("--processes", type=int, default=4, help="most worker processes")
+    parser.add_argument("--workers", type=int, nargs="+", help="numbers of worker processes, instead of one to most")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long a snapshot is held open (default 60)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of which the median counts")
     parser.add_argument("--deadline", type=float, default=120.0, help="seconds one drain may take")
     parser.add_argument("--json", type=Path, help="write all figures there")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw SVG files there")
     options = parser.parse_args()
-    unknown = set(options.measure) - set(MEASURES)
+    every = (*MEASURES, *ON_REQUEST)
+    unknown = set(options.measure) - set(every)
     if unknown:
-        parser.error(f"there is no measure {min(unknown)!r}; there are {', '.join(MEASURES)}")
+        parser.error(f"there is no measure {min(unknown)!r}; there are {', '.join(every)}")
+    if "snapshot" in options.measure and not is_postgres(options.store):
+        parser.error("snapshot is measured on PostgreSQL: give --store postgresql://…")
     return options
 
 

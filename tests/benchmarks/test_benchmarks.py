@@ -19,7 +19,7 @@ def bench(*words: str) -> str:
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
         check=False,
     )
     return ran.stdout if ran.returncode == 0 else ran.stderr
@@ -46,3 +46,19 @@ def test_telemetry_is_measured_in_pairs(tmp_path: Path) -> None:
 
 def test_an_unknown_measure_is_refused() -> None:
     assert "there is no measure 'speed'" in bench("speed")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_claims_a_fleet_and_a_held_snapshot_are_measured_on_postgres() -> None:
+    from servers.postgres import postgres_url
+
+    sizes = ("--jobs", "1000", "--rounds", "1", "--workers", "2", "--largest", "1000", "--seconds", "1")
+    said = bench("claims", "scaling", "snapshot", *sizes, "--store", postgres_url())
+    assert '"claims": {"1000": {"p50_ms"' in said, said
+    assert '"deadlocks": 0.0' in said
+    assert '"held": {"first_sixth"' in said
+
+
+def test_a_snapshot_is_held_on_postgres_only() -> None:
+    assert "measured on PostgreSQL" in bench("snapshot", "--store", "redis://127.0.0.1:1")

@@ -72,7 +72,9 @@ class Facts:
         return sum(fault.kind == kind for fault in self.faults)
 
 
-_ENDED_BY = {"kill": "dead", "stop": "cont", "term": "dead", "suicide": "dead", "outage": "outage_over"}
+_ENDED_BY = {"stop": "cont", "term": "dead", "outage": "outage_over"}
+_FOR_GOOD = ("kill", "suicide")
+"""A process that was killed may have had a claim under way, which its server gets to later."""
 
 
 def read(events: Sequence[Event]) -> Facts:
@@ -121,5 +123,7 @@ def read(events: Sequence[Event]) -> Facts:
 
 
 def _end_of(kind: str, pid: int | None, later: Sequence[Event]) -> float:
+    if kind in _FOR_GOOD:
+        return math.inf
     ends = (e for e in later if e["kind"] in (_ENDED_BY[kind], "dead" if pid else "") and e.get("pid") == pid)
     return float(next((event["at"] for event in ends), math.inf))

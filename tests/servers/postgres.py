@@ -52,7 +52,7 @@ class Server:
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            self._as = _as_nobody(self.folder)
+            self._as = as_nobody(self.folder)
             self._init()
             self.start()
         except BaseException:
@@ -171,7 +171,7 @@ def _candidates() -> Iterator[Path]:
         yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
-def _as_nobody(folder: Path) -> dict[str, Any]:
+def as_nobody(folder: Path) -> dict[str, Any]:
     """PostgreSQL refuses to run as root."""
     environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
     options: dict[str, Any] = {"env": environment, "cwd": folder}
