@@ -14,7 +14,7 @@ from dispatch import current
 from dispatch.app.announce import announcements
 from dispatch.app.extensions import Extensions
 from dispatch.app.measured import measured
-from dispatch.app.stores import cron_defaults, limits_of, retention_of, store_of
+from dispatch.app.stores import app_store_of, cron_defaults, limits_of, retention_of
 from dispatch.app.sync import SyncApp
 from dispatch.app.verbs import Verbs
 from dispatch.backoff import Strategy
@@ -124,7 +124,7 @@ class Dispatch(Verbs):
         self._url: str | None = None
         if isinstance(store, str):
             self._url = self.config.store if store == _CONFIGURED else store
-            store = store_of(self.config, self._url, schemes=self._extensions.schemes)
+            store = app_store_of(self.config, self._url, schemes=self._extensions.schemes)
         self.store: Store = store
         limits, telemetry = limits_of(self.config), self._extensions.telemetry
         self._timed_store = self.store if telemetry.instruments is None else self._timed()
