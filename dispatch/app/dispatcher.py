@@ -15,7 +15,7 @@ from dispatch.app.announce import announcements
 from dispatch.app.extensions import Extensions
 from dispatch.app.measured import measured
 from dispatch.app.parts import Parts
-from dispatch.app.stores import cron_defaults, store_of
+from dispatch.app.stores import app_store_of, cron_defaults
 from dispatch.app.sync import SyncApp
 from dispatch.app.verbs import Verbs
 from dispatch.backoff import Strategy
@@ -114,7 +114,7 @@ class Dispatch(Verbs):
         self._url: str | None = None
         if isinstance(store, str):
             self._url = self.config.store if store == _CONFIGURED else store
-            store = store_of(self.config, self._url, schemes=self._extensions.schemes)
+            store = app_store_of(self.config, self._url, schemes=self._extensions.schemes)
         self.store: Store = store
         self._take(self.store)
         self.engine: Engine | None = None

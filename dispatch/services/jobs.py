@@ -168,7 +168,7 @@ class JobService:
         if not isinstance(part, EnqueuesInside):
             raise NotTransactional(
                 f"the store {self._store.url} is no SQL database, so no connection's transaction can hold its jobs: "
-                "enqueue without connection= after the commit, or keep the jobs in your database"
+                "enqueue without connection= after the commit, name your database as `outbox`, or keep the jobs in it"
             )
         return part
 
