@@ -137,6 +137,13 @@ ROWS: dict[int, tuple[str, ...]] = {
         "dispatch_relay.EVENT_WORKFLOW_FAILED",
         "dispatch_relay.EVENT_CRON_FIRED",
     ),
+    51: (
+        "dispatch.streams.Broker",
+        "dispatch.streams.Broker.publish",
+        "dispatch.streams.Broker.subscribe",
+        "dispatch.streams.Broker.unsubscribe",
+        "dispatch.streams.Broker.close",
+    ),
     52: ("dispatch.stores.memory.MemoryStore",),
     53: ("dispatch.stores.sqlite.SQLiteStore",),
     57: ("dispatch.stores.open_store", "dispatch.testing.conformance.suite.StoreConformance"),
