@@ -92,7 +92,7 @@ class Guard:
         self.app = app
         self._hosts = {host.lower() for host in (*_LOCAL, *allowed_hosts)}
         self.read_only = read_only
-        self._failures = failures or Failures()
+        self.failures = failures or Failures()
         self.measure = measure
         self.streams: set[Subscription] = set()
         """Event streams that are open."""
@@ -117,7 +117,7 @@ class Guard:
         Raises Problem (401, 403, 429).
         """
         address = str((connection.get("client") or ("unknown",))[0])
-        wait = self._failures.wait(address)
+        wait = self.failures.wait(address)
         if wait:
             raise Problem(
                 429, "too_many_failures", "too many failed attempts", headers={"Retry-After": str(int(wait) + 1)}
@@ -133,7 +133,7 @@ class Guard:
             found = await self.app.logins.session(session)
         if found is None:
             if ticket is not None or bearer is not None or session is not None:
-                self._failures.failed(address)
+                self.failures.failed(address)
             raise Problem(
                 401, "unauthenticated", "show a valid API key: Authorization: Bearer dk_…",
                 headers={"WWW-Authenticate": "Bearer"},

@@ -97,6 +97,7 @@ class ForkBody(Body):
 
     before: Text = Field(description="The recorded step that the new run goes on with.")
     edits: dict[str, Any] = Field({}, description='Other results to begin with: {"charge.amount": 5}.')
+    undo_inherited: bool = Field(False, description="Take back the copied steps, too, when the new run fails.")
 
 
 class MigrateBody(Body):
@@ -268,7 +269,13 @@ async def fork(ask: Asked, run_id: RunIDText, body: ForkBody, key: IdempotencyKe
     """Start a new run with what this one recorded before a step."""
 
     async def act() -> Response:
-        made = await ask.app.workflows.fork(RunID(run_id), before=body.before, edits=body.edits, scope=ask.scope)
+        made = await ask.app.workflows.fork(
+            RunID(run_id),
+            before=body.before,
+            edits=body.edits,
+            undo_inherited=body.undo_inherited,
+            scope=ask.scope,
+        )
         return reply(run_summary(await ask.app.workflows.get(made.id, scope=ask.scope)), status=201)
 
     return await once(ask, key, f"workflow.fork {run_id}", body, act)

@@ -14,6 +14,7 @@ from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.handler import Middleware
 from dispatch.middleware import standard
 from dispatch.store import Store
+from dispatch.stores.outbox import WithOutbox
 from dispatch.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -86,6 +87,11 @@ class Extensions:
             self.jobs += definitions
         for services in await self.plugins.collect("register_services", store=store):
             self.services += services
+        if isinstance(store, WithOutbox):
+            from dispatch.engine.forwarder import Forwarder
+
+            poll = self._config.poll_interval.total_seconds()
+            self.services.append(Forwarder(store.store, store.outbox, poll=poll))
         self._loaded = True
 
     @property

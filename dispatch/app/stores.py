@@ -14,6 +14,7 @@ from dispatch.services import Limits, Retention
 from dispatch.services.cron_specs import CronDefaults
 from dispatch.store import Store
 from dispatch.stores import REDIS_SCHEMES, is_known, kind, open_store
+from dispatch.stores.outbox import with_outbox
 from dispatch.stores.scratch import MakeScratch, scratch
 
 
@@ -32,6 +33,14 @@ def store_of(
     others = {} if is_known(url) else (schemes or partial(_of_plugins, config))()
     how = migrate or config.migrate
     return open_store(url, namespace=config.namespace, migrate=how, schemes=others, **_options(config, url))
+
+
+def app_store_of(
+    config: Config, url: str, *, schemes: Callable[[], Mapping[str, Callable[..., Store]]] | None = None
+) -> Store:
+    """The store of an app at `url`, with the outbox that the configuration names."""
+    store = store_of(config, url, schemes=schemes)
+    return store if config.outbox is None else with_outbox(store, store_of(config, config.outbox, schemes=schemes))
 
 
 def _of_plugins(config: Config) -> Mapping[str, Callable[..., Store]]:

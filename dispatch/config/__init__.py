@@ -2,7 +2,7 @@
 
 from dispatch.config.example import example_toml, write_example
 from dispatch.config.load import LoadedConfig, load
-from dispatch.config.model import Config, Limits, Log, QueueTable, Retention, SQLite
+from dispatch.config.model import Config, Limits, Log, QueueTable, Retention, Server, SQLite
 from dispatch.config.units import format_duration, format_size, parse_duration, parse_size
 from dispatch.masking import mask_url, mask_value, masked
 
@@ -14,6 +14,7 @@ __all__ = [
     "QueueTable",
     "Retention",
     "SQLite",
+    "Server",
     "example_toml",
     "format_duration",
     "format_size",

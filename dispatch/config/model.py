@@ -173,6 +173,7 @@ class Config(Table):
     store: Annotated[str, Field(min_length=1)] = "sqlite:///dispatch.db"
     namespace: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,47}$")] = "dispatch"
     migrate: Annotated[Literal["auto", "empty", "never"], Lower] | None = None
+    outbox: Annotated[str, Field(min_length=1)] | None = None
     app: str | None = None
     auto_open: bool = True
     queues: list[Name] = []

@@ -25,6 +25,7 @@ from dispatch.services.named import named_payload
 from dispatch.store import Store
 from dispatch.workflows.definition import WorkflowCall, build_run
 from dispatch.workflows.model import (
+    UNDO_INHERITED,
     Checkpoint,
     ChildResult,
     CreatedRun,
@@ -230,6 +231,7 @@ class WorkflowService:
         *,
         before: str,
         edits: Mapping[str, Any] | None = None,
+        undo_inherited: bool = False,
         scope: Scope | None = None,
     ) -> CreatedRun:
         """Starts a new run that has the checkpoints which this one recorded before the step `before`.
@@ -237,6 +239,8 @@ class WorkflowService:
         Args:
             before: a recorded step; the new run goes on with it.
             edits: `{"charge.amount": 5}`: results that the copy starts with instead (a step, or a path into it).
+            undo_inherited: when the new run fails or is cancelled, it also takes back the copied steps. Left out, their
+                undos are not its own: they remain the old run's.
 
         Raises RunNotFound, InvalidArguments.
         """
@@ -259,13 +263,14 @@ class WorkflowService:
             max_retries=job.max_retries if job else None,
             timeout=job.timeout if job else None,
             backoff=job.backoff if job else None,
-            metadata=dict(run.metadata),
+            metadata=_metadata_of_fork(run, undo_inherited=undo_inherited),
             tags=tuple(run.tags),
             scope=run.scope,
         )
         fork = NewRun(fork_id, run.name, run.version, driver)
         data = edited(checkpoints, before, edits or {})
         detail = f"before {before}" + (f", with {', '.join(edits)} edited" if edits else "")
+        detail += ", which takes back what it inherits" if undo_inherited else ""
         async with self._audit.act("workflow.fork", [run_id], detail=detail):
             created = await self._store.workflows.fork(run_id, before=before, run=fork, edits=data, scope=scope)
             if created is None:
@@ -292,6 +297,11 @@ class WorkflowService:
         near = difflib.get_close_matches(name, [a.name for a in workflows], 1)
         hint = f"did you mean {near[0]!r}?" if near else "`dispatch run` announces the workflows of its module"
         raise WorkflowNotFound(f"no app has announced a workflow {name!r}; {hint}")
+
+
+def _metadata_of_fork(run: Run, *, undo_inherited: bool) -> dict[str, Any]:
+    kept = {key: value for key, value in run.metadata.items() if key != UNDO_INHERITED}
+    return kept | {UNDO_INHERITED: True} if undo_inherited else kept
 
 
 def _not_found(run_id: RunID) -> RunNotFound:

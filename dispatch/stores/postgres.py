@@ -11,6 +11,7 @@ from dispatch.store import SchemaStatus
 from dispatch.stores import postgres_schema
 from dispatch.stores.postgres_executor import PostgresExecutor
 from dispatch.stores.postgres_jobs import PostgresJobs
+from dispatch.stores.postgres_stream import PostgresStream
 from dispatch.stores.postgres_url import place
 from dispatch.stores.postgres_wakeups import PostgresWakeups
 from dispatch.stores.server_executor import Pool
@@ -20,7 +21,6 @@ from dispatch.stores.sql.dlq import SQLDeadLetters
 from dispatch.stores.sql.events import SQLEvents
 from dispatch.stores.sql.queues import SQLQueues
 from dispatch.stores.sql.records import SQLRecords
-from dispatch.stores.sql.stream import SQLStream
 from dispatch.stores.sql.transfer import SQLTransfer
 from dispatch.stores.sql.workflows import SQLWorkflows
 
@@ -88,7 +88,7 @@ class PostgresStore:
         self.workflows = SQLWorkflows(self._executor)
         self.cluster = SQLCluster(self._executor)
         self.records = SQLRecords(self._executor)
-        self.stream = SQLStream(self._executor)
+        self.stream = PostgresStream(self._executor)
         self.transfer = SQLTransfer(self._executor)
 
     @property
@@ -123,6 +123,10 @@ class PostgresStore:
     async def ping(self) -> None:
         """Answers when the server does; raises a StoreError otherwise."""
         await self._executor.schema()
+
+    async def server_facts(self) -> dict[str, str]:
+        """What the server says of itself."""
+        return await self._executor.facts()
 
     async def migrate(self) -> list[str]:
         """Applies what is pending; answers the names applied."""

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
 KEYS = ("traceparent", "tracestate")
+LONGEST_STATE = 512
+"""Letters of a `tracestate` that are carried: what the W3C asks for; a request's header may be longer."""
 _PLAIN = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
@@ -57,7 +59,8 @@ def carried(metadata: Mapping[str, Any]) -> dict[str, str]:
 def carrier_of(context: SpanContext) -> dict[str, str]:
     """A span's context as metadata."""
     parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
-    return {"traceparent": parent, **({"tracestate": context.trace_state.to_header()} if context.trace_state else {})}
+    state = context.trace_state.to_header() if context.trace_state else ""
+    return {"traceparent": parent, **({"tracestate": state} if 0 < len(state) <= LONGEST_STATE else {})}
 
 
 def trace_ids() -> dict[str, str]:

@@ -86,7 +86,7 @@ def _plain(value: Any) -> Any:
     """Ids are texts."""
     if isinstance(value, str):
         return str(value)
-    raise NotImplementedError(f"a {type(value).__name__} is no JSON value")
+    raise TypeError(f"a {type(value).__name__} is no JSON value")
 
 
 def _read(decoder: Any, raw: bytes, largest: int, deepest: int) -> Frame:

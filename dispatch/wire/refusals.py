@@ -6,7 +6,7 @@ from typing import Any
 
 from dispatch import errors
 from dispatch.errors import code_of
-from dispatch.wire.codecs import BadFrame
+from dispatch.wire.codecs import BadFrame, Codec
 from dispatch.wire.frames import Frame, FrameError, FrameType
 
 _STATUSES: tuple[tuple[type[Exception], int], ...] = (
@@ -45,6 +45,15 @@ def refusal_of(error: Exception) -> Refusal:
     if isinstance(error, errors.StoreError):
         return Refusal(500, "the store cannot do that now; try again in a moment", details={"code": "store"})
     return Refusal(500, "something went wrong inside; the server's log has it", details={"code": "internal"})
+
+
+def encoded(codec: Codec, frame: Frame) -> bytes:
+    """The frame as bytes; an error for one that the format cannot hold, such as long integers in msgpack."""
+    try:
+        return codec.encode(frame)
+    except (OverflowError, TypeError, ValueError) as error:
+        why = Refusal(500, f"the answer cannot be written as {codec.name}: {error}; json can hold it")
+        return codec.encode(refused(why, frame.correl_id))
 
 
 def refused(refusal: Refusal, to: str) -> Frame:

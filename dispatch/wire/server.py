@@ -23,7 +23,7 @@ from dispatch.wire.authenticator import Authenticator, StoredKeys
 from dispatch.wire.codecs import DEEPEST, LARGEST, Codec, JSONCodec, MsgpackCodec
 from dispatch.wire.frames import Frame, FrameType
 from dispatch.wire.handler import WireHandler
-from dispatch.wire.refusals import UNAUTHENTICATED, Refusal, refusal_of
+from dispatch.wire.refusals import UNAUTHENTICATED, Refusal, encoded, refusal_of
 from dispatch.wire.session import Session
 from dispatch.wire.subscriptions import Subscriptions
 
@@ -203,7 +203,7 @@ def _answer(frame: Frame, codec: Codec) -> Response:
     frame.ts = iso(utc_now())
     status = 200 if frame.error is None else frame.error.code
     return Response(
-        codec.encode(frame),
+        encoded(codec, frame),
         status_code=status,
         media_type="application/msgpack" if codec.binary else "application/json",
         headers={"WWW-Authenticate": "Bearer"} if status == 401 else None,

@@ -16,7 +16,7 @@ from dispatch.wire.codecs import CODECS, Codec, JSONCodec
 from dispatch.wire.frames import Frame, FrameType
 from dispatch.wire.handler import WireHandler, response, taken
 from dispatch.wire.params import Auth, Subscribe, Unsubscribe
-from dispatch.wire.refusals import UNAUTHENTICATED, Refusal
+from dispatch.wire.refusals import UNAUTHENTICATED, Refusal, encoded
 from dispatch.wire.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class Session:
 
     async def _send(self, frame: Frame) -> None:
         frame.ts = iso(utc_now())
-        data = self._codec.encode(frame)
+        data = encoded(self._codec, frame)
         try:
             async with asyncio.timeout(_SLOWEST_SEND), self._sending:
                 if self._codec.binary:

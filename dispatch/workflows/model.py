@@ -14,6 +14,9 @@ from dispatch.ids import DLQID, CheckpointID, EventID, JobID, RunID, WorkerID
 from dispatch.jobs.model import Failure, NewJob
 from dispatch.scope import NO_SCOPE, Scope
 
+UNDO_INHERITED = "dispatch.undo_inherited"
+"""In a fork's metadata: what it inherited is its own to take back."""
+
 CheckpointKind = Literal["step", "value", "sleep", "wait", "child", "undo", "failure"]
 
 

@@ -140,11 +140,16 @@ def _changing(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
                 concurrency=concurrency,
                 dry_run=dry_run,
             )
-            return {**endpoint.document(), "secret": None if dry_run else key}
+            unserved = not (dry_run or await webhooks.served())
+            return {**endpoint.document(), "secret": None if dry_run else key, "unserved": unserved}
 
-        cli.show(run(act, create=not dry_run), ("name", "url", "events", "tenant", "secret"))
+        added = run(act, create=not dry_run)
+        unserved = added.pop("unserved")
+        cli.show(added, ("name", "url", "events", "tenant", "secret"))
         if not dry_run:
             cli.tell("the receiver verifies with this secret; it is not shown again")
+        if unserved:
+            cli.tell("no live worker sends webhooks: `dispatch run` with the relay among its plugins, on queue relay")
 
     @noun.verb("rotate", examples=("dispatch webhook rotate billing", "dispatch webhook rotate billing --overlap 1h"))
     def rotate(

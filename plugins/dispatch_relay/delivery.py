@@ -35,6 +35,8 @@ GONE = 410
 _ASK_AGAIN = frozenset({429, 503})
 LONGEST_PAUSE = 86400.0
 """No Retry-After makes a pause longer than a day."""
+LONGEST_ATTEMPT = 60.0
+"""Seconds that an attempt may take with its turn and the payload function."""
 _JITTER = 0.2
 _SHOWN = 200
 
@@ -117,9 +119,14 @@ class Deliverer:
         async def deliver(endpoint: str, event: RelayEvent) -> Receipt:
             return await self.deliver(endpoint, event)
 
-        return Registry().job(name=JOB, queue=QUEUE, max_retries=len(self._schedule.pauses), backoff=self._schedule)(
-            deliver
+        decorate = Registry().job(
+            name=JOB,
+            queue=QUEUE,
+            timeout=LONGEST_ATTEMPT,
+            max_retries=len(self._schedule.pauses),
+            backoff=self._schedule,
         )
+        return decorate(deliver)
 
     async def deliver(self, name: str, event: RelayEvent) -> Receipt:
         """One attempt. Raises Undelivered, Snooze; Fail where no other attempt shall follow."""

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Collection, Sequence
 
 from dispatch.clock import boot_seconds, utc_now
-from dispatch.errors import DataRejected
+from dispatch.errors import DataRejected, InvalidArguments
 from dispatch.ids import EventID
 from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.model import NewJob
@@ -119,13 +119,18 @@ class Forwarder:
             wanted = [one for one in endpoints if one.wants(name, entry.tenant, entry.position)]
             if not wanted:
                 continue
-            event = event_of(
-                id=entry.id, feed_type=entry.type, at=entry.at or utc_now(), tenant=entry.tenant, data=entry.data
-            )
-            for endpoint in wanted:
-                id_ = delivery_id(event, endpoint.name)
-                jobs.append(delivery_of(self._definition, endpoint, event, id=id_))
+            try:
+                jobs += self._deliveries_of(entry, wanted)
+            except (ValueError, InvalidArguments) as error:  # a program wrote it: what stores write can be read
+                self._logger.error("the event %s (%s) is no webhook: %s", entry.id, name, error)
         return jobs
+
+    def _deliveries_of(self, entry: StreamEntry, wanted: Sequence[Endpoint]) -> list[NewJob]:
+        at = entry.at or utc_now()
+        event = event_of(id=entry.id, feed_type=entry.type, at=at, tenant=entry.tenant, data=entry.data)
+        return [
+            delivery_of(self._definition, endpoint, event, id=delivery_id(event, endpoint.name)) for endpoint in wanted
+        ]
 
     def _may_forward(self, cursor: Cursor, version: int) -> bool:
         """Whether the feed is this forwarder's: it moved the cursor last, or whoever did lets events wait."""

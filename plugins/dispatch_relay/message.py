@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from dispatch.ids import JobID, encode_suffix
 from dispatch_relay.errors import InvalidEndpoint
@@ -85,10 +86,16 @@ def checked_event_type(event_type: str) -> str:
 
 
 def event_of(*, id: str, feed_type: str, at: datetime, tenant: str, data: bytes) -> RelayEvent:
-    """The event of a feed entry. An id that does not fit a header is replaced by a digest of it."""
+    """The event of a feed entry; ValueError when its data are no JSON object.
+
+    An id that does not fit a header is replaced by a digest of it.
+    """
     name = f"{PREFIX}{feed_type}"
     plain = id if _PLAIN_ID.fullmatch(id) else f"msg_{hashlib.sha256(id.encode()).hexdigest()[:32]}"
-    return RelayEvent(plain, name, at, _documented(name, json.loads(data)), tenant)
+    held = from_json(data, allow_inf_nan=False)
+    if not isinstance(held, dict):
+        raise ValueError("its data are no JSON object")
+    return RelayEvent(plain, name, at, _documented(name, held), tenant)
 
 
 def delivery_id(event: RelayEvent, endpoint: str) -> JobID:

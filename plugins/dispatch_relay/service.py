@@ -16,7 +16,7 @@ from dispatch.services import AuditService, JobService
 from dispatch.store import Store
 from dispatch_relay.addresses import Allowed, literal
 from dispatch_relay.configured import OVERLAP, Configured
-from dispatch_relay.delivery import Deliverer, again, tag_of
+from dispatch_relay.delivery import JOB, QUEUE, Deliverer, again, tag_of
 from dispatch_relay.endpoint import (
     CONCURRENCY,
     Endpoint,
@@ -212,6 +212,11 @@ class WebhookService:
         return await self._jobs.list(
             ListOptions(states=states, tags=tags, kinds=("delivery",), scope=self._scope, limit=limit, cursor=cursor)
         )
+
+    async def served(self) -> bool:
+        """Whether a live worker sends webhooks."""
+        live = await self._store.cluster.list(live=True)
+        return any(JOB in worker.names and QUEUE in worker.queues for worker in live)
 
     async def redeliver(self, job_id: JobID, *, dry_run: bool = False) -> JobID:
         """Sends a webhook again, under the same `webhook-id`: one that failed as the same delivery, one that arrived as

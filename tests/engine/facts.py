@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dispatch.clock import boot_seconds
+from dispatch.current import using_app
 
 
 async def eventually(fact: Callable[[], Any], *, within: float = 5.0) -> Any:
@@ -21,3 +22,9 @@ async def eventually(fact: Callable[[], Any], *, within: float = 5.0) -> Any:
             return answer
         assert boot_seconds() < deadline, f"not within {within} s: {inspect.getsource(fact).strip()}"
         await asyncio.sleep(0.002)
+
+
+async def enqueued(app: Any, call: Any) -> Any:
+    """What the call answers when it is made in this app."""
+    with using_app(app):
+        return await call

@@ -128,6 +128,17 @@ def test_inject_leaves_a_named_producer_alone(provider: TracerProvider) -> None:
     assert metadata == {"traceparent": "theirs"}
 
 
+def test_a_state_is_carried_unless_it_is_too_long() -> None:
+    plain = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    for state, kept in (("acme=1", {"tracestate": "acme=1"}), (",".join(f"k{n}={'x' * 200}" for n in range(4)), {})):
+        context = telemetry.extract({**plain, "tracestate": state})
+        assert context is not None
+        with trace.use_span(trace.NonRecordingSpan(context)):
+            metadata: dict[str, Any] = {}
+            telemetry.inject(metadata)
+        assert metadata == {**plain, **kept}
+
+
 def test_inject_without_a_current_span_writes_nothing() -> None:
     metadata: dict[str, Any] = {}
     telemetry.inject(metadata)

@@ -11,10 +11,10 @@ import pytest
 
 from dispatch.registry import Registry as Names
 
-from . import uses_app, uses_parts, uses_tools, uses_workflows
+from . import uses_app, uses_doors, uses_parts, uses_tools, uses_workflows
 from .promised import QUIET, ROWS, USES, get
 
-__all__ = ["uses_app", "uses_parts", "uses_tools", "uses_workflows"]
+__all__ = ["uses_app", "uses_doors", "uses_parts", "uses_tools", "uses_workflows"]
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.postgres import new_namespace, postgres_url
+from servers.redis import forget, redis_url
 
 from dispatch.registry import Registry as Names
 
@@ -160,6 +162,24 @@ async def use_memory(memory: Any) -> None:
 @row(53)
 async def use_sqlite(sqlite: Any, tmp_path: Path) -> None:
     await stores_a_job(sqlite(tmp_path / "jobs.db"))
+    assert (tmp_path / "jobs.db").stat().st_size > 0
+
+
+@row(54)
+async def use_redis(redis: Any) -> None:
+    namespace = new_namespace()
+    await stores_a_job(redis(redis_url(), namespace=namespace))
+    forget(namespace)
+
+
+@row(55)
+async def use_postgres(postgres: Any) -> None:
+    await stores_a_job(postgres(postgres_url(), namespace=new_namespace()))
+
+
+@row(56)
+async def use_sqlalchemy(sqlalchemy: Any, tmp_path: Path) -> None:
+    await stores_a_job(sqlalchemy(f"sqlalchemy+sqlite+aiosqlite:///{tmp_path}/jobs.db"))
     assert (tmp_path / "jobs.db").stat().st_size > 0
 
 

@@ -124,6 +124,7 @@ def test_an_endpoint_is_added_listed_and_its_secret_shown_once(folder: Path) -> 
     assert added.code == 0
     assert added.json["secret"].startswith("whsec_")
     assert "not shown again" in added.err
+    assert "no live worker sends webhooks" in added.err
     listed = run("webhook", "list", "--json").json["items"]
     billing, configured = listed
     assert (billing["id"], billing["events"], billing["rate"]) == ("billing", ["job.*"], 0.5)

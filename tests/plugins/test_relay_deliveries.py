@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
 from typing import Any
@@ -320,6 +321,36 @@ async def test_every_change_leaves_an_audit_record() -> None:
         await at.webhooks.remove("a", reason="done")
         verbs = [record.verb for record in reversed(await at.app.audit.list())]
         assert verbs == [f"webhook.{verb}" for verb in ("add", "rotate", "disable", "enable", "test", "remove")]
+
+
+@pytest.mark.parametrize("data", [b"no json", b"[1]", b'{"x": NaN}', b"\xff", b"null"], ids=range(5))
+async def test_an_odd_entry_of_the_feed_is_told_of_and_holds_up_nothing(
+    data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world() as at:
+        await at.webhooks.add("a", A, events=["job.completed"])
+        await at.app.store.stream.append([StreamEntry("job.completed", "odd", "job.completed", data)])
+        await happen(at, 1)
+        assert [sent.id for sent in at.post.sent] == ["job_1:1"]
+        assert "the event odd (dispatch.job.completed) is no webhook" in caplog.text
+
+
+async def test_a_payload_function_that_hangs_is_cut_off_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dispatch_relay.delivery.LONGEST_ATTEMPT", 0.1)
+    hangs = True
+
+    async def slow(event: Any) -> Any:
+        if hangs:
+            await asyncio.Event().wait()
+        return event.data
+
+    async with world(payload_funcs={"dispatch.job.completed": slow}, retry_schedule=["1s"]) as at:
+        await at.webhooks.add("a", A, events=["job.completed"])
+        await happen(at, 1)
+        assert at.post.sent == []
+        hangs = False
+        await at.app.travel("2s")
+        assert len(at.post.sent) == 1
 
 
 async def test_nobody_listens_for_endpoints_that_are_gone() -> None:

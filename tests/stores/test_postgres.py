@@ -482,6 +482,7 @@ def test_the_same_statements_stand_in_every_dialect() -> None:
     folder = Path(statements.__file__).parent
     sqlite, postgres = statements.load(folder / "sqlite"), statements.load(folder / "postgres", "$", "s")
     own = {"claim_jobs", "claim_jobs_after", "insert_jobs", "insert_same_jobs", "number_entries", "renew_jobs"}
+    own |= {"own_transaction", "oldest_transaction"}
     assert {name for name in set(postgres) - set(sqlite) if not name.startswith("lock_")} == own
     # columns of SQLite may hold anything; here types and a constraint refuse what no job can hold
     damaged = {"damaged_waiting", "damaged_running", "mend_job", "fail_damaged", "put_aside"}
@@ -541,3 +542,23 @@ async def test_claims_behind_an_open_snapshot_begin_where_the_last_one_ended_and
             pass
         assert early in taken, "a claim that finds too little looks from the beginning"
     assert len(taken) == len(set(taken)) == 5_003
+
+
+async def test_who_begins_to_listen_waits_for_transactions_that_cannot_know_it(store: PostgresStore) -> None:
+    connection = await asyncpg.connect(postgres_url())
+    try:
+        await store.jobs.prepare_inside()
+        await connection.execute("BEGIN")
+        await store.jobs.enqueue_inside(connection, [new()])
+        listening = asyncio.create_task(store.stream.listen(["job.enqueued"], "me", lease=60))
+        async with asyncio.timeout(5):
+            while not await connection.fetchval(f"SELECT count(*) FROM {store._place.schema}.stream_listeners"):
+                await asyncio.sleep(0)
+        assert not listening.done()
+        await connection.execute("COMMIT")
+        await listening
+        start = (await store.stream.read_after(["job.enqueued"], -1)).position
+        await store.jobs.enqueue([new()])
+        assert len((await store.stream.read_after(["job.enqueued"], start)).entries) == 1
+    finally:
+        await connection.close()

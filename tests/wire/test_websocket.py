@@ -87,6 +87,15 @@ async def test_both_formats_ask_and_are_answered(place: Place, format: str) -> N
         assert (await client.ask("no.such"))["error"]["code"] == 405
 
 
+async def test_what_a_format_cannot_hold_is_an_error_and_not_the_end(place: Place) -> None:
+    made = await place.app.jobs.enqueue_named("greet", {"name": "ada", "times": 10**30})
+    async with peer(place, format="msgpack") as client:
+        assert "json can hold it" in (await client.ask("job.get", {"job_id": str(made.id)}))["error"]["message"]
+        assert (await client.ask("stats"))["type"] == "response"
+    async with peer(place) as client:
+        assert (await client.ask("job.get", {"job_id": str(made.id)}))["data"]["payload"]["times"] == 10**30
+
+
 async def test_the_token_may_stand_in_the_envelope(place: Place) -> None:
     async with bare(place) as client:
         assert (await client.ask("auth", token=place.token))["data"]["session_id"].startswith("ses_")

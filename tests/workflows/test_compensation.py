@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dispatch import Fail, WorkflowContext
+from dispatch import Config, Dispatch, Fail, WorkflowContext
 from dispatch.backoff import Constant
 from dispatch.engine.runs import activation
 from dispatch.engine.stopped import Stopped
 from dispatch.errors import RunCancelled, RunEnded, RunFailed, RunNotRetryable, StepFailed
+from dispatch.ids import RunID
 from dispatch.registry import Registry
 from dispatch.testing import MemoryApp
-from dispatch.workflows import RunState
+from dispatch.workflows import RunHandle, RunState
 from tests.workflows.conftest import Effects
 
 
@@ -326,3 +328,41 @@ async def test_a_stop_while_the_body_is_replayed_skips_no_undo(
     assert await run.status() is RunState.FAILED
     assert stopped == 1
     assert effects.log == ["charge", "undo charge"]
+
+
+@pytest.mark.parametrize("undo_inherited", [False, True])
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_a_fork_takes_back_what_it_inherited_only_when_told(
+    registry: Registry, app: MemoryApp, effects: Effects, tmp_path: Path, kind: str, undo_inherited: bool
+) -> None:
+    @registry.workflow(max_retries=0)
+    async def flow(ctx: WorkflowContext) -> None:
+        await ctx.on_failure("void", effects.undo, "void")
+        await ctx.step("charge", effects.do, "charge").compensate(effects.undo)
+        await ctx.step("pack", effects.do, "pack").compensate(effects.undo)
+        raise Fail("sold out")
+
+    async def forked(on: Dispatch, old: RunHandle[None]) -> RunID:
+        made = await on.workflows.fork(old.id, before="pack", undo_inherited=undo_inherited)
+        effects.log.clear()
+        return made.id
+
+    if kind == "memory":
+        old = await flow.start()
+        await app.run_until_idle()
+        fork = await forked(app, old)
+        await app.run_until_idle()
+        again = await app.workflows.fork(fork, before="pack")
+    else:
+        async with Dispatch(f"sqlite:///{tmp_path}/runs.db", registry=registry, config=Config()) as other:
+            await other.start()
+            old = await other.start_workflow(flow)
+            await other.workflows.wait(old.id, timeout=20)
+            await other.workflows.wait(await forked(other, old), timeout=20)
+    undone = ["undo pack", "undo charge", "undo void"] if undo_inherited else ["undo pack"]
+    assert effects.log == ["pack", *undone]
+    if kind == "memory":
+        effects.log.clear()
+        await app.run_until_idle()
+        assert (await app.workflows.get(again.id)).state is RunState.FAILED
+        assert effects.log == ["pack", "undo pack"], "a fork of a fork is told anew"

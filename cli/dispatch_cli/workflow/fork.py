@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     examples=(
         f"dispatch workflow fork {EXAMPLE} --from ship",
         f"dispatch workflow fork {EXAMPLE} --from ship --set charge.amount=5 --dry-run",
+        f"dispatch workflow fork {EXAMPLE} --from ship --undo-inherited",
     ),
 )
 def fork(
@@ -37,6 +38,9 @@ def fork(
         list[str] | None,
         typer.Option("--set", metavar="STEP.PATH=JSON", help="Start with another result of a copied step, or a part."),
     ] = None,
+    undo_inherited: Annotated[
+        bool, typer.Option("--undo-inherited", help="Take back the copied steps, too, when the new run fails.")
+    ] = False,
     dry_run: DryRun = False,
 ) -> None:
     """Start a new run with what a run recorded before a step, to go on from there; prints its id."""
@@ -61,7 +65,7 @@ def fork(
             shown = ", ".join(f"{name} (edited)" if name in changed else name for name in copied) or "nothing"
             session.tell(f"nothing was written; a new run would begin with: {shown}")
             return None
-        created = await app.workflows.fork(run_id, before=before, edits=chosen)
+        created = await app.workflows.fork(run_id, before=before, edits=chosen, undo_inherited=undo_inherited)
         return await app.workflows.get(created.id)
 
     run = session.on_app(act)

@@ -8,7 +8,7 @@ from typing import Any
 from dispatch.engine.runs.ledger import Ledger
 from dispatch.entity import Reply
 from dispatch.workflows import documents
-from dispatch.workflows.model import Checkpoint, NewCheckpoint
+from dispatch.workflows.model import UNDO_INHERITED, Checkpoint, NewCheckpoint
 from dispatch.workflows.names import undo_of
 from dispatch.workflows.steps import StepSpec, Undo
 
@@ -49,8 +49,8 @@ class Undos(Ledger):
             await self.stage.act(self.take_back(pending))
 
     def remember(self, found: Checkpoint, undo: Undo | None, args: tuple[Any, ...]) -> None:
-        """Keeps the undo of a completed step; what a fork has inherited is not its own to take back."""
-        if undo is not None and not found.inherited:
+        """Keeps the undo of a completed step; what a fork has inherited is its own to take back only if it was told."""
+        if undo is not None and (not found.inherited or self.run.metadata.get(UNDO_INHERITED)):
             self.undos[found.name] = PendingUndo(found.position, found.name, undo, args)
 
     def pending_undos(self) -> list[PendingUndo]:

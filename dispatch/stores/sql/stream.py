@@ -64,7 +64,8 @@ class SQLStream:
             return count
         return await self._executor.run(act, durable=False, wake=False)
 
-    def _listen(self, channels: Collection[str], listener: str, now: int, lease: int) -> Plan[None]:
+    def _listen(self, channels: Collection[str], listener: str, now: int, lease: int) -> Plan[bool]:
+        """The plan of `listen`; answers whether nobody has listened to one of the channels before."""
         yield Lock("lock_stream", {})
         wanted = sorted(set(channels))
         heard = {name for (name,) in (yield Rows("heard", {"channels": names_text(wanted), "now": now}))}
@@ -76,6 +77,7 @@ class SQLStream:
             yield Many("begin_channel", ("channel", "begins"), [(channel, last) for channel in unheard])
         rows = [(channel, listener, now + lease) for channel in wanted]
         yield Many("listen", ("channel", "listener", "until"), rows)
+        return bool(unheard)
 
     def _tell(self) -> Plan[None]:
         """Sees to it that state changes are told, once somebody listens."""

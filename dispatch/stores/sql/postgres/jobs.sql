@@ -110,7 +110,7 @@ WHERE id = :id AND state IN ('pending', 'retrying');
 
 -- name: jobs_known
 -- Which of some ids are taken.
-SELECT id FROM {jobs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::json)));
+SELECT id FROM {jobs} WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:ids::text::json)));
 
 -- name: job_state
 -- The state of one job.
@@ -155,7 +155,7 @@ SELECT job_id, live, hold_until FROM {unique_keys} WHERE key = :key;
 
 -- name: keys_taken
 -- Which of some unique keys are taken, if only by their time.
-SELECT key FROM {unique_keys} WHERE key = ANY (ARRAY(SELECT json_array_elements_text(:keys::json)));
+SELECT key FROM {unique_keys} WHERE key = ANY (ARRAY(SELECT json_array_elements_text(:keys::text::json)));
 
 -- name: take_unique
 -- Gives unique keys, each named once, to jobs; the longer holding time counts.

@@ -6,6 +6,14 @@ SELECT last, pruned, EXISTS (SELECT 1 FROM {stream} WHERE position IS NULL)::int
 -- Lets those who number entries or begin to listen in one by one.
 SELECT 1 FROM {stream_state} FOR UPDATE;
 
+-- name: own_transaction
+-- The number of this transaction.
+SELECT pg_current_xact_id()::text::int8;
+
+-- name: oldest_transaction
+-- The number of the oldest transaction that is open, or else of the next one.
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8;
+
 -- name: number_entries
 -- Gives entries that are committed the next positions; who wrote first comes first.
 WITH waiting AS (
