@@ -11,7 +11,7 @@ while at <= #ARGV do
   local shared = {'st', 'P', 'c', NOW_TEXT, 'r', NOW_TEXT, unpack(ARGV, at + 5, last)}
   local first, count = last + 2, tonumber(ARGV[last + 1])
   at = first + 2 * count
-  local keys, listed, ready = {}, {}, {}
+  local keys, listed, ready, told = {}, {}, {}, heard('job.enqueued')
   for i = first, at - 1, 2 do
     keys[#keys + 1] = P .. 'j:' .. ARGV[i]
   end
