@@ -15,7 +15,7 @@ while at <= #ARGV do
   for i = first, at - 1, 2 do
     keys[#keys + 1] = P .. 'j:' .. ARGV[i]
   end
-  local new = call('EXISTS', unpack(keys)) == 0
+  local new, told = call('EXISTS', unpack(keys)) == 0, heard('job.enqueued')
   for i = first, at - 1, 2 do
     local id = ARGV[i]
     local key = P .. 'j:' .. id
