@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from dispatch_cli.doctor_server import of_server
 from dispatch_cli.failures import CHECK, describe
+from dispatch_cli.findings import Check
 from dispatch_cli.render import Column
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import single
@@ -23,20 +25,10 @@ _LITTLE, _NEXT_TO_NOTHING = 1000 * _MB, 100 * _MB
 COLUMNS = (Column("check", "name"), Column("", "status"), Column("finding", "text"), Column("advice", "advice"))
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding; `advice` is empty when all is well."""
-
-    name: str
-    status: Literal["ok", "warn", "fail"]
-    text: str
-    advice: str = ""
-
-
 @single(examples=("dispatch doctor", "dispatch doctor --json"))
 def app(ctx: typer.Context) -> None:
-    """Check the SQLite library, the store's file, disk and schema, workers, queues and dead letters. Exit 9 when a
-    check fails; warnings alone exit with 0. It creates no store and migrates nothing."""
+    """Check the SQLite library, the store's file and disk or its server, schema, workers, queues and dead letters.
+    Exit 9 when a check fails; warnings alone exit with 0. It creates no store and migrates nothing."""
     session = session_of(ctx)
     checks = _examine(session)
     session.out.rows([asdict(check) for check in checks], COLUMNS)
@@ -77,13 +69,16 @@ def _file(session: Session) -> list[Check]:
 async def _inside(session: Session) -> list[Check]:
     from dispatch.clock import utc_now
     from dispatch.services import read_status
+    from dispatch.stores.facts import TellsOfItsServer
 
     async with session.bare_store() as store:
         await store.ping()
         schema = of_schema(await store.schema())
+        facts = await store.server_facts() if isinstance(store, TellsOfItsServer) else {}
+        server = of_server(facts, pooler=session.config.postgres.pooler)
         if schema.status == "fail":
-            return [schema]
-        return [schema, *of_work(await read_status(store, now=utc_now()))]
+            return [*server, schema]
+        return [*server, schema, *of_work(await read_status(store, now=utc_now()))]
 
 
 def of_library(version: str) -> Check:

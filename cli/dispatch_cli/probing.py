@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,9 @@ from dispatch_cli.failures import CommandError
 
 if TYPE_CHECKING:
     from dispatch import Dispatch
+    from dispatch.api.probe import Demanded
     from dispatch.engine.engine import Engine
+    from dispatch.services.scale import Demand
 
 Document = dict[str, Any]
 
@@ -80,27 +82,45 @@ class OwnHealth:
         return {"live": found.live, "ready": found.ready, "reasons": list(found.reasons), "worker_id": worker}
 
 
+def demanded(app: Dispatch) -> Demanded:
+    """What answers how many workers the app's store calls for."""
+    from dispatch.services.scale import read_demand
+
+    async def read(slots: int | None, queues: Sequence[str]) -> Demand:
+        return await read_demand(app.store, slots=slots or app.config.concurrency, queues=queues)
+
+    return read
+
+
 @asynccontextmanager
 async def served(
-    text: str, ask: Callable[[], Mapping[str, Any]], measure: Callable[[], bytes] | None = None
+    text: str,
+    ask: Callable[[], Mapping[str, Any]],
+    measure: Callable[[], bytes] | None = None,
+    demand: Demanded | None = None,
 ) -> AsyncIterator[None]:
     """The probe at the address in `text`, inside the block."""
     from dispatch.api.probe import probe
     from dispatch_cli import banner
 
-    async with probe(*address_of(text), ask, measure) as (host, port):
+    async with probe(*address_of(text), ask, measure, demand) as (host, port):
         banner.announce_probe(host, port)
         yield
 
 
 @asynccontextmanager
 async def reported(
-    own: OwnHealth, *, probe: str | None, descriptor: int | None, measure: Callable[[], bytes] | None = None
+    own: OwnHealth,
+    *,
+    probe: str | None,
+    descriptor: int | None,
+    measure: Callable[[], bytes] | None = None,
+    demand: Demanded | None = None,
 ) -> AsyncIterator[None]:
     """Inside, the worker's health is answered for, or told to the parent, or neither."""
     async with contextlib.AsyncExitStack() as stack:
         if probe is not None:
-            await stack.enter_async_context(served(probe, own.document, measure))
+            await stack.enter_async_context(served(probe, own.document, measure, demand))
         if descriptor is not None:
             await stack.enter_async_context(told_to(descriptor, own.document))
         yield

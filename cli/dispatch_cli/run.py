@@ -188,7 +188,7 @@ def _work(
     from dispatch.engine.run import RunOptions, run_worker
     from dispatch_cli import banner, job_log, logs
     from dispatch_cli.loops import has_started, run_fast
-    from dispatch_cli.probing import OwnHealth, measured, reported
+    from dispatch_cli.probing import OwnHealth, demanded, measured, reported
     from dispatch_cli.processes import ends_anyway
     from dispatch_cli.serving import api_at
     from dispatch_cli.unserved import due_but_unknown
@@ -230,7 +230,7 @@ def _work(
         if not options.burst:
             await open_patiently(app)
         async with app:
-            reporting = reported(own, probe=probe, descriptor=health_fd, measure=measure)
+            reporting = reported(own, probe=probe, descriptor=health_fd, measure=measure, demand=demanded(app))
             async with reporting, api_at(app, http, measure=measure):
                 report = await run_worker(app, options)
             if not alone:

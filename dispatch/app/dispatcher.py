@@ -14,7 +14,8 @@ from dispatch import current
 from dispatch.app.announce import announcements
 from dispatch.app.extensions import Extensions
 from dispatch.app.measured import measured
-from dispatch.app.stores import app_store_of, cron_defaults, limits_of, retention_of
+from dispatch.app.parts import Parts
+from dispatch.app.stores import app_store_of, cron_defaults
 from dispatch.app.sync import SyncApp
 from dispatch.app.verbs import Verbs
 from dispatch.backoff import Strategy
@@ -30,17 +31,6 @@ from dispatch.portal import bridge, portal, run_sync
 from dispatch.queues import QueueConfig
 from dispatch.queues.model import checked
 from dispatch.registry import Registry, default_registry
-from dispatch.services import (
-    AuditService,
-    ClusterService,
-    CronService,
-    DLQService,
-    EventService,
-    JobService,
-    QueueService,
-    RetentionService,
-    WorkflowService,
-)
 from dispatch.services.cron_specs import specs_of
 from dispatch.store import Store
 from dispatch.telemetry import Telemetry
@@ -126,40 +116,7 @@ class Dispatch(Verbs):
             self._url = self.config.store if store == _CONFIGURED else store
             store = app_store_of(self.config, self._url, schemes=self._extensions.schemes)
         self.store: Store = store
-        limits, telemetry = limits_of(self.config), self._extensions.telemetry
-        self._timed_store = self.store if telemetry.instruments is None else self._timed()
-        self.audit = AuditService(self._timed_store, logger=self._logger.getChild("audit"))
-        self.jobs = JobService(
-            self._timed_store,
-            registry=self.registry,
-            plugins=self.plugins,
-            limits=limits,
-            idempotency_ttl=self.config.idempotency_ttl.total_seconds(),
-            audit=self.audit,
-            telemetry=telemetry,
-        )
-        self.dlq = DLQService(self._timed_store, audit=self.audit, plugins=self.plugins)
-        self.queues = QueueService(self._timed_store, audit=self.audit)
-        self.workers = ClusterService(
-            self._timed_store, audit=self.audit, elector=lambda: self._leader_elector or self._extensions.elector
-        )
-        self.crons = CronService(
-            self._timed_store,
-            audit=self.audit,
-            defaults=cron_defaults(self.config),
-            telemetry=telemetry,
-            plugins=self.plugins,
-        )
-        self.events = EventService(self._timed_store, plugins=self.plugins, largest=limits.payload, telemetry=telemetry)
-        self.workflows = WorkflowService(
-            self._timed_store,
-            registry=self.registry,
-            jobs=self.jobs,
-            events=self.events,
-            idempotency_ttl=self.config.idempotency_ttl.total_seconds(),
-            audit=self.audit,
-        )
-        self.retention = RetentionService(self._timed_store, retention_of(self.config), audit=self.audit)
+        self._take(self.store)
         self.engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._life: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
@@ -380,7 +337,7 @@ class Dispatch(Verbs):
     def measure_with(self, provider: MeterProvider) -> None:
         """Gives an app that is not open yet a meter provider, unless it was made with one."""
         self._extensions.telemetry.measure_with(provider)
-        self._timed_store = self._timed()
+        self._take(self.store)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -391,9 +348,22 @@ class Dispatch(Verbs):
             self._life = (loop, asyncio.Lock())
         return self._life[1]
 
-    def _timed(self) -> Store:
+    def _take(self, store: Store) -> None:
+        """Puts the services over the store; its calls are timed where measurements go somewhere."""
         found = self._extensions.telemetry.instruments
-        return self.store if found is None else measured(self.store, found.store_calls)
+        self._timed_store = store if found is None else measured(store, found.store_calls)
+        parts = Parts.over(
+            self._timed_store,
+            self.config,
+            registry=self.registry,
+            plugins=self.plugins,
+            telemetry=self._extensions.telemetry,
+            elector=lambda: self._leader_elector or self._extensions.elector,
+            logger=self._logger,
+        )
+        self.audit, self.jobs, self.dlq, self.queues = parts.audit, parts.jobs, parts.dlq, parts.queues
+        self.workers, self.crons, self.events = parts.workers, parts.crons, parts.events
+        self.workflows, self.retention = parts.workflows, parts.retention
 
     def _child_environment(self) -> dict[str, str]:
         """What lets an enqueue inside a worker subprocess find this app's store, if another process can reach it."""

@@ -45,8 +45,6 @@ class Forwarder:
         self._poll = poll
         self._lease = lease
         self._worker = WorkerID.new()
-        self._moved = False
-        """Rows may be left whose jobs are in their store."""
         self._logger = logger or logging.getLogger("dispatch.outbox")
 
     async def run_once(self) -> float:
@@ -59,10 +57,7 @@ class Forwarder:
         if claimed.jobs:
             await self._move(claimed.jobs, claimed.now or utc_now())
             return 0.0
-        if self._moved:
-            self._moved = await self._delete_moved() > 0
-            return 0.0
-        if await jobs.steal(limit=_AT_ONCE, max_crashes=_EVER, delays=[0.0]):
+        if await jobs.steal(limit=_AT_ONCE, max_crashes=_EVER, delays=[0.0]) or await self._delete_moved():
             return 0.0
         await self._outbox.wakeups.wait(seen, self._poll)
         return 0.0
@@ -75,10 +70,10 @@ class Forwarder:
             await self._outbox.jobs.release(self._worker, [(row.id, row.epoch) for row in rows])
             raise
         await self._outbox.jobs.finish(self._worker, said)
-        self._moved = True
         await self._delete_moved()
 
     async def _delete_moved(self) -> int:
+        """Deletes rows whose jobs are in their store, those too that somebody else did not come to delete."""
         return await self._outbox.jobs.prune(completed=0.0, failed=None, cancelled=None, limit=2 * _AT_ONCE)
 
     async def _enqueued(self, rows: Sequence[Job], now: datetime) -> list[Transition]:

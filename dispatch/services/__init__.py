@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dispatch.services.admission import Limits
     from dispatch.services.attempts import Failures
     from dispatch.services.audit import Act, AuditRecord, AuditService
     from dispatch.services.cluster import ClusterService
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from dispatch.services.events import EventService
     from dispatch.services.explain import Explanation
     from dispatch.services.gates import Gate
-    from dispatch.services.jobs import JobService, Limits
+    from dispatch.services.jobs import JobService
     from dispatch.services.keys import APIKey, APIKeyService, NewAPIKey
     from dispatch.services.logins import LoginService
     from dispatch.services.queues import QueueService
@@ -40,7 +41,7 @@ _HOMES = {
     "Gate": "dispatch.services.gates",
     "JobService": "dispatch.services.jobs",
     "JobStats": "dispatch.services.stats",
-    "Limits": "dispatch.services.jobs",
+    "Limits": "dispatch.services.admission",
     "LoginService": "dispatch.services.logins",
     "NameStats": "dispatch.services.stats",
     "NewAPIKey": "dispatch.services.keys",

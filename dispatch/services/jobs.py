@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +12,6 @@ from dispatch.errors import (
     AlreadyReplayed,
     DispatchError,
     DuplicateJob,
-    InvalidArguments,
     JobAlreadyComplete,
     JobNotCancellable,
     JobNotDeletable,
@@ -22,7 +19,6 @@ from dispatch.errors import (
     JobNotRetryable,
     JobPurged,
     NotTransactional,
-    PayloadTooLarge,
     WaitTimeout,
 )
 from dispatch.ids import JobID
@@ -34,6 +30,7 @@ from dispatch.jobs.store import EnqueuesHere, EnqueuesInside
 from dispatch.plugins import PluginManager
 from dispatch.registry import Registry
 from dispatch.scope import Scope, capture
+from dispatch.services.admission import Limits, check_size, with_additions
 from dispatch.services.audit import AuditService
 from dispatch.services.explain import Explanation, explained
 from dispatch.services.named import named_job
@@ -43,16 +40,6 @@ from dispatch.telemetry import OFF, Telemetry, carried, inject
 
 _FIRST_LOOK = 0.002
 _SLOWEST_LOOK = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How large things from outside may be, in bytes."""
-
-    payload: int = 256 * 1024
-    metadata: int = 16 * 1024
-    result: int = 1024 * 1024
-    traceback: int = 16 * 1024
 
 
 class JobService:
@@ -92,7 +79,7 @@ class JobService:
             return None
         jobs = self.rows(calls)
         for job in jobs:
-            self._check_size(job)
+            check_size(job, self._limits)
         spans = self._telemetry.spans
         if spans is None:
             return self._here.enqueue_here(jobs)
@@ -141,9 +128,9 @@ class JobService:
     async def insert(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Writes rows that are built already: checks their sizes, asks `job_enqueuing`, tells `job_enqueued`."""
         if self._plugins.has("job_enqueuing"):
-            jobs = [await self._with_plugin_metadata(job) for job in jobs]
+            jobs = [await with_additions(job, self._plugins) for job in jobs]
         for job in jobs:
-            self._check_size(job)
+            check_size(job, self._limits)
         spans = self._telemetry.spans
         if spans is None:
             answers = await self._store.jobs.enqueue(jobs)
@@ -191,8 +178,8 @@ class JobService:
         Raises PayloadTooLarge, InvalidArguments.
         """
         if job.kind == "job" and self._plugins.has("job_enqueuing"):
-            job = await self._with_plugin_metadata(job)
-        self._check_size(job)
+            job = await with_additions(job, self._plugins)
+        check_size(job, self._limits)
         spans = self._telemetry.spans
         if spans is not None:
             with spans.sending([job]) as (traced,):  # somebody else writes it, with more, in one transaction
@@ -372,30 +359,6 @@ class JobService:
     ) -> JobStats:
         """How long jobs waited and ran, by name, from the `limit` newest that have ended (after `since`)."""
         return await read_stats(self._store, names=names, since=since, limit=limit, scope=scope)
-
-    async def _with_plugin_metadata(self, job: NewJob) -> NewJob:
-        additions: dict[str, Any] = {}
-        for answer in await self._plugins.collect("job_enqueuing", job=job):
-            if isinstance(answer, Mapping):
-                additions.update(answer)
-        return replace(job, metadata={**job.metadata, **additions}) if additions else job
-
-    def _check_size(self, job: NewJob) -> None:
-        size = len(job.payload)
-        if size > self._limits.payload:
-            raise PayloadTooLarge(
-                f"{job.name}: the arguments take {size:,} bytes as JSON, more than limits.payload "
-                f"({self._limits.payload:,}). Store the data elsewhere and pass its name or id"
-            )
-        if job.metadata:
-            try:
-                taken = len(json.dumps(job.metadata, allow_nan=False))
-            except (TypeError, ValueError) as error:
-                raise InvalidArguments(f"{job.name}: metadata cannot be stored as JSON: {error}") from None
-            if taken > self._limits.metadata:
-                raise PayloadTooLarge(
-                    f"{job.name}: metadata takes {taken:,} bytes, more than limits.metadata ({self._limits.metadata:,})"
-                )
 
 
 def running_not_deletable(job_id: JobID) -> JobNotDeletable:

@@ -20,6 +20,10 @@ from dispatch.stores.sql.plan import Plan
 
 T = TypeVar("T")
 
+# the store says for each transaction which isolation it needs
+_FACTS = "SELECT @@version, @@GLOBAL.innodb_flush_log_at_trx_commit, @@GLOBAL.{isolation}".format(
+    isolation="/*!80000 transaction_isolation *//*M!100600 tx_isolation */"
+)
 _CLOCK = "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
 _READ = (
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
@@ -81,6 +85,15 @@ class MySQLExecutor(ServerExecutor):
         found = await rows(connection, mysql_schema.identity(self.place))
         await connection.rollback()
         return tuple(found[0])
+
+    async def _tell(self, connection: Connection) -> dict[str, str]:
+        ((version, flush, isolation),) = await rows(connection, _FACTS)
+        await connection.rollback()
+        return {
+            "server": f"{'MariaDB' if 'MariaDB' in version else 'MySQL'} {version.partition('-')[0]}",
+            "innodb_flush_log_at_trx_commit": str(flush),
+            "transaction_isolation": str(isolation),
+        }
 
     def _store_error(self, error: Exception) -> StoreError | None:
         return store_error(error, self.place.shown)

@@ -124,6 +124,10 @@ class PostgresStore:
         """Answers when the server does; raises a StoreError otherwise."""
         await self._executor.schema()
 
+    async def server_facts(self) -> dict[str, str]:
+        """What the server says of itself."""
+        return await self._executor.facts()
+
     async def migrate(self) -> list[str]:
         """Applies what is pending; answers the names applied."""
         return await self._executor.migrate()

@@ -35,6 +35,12 @@ class Request(NamedTuple):
 
 
 _STATEMENTS = Path(__file__).parent / "sql" / "postgres"
+_FACTS = """
+SELECT pg_backend_pid() AS pid, current_setting('server_version') AS version, current_setting('fsync') AS fsync,
+  current_setting('synchronous_commit') AS synchronous_commit, coalesce((
+    SELECT extract(epoch FROM max(clock_timestamp() - xact_start))::int8 FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()), 0) AS oldest_transaction
+"""
 _CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8"
 
 
@@ -90,6 +96,16 @@ class PostgresExecutor(ServerExecutor):
 
     async def _look_who(self, connection: Connection) -> tuple[Any, ...]:
         return tuple(await connection.fetchrow(postgres_schema.identity(self.place)))
+
+    async def _tell(self, connection: Connection) -> dict[str, str]:
+        row = await connection.fetchrow(_FACTS)
+        # a pooler in between hands out other servers' processes than the one that greeted
+        pooled = connection.get_server_pid() != row["pid"]
+        return {
+            "server": f"PostgreSQL {row['version']}",
+            **{name: str(row[name]) for name in ("fsync", "synchronous_commit", "oldest_transaction")},
+            "pooled": "on" if pooled else "off",
+        }
 
     def _store_error(self, error: Exception) -> StoreError | None:
         return store_error(error, self.place.shown)

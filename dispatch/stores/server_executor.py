@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 from dispatch.clock import Clock, boot_seconds
 from dispatch.errors import DispatchError, StoreError, StoreTimeout, StoreUnreachable
 from dispatch.store import SchemaStatus
+from dispatch.stores.facts import offset
 from dispatch.stores.server_clock import ServerClock
 from dispatch.stores.sql.plan import Plan
 
@@ -83,6 +84,10 @@ class ServerExecutor(ABC):
     @abstractmethod
     async def _look_who(self, connection: Connection) -> tuple[Any, ...]:
         """What tells this store from every other, its copy on another server included."""
+
+    @abstractmethod
+    async def _tell(self, connection: Connection) -> dict[str, str]:
+        """What the server says of itself."""
 
     @abstractmethod
     def _store_error(self, error: Exception) -> StoreError | None:
@@ -189,6 +194,15 @@ class ServerExecutor(ABC):
 
             self._identity = await self._shielded(look(), self._timeout)
         return self._identity
+
+    async def facts(self) -> dict[str, str]:
+        """What the server says of itself, by the names of its settings."""
+
+        async def look() -> dict[str, str]:
+            async with self._connection() as connection:
+                return {**await self._tell(connection), "clock_offset": offset(await self._time(connection))}
+
+        return await self._shielded(look(), self._timeout)
 
     def wake_soon(self) -> None:
         """Says, from any thread, that something changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -15,6 +16,7 @@ from dispatch.errors import ConfigError, MissingExtra
 from dispatch.jobs.store import JobStore
 from dispatch.masking import mask_url
 from dispatch.store import SchemaStatus, Wakeups
+from dispatch.stores.facts import TellsOfItsServer
 from dispatch.stores.sql.cluster import SQLCluster
 from dispatch.stores.sql.crons import SQLCrons
 from dispatch.stores.sql.dlq import SQLDeadLetters
@@ -122,6 +124,10 @@ class SQLAlchemyStore:
     async def ping(self) -> None:
         """Answers when the database does; raises a StoreError otherwise."""
         await self._store.ping()
+
+    async def server_facts(self) -> Mapping[str, str]:
+        """What the server says of itself; nothing where a file is all there is."""
+        return await self._store.server_facts() if isinstance(self._store, TellsOfItsServer) else {}
 
     async def migrate(self) -> list[str]:
         """Applies what is pending; answers the names applied."""

@@ -3,6 +3,7 @@
     step      the result itself                     failure   {"type", "message", "traceback"}
     sleep     {"until"}                             undo      null
     child     {"run"} or {"job"}; spawned: {"run", "spawned": true}
+              and {"asked"} (the id that was meant) where a key may have given another one's; so has an enqueue
     wait      {"event": {"id", "name", "key", "payload", "created_at"}}; with "skipped" (why) when it did not fit;
               null (written by the store, without an event): the wait timed out
     failure   also {"dead_letter": false} after Fail(dead_letter=False)
@@ -19,7 +20,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from dispatch.events.model import Event
-from dispatch.ids import EventID
+from dispatch.ids import EventID, JobID, RunID
 from dispatch.jobs.model import Failure
 from dispatch.workflows.model import Checkpoint
 from dispatch.workflows.signals import Mismatch
@@ -78,6 +79,17 @@ def read_event(checkpoint: Checkpoint) -> Event | None:
         id=EventID(data["id"]),
         created_at=None if created is None else datetime.fromisoformat(created),
     )
+
+
+def asked_for(id_: JobID | RunID) -> dict[str, str]:
+    """The field that tells which id a spawn or enqueue with a key wanted, without its prefix: where the key is taken
+    the store puts the holder's id in place of the whole one."""
+    return {"asked": id_.partition("_")[2]}
+
+
+def is_own(checkpoint: Checkpoint, id_: JobID | RunID) -> bool:
+    """Whether that visit made what it is recorded with; else a key gave it another one's."""
+    return id_.endswith(from_json(checkpoint.data).get("asked", ""))
 
 
 def failure_document(failure: Failure, *, dead_letter: bool = True) -> bytes:

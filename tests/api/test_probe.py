@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from dispatch.api.metrics import PrometheusText
 from dispatch.api.probe import probe
 from dispatch.errors import ConfigError, MissingExtra
 from dispatch.registry import Registry
+from dispatch.services.scale import Demand
 
 
 async def get(port: int, path: str, *, host: str = "probe", method: str = "GET") -> tuple[int, Any]:
@@ -93,6 +95,24 @@ def test_without_the_exporter_the_error_has_the_install_line(monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.prometheus", None)
     with pytest.raises(MissingExtra, match=r"dispatch-tasks\[prometheus\]"):
         PrometheusText()
+
+
+async def test_scale_says_how_many_workers_the_backlog_calls_for() -> None:
+    asked: list[tuple[int | None, list[str]]] = []
+
+    async def demand(slots: int | None, queues: Sequence[str]) -> Demand:
+        asked.append((slots, [*queues]))
+        return Demand(3, 25, slots or 10)
+
+    health = {"live": True, "ready": True}
+    async with probe("127.0.0.1", 0, lambda: health, demand=demand) as (_, port):
+        assert await get(port, "/scale") == (200, {"desired": 3, "runnable": 25, "slots": 10})
+        assert await get(port, "/scale?slots=5&queue=a&queue=b") == (200, {"desired": 3, "runnable": 25, "slots": 5})
+        assert asked == [(None, []), (5, ["a", "b"])]
+        for wrong in ("0", "-1", "x", "1000000"):
+            assert (await get(port, f"/scale?slots={wrong}"))[0] == 422
+    async with probe("127.0.0.1", 0, lambda: health) as (_, port):
+        assert (await get(port, "/scale"))[0] == 404
 
 
 async def test_a_taken_port_is_an_error_that_names_it() -> None:

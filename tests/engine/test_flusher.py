@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from dispatch.engine.flusher import BATCH, Flusher
+from dispatch.engine.batches import BATCH
+from dispatch.engine.flusher import Flusher
 from dispatch.errors import DataRejected, StoreUnreachable
 
 Call = Callable[[list[int]], Awaitable[Sequence[int]]]

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from dispatch.engine.outbox import BATCH, Outbox
+from dispatch.engine.batches import BATCH
+from dispatch.engine.outbox import Outbox
 from dispatch.entity import Reply
 from dispatch.errors import DataRejected, StoreBusy, StoreUnreachable
 from dispatch.ids import JobID, WorkerID
@@ -134,7 +135,7 @@ async def test_a_row_that_even_fails_badly_is_let_go_and_named(caplog: pytest.Lo
 async def test_a_lost_reply_is_asked_for_again_with_the_same_rows(
     error: Exception, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dispatch.engine.outbox._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("dispatch.engine.batches._FIRST_PAUSE", 0.001)
     bench = Bench()
     batch = [complete(n) for n in range(3)]
 
@@ -152,7 +153,7 @@ async def test_a_lost_reply_is_asked_for_again_with_the_same_rows(
 
 
 async def test_a_call_that_hangs_is_given_up_and_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dispatch.engine.outbox._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("dispatch.engine.batches._FIRST_PAUSE", 0.001)
     bench = Bench(call_timeout=0.02)
     bench.store.before = lambda batch: asyncio.Event().wait() if len(bench.store.batches) == 1 else None
     await bench.write(complete())

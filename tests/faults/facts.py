@@ -81,6 +81,7 @@ def read(events: Sequence[Event]) -> Facts:
     """Sorts the events by time and reads them."""
     facts = Facts()
     running: dict[int, set[Claim]] = defaultdict(set)
+    cuts: list[Event] = []
     ordered = sorted(events, key=lambda event: float(event["mono"]))
     for number, event in enumerate(ordered):
         match event["kind"]:
@@ -111,6 +112,8 @@ def read(events: Sequence[Event]) -> Facts:
             case "beat":
                 facts.beats.append(event["took"])
                 facts.lost.update((event["worker"], job, epoch) for job, epoch in event["lost"])
+            case "cut":
+                cuts.append(event)
             case "beat_failed":
                 facts.beats.append(event["took"])
             case "kill" | "stop" | "term" | "suicide" | "outage" as kind:
@@ -119,6 +122,7 @@ def read(events: Sequence[Event]) -> Facts:
                 facts.faults.append(Fault(kind, pid, event["at"], until, event["mono"]))
                 if kind in ("kill", "stop") and running[event["pid"]]:
                     facts.hit += 1
+    facts.faults += [Fault("cut", facts.pids.get(cut["worker"], -1), cut["at"], cut["at"], cut["mono"]) for cut in cuts]
     return facts
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import hiredis
 from dispatch.stores.redis.scripts import load
 
 WAYS = frozenset({"finish", "claim"})
+_WORKER = re.compile(rb"wkr_[0-9a-z]{26}")
 
 
 class Ear(Protocol):
@@ -33,6 +35,8 @@ class CuttingProxy:
     def __init__(self, port: int, ear: Callable[[], Ear]) -> None:
         self._server_port = port
         self._ear = ear
+        self.tell: Callable[[str], None] = lambda worker: None
+        """Told of each cut, with the worker that will not hear."""
         self.port = 0
         self.cuts: Counter[str] = Counter()
         self._armed: set[str] = set()
@@ -75,11 +79,11 @@ class CuttingProxy:
         task.add_done_callback(self._tasks.discard)
         with contextlib.suppress(OSError), contextlib.closing(writer.transport):
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
-            ear = self._ear()
+            ear, speakers = self._ear(), list[str]()
             try:
                 both = {
-                    asyncio.ensure_future(self._up(reader, up_writer, ear)),
-                    asyncio.ensure_future(self._down(up_reader, writer, ear)),
+                    asyncio.ensure_future(self._up(reader, up_writer, ear, speakers)),
+                    asyncio.ensure_future(self._down(up_reader, writer, ear, speakers)),
                 }
                 try:
                     await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -90,13 +94,18 @@ class CuttingProxy:
             finally:
                 up_writer.transport.abort()
 
-    async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ear: Ear) -> None:
+    async def _up(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ear: Ear, speakers: list[str]
+    ) -> None:
         while data := await reader.read(1 << 16):
             ear.asked(data)
+            speakers[:] = [name.decode() for name in _WORKER.findall(data)[-1:]] or speakers
             writer.write(data)
             await writer.drain()
 
-    async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ear: Ear) -> None:
+    async def _down(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ear: Ear, speakers: list[str]
+    ) -> None:
         claims = 0
         while data := await reader.read(1 << 16):
             way = ear.answered(data)
@@ -105,6 +114,8 @@ class CuttingProxy:
             if way in self._armed and claims:
                 self._armed.discard(way)
                 self.cuts[way] += 1
+                for worker in speakers:
+                    self.tell(worker)
                 return
             writer.write(data)
             await writer.drain()

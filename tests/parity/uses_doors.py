@@ -89,14 +89,3 @@ async def use_client(client: Any, sync_client: Any, app: Any) -> None:
                 return twin.get_job(made["job_id"])["result"]
 
         assert await asyncio.to_thread(elsewhere) == "hello ada"
-
-
-@row(51)
-async def use_broker(broker: Any, app: Any) -> None:
-    assert isinstance(app.feed, broker)
-    async with await app.feed.subscribe("shop.opened", tenant=None) as events:
-        made = await app.feed.publish("shop.opened", {"door": 3})
-        event = await anext(events)
-        assert (event.id, event.data) == (made, {"door": 3})
-    await app.feed.unsubscribe(events)
-    await app.feed.close()

@@ -153,6 +153,18 @@ async def use_relay(extension: Any, register: Any, definitions: Any, payload_fun
         assert "relay" in app.served_queues()
 
 
+@row(51)
+async def use_the_broker(broker: Any, publish: Any, subscribe: Any, unsubscribe: Any, close: Any, app: Any) -> None:
+    own = broker(app.store.stream, hints=app.store.wakeups)
+    subscription = await subscribe(own, "shop.opened", tenant=None)
+    event_id = await publish(own, "shop.opened", {"city": "Bern"})
+    (event,) = await subscription.pull()
+    assert (event.id, event.data) == (event_id, {"city": "Bern"})
+    await unsubscribe(own, subscription)
+    assert subscription.closed
+    await close(own)
+
+
 @row(52)
 async def use_memory(memory: Any) -> None:
     await stores_a_job(memory())

@@ -15,7 +15,7 @@ from dispatch_relay.signing import new_secret
 from standardwebhooks import Webhook
 
 from dispatch import Config, Dispatch, current_job
-from dispatch.errors import Fail
+from dispatch.errors import Fail, StoreUnreachable
 from dispatch.jobs.model import JobState, ListOptions
 from dispatch.registry import Registry
 from dispatch.scope import use_scope
@@ -125,10 +125,9 @@ async def test_an_endpoint_of_a_tenant_gets_only_that_tenants_events(registry: R
 async def test_an_endpoint_is_told_nothing_that_happened_before_it_was_added(registry: Registry) -> None:
     work = jobs(registry)
     async with world(registry) as at:
-        await at.webhooks.add("a", A, events=["job.completed"])
-        await at.app.enqueue(work)
-        await at.app.run_until_idle()
-        await at.webhooks.add("b", B, events=["job.completed"])
+        await at.webhooks.add("a", A, events=["job.enqueued"])
+        await at.app.enqueue(work)  # in the feed, and not yet forwarded
+        await at.webhooks.add("b", B, events=["job.enqueued"])
         await at.app.enqueue(work)
         await at.app.run_until_idle()
         assert (len(at.post.types(A)), len(at.post.types(B))) == (2, 1)
@@ -192,6 +191,33 @@ async def test_a_store_with_a_younger_feed_is_gone_on_with_at_its_end(
         await at.app.enqueue(work)
         await at.app.run_until_idle()
         assert at.post.types() == ["job.completed"]
+
+
+@pytest.mark.parametrize("verb", ["enqueue", "put"])
+async def test_what_fails_between_page_and_cursor_is_done_again(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """The store goes away while deliveries are written, or right after: none is lost, none is made twice."""
+    work = jobs(registry)
+    async with world(registry) as at:
+        await at.webhooks.add("a", A, events=["job.enqueued"])
+        await at.app.enqueue(work)
+        part = at.app.store.jobs if verb == "enqueue" else at.app.store.records
+        whole = getattr(part, verb)
+
+        async def broken(*args: Any, **kwargs: Any) -> Any:
+            monkeypatch.setattr(part, verb, whole)
+            raise StoreUnreachable("gone for a moment")
+
+        [forwarder] = at.relay.register_services(at.app.store)
+        monkeypatch.setattr(part, verb, broken)
+        with pytest.raises(StoreUnreachable):
+            await forwarder.run_once()
+        assert len(await deliveries(at)) == (0 if verb == "enqueue" else 1)
+        await forwarder.run_once()
+        assert len(await deliveries(at)) == 1
+        await at.app.run_until_idle()
+        assert at.post.types() == ["job.enqueued"]
 
 
 async def test_only_enabled_events_are_listened_to_and_sent(registry: Registry) -> None:

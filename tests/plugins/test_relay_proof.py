@@ -21,6 +21,7 @@ from dispatch_relay.addresses import Allowed
 from dispatch_relay.sender import Sender
 from dispatch_relay.signing import new_secret
 from servers.postgres import Server, new_namespace, postgres_url
+from servers.redis import RedisServer
 
 from dispatch import Config, Dispatch
 from dispatch.dlq.model import ListOptions as Letters
@@ -187,6 +188,16 @@ async def test_a_thousand_events_on_postgresql_while_workers_are_killed_ten_time
     server = Server({})
     try:
         await storm(server.url, tmp_path, events=1000, kills=10, every=2.0, limit=600)
+    finally:
+        server.close()
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(1300)
+async def test_three_hundred_events_on_redis_while_workers_are_killed_four_times(tmp_path: Path) -> None:
+    server = RedisServer("--appendonly", "yes", "--appendfsync", "always")
+    try:
+        await storm(server.url, tmp_path, events=300, kills=4, every=2.0, limit=600)
     finally:
         server.close()
 

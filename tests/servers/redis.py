@@ -42,10 +42,13 @@ def forget(namespace: str) -> None:
 
 
 class RedisServer:
-    """A private server with a folder of its own; skips the test where there is none."""
+    """A private server with a folder of its own; skips the test where there is none.
 
-    def __init__(self, *settings: str) -> None:
-        self._binary = _binary()
+    `binary`: another program than the usual one.
+    """
+
+    def __init__(self, *settings: str, binary: str | None = None) -> None:
+        self._binary = _binary() if binary is None else Path(binary)
         self.folder = Path(tempfile.mkdtemp(prefix="drd"))
         self._settings = settings
         self.port = free_port()

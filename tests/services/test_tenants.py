@@ -84,6 +84,7 @@ FOREIGN: dict[str, tuple[Verb, Any]] = {
     "JobService.count": (lambda w, s: total(w.app.jobs.count(CountOptions(scope=s))), 0),
     "JobService.attempts": (lambda w, s: w.app.jobs.attempts(w.failed, scope=s), MISSING),
     "JobService.cancel": (lambda w, s: w.app.jobs.cancel(w.waiting, scope=s), MISSING),
+    "JobService.cancel_many": (lambda w, s: none_found(w.app.jobs.cancel_many([w.waiting], scope=s)), MISSING),
     "JobService.retry": (lambda w, s: w.app.jobs.retry(w.failed, scope=s), MISSING),
     "JobService.delete": (lambda w, s: w.app.jobs.delete(w.failed, scope=s), MISSING),
     "JobService.wait": (lambda w, s: w.app.jobs.wait(w.failed, timeout=1, scope=s), MISSING),
@@ -129,6 +130,12 @@ ANYBODY = {"JobService.stats": [], "CronService.find": MISSING}
 
 async def items(page: Awaitable[Any]) -> list[Any]:
     return list((await page).items)
+
+
+async def none_found(answers: Awaitable[Any]) -> None:
+    """A verb over several things answers for each: here with an error, which is raised."""
+    (answer,) = await answers
+    raise answer if isinstance(answer, Exception) else AssertionError(f"{answer!r}")
 
 
 async def total(counts: Awaitable[Any]) -> int:

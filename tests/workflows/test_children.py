@@ -116,9 +116,13 @@ async def test_where_a_unique_key_is_taken_the_handle_is_of_the_one_that_has_it(
     async def flow(ctx: WorkflowContext) -> list[str]:
         jobs = [await ctx.enqueue(remind.options(unique="r", delay=60), name=f"job-{i}") for i in range(2)]
         runs = [await ctx.spawn_child(survey.options(unique="s"), name=f"run-{i}") for i in range(2)]
+        await ctx.sleep(1, name="replayed")
+        assert [handle.created for handle in (*jobs, *runs)] == [True, False, True, False]
         return [*(job.id for job in jobs), *(run.id for run in runs)]
 
-    one, two, three, four = await flow.execute()
+    run = await flow.start()
+    await app.travel(2, raise_errors=True)
+    one, two, three, four = await run.result()
     assert one == two and three == four
     assert (await app.jobs.get(JobID(one))).name == "remind"
     assert (await app.workflows.get(RunID(three))).name == "survey"

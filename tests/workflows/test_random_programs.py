@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dispatch import Config, Dispatch
+from dispatch import Config, Dispatch, testing
+from dispatch.current import using_app
+from dispatch.engine.runs.deploy import check_runs
 from dispatch.engine.runs.writer import RunWriter
 from dispatch.jobs.model import CountOptions
 from dispatch.testing import Outcome, simulate
@@ -101,6 +103,26 @@ def test_programs_in_simulated_worlds_come_out_as_foretold(notes: list[str]) -> 
 @pytest.mark.timeout(400)
 def test_many_programs_in_simulated_worlds_come_out_as_foretold(notes: list[str]) -> None:
     assert play_in_worlds(range(1000, 1600), notes) > 200
+
+
+async def test_a_check_of_the_same_code_finds_nothing_wherever_runs_stand(notes: list[str]) -> None:
+    stood: set[RunState] = set()
+    async with testing.app(programs.registry) as app:
+        for seed in range(60):
+            nodes = Maker(seed).program()
+            await app.start_workflow(play, f"r{seed}", nodes)
+            await app.run_until_idle()
+            for name in events(nodes)[seed % 3 :]:
+                await programs.told.publish(f"event {name}", key=f"r{seed}/{name}")
+            stood |= {run.state for run in (await app.workflows.list()).items}
+            with using_app(app):
+                _, concerns = await check_runs(
+                    app.store, programs.registry.workflows, queues=["default"], tick=lambda _: None
+                )
+            assert concerns == [], nodes
+            if seed % 4 == 0:
+                await app.run_until_idle()
+    assert stood >= {RunState.WAITING, RunState.COMPLETED, RunState.FAILED}
 
 
 FAST = {"heartbeat_interval": "0.1s", "lease": "0.6s", "poll_interval": "0.05s", "park_after": "0.05s", "grace": "0s"}

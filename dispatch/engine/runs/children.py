@@ -10,6 +10,7 @@ from dispatch.engine.runs.ledger import Ledger, app_of_worker
 from dispatch.engine.runs.stage import Waiting
 from dispatch.ids import JobID, RunID
 from dispatch.jobs.handle import JobHandle
+from dispatch.jobs.model import NewJob
 from dispatch.workflows import documents
 from dispatch.workflows.conductor import AnyJob, AnyWorkflow
 from dispatch.workflows.handle import RunHandle
@@ -37,7 +38,8 @@ class Children(Ledger):
             found = await self.stage.act(self._start(target, args, kwargs, chosen, awaited=False))
         self.read(found, "spawned")
         load = target._definition.signature.load_result
-        return RunHandle(RunID(self.read(found, "run")), app=app_of_worker(), created=True, load=load)
+        run_id = RunID(self.read(found, "run"))
+        return RunHandle(run_id, app=app_of_worker(), created=documents.is_own(found, run_id), load=load)
 
     async def enqueue(
         self, target: AnyJob, args: Sequence[Any], kwargs: Mapping[str, Any], *, name: str | None
@@ -49,7 +51,8 @@ class Children(Ledger):
             await self.stop_if_replaying(chosen)
             found = await self.stage.act(self._queue(target, args, kwargs, chosen))
         load = target._definition.signature.load_result
-        return JobHandle(JobID(self.read(found, "job")), app=app_of_worker(), created=True, load=load)
+        job_id = JobID(self.read(found, "job"))
+        return JobHandle(job_id, app=app_of_worker(), created=documents.is_own(found, job_id), load=load)
 
     async def run_child(
         self, target: AnyWorkflow, args: Sequence[Any], kwargs: Mapping[str, Any], name: str, *, group: str
@@ -82,11 +85,16 @@ class Children(Ledger):
         )
         run.driver = await self.means.prepare(run.driver)
         fields: dict[str, Any] = {"run": run.id} if awaited else {"run": run.id, "spawned": True}
-        data = documents.document(**fields)
+        data = documents.document(**fields, **_asked(run.driver, run.id))
         return await self.recorded(NewCheckpoint(name, "child", data, started_at=self.now, runs=(run,)))
 
     async def _queue(self, target: AnyJob, args: Sequence[Any], kwargs: Mapping[str, Any], name: str) -> Checkpoint:
         ttl = self.means.idempotency_ttl
         job = await self.means.prepare(queued_job(target, args, kwargs, scope=self.run.scope, idempotency_ttl=ttl))
-        data = documents.document(job=job.id)
+        data = documents.document(job=job.id, **_asked(job, job.id))
         return await self.recorded(NewCheckpoint(name, "value", data, started_at=self.now, jobs=(job,)))
+
+
+def _asked(job: NewJob, id_: JobID | RunID) -> dict[str, str]:
+    """Where a key may give another one's id: which id was meant."""
+    return documents.asked_for(id_) if job.unique or job.idempotency else {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 from dispatch.errors import (
     StoreAway,
     StoreBusy,
@@ -64,6 +66,11 @@ def store_error(error: BaseException, url: str) -> StoreError | None:
         return StoreCorrupt(f"{url}: the server could not do it ({error})")
     if isinstance(error, TimeoutError):
         return StoreTimeout(f"{url}: no answer in time; the call may or may not have been done")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return StoreUnreachable(
+            f"{url}: the server's certificate cannot be verified ({error}). Add "
+            "?ssl_ca_certs=/path/to/ca.pem to the URL"
+        )
     if isinstance(error, OSError):
         return StoreAway(
             f"{url}: the server cannot be reached ({str(error) or type(error).__name__}). Is it running, and are host "

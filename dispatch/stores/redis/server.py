@@ -14,6 +14,16 @@ def facts_of(info: bytes | str) -> dict[str, str]:
     return {name: value for name, _, value in pairs if name}
 
 
+def told(facts: dict[str, str]) -> dict[str, str]:
+    """What people should know of it."""
+    valkey = facts.get("valkey_version")
+    return {
+        "server": f"Valkey {valkey}" if valkey else f"Redis {facts.get('redis_version', '?')}",
+        "maxmemory_policy": facts.get("maxmemory_policy", "noeviction"),
+        "appendonly": "yes" if facts.get("aof_enabled") == "1" else "no",
+    }
+
+
 def check(facts: dict[str, str], url: str, *, allow_eviction: bool) -> None:
     """Refuses a server that is too old, part of a cluster, or that would throw jobs away.
 

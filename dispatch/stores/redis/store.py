@@ -6,8 +6,9 @@ import re
 from typing import Any
 
 from dispatch.clock import Clock
-from dispatch.errors import ConfigError, SchemaMismatch, StoreUnreachable
+from dispatch.errors import ConfigError, SchemaMismatch, StoreError, StoreUnreachable
 from dispatch.store import SchemaStatus
+from dispatch.stores.facts import offset
 from dispatch.stores.redis import address, server
 from dispatch.stores.redis.client import RedisClient
 from dispatch.stores.redis.cluster import RedisCluster
@@ -139,6 +140,21 @@ class RedisStore:
         """Answers when the server does; raises a StoreError otherwise."""
         await self._client.command("PING")
 
+    async def server_facts(self) -> dict[str, str]:
+        """What the server says of itself."""
+        facts = server.facts_of(await self._client.command("INFO"))
+        seconds, fraction = await self._client.command("TIME")
+        now = int(seconds) * 1_000_000 + int(fraction)
+        return {**server.told(facts), **await self._appendfsync(), "clock_offset": offset(now)}
+
+    async def _appendfsync(self) -> dict[str, str]:
+        try:
+            found = await self._client.command("CONFIG", "GET", "appendfsync")
+        except StoreError:
+            return {}  # the user may not ask, or the command has another name there
+        pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+        return {_text(name): _text(value) for name, value in pairs}
+
     async def migrate(self) -> list[str]:
         """Applies what is pending; answers the names applied."""
         before = await self._client.run("migrate", SCHEMA)
@@ -188,3 +204,7 @@ class RedisStore:
             allow_eviction=self._allow_eviction,
             **self._options,
         )
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

@@ -49,7 +49,7 @@ end
 local ODD = {ck = true, ap = true, og = true, uu = true, ex = true, k = true}
 -- Rows taken in the short way: by state and cell the ids; and all of them as members of the running ones.
 local plainly, leased = {P = {}, T = {}}, {}
-local FLOOR_TEXT = text(epoch_floor)
+local FLOOR_TEXT, told = text(epoch_floor), heard('job.started')
 
 -- The short way to running; answers false, with nothing done, when it is not open to the row.
 local function start_plain(id, cell)
@@ -94,7 +94,7 @@ local function start_plain(id, cell)
   running[#running + 1] = lease_until
   running[#running + 1] = id
   taken_ids[#taken_ids + 1] = id
-  if heard('job.started') then
+  if told then
     tell_job('job.started', id, table_of(flat))
   end
   claimed[#claimed + 1] = {id, epoch, flat}

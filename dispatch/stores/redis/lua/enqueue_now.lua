@@ -11,11 +11,11 @@ while at <= #ARGV do
   local shared = {'st', 'P', 'c', NOW_TEXT, 'r', NOW_TEXT, unpack(ARGV, at + 5, last)}
   local first, count = last + 2, tonumber(ARGV[last + 1])
   at = first + 2 * count
-  local keys, listed, ready = {}, {}, {}
+  local keys, listed, ready, told = {}, {}, {}, heard('job.enqueued')
   for i = first, at - 1, 2 do
     keys[#keys + 1] = P .. 'j:' .. ARGV[i]
   end
-  local new = call('EXISTS', unpack(keys)) == 0
+  local new, told = call('EXISTS', unpack(keys)) == 0, heard('job.enqueued')
   for i = first, at - 1, 2 do
     local id = ARGV[i]
     local key = P .. 'j:' .. id
@@ -28,7 +28,9 @@ while at <= #ARGV do
       listed[#listed + 1] = id
       ready[#ready + 1] = priority
       ready[#ready + 1] = NOW_STAMP .. id
-      tell_job('job.enqueued', id, {k = kind, n = name, q = queue})
+      if told then
+        tell_job('job.enqueued', id, {k = kind, n = name, q = queue})
+      end
       answers[#answers + 1] = '1' .. id
     end
   end

@@ -4,7 +4,7 @@
 if ARGV[2] ~= '' and call('EXISTS', P .. 'veto:' .. ARGV[2]) == 1 then
   return {}
 end
-local answers, queues, at, made = {}, {}, 3, false
+local answers, queues, at, made, told = {}, {}, 3, false, heard('job.enqueued')
 
 -- What the jobs of one queue, name and kind have in common.
 local function group_of(queue, name, kind)
@@ -51,7 +51,9 @@ while at <= #ARGV do
     else
       place_row(id, {q = queue, n = name, o = ARGV[at + 4], r = due})
     end
-    tell_job('job.enqueued', id, {k = kind, n = name, q = queue})
+    if told then
+      tell_job('job.enqueued', id, {k = kind, n = name, q = queue})
+    end
     answers[#answers + 1] = '1' .. id
     made = true
   end

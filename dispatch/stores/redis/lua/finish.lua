@@ -85,7 +85,7 @@ local function mark(said)
 end
 
 -- Rows that were completed in the short way, by cell.
-local completed, cells, freed = {}, {}, {}
+local completed, cells, freed, told = {}, {}, {}, heard('job.completed')
 
 -- The short way to completed: nobody waits behind the job, it has no key, no tenant, and nobody asked for its end.
 -- Answers false, with nothing done, when it is not open to the row.
@@ -116,7 +116,7 @@ local function complete(said)
   local ids = completed[cell]
   ids[#ids + 1] = said.id
   freed[#freed + 1] = said.id
-  if kind == 'job' and heard('job.completed') then
+  if told and kind == 'job' then
     local found = call('HMGET', key, 'f', 'sa')
     tell_job('job.completed', said.id, {n = row[5], q = row[4], f = found[1] or nil, sa = found[2] or nil})
   end
