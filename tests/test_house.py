@@ -117,4 +117,6 @@ def test_the_wheel_holds_our_packages_and_nothing_else(tmp_path: Path) -> None:
     assert {f"{package}/py.typed" for package in packages} <= names
     assert f"{info}/licenses/LICENSE" in names
     data = {str(path.relative_to(ROOT)) for path in (ROOT / "dispatch").rglob("*.sql")}
+    static = ROOT / "dispatch" / "api" / "dashboard" / "static"
+    data |= {str(path.relative_to(ROOT)) for path in static.rglob("*") if path.is_file()}
     assert data <= names

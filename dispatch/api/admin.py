@@ -97,12 +97,12 @@ async def plugins(ask: Asked) -> Response:
 
 async def about(ask: Asked) -> Response:
     """Say what answers here, and how its pages show themselves."""
-    server = ask.app.config.server
+    environment = ask.app.config.server.environment
     try:
         found = version("dispatch-tasks")
     except PackageNotFoundError:
         found = "unknown"
-    return reply({"dispatch": found, "environment": server.environment, "read_only": server.read_only})
+    return reply({"dispatch": found, "environment": environment, "read_only": ask.read_only})
 
 
 ROUTES = (

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from dispatch.access import SCOPES, Identity
+from dispatch.api.dashboard import Dashboard
 from dispatch.api.guard import HOLDER, PLAIN_COOKIE, Guard, Rule
 from dispatch.api.problems import Problem, problem_of, problem_response, problem_schemas, reply
 from dispatch.api.routing import READING, Asked, Route, build, guarded, request_id_of
@@ -43,6 +44,7 @@ class API:
             (default: `[server] allowed_hosts` and `host`).
         read_only: refuse whatever changes something (default: `[server] read_only`).
         measure: answers the app's measurements, for /metrics (see `dispatch.api.metrics`).
+        dashboard: whether `asgi()` serves the pages at / (default: unless `[server] disable_dashboard`).
 
     >>> api = API(app)  # doctest: +SKIP
     >>> website.mount("/ops", api.asgi())  # doctest: +SKIP
@@ -55,6 +57,7 @@ class API:
         allowed_hosts: tuple[str, ...] | None = None,
         read_only: bool | None = None,
         measure: Callable[[], bytes] | None = None,
+        dashboard: bool | None = None,
     ) -> None:
         server = app.config.server
         hosts = (*server.allowed_hosts, server.host) if allowed_hosts is None else allowed_hosts
@@ -65,6 +68,9 @@ class API:
             read_only=server.read_only if read_only is None else read_only,
             measure=measure,
         )
+        shown = not server.disable_dashboard if dashboard is None else dashboard
+        self.dashboard = Dashboard(self.guard) if shown else None
+        self.guard.pages = shown
         self._limits = app.config.limits
 
     @cached_property
@@ -172,15 +178,21 @@ class API:
 
 
 class _Doors:
-    """The routes and, under /dwp, the wire protocol; built when somebody asks: the plugins are loaded by then."""
+    """The routes, under /dwp the wire protocol, and at / the dashboard; built when somebody asks: the plugins are
+    loaded by then."""
 
     def __init__(self, api: API) -> None:
         self._api = api
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = str(scope["path"]).removeprefix(scope.get("root_path", ""))
-        inner = self._api.wire if path == "/dwp" or path.startswith("/dwp/") else self._api._fast
-        await inner(scope, receive, send)
+        pages = self._api.dashboard
+        if path == "/dwp" or path.startswith("/dwp/"):
+            await self._api.wire(scope, receive, send)
+        elif pages is not None and scope["type"] == "http" and pages.serves(path):
+            await pages(scope, receive, send)
+        else:
+            await self._api._fast(scope, receive, send)
 
 
 async def _answer(request: Request, error: Exception) -> Response:

@@ -63,6 +63,10 @@ class Ask:
     """Those that are open on this server."""
     measure: Callable[[], bytes] | None = field(default=None, repr=False)
     """Answers what the app has measured; None: nothing was measured."""
+    read_only: bool = False
+    """The server only shows."""
+    pages: bool = False
+    """There is a dashboard at /."""
 
     @property
     def scope(self) -> Scope | None:
@@ -94,6 +98,8 @@ class Guard:
         self.read_only = read_only
         self.failures = failures or Failures()
         self.measure = measure
+        self.pages = False
+        """Whether there is a dashboard at /."""
         self.streams: set[Subscription] = set()
         """Event streams that are open."""
 

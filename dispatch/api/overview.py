@@ -18,12 +18,13 @@ from dispatch.api.routing import Asked, Route
 from dispatch.clock import utc_now
 from dispatch.crons.model import ListOptions as CronOptions
 from dispatch.dlq.model import ListOptions as LetterOptions
-from dispatch.documents.overview import StatusDocument, status_document
+from dispatch.documents.overview import SeriesDocument, StatusDocument, series_document, status_document
 from dispatch.entity import LARGEST_PAGE
 from dispatch.errors import DispatchError, code_of
 from dispatch.jobs.model import CountOptions
 from dispatch.services import missed_ticks, read_status
 from dispatch.services.scale import read_demand
+from dispatch.services.series import read_series
 from dispatch.text import iso
 
 
@@ -74,6 +75,18 @@ async def stats(ask: Asked) -> Response:
         "crons": len(crons.items),
     }
     return reply(document)
+
+
+async def series(
+    ask: Asked,
+    minutes: Annotated[int, Query(ge=1, le=10_080, description="How far back.")] = 60,
+    parts: Annotated[int, Query(ge=1, le=500, description="How many parts that time has.")] = 60,
+) -> Response:
+    """Say how many jobs ended, and how long they waited and ran, over time, from the newest 3,000 that ended."""
+    now = utc_now()
+    since = now - timedelta(minutes=minutes)
+    found = await read_series(ask.app.store, since=since, until=now, parts=parts, scope=ask.scope)
+    return reply(series_document(found))
 
 
 async def scale(
@@ -129,6 +142,7 @@ _UNWELL = {503: "It does not: the same document says why."}
 ROUTES = (
     Route("GET", "/v1/status", status, STATS_READ, StatusDocument, shared=True),
     Route("GET", "/v1/stats", stats, STATS_READ, StatsDocument),
+    Route("GET", "/v1/stats/series", series, STATS_READ, SeriesDocument),
     Route("GET", "/scale", scale, STATS_READ, ScaleDocument, shared=True),
     Route("GET", "/metrics", metrics, STATS_READ, shared=True, media="text/plain"),
     Route("GET", "/healthz", health, ANYBODY, HealthDocument, also=_UNWELL),

@@ -134,6 +134,8 @@ def guarded(guard: Guard, rule: Rule | None, *, limits: Limits, ticket: bool = F
             secure=is_secure(request.scope),
             streams=guard.streams,
             measure=guard.measure,
+            read_only=guard.read_only,
+            pages=guard.pages,
         )
         with use_scope(*identity.scope), acting_as(identity.who):
             return await inner(request)

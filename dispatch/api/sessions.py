@@ -68,7 +68,8 @@ async def login(ask: Asked, request: Request, ticket: Annotated[str, Query(max_l
     identity = await ask.app.logins.redeem(ticket, "login")
     if identity is None:
         raise Problem(401, "unauthenticated", "this link was used before, or is too old: ask for another one")
-    response = RedirectResponse(f"{request.scope.get('root_path', '')}/v1/session", status_code=303)
+    home = "/" if ask.pages else "/v1/session"
+    response = RedirectResponse(f"{request.scope.get('root_path', '')}{home}", status_code=303)
     await _give_session(Ask(ask.app, identity, ask.request_id, secure=ask.secure), response)
     return response
 

@@ -98,6 +98,7 @@ class Server(Table):
     allowed_hosts: list[Annotated[str, Field(min_length=1)]] = []
     read_only: bool = False
     environment: Annotated[str, Field(max_length=40)] = ""
+    disable_dashboard: bool = False
 
 
 class Log(Table):

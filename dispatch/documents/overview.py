@@ -10,6 +10,7 @@ from dispatch.documents.fleet import QueueDocument, queue_document
 from dispatch.documents.letters import GroupDocument, group_document
 from dispatch.services import APIKey, AuditRecord, JobStats, Status
 from dispatch.services.attention import attention, cron_attention
+from dispatch.services.series import Series
 from dispatch.services.stats import Spread
 from dispatch.text import iso
 
@@ -83,6 +84,25 @@ class JobStatsDocument(TypedDict):
     complete: bool
     oldest_at: str | None
     newest_at: str | None
+
+
+class SliceDocument(TypedDict):
+    """What ended within one part of the time."""
+
+    at: str
+    completed: int
+    failed: int
+    cancelled: int
+    wait_seconds: SpreadDocument
+    run_seconds: SpreadDocument
+
+
+class SeriesDocument(TypedDict):
+    """What ended over time; not `complete`: from the newest jobs only."""
+
+    items: list[SliceDocument]
+    step_seconds: float
+    complete: bool
 
 
 class AuditDocument(TypedDict):
@@ -163,6 +183,25 @@ def stats_document(found: JobStats, limit: int) -> JobStatsDocument:
         "complete": found.complete,
         "oldest_at": iso(found.oldest_at),
         "newest_at": iso(found.newest_at),
+    }
+
+
+def series_document(found: Series) -> SeriesDocument:
+    """What ended over time."""
+    return {
+        "items": [
+            {
+                "at": iso(one.at),
+                "completed": one.completed,
+                "failed": one.failed,
+                "cancelled": one.cancelled,
+                "wait_seconds": _spread(one.wait),
+                "run_seconds": _spread(one.run),
+            }
+            for one in found.slices
+        ],
+        "step_seconds": found.step.total_seconds(),
+        "complete": found.complete,
     }
 
 

@@ -81,6 +81,7 @@ HERE_ONLY = {
     *("check", "inspect", "cron plan", "job call"),  # these load the user's module
 }
 FOR_MACHINES = {
+    "GET /v1/stats/series",
     *("GET /scale", "GET /metrics", "GET /v1/definitions", "GET /v1/workflows", f"GET {_RUNS}/counts"),
     *("POST /v1/tickets", "GET /v1/session", "POST /v1/session", "DELETE /v1/session", "GET /login"),
 }

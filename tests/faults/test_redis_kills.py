@@ -83,9 +83,9 @@ def test_kills_cuts_no_memory_and_a_kill_of_the_server_lose_nothing_and_end_noth
 
 
 @pytest.mark.proof
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_ten_thousand_jobs_survive_forty_kills_ten_zombies_cuts_no_memory_and_a_kill_of_the_server(
     tmp_path: Path, ledger: RedisLedger
 ) -> None:
-    storm = Storm(kills=40, stops=10, workers=4, every=1.0, timeout=400)
+    storm = Storm(kills=40, stops=10, workers=4, every=1.0, timeout=800)
     blow(tmp_path, ledger, storm, jobs=10_000, first=4_000, title="Redis: 40 kills, 10 stops, 10,000 jobs")

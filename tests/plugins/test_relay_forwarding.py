@@ -125,10 +125,9 @@ async def test_an_endpoint_of_a_tenant_gets_only_that_tenants_events(registry: R
 async def test_an_endpoint_is_told_nothing_that_happened_before_it_was_added(registry: Registry) -> None:
     work = jobs(registry)
     async with world(registry) as at:
-        await at.webhooks.add("a", A, events=["job.completed"])
-        await at.app.enqueue(work)
-        await at.app.run_until_idle()
-        await at.webhooks.add("b", B, events=["job.completed"])
+        await at.webhooks.add("a", A, events=["job.enqueued"])
+        await at.app.enqueue(work)  # in the feed, and not yet forwarded
+        await at.webhooks.add("b", B, events=["job.enqueued"])
         await at.app.enqueue(work)
         await at.app.run_until_idle()
         assert (len(at.post.types(A)), len(at.post.types(B))) == (2, 1)

@@ -129,6 +129,15 @@ async def test_no_more_than_16_kb_of_an_answer_are_read() -> None:
         await sender.close()
 
 
+async def test_an_answer_without_an_end_is_not_waited_for() -> None:
+    secret = new_secret()
+    async with sink(secret, lambda _: Reply(endless=True)) as server:
+        sender = Sender(LOCAL, timeout=5.0)
+        answer = await send(sender, server.url, secret)
+        assert (answer.status, len(answer.body)) == (200, READ_AT_MOST)
+        await sender.close()
+
+
 async def test_a_name_without_an_address_is_a_failed_attempt() -> None:
     sender = Sender(Allowed())
     with pytest.raises(Undelivered, match=r"cannot be resolved|no address"):

@@ -34,6 +34,7 @@ class Reply:
     body: bytes = b"ok"
     hang: bool = False
     reset: bool = False
+    endless: bool = False
 
 
 Behaviour = Callable[[Received], Reply]
@@ -111,6 +112,11 @@ class Sink:
         if reply.reset:
             writer.transport.abort()
             return False
+        if reply.endless:
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            while True:
+                writer.write(b"x" * 1024)
+                await writer.drain()
         said = {"Content-Length": str(len(reply.body)), **reply.headers}
         lines = "".join(f"{name}: {value}\r\n" for name, value in said.items())
         writer.write(f"HTTP/1.1 {reply.status} Whatever\r\n{lines}\r\n".encode() + reply.body)

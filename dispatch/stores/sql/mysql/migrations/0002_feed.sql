@@ -60,7 +60,7 @@ IF NEW.state <> OLD.state THEN
 
 DROP TRIGGER IF EXISTS {database}.{namespace}_feed_steps_recorded;
 
--- a fork's copies are none
+-- a fork's copies are none; bytes that are no text are read as latin1, which takes any, and are no JSON then
 CREATE TRIGGER {database}.{namespace}_feed_steps_recorded AFTER INSERT ON {checkpoints} FOR EACH ROW
 IF NEW.inherited = 0 THEN
   INSERT INTO {stream} (channel, id, type, tenant, at, data)
@@ -74,7 +74,7 @@ IF NEW.inherited = 0 THEN
         'message', coalesce(JSON_UNQUOTE(JSON_EXTRACT(failure, '$.message')), ''))) ELSE '{}' END)
   FROM (SELECT CASE NEW.kind WHEN 'step' THEN 'workflow.step_completed' WHEN 'undo' THEN 'workflow.step_completed'
       WHEN 'failure' THEN 'workflow.step_failed' END AS told,
-    CASE WHEN NEW.kind = 'failure' AND JSON_VALID(CONVERT(NEW.data USING utf8mb4)) THEN CONVERT(NEW.data USING utf8mb4)
+    CASE WHEN NEW.kind = 'failure' AND JSON_VALID(CONVERT(NEW.data USING latin1)) THEN CONVERT(NEW.data USING utf8mb4)
       ELSE '{}' END AS failure) AS telling
   JOIN {runs} AS r ON r.id = NEW.run_id
   WHERE EXISTS (SELECT 1 FROM {stream_listeners} WHERE channel = told AND `until` > NEW.updated_at); END IF;

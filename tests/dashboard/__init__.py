@@ -1,0 +1,1 @@
+"""Tests of what the outside may ask over HTTP."""
