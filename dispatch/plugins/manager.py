@@ -8,6 +8,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
+from concurrent.futures import Future
 from contextvars import Context, copy_context
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
@@ -21,11 +22,14 @@ from dispatch.clock import boot_seconds
 from dispatch.errors import ConfigError, InvalidPlugin, MissingExtra
 from dispatch.plugins.finding import imported, is_own, offered
 from dispatch.plugins.fitting import check, own_name, specified, taken
+from dispatch.plugins.lane import Lane
 from dispatch.plugins.sections import section_of
 
 AT_ONCE, MOST_WAITING = 100, 10_000
 """Calls of asynchronous hooks that run at once, and that wait for their turn."""
+_OWN = ("dispatch", "dispatch_cli", "dispatch_relay", "dispatch_k8s")
 _REPEAT = 10.0
+_LOOK = 0.005
 SLOW = 0.1
 """Seconds of event loop that a hook may take before it is named in the log."""
 
@@ -39,6 +43,8 @@ class _Implementation:
     """The hook's arguments that the function takes."""
     waits: bool
     """Whether it is a coroutine function."""
+    trusted: bool
+    """Whether it is our own, and so may run on the event loop although it is a plain function."""
 
 
 class PluginManager:
@@ -71,6 +77,7 @@ class PluginManager:
         self._loaded_classes: set[type] = set()
         self.sections: dict[str, BaseModel] = {}
         """[plugin.NAME] as the plugins that have a model for it read it, defaults included."""
+        self._lanes: dict[str, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: deque[tuple[Context, str, dict[str, Any]]] = deque()
         self._left_out = 0
@@ -174,26 +181,55 @@ class PluginManager:
         return self._ask(mine[0], arguments) if mine else None
 
     def background(self, hook: str, /, **arguments: Any) -> None:
-        """Tells of a lifecycle hook without waiting: plain functions are called at once; where one of the
-        implementations is a coroutine, or such calls are not over yet, all are called in a task, which `drain` waits
-        for.
+        """Tells of a lifecycle hook without waiting; `drain` does. The plain functions of a plugin run on a thread of
+        its own, one after the other in the order in which they were told of; coroutines run in a task.
 
-        Calls begin in the order in which they were told of, but two may overlap: an asynchronous `job_completed` can
-        begin before a slow `job_started` has ended. Beyond AT_ONCE tasks the calls wait for their turn; beyond
-        MOST_WAITING they are left out, and that is logged.
+        Calls of coroutines begin in that order too, but two may overlap: an asynchronous `job_completed` can begin
+        before a slow `job_started` has ended. Beyond AT_ONCE tasks the calls wait for their turn; beyond MOST_WAITING
+        they are left out, and that is logged.
         """
-        found = self._implementations[hook]
-        if not found:
-            return
-        if not self._tasks and not any(one.waits for one in found):
-            for one in found:
+        waiting = False
+        for one in self._implementations[hook]:
+            if one.waits:
+                waiting = True
+            elif one.trusted:
                 self._call_now(one, arguments)
-        elif len(self._tasks) < AT_ONCE:
+            else:
+                self._hand_over(one, arguments)
+        if not waiting:
+            return
+        found = [one for one in self._implementations[hook] if one.waits]
+        if len(self._tasks) < AT_ONCE:
             self._begin(self._notify(found, arguments), hook)
         elif len(self._waiting) < MOST_WAITING:
             self._waiting.append((copy_context(), hook, arguments))
         else:
             self._leave_out(hook)
+
+    def _hand_over(self, one: _Implementation, arguments: dict[str, Any]) -> None:
+        """Calls a plain function on its plugin's thread."""
+        loop = asyncio.get_running_loop()
+        answer = self._submit(one, arguments)
+        if answer is None:
+            self._leave_out(one.hook)
+            return
+
+        def ended(found: Future[Any]) -> None:
+            error = found.exception()
+            if error is not None:
+                self._fail(one, error, timed_out=False)
+            elif inspect.isawaitable(found.result()):
+                loop.call_soon_threadsafe(self._begin, self._wait_for(one, found.result()), one.hook)
+
+        answer.add_done_callback(ended)
+
+    def _submit(self, one: _Implementation, arguments: dict[str, Any]) -> Future[Any] | None:
+        lane = self._lanes.get(one.plugin)
+        if lane is None:
+            lane = self._lanes[one.plugin] = Lane(f"dispatch plugin {one.plugin}", most=MOST_WAITING)
+        if lane.stuck_for > self._hook_timeout:
+            return None
+        return lane.submit(lambda: one.function(**{name: arguments[name] for name in one.names}))
 
     def _begin(self, work: Coroutine[Any, Any, None], hook: str, context: Context | None = None) -> None:
         loop = asyncio.get_running_loop()
@@ -212,17 +248,23 @@ class PluginManager:
         now = boot_seconds()
         if now - self._told_at >= _REPEAT:
             self._told_at = now
-            text = "%d calls of hooks were left out (now %s): %d wait already, since plugins do not keep up: %s"
-            slow = sorted({one.plugin for one in self._implementations[hook] if one.waits})
+            text = "%d calls of hooks were left out (now %s): %d wait already, since plugins hang or do not keep up: %s"
+            slow = sorted({one.plugin for one in self._implementations[hook] if not one.trusted})
             self._logger.error(text, self._left_out, hook, len(self._waiting), ", ".join(slow))
 
     async def drain(self, timeout: float) -> int:
         """Waits up to `timeout` seconds for background calls, cancels the rest and returns how many those were."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        while (pending := self._pending()) and loop.time() < deadline:
-            await asyncio.wait(pending, timeout=deadline - loop.time())
-        waiting = len(self._waiting)
+        while (pending := self._pending()) or self._on_threads():
+            if loop.time() >= deadline:
+                break
+            if pending:
+                await asyncio.wait(pending, timeout=min(_LOOK, deadline - loop.time()))
+            else:
+                await asyncio.sleep(_LOOK)
+            await asyncio.sleep(0)  # what threads have answered begins now
+        waiting = len(self._waiting) + self._on_threads()
         self._waiting.clear()
         if waiting:
             self._logger.warning("%d calls of hooks still waited for their turn and were left out", waiting)
@@ -232,6 +274,9 @@ class PluginManager:
         if pending:
             await asyncio.wait(pending, timeout=SLOW)
         return len(pending) + waiting
+
+    def _on_threads(self) -> int:
+        return sum(lane.pending for lane in self._lanes.values())
 
     def _pending(self) -> set[asyncio.Task[None]]:
         return {task for task in self._tasks if task is not asyncio.current_task()}
@@ -277,6 +322,7 @@ class PluginManager:
             _Implementation(
                 *(impl.plugin_name, hook, impl.function, taken(impl.function, self._hooks[hook])),
                 waits=inspect.iscoroutinefunction(impl.function),
+                trusted=(impl.function.__module__ or "").partition(".")[0] in _OWN,
             )
             for impl in reversed(found)
         )
@@ -309,9 +355,13 @@ class PluginManager:
         limit: asyncio.Timeout | None = None
         started = time.perf_counter()
         try:
-            result = implementation.function(**{name: arguments[name] for name in implementation.names})
-            if time.perf_counter() - started > SLOW:
-                self._warn_slow(implementation, time.perf_counter() - started)
+            if implementation.waits or implementation.trusted or implementation.hook.startswith("register_"):
+                result = implementation.function(**{name: arguments[name] for name in implementation.names})
+                if time.perf_counter() - started > SLOW:
+                    self._warn_slow(implementation, time.perf_counter() - started)
+            else:
+                async with asyncio.timeout(self._hook_timeout) as limit:
+                    result = await self._on_its_thread(implementation, arguments)
             if inspect.isawaitable(result):
                 async with asyncio.timeout(self._hook_timeout) as limit:
                     result = await result
@@ -327,6 +377,12 @@ class PluginManager:
         else:
             return result
         return None
+
+    async def _on_its_thread(self, implementation: _Implementation, arguments: dict[str, Any]) -> Any:
+        answer = self._submit(implementation, arguments)
+        if answer is None:
+            raise TimeoutError(f"the thread of the plugin {implementation.plugin!r} is stuck in an earlier call")
+        return await asyncio.wrap_future(answer)
 
     def _warn_slow(self, implementation: _Implementation, elapsed: float) -> None:
         self._logger.warning(

@@ -138,6 +138,10 @@ ROWS: dict[int, tuple[str, ...]] = {
         "dispatch_relay.EVENT_WORKFLOW_FAILED",
         "dispatch_relay.EVENT_CRON_FIRED",
     ),
+    45: (
+        "dispatch.integrations.asgi.DispatchExtension",
+        "dispatch.integrations.asgi.dispatch_lifespan",
+    ),
     46: ("dispatch.wire.WireServer", "dispatch.wire.WireHandler"),
     47: ("dispatch.wire.Frame", "dispatch.wire.FrameType", "dispatch.wire.JSONCodec", "dispatch.wire.MsgpackCodec"),
     48: ("dispatch.wire.Identity", "dispatch.wire.APIKeyEntry", "dispatch.wire.APIKeyAuthenticator"),

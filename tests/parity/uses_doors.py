@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 
-from .promised import get, row
+from .promised import QUIET, get, row
 
 
 @row(42)
@@ -25,6 +25,25 @@ async def _call(server: Any, frame: dict[str, Any], token: str) -> dict[str, Any
         answer = await http.post("/dwp/rpc", json=frame, headers={"Authorization": f"Bearer {token}"})
         found: dict[str, Any] = answer.json()
         return found
+
+
+@row(45)
+async def use_extension(extension: Any, dispatch_lifespan: Any) -> None:
+    registry = get("dispatch.Registry")()
+    made = extension(
+        "memory://",
+        config=QUIET,
+        registry=registry,
+        middleware=(),
+        backoff=get("dispatch.backoff.Constant")(1),
+        disable_routes=True,
+        disable_migrate=True,
+    )
+    async with made.lifespan()(None) as state:
+        assert (state["dispatch"], made.engine.running) == (made.app, True)
+    other = get("dispatch.Dispatch")("memory://", config=QUIET, registry=registry)
+    async with dispatch_lifespan(other)(None) as state:
+        assert (state["dispatch"], other.engine) == (other, None)
 
 
 @row(46)

@@ -1,0 +1,1 @@
+"""Dispatch inside of web frameworks; each module needs its framework, and nothing else imports them."""
