@@ -16,6 +16,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 async def sample() -> Job:
     store = MemoryStore(clock=ManualClock())
+    await store.open()
     id_ = JobID.new()
     await store.jobs.enqueue([NewJob(id_, "add", b"{}")])
     found = await store.jobs.get(id_)
@@ -49,6 +50,7 @@ async def test_a_job_counts_in_the_part_in_which_it_ended() -> None:
 async def test_only_the_newest_are_looked_at_and_it_says_so() -> None:
     clock = ManualClock()
     store = MemoryStore(clock=clock)
+    await store.open()
     for _ in range(4):
         id_ = JobID.new()
         await store.jobs.enqueue([NewJob(id_, "add", b"{}")])
