@@ -93,7 +93,7 @@ async def test_files_are_kept_for_ever_and_pages_are_asked_for_again() -> None:
 
 async def test_without_the_dashboard_there_is_only_the_api() -> None:
     for options in ({"config": Config(server={"disable_dashboard": True})}, {"dashboard": False}):
-        async with world(**options) as found:  # type: ignore[arg-type]
+        async with world(**options) as found:
             assert (await found.ask("GET", "/")).status_code == 404
             assert (await found.ask("GET", "/v1/session", await found.key())).status_code == 200
 

@@ -15,12 +15,13 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def sample() -> Job:
-    async with MemoryStore(clock=ManualClock()) as store:
-        id_ = JobID.new()
-        await store.jobs.enqueue([NewJob(id_, "add", b"{}")])
-        found = await store.jobs.get(id_)
-        assert found is not None
-        return found
+    store = MemoryStore(clock=ManualClock())
+    await store.open()
+    id_ = JobID.new()
+    await store.jobs.enqueue([NewJob(id_, "add", b"{}")])
+    found = await store.jobs.get(id_)
+    assert found is not None
+    return found
 
 
 async def test_a_job_counts_in_the_part_in_which_it_ended() -> None:
@@ -48,14 +49,15 @@ async def test_a_job_counts_in_the_part_in_which_it_ended() -> None:
 
 async def test_only_the_newest_are_looked_at_and_it_says_so() -> None:
     clock = ManualClock()
-    async with MemoryStore(clock=clock) as store:
-        for _ in range(4):
-            id_ = JobID.new()
-            await store.jobs.enqueue([NewJob(id_, "add", b"{}")])
-            await store.jobs.cancel(id_, reason="no")
-        until = clock.now() + timedelta(seconds=1)
-        since = until - timedelta(minutes=1)
-        some = await read_series(store, since=since, until=until, parts=1, limit=3)
-        whole = await read_series(store, since=since, until=until, parts=1)
+    store = MemoryStore(clock=clock)
+    await store.open()
+    for _ in range(4):
+        id_ = JobID.new()
+        await store.jobs.enqueue([NewJob(id_, "add", b"{}")])
+        await store.jobs.cancel(id_, reason="no")
+    until = clock.now() + timedelta(seconds=1)
+    since = until - timedelta(minutes=1)
+    some = await read_series(store, since=since, until=until, parts=1, limit=3)
+    whole = await read_series(store, since=since, until=until, parts=1)
     assert (some.slices[0].cancelled, some.complete) == (3, False)
     assert (whole.slices[0].cancelled, whole.complete) == (4, True)
