@@ -32,6 +32,7 @@ class Root(LazyGroup):
     examples = ("dispatch demo", "dispatch run myapp.tasks", "dispatch job list --state failed")
     table: ClassVar = {
         "run": ("run", "Start a worker for the jobs of a module."),
+        "dev": ("dev", "Run jobs and serve the API while you write code; each change starts it anew."),
         "serve": ("serve", "Serve the HTTP API, with no worker."),
         "demo": ("demo", "Run a small real application from start to finish, then exit."),
         "status": ("status", "Show backlog, workers, dead letters and pauses on one screen."),

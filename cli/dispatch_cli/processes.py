@@ -52,13 +52,16 @@ def run_processes(
     tell: Callable[[str], None],
     changes: AsyncIterator[str] | None = None,
     probe: str | None = None,
+    must_start: bool = False,
 ) -> int:
     """Runs `count` children with this command line until all have ended; answers the exit code.
 
     changes: yields the name of a file that has changed, at which every child is stopped gracefully and started anew.
     probe: where to answer for the health of all of them, as HOST:PORT.
+    must_start: with `changes`, end at once when the very first start meets what a next one would meet again.
     """
-    return asyncio.run(_Family(count, arguments, burst=burst, tell=tell, changes=changes).run_probed(probe))
+    family = _Family(count, arguments, burst=burst, tell=tell, changes=changes, must_start=must_start)
+    return asyncio.run(family.run_probed(probe))
 
 
 class _Family:
@@ -70,12 +73,14 @@ class _Family:
         burst: bool,
         tell: Callable[[str], None],
         changes: AsyncIterator[str] | None,
+        must_start: bool,
     ) -> None:
         self._count = count
         self._arguments = arguments
         self._burst = burst
         self._tell = tell
         self._changes = changes
+        self._must_start = must_start
         self._changed = asyncio.Event()
         """Set, and replaced, when a file has changed."""
         self._health: Household | None = None
@@ -127,16 +132,17 @@ class _Family:
 
     async def _keep(self, member: int) -> None:
         """Keeps one place filled until its child ends on purpose or everything stops."""
-        failures = 0
+        failures, first = 0, True
         while not self._stopping.is_set():
             started, changed = boot_seconds(), self._changed
             code = await self._live(member)
+            must_start, first = self._must_start and first, False
             if self._stopping.is_set():
                 return
             if changed.is_set():
                 failures = 0
                 continue
-            if self._changes is not None and code in _PERMANENT:
+            if self._changes is not None and code in _PERMANENT and not must_start:
                 await _either(changed, self._stopping)
                 continue
             match after(code, burst=self._burst):

@@ -1,4 +1,4 @@
-"""Watches a project's files, for `dispatch run --reload`."""
+"""Watches a project's files, for `dispatch run --reload` and `dispatch dev`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from pathlib import Path
 from dispatch.errors import MissingExtra
 
 
-def watcher() -> AsyncIterator[str]:
+def watcher(what: str = "--reload") -> AsyncIterator[str]:
     """Yields a name whenever Python or TOML files below the current folder have changed.
+
+    what: the command or option that needs it, for the error.
 
     Raises:
         MissingExtra: watchfiles is not installed.
     """
     if importlib.util.find_spec("watchfiles") is None:
-        raise MissingExtra("--reload needs watchfiles, which is not installed: pip install 'dispatch-tasks[reload]'")
+        raise MissingExtra(f"{what} needs watchfiles, which is not installed: pip install 'dispatch-tasks[reload]'")
     return _names(Path.cwd())
 
 

@@ -76,7 +76,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "version": ("GET /v1/version",),
 }
 HERE_ONLY = {
-    *("run", "serve", "demo", "bench", "doctor", "completion", "openapi", "config show", "config init"),
+    *("run", "dev", "serve", "demo", "bench", "doctor", "completion", "openapi", "config show", "config init"),
     *("store init", "store migrate", "store status", "store verify", "store copy", "store prune"),
     *("check", "inspect", "cron plan", "job call"),  # these load the user's module
 }

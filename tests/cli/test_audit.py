@@ -78,6 +78,7 @@ OTHERS = {
     "serve",  # who asks it for something leaves a record
     "openapi",
     "run",  # a worker: what it does to jobs, the jobs tell
+    "dev",  # the two in one
     "check",
     "bench",  # these two on a store of their own
     "demo",

@@ -41,6 +41,7 @@ class Case:
 
 CASES = {
     "run": Case("examples_tasks --burst", "nowhere.tasks", long=True, slow=True),
+    "dev": Case("examples_tasks --port 0", long=True, slow=True),
     "serve": Case("--port 0", "nowhere.tasks --port 0", long=True, slow=True),
     "demo": Case("", down=None, slow=True),
     "status": Case("", long=True),

@@ -22,7 +22,10 @@ from dispatch_cli.workflow.base import OTHER as OTHER_RUN
 from tests.cli.conftest import Seeds, run
 
 SLOW = {"dispatch demo --keep demo-files", "dispatch demo"}
-ENDLESS = {"dispatch serve", "dispatch serve myapp.tasks --host 127.0.0.1 --port 8484"}
+ENDLESS = {
+    *("dispatch serve", "dispatch serve myapp.tasks --host 127.0.0.1 --port 8484"),
+    *("dispatch dev myapp.tasks", "dispatch dev myapp.tasks --port 8485 -c 2"),
+}
 """Other tests serve."""
 SHELL = f'dispatch() {{ {shlex.quote(sys.executable)} -m dispatch_cli "$@"; }}; set -o pipefail; '
 

@@ -17,9 +17,9 @@ SHARED = ("mysql",)
 """Kinds whose plans are those of another server that is tried with every change: all of it, but in the proof tier."""
 
 
-def kinds(chosen: Sequence[str] = KINDS) -> list[Any]:
-    """The kinds as parameters of a test."""
-    return [pytest.param(kind, marks=pytest.mark.proof if kind in SHARED else ()) for kind in chosen]
+def kinds(chosen: Sequence[str] = KINDS, *, late: Any = pytest.mark.proof) -> list[Any]:
+    """The kinds as parameters of a test; those that are SHARED come `late`."""
+    return [pytest.param(kind, marks=late if kind in SHARED else ()) for kind in chosen]
 
 
 def maker(kind: str, folder: Path) -> Make:

@@ -359,6 +359,6 @@ async def _run(kind: str, seed: int, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("kind", kinds(KINDS[1:]))
+@pytest.mark.parametrize("kind", kinds(KINDS[1:], late=pytest.mark.long))
 def test_the_stores_answer_the_same_calls_the_same(kind: str, seed: int, tmp_path: Path) -> None:
     asyncio.run(_run(kind, seed, tmp_path))

@@ -283,7 +283,7 @@ def seen(row: Job) -> tuple[object, ...]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds(late=pytest.mark.long))
 def test_a_store_behaves_as_the_reference_model_in_random_histories(kind: str) -> None:
     machine = type("Histories", (Histories,), {"kind": kind})
     run_state_machine_as_test(

@@ -34,7 +34,7 @@ QUICK = (
 )
 
 
-@pytest.mark.proof
+@pytest.mark.long
 @pytest.mark.parametrize(
     "case", [case for case in cases() if case.name.partition(".")[0] in QUICK], ids=lambda case: case.name
 )

@@ -217,6 +217,12 @@ def resident_mib(fleet: Fleet) -> float:
 
 
 @pytest.mark.proof
-@pytest.mark.timeout(1500)
-async def test_ten_thousand_sleeping_runs_cost_rows_and_no_memory(scene: Scene) -> None:
-    await sleep_through(scene, runs=10_000, seconds=90)
+@pytest.mark.timeout(300)
+async def test_two_thousand_sleeping_runs_cost_rows_and_no_memory(scene: Scene) -> None:
+    await sleep_through(scene, runs=2_000, seconds=40)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+async def test_a_hundred_thousand_sleeping_runs_cost_rows_and_no_memory(scene: Scene) -> None:
+    await sleep_through(scene, runs=100_000, seconds=900)
