@@ -6,13 +6,16 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import pytest
@@ -66,11 +69,14 @@ def serving(folder: Path, site: Path, *arguments: str | Path, **more: str) -> It
     assert "Traceback" not in seen, seen
 
 
-def ask(url: str, body: Any = None) -> tuple[int, Any]:
+def ask(url: str, body: Any = None, *, form: dict[str, str] | None = None) -> tuple[int, Any]:
     """Status and JSON of an answer."""
     data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+    if form is not None:
+        data, headers = urlencode(form).encode(), {}
     try:
-        with urlopen(Request(url, data, {"Content-Type": "application/json"}), timeout=20) as answer:
+        with urlopen(Request(url, data, headers), timeout=20) as answer:
             return answer.status, json.load(answer)
     except HTTPError as error:
         with error:
@@ -99,3 +105,56 @@ def test_the_fastapi_process_mails_by_itself_when_it_is_told_to(tmp_path: Path) 
         _, made = ask(f"{base}/signups", {"name": "Grace", "address": "grace@example.com"})
         answer = run(tmp_path, site, *DISPATCH, "job", "result", made["mail"], "--timeout", "20s")
     assert "Welcome, Grace!" in answer
+
+
+def answering(base: str) -> str:
+    """The address once somebody listens: not every server tells after it does."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            urlopen(base, timeout=5).close()
+        except HTTPError as error:
+            error.close()
+        except URLError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+            continue
+        return base
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return str(taken.getsockname()[1])
+
+
+@pytest.mark.slow
+def test_an_order_of_django_and_its_confirmation_are_one_transaction(tmp_path: Path) -> None:
+    site = EXAMPLES / "django_site"
+    manage = site / "manage.py"
+    run(tmp_path, site, manage, "dispatch", "store", "init")
+    run(tmp_path, site, manage, "migrate")
+    with serving(tmp_path, site, manage, "runserver", "--noreload", free_port()) as base:
+        orders = f"{answering(base)}/orders"
+        status, made = ask(orders, form={"what": "tea"})
+        assert (status, made["job"][:4]) == (202, "job_")
+        assert ask(orders, form={"what": "moon"}) == (409, {"error": "sold out"})
+        assert ask(orders)[1] == {"orders": [{"id": made["order"], "what": "tea", "confirmed": False}]}
+        run(tmp_path, site, manage, "dispatch", "run", "--burst", "--fail-on-error")
+        assert ask(orders)[1] == {"orders": [{"id": made["order"], "what": "tea", "confirmed": True}]}
+    listed = json.loads(run(tmp_path, site, manage, "dispatch", "job", "list", "--json"))["items"]
+    assert [(found["id"], found["state"]) for found in listed] == [(made["job"], "completed")]
+    queue = json.loads(run(tmp_path, site, manage, "dispatch", "queue", "show", "confirmations", "--json"))
+    assert queue["max_concurrency"] == 2, "the settings' DISPATCH table"
+
+
+@pytest.mark.slow
+def test_worker_processes_of_django_know_the_project_without_manage_py(tmp_path: Path) -> None:
+    def manage(*words: str) -> str:
+        return run(tmp_path, EXAMPLES / "django_site", EXAMPLES / "django_site" / "manage.py", *words)
+
+    manage("dispatch", "store", "init")
+    manage("migrate")
+    manage("shell", "-c", "from shop.models import Order; Order.objects.create(what='tea')")
+    job_id = manage("dispatch", "job", "enqueue", "confirm", "order:=1", "--queue", "confirmations").strip()
+    manage("dispatch", "run", "-p", "2", "--burst", "--fail-on-error")
+    assert "tea is on its way" in manage("dispatch", "job", "result", job_id)
