@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -40,7 +40,9 @@ class Place:
 
 
 @contextmanager
-def placed(store: Any = None, *, config: Config | None = None, registry: Registry | None = None) -> Iterator[Place]:
+def placed(
+    store: Any = None, *, config: Config | None = None, registry: Registry | None = None, plugins: Sequence[object] = ()
+) -> Iterator[Place]:
     """A place with that store (default: an empty one in memory)."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="dashboard under test")
@@ -51,7 +53,9 @@ def placed(store: Any = None, *, config: Config | None = None, registry: Registr
 
     async def begin() -> tuple[AsyncExitStack, Dispatch, str]:
         stack = AsyncExitStack()
-        app = Dispatch(store or MemoryStore(), config=config or Config(), registry=registry or Registry())
+        app = Dispatch(
+            store or MemoryStore(), config=config or Config(), registry=registry or Registry(), plugins=plugins
+        )
         await stack.enter_async_context(app)
         host, port = await stack.enter_async_context(served(app, host="127.0.0.1", port=0))
         return stack, app, f"http://{host}:{port}"
@@ -81,7 +85,9 @@ class Visit:
         self.page.evaluate("address => { location.hash = address; }", f"#/{address}")
         if title is not None:
             self.page.locator("h1", has_text=title).wait_for(timeout=10_000)
-        self.page.get_by_text("Loading…").wait_for(state="detached", timeout=10_000)
+        from playwright.sync_api import expect
+
+        expect(self.page.get_by_text("Loading…")).to_have_count(0, timeout=10_000)
         return self.page
 
     def confirm(self, **fields: str) -> None:
@@ -100,7 +106,7 @@ class Visit:
 @contextmanager
 def visiting(chromium: Any, place: Place, link: str | None = None, **options: Any) -> Iterator[Visit]:
     """Somebody who has logged in; nothing may go wrong on their pages."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 900}, **options)
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce", **options)
     try:
         visit = Visit(context.new_page(), place)
         visit.page.goto(link or place.login())

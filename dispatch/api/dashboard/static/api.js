@@ -1,6 +1,6 @@
 // What the pages ask the server: JSON over the session's cookie, and what this session may do.
 
-export const here = { name: "", scopes: [], tenant: null, environment: "", read_only: false, dispatch: "" };
+export const here = { name: "", scopes: [], tenant: null, environment: "", read_only: false, dispatch: "", plugins: [] };
 
 export class Refused extends Error {
   constructor(status, error) {
@@ -46,12 +46,16 @@ export function url(path, query = {}) {
   return text ? `${path}?${text}` : path;
 }
 
-export const holds = (scope) => here.scopes.includes("*") || here.scopes.includes(scope);
+export const holds = (scope) => scope === "holder" || here.scopes.includes("*") || here.scopes.includes(scope);
 /** Whether a button that needs the scope makes sense here; `shared` things are nobody's tenant's. */
 export const may = (scope, shared = false) => holds(scope) && !here.read_only && !(shared && here.tenant);
 export const sees = (scope, shared = false) => holds(scope) && !(shared && here.tenant);
 
+/** A plugin that was given as an object is called by its class: "dispatch_relay.plugin.RelayExtension". */
+const called = (name) => name.split(".").at(-1).replace(/Extension$/, "").toLowerCase();
+
 export async function meet() {
   const [who, about] = await Promise.all([get("v1/session"), get("v1/version")]);
   Object.assign(here, who, about);
+  if (sees("admin", true)) here.plugins = (await get("v1/plugins")).items.map((one) => called(one.name));
 }

@@ -10,14 +10,26 @@ import { hue } from "./text.js";
 import { Failure } from "./ui.js";
 import { dress } from "./theme.js";
 
-// name: [title, module, scope, whether it concerns all tenants, in the menu]
+// name: [title, module, scope, whether it concerns all tenants, in the menu (or: only with that plugin)]
 const PAGES = {
   overview: ["Overview", "overview", "stats:read", false, true],
   jobs: ["Jobs", "jobs", "job:read", false, true],
   job: ["Job", "job", "job:read", false],
-  queues: ["Queues", "queues", "stats:read", true, true],
+  definitions: ["Definitions", "definitions", "job:read", false, true],
+  errors: ["Errors", "errors", "dlq:read", false, true],
   dead: ["Dead letters", "dead", "dlq:read", false, true],
   letter: ["Dead letter", "letter", "dlq:read", false],
+  runs: ["Workflows", "runs", "workflow:read", false, true],
+  run: ["Run", "run", "workflow:read", false],
+  events: ["Events", "events", "workflow:read", false, true],
+  crons: ["Cron", "crons", "cron:read", false, true],
+  cron: ["Cron entry", "cron", "cron:read", false],
+  queues: ["Queues", "queues", "stats:read", true, true],
+  workers: ["Workers", "workers", "worker:read", true, true],
+  worker: ["Worker", "worker", "worker:read", true],
+  webhooks: ["Webhooks", "webhooks", "admin", false, "relay"],
+  audit: ["Audit", "audit", "admin", true, true],
+  settings: ["Settings", "settings", "holder", false, true],
 };
 const LIVE = { on: "live", lost: "connecting…", off: "every few seconds" };
 
@@ -43,7 +55,9 @@ class Careful extends Component {
 }
 
 function Menu({ at }) {
-  const shown = Object.entries(PAGES).filter(([, [, , scope, shared, listed]]) => listed && sees(scope, shared));
+  const shown = Object.entries(PAGES).filter(
+    ([, [, , scope, shared, listed]]) => (listed === true || here.plugins.includes(listed)) && sees(scope, shared),
+  );
   const parent = { job: "jobs", letter: "dead", run: "runs", worker: "workers", cron: "crons" }[at] || at;
   return html`<ul>
     ${shown.map(([name, [title]]) => html`<li key=${name}>

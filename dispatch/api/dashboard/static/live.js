@@ -11,6 +11,7 @@ const TYPES = [
   "reset",
 ];
 const SOON = 500; // ms between an event and the look at the state: changes come in bunches
+const LATER = 2_000; // ms until the look after that: not every state has an event
 const SELDOM = 10_000; // ms after which a page looks although nothing was told
 const WITHOUT = 3_000; // the same where there is no stream
 
@@ -45,6 +46,7 @@ export function useLive(channel, look) {
   latest.current = look;
   useEffect(() => {
     let timer = 0;
+    let later = 0;
     let busy = false;
     let again = false;
     let gone = false;
@@ -61,13 +63,19 @@ export function useLive(channel, look) {
     const soon = () => {
       if (!gone && !timer) timer = setTimeout(turn, SOON);
     };
-    const source = channel && sees("subscribe") ? listen(channel, soon) : null;
+    const told = () => {
+      soon();
+      clearTimeout(later);
+      later = setTimeout(soon, LATER);
+    };
+    const source = channel && sees("subscribe") ? listen(channel, told) : null;
     if (!source) tell("off");
     const poll = setInterval(soon, source ? SELDOM : WITHOUT);
     document.addEventListener("visibilitychange", soon);
     return () => {
       gone = true;
       clearTimeout(timer);
+      clearTimeout(later);
       clearInterval(poll);
       document.removeEventListener("visibilitychange", soon);
       source?.close();

@@ -91,10 +91,11 @@ export function Table({ label, columns, rows, id = (row) => row.id, chosen, choo
   </table>`;
 }
 
-/** A button that does something once at a time, and says what became of it. */
+/** A button that does something once at a time, and says what became of it; it keeps the focus meanwhile. */
 export function Button({ act, children, kind = "", done, label, after }) {
   const [busy, set] = useState(false);
   const press = async () => {
+    if (busy) return;
     set(true);
     try {
       const answer = await act();
@@ -107,7 +108,7 @@ export function Button({ act, children, kind = "", done, label, after }) {
       set(false);
     }
   };
-  return html`<button type="button" class=${kind} disabled=${busy} aria-label=${label} onClick=${press}>${children}</button>`;
+  return html`<button type="button" class=${kind} aria-disabled=${busy} aria-label=${label} onClick=${press}>${children}</button>`;
 }
 
 /** What a bulk route answered, in a sentence. */
