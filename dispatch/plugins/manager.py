@@ -7,10 +7,10 @@ import inspect
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Collection, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from contextvars import Context, copy_context
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -22,29 +22,16 @@ from dispatch.clock import boot_seconds
 from dispatch.errors import ConfigError, InvalidPlugin, MissingExtra
 from dispatch.plugins.finding import imported, is_own, offered
 from dispatch.plugins.fitting import check, own_name, specified, taken
+from dispatch.plugins.implementation import OWN, Implementation
 from dispatch.plugins.lane import Lane
 from dispatch.plugins.sections import section_of
 
 AT_ONCE, MOST_WAITING = 100, 10_000
 """Calls of asynchronous hooks that run at once, and that wait for their turn."""
-_OWN = ("dispatch", "dispatch_cli", "dispatch_relay", "dispatch_k8s")
 _REPEAT = 10.0
 _LOOK = 0.005
 SLOW = 0.1
 """Seconds of event loop that a hook may take before it is named in the log."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Implementation:
-    plugin: str
-    hook: str
-    function: Callable[..., Any]
-    names: tuple[str, ...]
-    """The hook's arguments that the function takes."""
-    waits: bool
-    """Whether it is a coroutine function."""
-    trusted: bool
-    """Whether it is our own, and so may run on the event loop although it is a plain function."""
 
 
 class PluginManager:
@@ -73,7 +60,7 @@ class PluginManager:
         self._manager = pluggy.PluginManager(hookspecs.GROUP)
         self._manager.add_hookspecs(hookspecs)
         self._hooks = specified()
-        self._implementations: dict[str, tuple[_Implementation, ...]] = dict.fromkeys(self._hooks, ())
+        self._implementations: dict[str, tuple[Implementation, ...]] = dict.fromkeys(self._hooks, ())
         self._loaded_classes: set[type] = set()
         self.sections: dict[str, BaseModel] = {}
         """[plugin.NAME] as the plugins that have a model for it read it, defaults included."""
@@ -153,7 +140,7 @@ class PluginManager:
         """Calls every implementation of a lifecycle hook, one after the other; failures are logged, never raised."""
         await self._notify(self._implementations[hook], arguments)
 
-    async def _notify(self, found: Iterable[_Implementation], arguments: dict[str, Any]) -> None:
+    async def _notify(self, found: Iterable[Implementation], arguments: dict[str, Any]) -> None:
         for implementation in found:
             await self._call(implementation, arguments)
 
@@ -206,7 +193,7 @@ class PluginManager:
         else:
             self._leave_out(hook)
 
-    def _hand_over(self, one: _Implementation, arguments: dict[str, Any]) -> None:
+    def _hand_over(self, one: Implementation, arguments: dict[str, Any]) -> None:
         """Calls a plain function on its plugin's thread."""
         loop = asyncio.get_running_loop()
         answer = self._submit(one, arguments)
@@ -223,13 +210,13 @@ class PluginManager:
 
         answer.add_done_callback(ended)
 
-    def _submit(self, one: _Implementation, arguments: dict[str, Any]) -> Future[Any] | None:
+    def _submit(self, one: Implementation, arguments: dict[str, Any]) -> Future[Any] | None:
         lane = self._lanes.get(one.plugin)
         if lane is None:
             lane = self._lanes[one.plugin] = Lane(f"dispatch plugin {one.plugin}", most=MOST_WAITING)
         if lane.stuck_for > self._hook_timeout:
             return None
-        return lane.submit(lambda: one.function(**{name: arguments[name] for name in one.names}))
+        return lane.submit(lambda: one.call(arguments))
 
     def _begin(self, work: Coroutine[Any, Any, None], hook: str, context: Context | None = None) -> None:
         loop = asyncio.get_running_loop()
@@ -315,30 +302,30 @@ class PluginManager:
             candidate = f"{name}#{number}"
         return candidate
 
-    def _collected(self, hook: str) -> tuple[_Implementation, ...]:
+    def _collected(self, hook: str) -> tuple[Implementation, ...]:
         """The hook's implementations in the order pluggy calls them: the last registered first, tryfirst before all."""
         found = getattr(self._manager.hook, hook).get_hookimpls()
         return tuple(
-            _Implementation(
+            Implementation(
                 *(impl.plugin_name, hook, impl.function, taken(impl.function, self._hooks[hook])),
                 waits=inspect.iscoroutinefunction(impl.function),
-                trusted=(impl.function.__module__ or "").partition(".")[0] in _OWN,
+                trusted=(impl.function.__module__ or "").partition(".")[0] in OWN,
             )
             for impl in reversed(found)
         )
 
-    def _ask(self, implementation: _Implementation, arguments: dict[str, Any]) -> Any:
+    def _ask(self, implementation: Implementation, arguments: dict[str, Any]) -> Any:
         try:
-            return implementation.function(**{name: arguments[name] for name in implementation.names})
+            return implementation.call(arguments)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             self._fail(implementation, error, timed_out=False)
 
-    def _call_now(self, implementation: _Implementation, arguments: dict[str, Any]) -> None:
+    def _call_now(self, implementation: Implementation, arguments: dict[str, Any]) -> None:
         started = time.perf_counter()
         try:
-            result = implementation.function(**{name: arguments[name] for name in implementation.names})
+            result = implementation.call(arguments)
         except BaseException as error:
             self._fail(implementation, error, timed_out=False)
             return
@@ -347,16 +334,16 @@ class PluginManager:
         if result is not None and inspect.isawaitable(result):
             self._begin(self._wait_for(implementation, result), implementation.hook)
 
-    async def _wait_for(self, implementation: _Implementation, result: Awaitable[Any]) -> None:
+    async def _wait_for(self, implementation: Implementation, result: Awaitable[Any]) -> None:
         """Awaits what a plain function has answered, as that of a coroutine function."""
         await self._call(replace(implementation, function=lambda: result, names=()), {})
 
-    async def _call(self, implementation: _Implementation, arguments: dict[str, Any]) -> Any:
+    async def _call(self, implementation: Implementation, arguments: dict[str, Any]) -> Any:
         limit: asyncio.Timeout | None = None
         started = time.perf_counter()
         try:
             if implementation.waits or implementation.trusted or implementation.hook.startswith("register_"):
-                result = implementation.function(**{name: arguments[name] for name in implementation.names})
+                result = implementation.call(arguments)
                 if time.perf_counter() - started > SLOW:
                     self._warn_slow(implementation, time.perf_counter() - started)
             else:
@@ -378,13 +365,13 @@ class PluginManager:
             return result
         return None
 
-    async def _on_its_thread(self, implementation: _Implementation, arguments: dict[str, Any]) -> Any:
+    async def _on_its_thread(self, implementation: Implementation, arguments: dict[str, Any]) -> Any:
         answer = self._submit(implementation, arguments)
         if answer is None:
             raise TimeoutError(f"the thread of the plugin {implementation.plugin!r} is stuck in an earlier call")
         return await asyncio.wrap_future(answer)
 
-    def _warn_slow(self, implementation: _Implementation, elapsed: float) -> None:
+    def _warn_slow(self, implementation: Implementation, elapsed: float) -> None:
         self._logger.warning(
             "plugin %r: its %s held the event loop for %.3f s, and every job with it; make it `async` and await",
             implementation.plugin,
@@ -392,7 +379,7 @@ class PluginManager:
             elapsed,
         )
 
-    def _fail(self, implementation: _Implementation, error: BaseException, *, timed_out: bool) -> None:
+    def _fail(self, implementation: Implementation, error: BaseException, *, timed_out: bool) -> None:
         what = f"took longer than {self._hook_timeout:g} s" if timed_out else f"raised {type(error).__name__}"
         if implementation.hook.startswith("register_"):
             raise InvalidPlugin(

@@ -63,7 +63,8 @@ async def migrate(connection: Any, place: Place) -> list[str]:
     """Applies what is pending and answers the names.
 
     No statement that makes a table can be taken back. So each may be repeated: whoever died half-way is continued by
-    the next, as what is done is noted after the last of them.
+    the next, as what is done is noted after the last of them; of a new store all at once, so that nobody who looks
+    meanwhile takes it for an old one.
     """
     applied: list[str] = []
     async with _alone(connection, place):
@@ -73,11 +74,18 @@ async def migrate(connection: Any, place: Place) -> list[str]:
             refuse_newer(found, place)
             if not found.pending:
                 return applied
-            number, name, text = migrations()[found.current]
-            for statement in statements(place, number, name, text):
-                await rows(connection, statement)
+            pending = migrations()[found.current :]
+            chosen = pending[:1] if found.current else pending
+            notes = []
+            for number, name, text in chosen:
+                *steps, note = statements(place, number, name, text)
+                notes.append(note)
+                for step in steps:
+                    await rows(connection, step)
+            for note in notes:
+                await rows(connection, note)
             await connection.commit()
-            applied.append(name)
+            applied += [name for _, name, _ in chosen]
 
 
 @asynccontextmanager

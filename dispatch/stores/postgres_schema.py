@@ -55,7 +55,10 @@ def refuse_older(found: SchemaStatus, place: Place) -> None:
 
 
 async def migrate(connection: Connection, place: Place) -> list[str]:
-    """Applies what is pending and answers the names; another process that does the same waits, then finds it done."""
+    """Applies what is pending and answers the names; another process that does the same waits, then finds it done.
+
+    An empty store is made whole in one transaction, so that nobody who looks meanwhile takes it for an old one.
+    """
     applied: list[str] = []
     while True:
         async with connection.transaction():
@@ -65,15 +68,16 @@ async def migrate(connection: Connection, place: Place) -> list[str]:
             refuse_newer(found, place)
             if not found.pending:
                 return applied
-            number, name, text = migrations()[found.current]
-            try:
-                await connection.execute(script(place, number, name, text))
-            except (asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError) as error:
-                raise StoreCorrupt(
-                    f"{place.shown}: the schema {place.schema} holds tables of another program ({error}); "
-                    "choose another namespace"
-                ) from error
-            applied.append(name)
+            pending = migrations()[found.current :]
+            for number, name, text in pending[:1] if found.current else pending:
+                try:
+                    await connection.execute(script(place, number, name, text))
+                except (asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError) as error:
+                    raise StoreCorrupt(
+                        f"{place.shown}: the schema {place.schema} holds tables of another program ({error}); "
+                        "choose another namespace"
+                    ) from error
+                applied.append(name)
 
 
 def identity(place: Place) -> str:

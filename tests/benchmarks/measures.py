@@ -160,7 +160,7 @@ async def _snapshot(bench: Bench, seconds: float, held: bool) -> Figures:
             await asyncio.sleep(0.02)
             seen.append((time.monotonic() - began, bench.wait_for(1).started))
     first = next(point for point in seen if point[0] >= seconds / 6)
-    last = next(point for point in seen if point[0] >= seconds * 5 / 6)
+    last = max(point for point in seen if point[0] <= seconds * 5 / 6)
     return {"first_sixth": _between(seen[0], first), "last_sixth": _between(last, seen[-1])}
 
 

@@ -53,6 +53,8 @@ def test_serve_lets_in_keys_and_the_person_at_the_terminal_and_stops_at_a_signal
         assert "nightly_report" in {item["name"] for item in definitions}, "its targets are announced"
         browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
         with browser.open(link_of(process), timeout=20) as answer:
+            assert b"<!doctype html>" in answer.read()
+        with browser.open(f"{base}/v1/session", timeout=20) as answer:
             assert json.loads(answer.read())["name"] == "the terminal"
     finally:
         process.send_signal(signal.SIGTERM)

@@ -158,3 +158,16 @@ def test_worker_processes_of_django_know_the_project_without_manage_py(tmp_path:
     job_id = manage("dispatch", "job", "enqueue", "confirm", "order:=1", "--queue", "confirmations").strip()
     manage("dispatch", "run", "-p", "2", "--burst", "--fail-on-error")
     assert "tea is on its way" in manage("dispatch", "job", "result", job_id)
+
+
+@pytest.mark.slow
+def test_the_words_of_flasks_notes_are_counted_in_its_context(tmp_path: Path) -> None:
+    site = EXAMPLES / "flask_app"
+    program = site / "notes.py"
+    with serving(tmp_path, site, "-m", "flask", "--app", "notes", "run", "--port", free_port()) as base:
+        status, made = ask(f"{answering(base)}/notes", form={"text": "such a good meal"})
+        assert status == 202
+        assert ask(f"{base}/notes/{made['note']}")[1] == {"text": "such a good meal", "words": None}
+        run(tmp_path, site, *DISPATCH, "run", f"{program}:queue", "--burst", "--fail-on-error")
+        assert ask(f"{base}/notes/{made['note']}")[1]["words"] == 4
+    assert run(tmp_path, site, *DISPATCH, "job", "result", made["job"]) == "4\n"

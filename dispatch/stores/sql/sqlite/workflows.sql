@@ -290,8 +290,8 @@ UPDATE jobs SET error_type = :error_type, error_message = :error_message, error_
 WHERE id = :id;
 
 -- name: free_driver
--- A driver that nobody holds is due at once, with a clean count; its run's cancellation is under way. One that waited
--- behind another gives up its place, and the key with it.
+-- A driver that nobody holds is due at once, with a clean count; its run's cancellation is under way.
+-- One that waited behind another gives up its place, and the key with it.
 UPDATE jobs SET state = 'pending', ready = 1, failures = 0, crashes = 0, run_at = :now, worker_id = NULL,
   unique_key = CASE WHEN behind IS NULL THEN unique_key END, behind = NULL, lease_until = NULL, cancel_reason = NULL, set_aside = 0, left_as = coalesce(:left_as, left_as), updated_at = :now
 WHERE id = :id;

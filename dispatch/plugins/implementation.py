@@ -1,0 +1,27 @@
+"""One plugin's function for one hook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+OWN = ("dispatch", "dispatch_cli", "dispatch_relay", "dispatch_k8s")
+"""Packages whose plain functions are known to be quick."""
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    plugin: str
+    hook: str
+    function: Callable[..., Any]
+    names: tuple[str, ...]
+    """The hook's arguments that the function takes."""
+    waits: bool
+    """Whether it is a coroutine function."""
+    trusted: bool
+    """Whether it is our own, and so may run on the event loop although it is a plain function."""
+
+    def call(self, arguments: Mapping[str, Any]) -> Any:
+        """Calls it with those of the hook's arguments that it takes."""
+        return self.function(**{name: arguments[name] for name in self.names})
