@@ -18,6 +18,12 @@ from dispatch.scope import NO_SCOPE, Scope
 from dispatch.stores.memory import MemoryStore
 
 T = TypeVar("T")
+_GO = """address => {
+    const path = (hash) => decodeURI(hash.split("?")[0] || "#/overview");
+    if (path(address) !== path(location.hash)) document.getElementById("title").dataset.left = "yes";
+    location.hash = address;
+}"""
+"""Goes to another page; the title of the one that is left is marked, so that nobody takes it for the new one's."""
 
 
 @dataclass
@@ -29,9 +35,9 @@ class Place:
     url: str
     seen: dict[str, Any] = field(default_factory=dict)
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """What it answers, awaited on the app's loop."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
+    def run(self, coroutine: Coroutine[Any, Any, T], within: float = 30) -> T:
+        """What it answers, awaited on the app's loop for at most so many seconds."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(within)
 
     def login(self, *scopes: str, scope: Scope = NO_SCOPE) -> str:
         """A link that opens a session with these scopes (default: all)."""
@@ -82,7 +88,8 @@ class Visit:
 
     def go(self, address: str, title: str | None = None) -> Any:
         """Opens a page of the dashboard, and waits until it shows what it is about."""
-        self.page.evaluate("address => { location.hash = address; }", f"#/{address}")
+        self.page.evaluate(_GO, f"#/{address}")
+        self.page.locator("h1#title:not([data-left])").wait_for(timeout=10_000)
         if title is not None:
             self.page.locator("h1", has_text=title).wait_for(timeout=10_000)
         from playwright.sync_api import expect

@@ -11,7 +11,9 @@ from dispatch import WorkflowContext
 from dispatch.backoff import Constant
 from dispatch.config import Config
 from dispatch.registry import Registry
+from dispatch.stores.memory import MemoryStore
 from tests.dashboard.browsing import Place, placed
+from tests.dashboard.history import Behind, an_hour
 
 
 def shop() -> Registry:
@@ -63,10 +65,12 @@ def shop() -> Registry:
 
 
 @contextmanager
-def staged(store: Any = None, config: Config | None = None, **more: Any) -> Iterator[Place]:
-    """The shop, with a worker that has done what there was to do."""
-    registry = shop()
-    with placed(store, config=config, registry=registry, **more) as place:
+def staged(config: Config | None = None, *, past: bool = False) -> Iterator[Place]:
+    """The shop, with a worker that has done what there was to do; with a past it has worked for an hour."""
+    registry, clock = shop(), Behind()
+    with placed(MemoryStore(clock=clock), config=config, registry=registry) as place:
+        if past:
+            place.run(an_hour(place.app.store, clock))
         place.seen = place.run(busy(place, registry))
         yield place
 

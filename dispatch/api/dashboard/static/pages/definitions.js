@@ -42,7 +42,7 @@ function tally(stats, workers, failed) {
 export default function Definitions() {
   const found = useData([
     "v1/definitions",
-    sees("stats:read") && "v1/jobs/stats",
+    sees("stats:read") && "v1/jobs/stats?limit=1500",
     sees("worker:read", true) && "v1/workers",
     url("v1/jobs", { state: "failed", limit: 200 }),
   ], "jobs");
