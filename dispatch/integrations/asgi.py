@@ -80,7 +80,7 @@ async def get_dispatch(connection: HTTPConnection) -> Dispatch:
 
 
 class DispatchExtension:
-    """All of Dispatch in one web process: an app, a worker, and the HTTP API under a path.
+    """All of Dispatch in one web process: an app, a worker, and the HTTP API with the dashboard under a path.
 
     Args:
         store, config, registry, concurrency, queues, middleware, plugins, backoff: see Dispatch.
