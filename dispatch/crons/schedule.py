@@ -13,7 +13,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from dispatch.clock import seconds
+from dispatch.clock import LONGEST, seconds
 
 if TYPE_CHECKING:
     from croniter import croniter
@@ -190,6 +190,8 @@ def _period(expression: str) -> timedelta:
         raise InvalidSchedule(f"{expression!r}: {error}") from None
     if period < 1:
         raise InvalidSchedule(f"{expression!r}: the period is less than a second")
+    if not period <= LONGEST:
+        raise InvalidSchedule(f"{expression!r}: the period is no number, or more than a hundred years")
     return timedelta(seconds=period)
 
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime
 
 from dispatch.clock import boot_seconds
 from dispatch.crons.model import CronEntry, Due, Fire, Fired
@@ -90,7 +91,7 @@ class CronScheduler(Service):
             for entry in due.entries[start : start + TOGETHER]:
                 try:
                     fires.append((entry, plan(entry, due.now, self._rules)))
-                except ValueError as error:
+                except (ValueError, OverflowError) as error:
                     self._leave(entry, f"cannot be read and does not fire: {error}", known)
             if fires:
                 fit += len(fires) - await self._fire_together(fires, known)
@@ -157,7 +158,16 @@ class CronScheduler(Service):
 
 
 async def settle(store: Store) -> list[CronEntry]:
-    """Brings the store's code entries in line with what live workers announce; answers those that changed."""
+    """Brings the store's code entries in line with what live workers announce; answers those that changed.
+
+    An entry whose first tick cannot be computed here, perhaps for want of its time zone, holds up no other: it is due
+    at once, and left to a leader that can.
+    """
     due = await store.crons.due(limit=0)
-    specs = await store.crons.candidates()
-    return await store.crons.settle(next_fire_at={digest: first_fire(spec, due.now) for digest, spec in specs.items()})
+    first: dict[str, datetime | None] = {}
+    for digest, spec in (await store.crons.candidates()).items():
+        try:
+            first[digest] = first_fire(spec, due.now)
+        except (ValueError, OverflowError):
+            continue
+    return await store.crons.settle(next_fire_at=first)

@@ -179,7 +179,7 @@ class Worker(Service):
 
     def _rooms(self, room: int) -> dict[str, int]:
         """Queue → free slots, starting with another queue each time."""
-        self._queues.append(self._queues.pop(0))
+        self._queues = [*self._queues[1:], *self._queues[:1]]
         rooms = {}
         for queue in self._queues:
             cap = self._settings.queues[queue]

@@ -127,7 +127,7 @@ class Subscribe(Params):
 
     channel: Text
     credits: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
-    after: Annotated[int, Meta(ge=0)] | None = None
+    after: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
 
 
 class Unsubscribe(Params):

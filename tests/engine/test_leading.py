@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from stores.store_kinds import maker
 
+from dispatch import Dispatch
 from dispatch.clock import ManualClock
 from dispatch.cluster.model import NewWorker
 from dispatch.crons.model import CronSpec
@@ -356,3 +357,29 @@ async def test_an_entry_that_takes_too_long_to_fire_keeps_no_other_waiting(
     await scheduler(store, limit=0.2).run_once()
     assert [job.name for job in (await store.jobs.list(ListOptions())).items] == ["quick"]
     assert "took too long to fire the cron entry slow" in caplog.text
+
+
+async def test_an_entry_whose_ticks_cannot_be_computed_here_holds_up_no_other(
+    store: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    near = CronSpec(name="near", schedule="@every 10s", target="work")
+    elsewhere = CronSpec(name="elsewhere", schedule="@daily", target="work", timezone="Mars/Olympus")
+    await Introduction(new_worker(), {spec.digest: spec for spec in (near, elsewhere)}).make(store)
+    fired: list[str] = []
+    rounds = scheduler(store, on_fired=lambda entry, ticks: fired.append(entry.name))
+    await rounds.run_once()
+    store.clock.advance(10)
+    await rounds.run_once()
+    assert fired == ["near"]
+    assert (await store.crons.get("elsewhere")).next_fire_at is not None, "left to a leader that has the zone"
+    assert "elsewhere cannot be read and does not fire" in caplog.text
+
+
+async def test_a_worker_that_runs_no_jobs_has_no_room_for_any(registry: Registry) -> None:
+    async with Dispatch("memory://", registry=registry) as app:
+        engine = app.build_engine(jobs=False)
+        await engine.start()
+        assert engine._worker is not None
+        await engine._worker.run_once()
+        assert engine._worker._rooms(5) == {}
+        await engine.stop(0)
