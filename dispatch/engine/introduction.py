@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from dispatch.cluster.model import NewWorker
 from dispatch.crons.model import CronSpec
+from dispatch.engine.scheduler import settle
 from dispatch.store import Store
 
 
@@ -20,10 +21,12 @@ class Introduction:
     """By hash."""
 
     async def make(self, store: Store) -> None:
-        """Registers the worker and announces its cron entries."""
+        """Registers the worker, announces its cron entries, and brings the store's in line with them at once: this
+        worker may be gone before the leader looks."""
         await store.cluster.register(self.worker)
         if self.crons:
             await store.crons.announce(self.worker.id, self.crons)
+            await settle(store)
 
 
 def library_version() -> str:
