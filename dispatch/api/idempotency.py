@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from dispatch.api.guard import Ask
 from dispatch.api.problems import Problem
+from dispatch.errors import StoreError
 
 NAMESPACE = "idempotency"
 _UNDER_WAY = 60.0
@@ -22,7 +23,8 @@ async def once(
 ) -> Response:
     """Does `act`, or answers what it answered when it was done under this key before; without a key it just acts.
 
-    The key is the tenant's own, for this verb. An act that raises leaves the key free.
+    The key is the tenant's own, for this verb. An act that is refused leaves the key free; one of which nobody knows
+    whether it was done (the store did not answer, the server was stopped) leaves it taken for a minute.
     Raises Problem (409): the key was used for something else, or the first request is still under way.
     """  # fmt: skip
     if key is None:
@@ -36,8 +38,9 @@ async def once(
         return _earlier(await records.get(NAMESPACE, name), fingerprint)
     try:
         response = await act()
-    except BaseException:
-        await records.delete(NAMESPACE, name, if_version=claimed.version)
+    except Exception as error:
+        if not isinstance(error, StoreError):  # else it may have been done: the key stays taken for a while
+            await records.delete(NAMESPACE, name, if_version=claimed.version)
         raise
     answer = {"fingerprint": fingerprint, "status": response.status_code, "body": bytes(response.body).decode()}
     kept = ask.app.config.idempotency_ttl.total_seconds()

@@ -60,7 +60,7 @@ class TickDocument(TypedDict):
 
 def state_of(entry: CronEntry) -> str:
     """Whether it fires, in a word."""
-    return "orphaned" if entry.orphaned else "enabled" if entry.enabled else "disabled"
+    return "disabled" if not entry.enabled else "orphaned" if entry.orphaned else "enabled"
 
 
 def entry_summary(entry: CronEntry) -> CronSummary:

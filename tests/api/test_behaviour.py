@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from dispatch.access import EVERYTHING, Identity
 from dispatch.api.guard import PLAIN_COOKIE, SECURE_COOKIE
 from dispatch.clock import ManualClock
-from dispatch.errors import StoreUnreachable
+from dispatch.errors import StoreTimeout, StoreUnreachable
 from dispatch.ids import JobID
 from dispatch.jobs.model import NewJob
 from tests.api.world import OURS, THEIRS, world
@@ -68,6 +70,30 @@ async def test_a_key_whose_first_request_is_under_way_is_refused() -> None:
         assert (second.status_code, second.json()["error"]["code"]) == (409, "under_way")
         go_on.set()
         assert (await first).status_code == 201
+
+
+@pytest.mark.parametrize("how", ["no answer", "cut off"])
+async def test_a_key_whose_request_may_have_been_done_does_not_do_it_again(how: str) -> None:
+    async with world() as found:
+        token, key = await found.key(), {"Idempotency-Key": "e-3"}
+        publish = found.app.events.publish
+
+        async def lost(*given: object, **more: object) -> object:
+            await publish(*given, **more)  # type: ignore[arg-type]
+            if how == "cut off":
+                raise asyncio.CancelledError
+            raise StoreTimeout("the reply never came")
+
+        found.app.events.publish = lost  # type: ignore[method-assign, assignment]
+        try:
+            first = await found.ask("POST", "/v1/events", token, key, json={"name": "a.d"})
+            assert first.status_code == 503
+        except asyncio.CancelledError:
+            assert how == "cut off"
+        found.app.events.publish = publish  # type: ignore[method-assign]
+        second = await found.ask("POST", "/v1/events", token, key, json={"name": "a.d"})
+        assert (second.status_code, second.json()["error"]["code"]) == (409, "under_way")
+        assert len((await found.ask("GET", "/v1/events?name=a.d", token)).json()["items"]) == 1
 
 
 async def test_pages_follow_each_other_without_gap_or_repetition() -> None:

@@ -44,6 +44,8 @@ def show_change(session: Session, entry: CronEntry, outcome: str, *, dry_run: bo
 
     told = f"would be {outcome}" if dry_run else outcome
     document = {**entry_document(entry), "outcome": told, "dry_run": dry_run}
-    shown = ("schedule", "timezone", "target", "payload", "disabled_until", "disabled_reason", "next_fire_at")
+    shown = ["schedule", "timezone", "target", "payload", "disabled_until", "disabled_reason"]
+    if entry.enabled:
+        shown.append("next_fire_at")
     fields = [("cron entry", document["name"]), ("outcome", told)]
     session.out.record(document, fields=[*fields, *((key.replace("_", " "), document[key]) for key in shown)])
