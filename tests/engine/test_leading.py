@@ -273,8 +273,8 @@ async def test_a_worker_fires_a_function_on_its_timetable_and_tells_plugins(regi
     assert entry.code_hash is not None
     assert ticks[0] is not None
     assert ticks[0].tzinfo is UTC
-    assert [name for name, _ in plugin.fired][:2] == ["beat", "beat"]
-    assert plugin.terms == [1]
+    await eventually(lambda: [name for name, _ in plugin.fired][:2] == ["beat", "beat"])
+    await eventually(lambda: plugin.terms == [1])
     await app.stop(0)
     await eventually(lambda: plugin.terms == [1, None])
 
