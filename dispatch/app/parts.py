@@ -70,7 +70,7 @@ class Parts:
         return cls(
             audit=audit,
             jobs=jobs,
-            dlq=DLQService(store, audit=audit, plugins=plugins),
+            dlq=DLQService(store, audit=audit, plugins=plugins, largest=limits.payload),
             queues=QueueService(store, audit=audit),
             workers=ClusterService(store, audit=audit, elector=elector),
             crons=CronService(store, audit=audit, defaults=defaults, telemetry=telemetry, plugins=plugins),
