@@ -99,7 +99,7 @@ async def limit(ask: Asked, queue: QueueName, body: LimitsBody) -> Response:
 
 
 async def purge(ask: Asked, queue: QueueName, body: PurgeBody | None = None) -> Response:
-    """Delete the queue's waiting jobs for good, at most 500 at once; ask again, with its `before`, until it answers 0."""
+    """Delete the queue's waiting jobs for good, at most 500 at once; ask again, with its `before`, until it says 0."""
     given = body or PurgeBody(before=None)
     before = given.before or (await ask.app.queues.get(queue)).at or utc_now()
     with acting_as(ask.identity.who, given.reason):

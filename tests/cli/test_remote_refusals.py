@@ -20,7 +20,6 @@ from tests.cli.remote import Serving, serving
 from tests.cli.test_remote import mine
 from tests.cli.test_serve import started
 
-
 SELF_SIGNED = Path(__file__).with_name("self_signed.pem")
 
 
