@@ -146,6 +146,7 @@ REDIS = (
         "'cr', 'f', 'x')\nrow.f, row.x, row.dl = nil, nil, nil",
         "'cr')",
     ),
+    _lua("another payload forgotten", "I11", "dlq", "replay", "ARGV[7] or letter.p", "letter.p"),
     _lua("replay does not mark", "I12", "dlq", "replay", "decide_letter(id, 'P', new_id)", ""),
     _lua("no dead letter", "I11", "jobs_finish", "finish", "bury(id, row, said.reason or 'failed', said.letter)", ""),
     _lua("terms stand still", "I26", "leadership", "acquire", "text(tonumber(row[2] or 0) + 1)", "row[2] or '1'"),
