@@ -263,6 +263,8 @@ class WorkflowService:
             max_retries=job.max_retries if job else None,
             timeout=job.timeout if job else None,
             backoff=job.backoff if job else None,
+            concurrency_key=job.concurrency_key if job else None,
+            concurrency_max=job.concurrency_max if job else None,
             metadata=_metadata_of_fork(run, undo_inherited=undo_inherited),
             tags=tuple(run.tags),
             scope=run.scope,
