@@ -114,7 +114,8 @@ class World:
 
 async def create(world: World) -> None:
     random = world.pair.random
-    unique, keyed = Unique(f"u{random.randrange(2)}", random.choice(["return", "raise", "replace"])), random.random() < 0.4
+    unique = Unique(f"u{random.randrange(2)}", random.choice(["return", "raise", "replace"]))
+    keyed = random.random() < 0.4
     new = new_run(
         unique=unique if random.random() < 0.3 else None,
         expires_in=random.choice([None, None, 20.0]),
