@@ -102,7 +102,7 @@ class LightSpan(SDKSpan):
     _count_end: Callable[[], None]
 
     def end(self, end_time: int | None = None) -> None:
-        if self._end_time is not None or "_lock" in self.__dict__:
+        if self._end_time is not None or "_lock" in vars(self):
             super().end(end_time)
             return
         self._end_time = time_ns() if end_time is None else end_time
@@ -133,11 +133,11 @@ class LightSpan(SDKSpan):
         )
         whole._start_time, whole._end_time = self._start_time, self._end_time
         with _filling:
-            if "_lock" not in self.__dict__:
-                self.__dict__.update(whole.__dict__)
+            if "_lock" not in vars(self):
+                vars(self).update(vars(whole))
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or "_tracer" not in self.__dict__ or "_lock" in self.__dict__:
+        if name.startswith("__") or "_tracer" not in vars(self) or "_lock" in vars(self):
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
         self.fill()
         return getattr(self, name)

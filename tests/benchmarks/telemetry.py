@@ -30,7 +30,7 @@ def pair(place: Callable[[], AbstractContextManager[Bench]], *, jobs: int, work:
         "off_per_second": off,
         "on_per_second": on,
         "ratio": on / off,
-        "cpu_ratio": cpu_off / cpu_on,
+        "cpu_ratio": cpu_off / (cpu_on or 1),
         "cpu_us_a_job": cpu_on - cpu_off,
     }
 

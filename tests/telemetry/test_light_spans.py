@@ -57,7 +57,8 @@ def test_a_span_that_is_only_begun_and_ended_stays_light_and_tells_everything(
     assert (found.name, found.kind, found.parent, found.end_time) == ("process q", SpanKind.CONSUMER, PRODUCER, 5)
     assert dict(found.attributes or {}) == {"a": "b", "n": 1}
     assert [link.context for link in found.links] == [PRODUCER]
-    assert (found.context.trace_id, found.context.trace_flags.sampled) == (7, True)
+    own = span.get_span_context()
+    assert (found.context, own.trace_id, own.trace_flags.sampled) == (own, 7, True)
     assert found.instrumentation_scope is not None and found.instrumentation_scope.name == "test"
     assert '"name": "process q"' in found.to_json()
     assert not span.is_recording()
