@@ -121,9 +121,8 @@ class RedisStore:
             elif found.pending and self._migrate == "empty":
                 raise self._behind(found)
             self._client.ready = not found.pending or self._client.ready
-            await self.wakeups.open(
+            self.wakeups.open(
                 connect=self._client.connect,
-                count=lambda: self._client.command("GET", f"{self._client.prefix}changes"),
                 channel=f"{self._client.prefix}wake",
                 own=self._client.name,
             )
