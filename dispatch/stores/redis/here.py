@@ -9,7 +9,6 @@ import struct
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
 
 import hiredis
 

@@ -1,4 +1,4 @@
-"""Wake-ups on Redis: own writes tell at once, those of other clients by pub/sub; who begins to listen looks once more."""
+"""Wake-ups on Redis: own writes tell at once, those of other clients by pub/sub; a new listener looks for itself."""
 
 from __future__ import annotations
 
