@@ -89,7 +89,7 @@ class Report:
         """The store refused an outcome."""
         self.tally.stale += 1
         if self._telemetry.instruments is not None:
-            self._telemetry.instruments.stale_writes.add(1, {"name": job.name, "queue": job.queue})
+            self._telemetry.instruments.stale_writes.add(1, job.name, job.queue)
         self._logger.warning(
             "the outcome of %s (%s) came too late and was refused: its lease had passed to another worker",
             job.name,
