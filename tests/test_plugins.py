@@ -593,7 +593,7 @@ async def test_a_plain_hook_that_hangs_holds_up_neither_the_loop_nor_other_plugi
         while len(seen) < 3:
             await asyncio.sleep(0)
         assert await manager.collect("job_enqueuing", job="d") == []
-        assert "plugin 'hung': its job_enqueuing took longer than 0.05 s" in caplog.text
+        assert re.search("plugin 'hung': its job_enqueuing (took longer than 0.05 s|raised TimeoutError)", caplog.text)
         assert await manager.collect("job_enqueuing", job="e") == []
         manager.background("job_started", job="f")
         assert "calls of hooks were left out" in caplog.text and "hung" in caplog.text
