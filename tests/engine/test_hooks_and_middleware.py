@@ -136,7 +136,7 @@ async def test_retries_failures_and_dead_letters_are_told_of(
     app = await start(app={"plugins": [recorder]})
     with pytest.raises(JobFailed):
         await (await app.enqueue(work)).result(timeout=5)
-    await eventually(lambda: recorder.of("job_dlq"))
+    await eventually(lambda: recorder.of("job_dlq") and recorder.of("job_failed"))  # each told in its own way
     assert recorder.counts - Counter(["worker_started"]) == Counter(
         job_enqueued=1, job_started=3, job_retrying=2, job_failed=1, job_dlq=1
     )
