@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,6 @@ from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows
 from dispatch.stores.sql.rows import job_of, names_text, span
 from dispatch.stores.sql.workflow_wakes import job_ended
 
-_CLAIM = ("worker_id", "epoch_floor", "lease_until", "now", "seq")
 _EXPIRE = ("now", "seq")
 _KIND, _STARTED_AT, _EXPIRES_AT, _UNIQUE_KEY, _APP, _ORG, _KEY, _RUN_ID = 8, 16, 19, 30, 34, 35, 41, 44
 """Places in `job_columns`."""
@@ -298,10 +298,12 @@ class Claim:
     def _start(self, rows: list[tuple[Any, ...]]) -> Plan[int]:
         """Makes the rows running (or cancels the expired ones); answers how many run."""
         started = [row for row in rows if row[_EXPIRES_AT] is None or not self._is_expired(row)]
-        floor, worker, now = self.now // 1000, str(self.worker_id), self.now
+        floor, now = self.now // 1000, self.now
         lease_until = now + span(self.lease)
         if started:
-            yield Many("claim_job", _CLAIM, [(worker, floor, lease_until, now, row[-2]) for row in started])
+            seqs = json.dumps([row[-2] for row in started])
+            shared = {"worker_id": str(self.worker_id), "epoch_floor": floor, "lease_until": lease_until, "now": now}
+            yield Do("start_jobs", {"seqs": seqs, **shared})
         moment, until = from_micros(now), from_micros(lease_until)
         runs = []
         for row in started:

@@ -122,14 +122,10 @@ local function settle_plain()
   for state, cells in pairs(plainly) do
     for cell, ids in pairs(cells) do
       call('ZREM', P .. 's:' .. state .. ':' .. cell, unpack(ids))
-      if call('HINCRBY', P .. 'n:', state .. cell, -#ids) == 0 then
-        call('HDEL', P .. 'n:', state .. cell)
-      end
     end
   end
   for cell, running in pairs(leased) do
     call('ZADD', P .. 's:R:' .. cell, unpack(running))
-    call('HINCRBY', P .. 'n:', 'R' .. cell, #running / 2)
   end
   plainly, leased = {P = {}, T = {}}, {}
 end

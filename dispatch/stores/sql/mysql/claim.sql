@@ -71,11 +71,11 @@ SELECT min(run_at), app_id, org_id, CASE WHEN kind <> 'workflow' THEN concurrenc
 WHERE ready = 2 AND queue = :queue AND name IN :names
 GROUP BY app_id, org_id, CASE WHEN kind <> 'workflow' THEN concurrency_key END;
 
--- name: claim_job
--- Makes a picked row running.
+-- name: start_jobs
+-- Makes picked rows running.
 UPDATE {jobs} AS jobs SET state = 'running', ready = 0, worker_id = :worker_id,
   epoch = greatest(epoch + 1, :epoch_floor), lease_until = :lease_until, started_at = :now, updated_at = :now
-WHERE id = :seq;
+WHERE id IN :seqs;
 
 -- name: expire_job
 -- Cancels a picked row that was not started in time.

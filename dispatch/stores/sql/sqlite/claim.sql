@@ -62,11 +62,11 @@ SELECT min(run_at), app_id, org_id, CASE WHEN kind <> 'workflow' THEN concurrenc
 WHERE ready = 2 AND queue = :queue AND name IN (SELECT value FROM json_each(:names))
 GROUP BY app_id, org_id, CASE WHEN kind <> 'workflow' THEN concurrency_key END;
 
--- name: claim_job
--- Makes a picked row running.
+-- name: start_jobs
+-- Makes picked rows running.
 UPDATE jobs SET state = 'running', ready = 0, worker_id = :worker_id, epoch = max(epoch + 1, :epoch_floor),
   lease_until = :lease_until, started_at = :now, updated_at = :now
-WHERE seq = :seq;
+WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: expire_job
 -- Cancels a picked row that was not started in time.
