@@ -21,8 +21,8 @@ class Limit:
     Jobs count while they run; runs of a workflow from their first start to their end, also while they sleep or wait.
 
     Args:
-        max: how many jobs or runs of one key there may be at once, from 1 to a billion. What the latest enqueue of a key says
-            counts for all of its jobs, those that wait already too.
+        max: how many jobs or runs of one key there may be at once, from 1 to a billion. What the latest enqueue of a
+            key says counts for all of its jobs, those that wait already too.
         key: a function of the job's arguments, named or placed as they are, or a value; without one all calls of the
             job share one key.
         name: jobs (or workflows) that give the same name share their keys; otherwise each has its own. Tenants never
