@@ -92,13 +92,13 @@ local function conclude(id, row, state, reason)
   part_parent(id, row, state)
 end
 
--- Takes a running row off its worker's hands; the caller gives it its next state.
+-- Takes a running row off its worker's hands; the caller gives it its next state. A driver keeps the place of its key.
 local function stop(id, row)
   call('SREM', P .. 'h:' .. row.w, id)
   if row.cr then
     call('SREM', P .. 'hc:' .. row.w, id)
   end
-  if row.ck then
+  if row.ck and not (row.k == 'workflow' and row.ri) then
     call('SREM', P .. 'kr:' .. row.ck, id)
     note_key(row)
   end
