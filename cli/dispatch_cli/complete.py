@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +85,8 @@ def _quick_url(settings: Settings) -> str | None:
         return None
     given = settings.store or os.environ.get("DISPATCH_STORE")
     if given is None and Path("dispatch.toml").is_file():
+        import tomllib
+
         said = tomllib.loads(Path("dispatch.toml").read_text(encoding="utf-8"))
         if "url" in said:
             return None

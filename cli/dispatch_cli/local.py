@@ -6,14 +6,23 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from dispatch.services import missed_ticks, read_status
-
 if TYPE_CHECKING:
     from dispatch import Dispatch
     from dispatch.documents.overview import StatusDocument
     from dispatch.documents.runs import DifferenceDocument
     from dispatch.ids import RunID
-    from dispatch.services import Status
+    from dispatch.services import (
+        APIKeyService,
+        AuditService,
+        ClusterService,
+        CronService,
+        DLQService,
+        EventService,
+        JobService,
+        QueueService,
+        Status,
+        WorkflowService,
+    )
 
 
 class LocalAdmin:
@@ -24,17 +33,54 @@ class LocalAdmin:
     """
 
     def __init__(self, app: Dispatch, place: str) -> None:
-        self.jobs, self.dlq, self.queues, self.workers = app.jobs, app.dlq, app.queues, app.workers
-        self.crons, self.workflows, self.events = app.crons, app.workflows, app.events
-        self.audit, self.keys = app.audit, app.keys
+        self._app = app
         self._store = app.store
         self._place = place
 
+    @property
+    def jobs(self) -> JobService:
+        return self._app.jobs
+
+    @property
+    def dlq(self) -> DLQService:
+        return self._app.dlq
+
+    @property
+    def queues(self) -> QueueService:
+        return self._app.queues
+
+    @property
+    def workers(self) -> ClusterService:
+        return self._app.workers
+
+    @property
+    def crons(self) -> CronService:
+        return self._app.crons
+
+    @property
+    def workflows(self) -> WorkflowService:
+        return self._app.workflows
+
+    @property
+    def events(self) -> EventService:
+        return self._app.events
+
+    @property
+    def audit(self) -> AuditService:
+        return self._app.audit
+
+    @property
+    def keys(self) -> APIKeyService:
+        return self._app.keys
+
     async def status(self, *, now: datetime) -> Status:
+        from dispatch.services import read_status
+
         return await read_status(self._store, now=now)
 
     async def overview(self, *, now: datetime) -> StatusDocument:
         from dispatch.documents.overview import status_document
+        from dispatch.services import missed_ticks
         from dispatch.text import iso
 
         found = await self.status(now=now)

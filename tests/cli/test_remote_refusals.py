@@ -49,7 +49,7 @@ def strange(status: int, body: bytes, *, tls: bool = False, **headers: str) -> I
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             return
 
     with HTTPServer(("127.0.0.1", 0), Handler) as found:

@@ -68,6 +68,12 @@ class RemoteWorkflows:
     async def children(self, run_id: RunID) -> Sequence[ChildResult]:
         return await self._link.get(f"{_RUNS}/{run_id}", children_of)
 
+    async def held_up(self, run: Run) -> str | None:
+        def read(found: Document) -> str | None:
+            return None if found["held_up"] is None else str(found["held_up"])
+
+        return await self._link.get(f"{_RUNS}/{run.id}", read)
+
     async def differences(self, left: RunID, right: RunID) -> Sequence[DifferenceDocument]:
         def read(found: Any) -> DifferenceDocument:
             return {name: found[name] for name in DifferenceDocument.__annotations__}  # type: ignore[return-value]
