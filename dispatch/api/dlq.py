@@ -180,7 +180,7 @@ async def show(ask: Asked, entry_id: LetterIDText) -> Response:
 
 async def replay(ask: Asked, entry_id: LetterIDText, body: ReplayOneBody | None = None) -> Response:
     """Make a new job from a dead letter, once, with its arguments or with others."""
-    given = body or ReplayOneBody(payload=None)
+    given = body or ReplayOneBody(payload=None, set={}, dry_run=False)
     if given.dry_run:
         await ask.app.dlq.rehearse(DLQID(entry_id), scope=ask.scope, edit=given.edit)
         return reply({"id": entry_id, "job_id": None})

@@ -91,6 +91,8 @@ FOREIGN: dict[str, tuple[Verb, Any]] = {
     "JobService.watch": (lambda w, s: first(w.app.jobs.watch(w.failed, timeout=1, scope=s)), MISSING),
     "JobService.explain": (lambda w, s: w.app.jobs.explain(w.waiting, scope=s), MISSING),
     "DLQService.get": (lambda w, s: w.app.dlq.get(w.letter.id, scope=s), MISSING),
+    "DLQService.attempts": (lambda w, s: w.app.dlq.attempts(w.letter.id, scope=s), MISSING),
+    "DLQService.rehearse": (lambda w, s: w.app.dlq.rehearse(w.letter.id, scope=s), MISSING),
     "DLQService.list": (lambda w, s: items(w.app.dlq.list(Letters(scope=s))), []),
     "DLQService.each": (lambda w, s: all_of(w.app.dlq.each(Letters(scope=s))), []),
     "DLQService.count": (lambda w, s: w.app.dlq.count(Letters(scope=s)), 0),
@@ -110,6 +112,7 @@ FOREIGN: dict[str, tuple[Verb, Any]] = {
     "CronService.next": (lambda w, s: w.app.crons.next("digest", scope=s), MISSING),
     "CronService.list": (lambda w, s: items(w.app.crons.list(cron_options(s))), []),
     "WorkflowService.get": (lambda w, s: w.app.workflows.get(w.run, scope=s), MISSING),
+    "WorkflowService.held_up": (lambda w, s: held_up(w, s), None),
     "WorkflowService.list": (lambda w, s: items(w.app.workflows.list(Runs(scope=s))), []),
     "WorkflowService.count": (lambda w, s: total(w.app.workflows.count(scope=s)), 0),
     "WorkflowService.timeline": (lambda w, s: w.app.workflows.timeline(w.run, scope=s), MISSING),
@@ -136,6 +139,11 @@ async def none_found(answers: Awaitable[Any]) -> None:
     """A verb over several things answers for each: here with an error, which is raised."""
     (answer,) = await answers
     raise answer if isinstance(answer, Exception) else AssertionError(f"{answer!r}")
+
+
+async def held_up(world: World, scope: Scope) -> str | None:
+    """It takes a run that somebody has got, and looks around with the scope's eyes."""
+    return await world.app.workflows.held_up(await world.app.workflows.get(world.run), scope=scope)
 
 
 async def total(counts: Awaitable[Any]) -> int:
