@@ -144,15 +144,20 @@ def _place(index: Index, stored: dict[str, Any], id_: str, row: Row) -> None:
         index[f"r:{pair(queue, pair(name, lane))}"][member] = score
         index[f"l:{pair(queue, name)}"][lane] = None
         index[f"rn:{queue}"][name] = None
-        if "ck" in row:
+        if "ck" in row and not _holds(row):
             index[f"kg:{pair(row['ck'], pair(queue, pair(lane, name)))}"][member] = score
 
 
 def _keys(index: Index, id_: str, row: Row) -> None:
     if "ck" in row and row["st"] in "PTR":
         index[f"ku:{row['ck']}"][id_] = None
-        if row["st"] == "R":
+        if row["st"] == "R" or _holds(row):
             index[f"kr:{row['ck']}"][id_] = None
+
+
+def _holds(row: Row) -> bool:
+    """Whether it drives a run that has begun, which keeps its place while it waits."""
+    return row.get("k") == "workflow" and "ri" in row and "sa" in row
 
 
 def _unique(index: Index, stored: dict[str, Any], rows: dict[str, Row]) -> None:

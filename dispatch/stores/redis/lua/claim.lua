@@ -198,7 +198,7 @@ local function take_lane(this, lane, open, wanted, skipped)
       else
         best.gone[#best.gone + 1] = best_member
         key_unready(id, row)
-        if key_full(row) then
+        if key_full(id, row) then
           block(id, row)
           blocked = blocked + 1
         else
@@ -314,7 +314,7 @@ local function take_quarantined(this)
       return false
     end
     call('ZREM', P .. 'qq:' .. this.queue, member)
-    if key_full(row) then
+    if key_full(id, row) then
       block(id, row)
       return false
     end
@@ -406,8 +406,8 @@ if not single and #claimed < limit then
         consider(math.max(opens, later))
       end
       if alone then
-        each_quarantined(this, function(_, row)
-          if not key_full(row) then
+        each_quarantined(this, function(id, row)
+          if not key_full(id, row) then
             consider(math.max(opens, tonumber(row.r)))
           end
           return false
