@@ -42,7 +42,7 @@ async def with_additions(job: NewJob, plugins: PluginManager, limits: Limits) ->
     return job if metadata is job.metadata else replace(job, metadata=metadata)
 
 
-def _fault_of(job: NewJob, metadata: Mapping[str, Any], limits: Limits) -> UsageError | None:
+def _fault_of(job: NewJob, metadata: Mapping[str, Any], limits: Limits) -> InvalidArguments | None:
     """Why metadata cannot be stored; None when it can."""
     try:
         taken = len(json.dumps(metadata, allow_nan=False))
