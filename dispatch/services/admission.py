@@ -30,9 +30,10 @@ async def with_additions(job: NewJob, plugins: PluginManager, limits: Limits) ->
     """
     metadata = job.metadata
     for plugin, answer in await plugins.answers("job_enqueuing", job=job):
+        wider, fault = metadata, None
         try:
             wider = {**metadata, **answer}
-            fault: Exception | None = _fault_of(job, wider, limits)
+            fault = _fault_of(job, wider, limits)
         except Exception as error:  # no mapping, or one that breaks
             fault = error
         if fault is None:
