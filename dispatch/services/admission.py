@@ -30,7 +30,8 @@ async def with_additions(job: NewJob, plugins: PluginManager, limits: Limits) ->
     """
     metadata = job.metadata
     for plugin, answer in await plugins.answers("job_enqueuing", job=job):
-        wider, fault = metadata, None
+        wider = metadata
+        fault: Exception | None = None
         try:
             wider = {**metadata, **answer}
             fault = _fault_of(job, wider, limits)
