@@ -342,7 +342,7 @@ def test_a_queue_that_only_a_plugin_s_job_names_is_no_mistake(folder: Path) -> N
     (folder / "examples_none.py").write_text("from dispatch import Registry\nregistry = Registry()\n")
     (folder / "dispatch.toml").write_text('plugins = ["examples_bringer"]\n')
     err = run("run", "examples_none:registry", "--burst", "-q", "ops", "--log-format", "text").err
-    assert "serves ops" in err and "no job is defined" not in err
+    assert "ops.ping" in err and "no job is defined" not in err
 
 
 def test_a_store_in_memory_is_warned_about_where_it_can_only_be_a_mistake(folder: Path) -> None:
