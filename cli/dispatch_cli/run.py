@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 
 @single(
+    local="a worker claims its jobs from the store itself",
     examples=(
         "dispatch run myapp.tasks --burst",
         "dispatch run myapp.tasks -q mailers:2 -q default -c 20 --burst",
         "dispatch run myapp.tasks --burst --fail-on-error --log-format json",
-    )
+    ),
 )
 def app(
     ctx: typer.Context,
