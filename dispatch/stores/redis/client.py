@@ -155,7 +155,7 @@ class RedisClient:
                 broken = True
                 try:
                     replies = await link.exchange(commands)
-                    broken = any([isinstance(reply, Refusal) and drops_connection(reply) for reply in replies])
+                    broken = drops_connection(replies)
                 finally:
                     if broken or turns is not self._turns:
                         link.end()
