@@ -54,7 +54,7 @@ def test_an_unknown_measure_is_refused() -> None:
     assert "there is no measure 'speed'" in bench("speed")
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(120)
 def test_claims_a_fleet_and_a_held_snapshot_are_measured_on_postgres() -> None:
     from servers.postgres import postgres_url

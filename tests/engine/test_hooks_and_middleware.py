@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from typing import Any
 
@@ -15,11 +16,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from dispatch import WorkflowContext, hookimpl
 from dispatch.backoff import Constant
-from dispatch.errors import Fail, JobCancelled, JobFailed, Snooze
+from dispatch.errors import Fail, JobCancelled, JobFailed, PayloadTooLarge, Snooze
 from dispatch.ids import JobID, WorkerID
 from dispatch.jobs.context import current_job
 from dispatch.jobs.handler import Middleware, Next
-from dispatch.jobs.model import Job, JobState, NewJob
+from dispatch.jobs.model import CountOptions, Job, JobState, NewJob
 from dispatch.registry import Registry
 from dispatch.scope import capture, use_scope
 from dispatch.stores.memory import MemoryStore
@@ -126,6 +127,27 @@ async def test_a_job_that_completes_is_told_of_once_each(registry: Registry, sta
     assert 0 <= completed["elapsed"] < 5
 
 
+async def test_a_start_is_told_of_as_it_was_however_late_a_plugin_looks(registry: Registry, start: Start) -> None:
+    ended, states = threading.Event(), list[tuple[str, int, str | None]]()
+
+    class Slow:
+        @hookimpl
+        def job_started(self, job: Job) -> None:
+            assert ended.wait(20)
+            states.append((job.state, job.failures, job.reason))
+
+    @registry.job(max_retries=0)
+    async def work() -> None:
+        raise ValueError("no")
+
+    app = await start(app={"plugins": [Slow()]})
+    with pytest.raises(JobFailed):
+        await (await app.enqueue(work)).result(timeout=20)
+    ended.set()
+    await eventually(lambda: states)
+    assert states == [(JobState.RUNNING, 0, None)]
+
+
 async def test_retries_failures_and_dead_letters_are_told_of(
     registry: Registry, start: Start, recorder: Recorder
 ) -> None:
@@ -136,8 +158,8 @@ async def test_retries_failures_and_dead_letters_are_told_of(
     app = await start(app={"plugins": [recorder]})
     with pytest.raises(JobFailed):
         await (await app.enqueue(work)).result(timeout=5)
-    await eventually(lambda: recorder.of("job_dlq") and recorder.of("job_failed"))  # each told in its own way
-    assert recorder.counts - Counter(["worker_started"]) == Counter(
+    await app.close()  # until everybody has been told
+    assert recorder.counts - Counter(["worker_started", "worker_stopped", "shutdown"]) == Counter(
         job_enqueued=1, job_started=3, job_retrying=2, job_failed=1, job_dlq=1
     )
     assert [facts["attempt"] for facts in recorder.of("job_started")] == [1, 2, 3]
@@ -232,7 +254,8 @@ async def test_a_stolen_job_is_told_of(registry: Registry, start: Start, recorde
     await store.jobs.claim(WorkerID.new(), queues={"default": 1}, names=["work"], limit=1, lease=0.001)
     app = await start(store=store.sibling(), app={"plugins": [recorder]}, **QUICK)
     await app.jobs.wait(job_id, timeout=5)
-    await eventually(lambda: recorder.counts["job_completed"] == 1)
+    await app.close()
+    assert recorder.counts["job_completed"] == 1
     assert recorder.of("job_stolen") == [{"state": JobState.RETRYING}]
 
 
@@ -264,6 +287,44 @@ async def test_a_hook_may_add_metadata_before_the_write(registry: Registry, star
     handle = await work.options(metadata={"mine": 1}).enqueue()
     assert await handle.result(timeout=5) == {"mine": 1, "stamped": "work"}
     assert app.engine is not None
+
+
+@pytest.mark.parametrize(
+    ("addition", "why"),
+    [
+        ({"big": "x" * 20_000}, "more than limits.metadata"),
+        ({"when": object()}, "cannot be stored as JSON"),
+        ({"much": float("inf")}, "cannot be stored as JSON"),
+        ("text", "is left out"),
+    ],
+    ids=["large", "no JSON", "no JSON number", "no mapping"],
+)
+async def test_what_a_hook_adds_and_cannot_be_stored_is_left_out_and_refuses_no_job(
+    registry: Registry, start: Start, caplog: pytest.LogCaptureFixture, addition: Any, why: str
+) -> None:
+    class Bad:
+        @hookimpl
+        def job_enqueuing(self) -> Any:
+            return addition
+
+    class Good:
+        @hookimpl
+        def job_enqueuing(self) -> dict[str, int]:
+            return {"good": 1}
+
+    @registry.job
+    async def work() -> dict[str, Any]:
+        return current_job().metadata
+
+    app = await start(app={"plugins": [Good(), Bad(), Good()]})
+    handle = await work.options(metadata={"mine": 1}).enqueue()
+    assert await handle.result(timeout=20) == {"mine": 1, "good": 1}
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "dispatch.plugins"]
+    assert told.startswith(f"plugin '{__name__}.{Bad.__qualname__}': its job_enqueuing answered what cannot be used")
+    assert why in told
+    with pytest.raises(PayloadTooLarge):
+        await work.options(metadata={"mine": "x" * 20_000}).enqueue()
+    assert (await app.jobs.count(CountOptions()))[JobState.COMPLETED] == 1
 
 
 async def test_a_hook_that_fails_or_hangs_harms_no_job(

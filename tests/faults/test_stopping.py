@@ -76,7 +76,7 @@ def stop_under_load(folder: Path, *, rounds: int, at_once: int, per_round: int, 
 @pytest.mark.slow
 @pytest.mark.timeout(90)
 def test_sigterm_under_load_loses_nothing_and_counts_nothing(tmp_path: Path) -> None:
-    stop_under_load(tmp_path, rounds=2, at_once=4, per_round=500, ms=400, grace=25)
+    stop_under_load(tmp_path, rounds=1, at_once=3, per_round=400, ms=400, grace=25)
 
 
 @pytest.mark.slow

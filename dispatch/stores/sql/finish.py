@@ -170,7 +170,7 @@ def _finish_one(worker_id: WorkerID, said: Transition, now: int, left: _Left) ->
     )
     if not changed:
         return Finished(Reply.STALE, JobState(held.state))
-    if held.concurrency_key is not None:
+    if held.concurrency_key is not None and run_id is None:
         left.keys.add(held.concurrency_key)
     if said.failure is not None:
         yield Do("add_attempt", attempt(said.job_id, held, "failed", said.failure, now))

@@ -66,10 +66,10 @@ WHERE ready = 2 AND queue = :queue AND run_at <= :now AND name IN :names
 ORDER BY priority DESC, run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED;
 
 -- name: quarantined_next
--- When the first job that crashed workers is due, of each tenant and concurrency key.
-SELECT min(run_at), app_id, org_id, concurrency_key FROM {jobs} AS jobs FORCE INDEX (jobs_ready)
+-- When the first job that crashed workers is due, of each tenant and concurrency key; a driver holds its place already.
+SELECT min(run_at), app_id, org_id, CASE WHEN kind <> 'workflow' THEN concurrency_key END FROM {jobs} AS jobs FORCE INDEX (jobs_ready)
 WHERE ready = 2 AND queue = :queue AND name IN :names
-GROUP BY app_id, org_id, concurrency_key;
+GROUP BY app_id, org_id, CASE WHEN kind <> 'workflow' THEN concurrency_key END;
 
 -- name: start_jobs
 -- Makes picked rows running.
