@@ -112,7 +112,6 @@ FOREIGN: dict[str, tuple[Verb, Any]] = {
     "CronService.next": (lambda w, s: w.app.crons.next("digest", scope=s), MISSING),
     "CronService.list": (lambda w, s: items(w.app.crons.list(cron_options(s))), []),
     "WorkflowService.get": (lambda w, s: w.app.workflows.get(w.run, scope=s), MISSING),
-    "WorkflowService.held_up": (lambda w, s: held_up(w, s), None),
     "WorkflowService.list": (lambda w, s: items(w.app.workflows.list(Runs(scope=s))), []),
     "WorkflowService.count": (lambda w, s: total(w.app.workflows.count(scope=s)), 0),
     "WorkflowService.timeline": (lambda w, s: w.app.workflows.timeline(w.run, scope=s), MISSING),
@@ -127,7 +126,7 @@ FOREIGN: dict[str, tuple[Verb, Any]] = {
 }
 MAKES = {"CronService.create", "CronService.create_named", "APIKeyService.create"}
 """What belongs to the scope that is given."""
-ANYBODY = {"JobService.stats": [], "CronService.find": MISSING}
+ANYBODY = {"JobService.stats": [], "CronService.find": MISSING, "WorkflowService.held_up": None}
 """Verbs whose arguments grow in other places; tried when they take a scope."""
 
 
@@ -139,11 +138,6 @@ async def none_found(answers: Awaitable[Any]) -> None:
     """A verb over several things answers for each: here with an error, which is raised."""
     (answer,) = await answers
     raise answer if isinstance(answer, Exception) else AssertionError(f"{answer!r}")
-
-
-async def held_up(world: World, scope: Scope) -> str | None:
-    """It takes a run that somebody has got, and looks around with the scope's eyes."""
-    return await world.app.workflows.held_up(await world.app.workflows.get(world.run), scope=scope)
 
 
 async def total(counts: Awaitable[Any]) -> int:

@@ -90,7 +90,7 @@ def enqueued(reply: Sequence[bytes]) -> list[Enqueued]:
                 existing=holder,
             )
         raise IdempotencyMismatch(
-            f"The idempotency key {as_given(key)!r} was used by {holder} for another name or other arguments; use a new key for "
-            f"{name}. Nothing was written"
+            f"The idempotency key {as_given(key)!r} was used by {holder} for another name or other arguments; "
+            f"use a new key for {name}. Nothing was written"
         )
     return [Enqueued(JobID(one[1:].decode()), one[:1] == b"1", one[:1] == b"R") for one in reply]

@@ -187,8 +187,8 @@ def _enqueue_one(job: NewJob, place: Place, lenient: bool) -> Plan[Enqueued]:
         if kept is not None:
             if kept[1] != key.fingerprint and not lenient:
                 raise IdempotencyMismatch(
-                    f"idempotency key {as_given(key.key)!r} was used before, for job {kept[0]}, with another name or other "
-                    "arguments; use a new key for a new request"
+                    f"idempotency key {as_given(key.key)!r} was used before, for job {kept[0]}, with another name or "
+                    "other arguments; use a new key for a new request"
                 )
             return Enqueued(JobID(kept[0]), False)
     answer = yield from _insert_unique(job, job.unique, place, lenient)
