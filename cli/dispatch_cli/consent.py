@@ -18,11 +18,13 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would hap
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit record.")]
 
 
-def ask(session: Session, what: str, *, yes: bool, confirm: str | None, many: bool = True) -> None:
+def ask(
+    session: Session, what: str, *, yes: bool, confirm: str | None, many: bool = True, dry_run: bool = True
+) -> None:
     """Returns when the person agrees; a refusal, or nobody to ask, ends the command.
 
     what: the act in words with its count, such as "cancel 3 jobs". many: False lets an act on one named thing pass
-    unasked, unless the profile is protected.
+    unasked, unless the profile is protected. dry_run: whether the command has --dry-run.
     """
     profile = session.loaded.profile
     if session.loaded.protected and profile is not None:
@@ -33,7 +35,7 @@ def ask(session: Session, what: str, *, yes: bool, confirm: str | None, many: bo
     if not sys.stdin.isatty():
         raise CommandError(
             f"would {what} on {session.place}, and there is no terminal to ask on",
-            hint="pass --yes to do it, or --dry-run to see what it would do",
+            hint="pass --yes to do it" + (", or --dry-run to see what it would do" if dry_run else ""),
         )
     if not typer.confirm(f"About to {what} on {session.place}. Go on?", err=True):
         raise CommandError("nothing was done", code="declined", exit_code=1)
