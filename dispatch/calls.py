@@ -65,10 +65,10 @@ class Signature:
         """The arguments by parameter name, validated; InvalidArguments names what does not fit."""
         document = self._by_name(args, kwargs)
         try:
-            validated = self.arguments.validator.validate_python(document, by_alias=True, by_name=True)
+            validated: dict[str, Any] = self.arguments.validator.validate_python(document, by_alias=True, by_name=True)
         except ValidationError as error:
             raise InvalidArguments(self._explain(error)) from None
-        return typing.cast("dict[str, Any]", validated)
+        return validated
 
     def validate_document(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """As `validate`, for arguments from outside: a JSON object by parameter name, read as JSON is."""
@@ -284,12 +284,12 @@ class Signature:
 
     def _read(self, data: bytes) -> dict[str, Any]:
         try:
-            document = self.arguments.validator.validate_json(data, by_alias=True, by_name=True)
+            document: dict[str, Any] = self.arguments.validator.validate_json(data, by_alias=True, by_name=True)
         except ValidationError as error:
             raise InvalidArguments(self._explain(error)) from None
         except SystemExit as error:
             raise InvalidArguments(f"{self._name}: a validator of an argument raised SystemExit({error})") from None
-        return typing.cast("dict[str, Any]", document)
+        return document
 
     def _explain(self, error: ValidationError) -> str:
         problems = []

@@ -38,47 +38,47 @@ class MetricsExtension:
 
     @hookimpl
     def job_enqueued(self, job: NewJob) -> None:
-        self._instruments.enqueued.add(1, _of(job))
+        self._instruments.enqueued.add(1, job.name, job.queue)
 
     @hookimpl
     def job_completed(self, job: Job) -> None:
-        self._instruments.completed.add(1, _of(job))
+        self._instruments.completed.add(1, job.name, job.queue)
 
     @hookimpl
     def job_failed(self, job: Job) -> None:
-        self._instruments.failed.add(1, _of(job))
+        self._instruments.failed.add(1, job.name, job.queue)
 
     @hookimpl
     def job_retrying(self, job: Job) -> None:
-        self._instruments.retried.add(1, _of(job))
+        self._instruments.retried.add(1, job.name, job.queue)
 
     @hookimpl
     def job_dlq(self, job: Job) -> None:
-        self._instruments.dead.add(1, _of(job))
+        self._instruments.dead.add(1, job.name, job.queue)
 
     @hookimpl
     def job_cancelled(self, job: Job) -> None:
-        self._instruments.cancelled.add(1, _of(job))
+        self._instruments.cancelled.add(1, job.name, job.queue)
 
     @hookimpl
     def job_stolen(self, job: Job) -> None:
-        self._instruments.stolen.add(1, _of(job))
+        self._instruments.stolen.add(1, job.name, job.queue)
 
     @hookimpl
     def workflow_started(self, run: Run) -> None:
-        self._instruments.runs_started.add(1, {"name": run.name, "queue": run.queue})
+        self._instruments.runs_started.add(1, run.name, run.queue)
 
     @hookimpl
     def workflow_completed(self, run: Run) -> None:
-        self._instruments.runs_completed.add(1, {"name": run.name, "queue": run.queue})
+        self._instruments.runs_completed.add(1, run.name, run.queue)
 
     @hookimpl
     def workflow_failed(self, run: Run) -> None:
-        self._instruments.runs_failed.add(1, {"name": run.name, "queue": run.queue})
+        self._instruments.runs_failed.add(1, run.name, run.queue)
 
     @hookimpl
     def cron_fired(self, entry: CronEntry) -> None:
-        self._instruments.fired.add(1, {"name": entry.name})
+        self._instruments.fired.add(1, entry.name)
 
     @hookimpl
     def register_services(self, store: Store) -> list[WorkerService]:
@@ -113,7 +113,3 @@ class Gauges:
             self._instruments.oldest_age.set(age, {"queue": queue})
         self._known |= found.keys()
         return LOOK_EVERY
-
-
-def _of(job: Job | NewJob) -> dict[str, str]:
-    return {"name": job.name, "queue": job.queue}

@@ -95,13 +95,10 @@ def run_sync(loop: asyncio.AbstractEventLoop, make: Callable[[], Awaitable[T]]) 
 
 def refuse_in_loop() -> None:
     """Raises SyncInAsync on a thread whose event loop is running."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise SyncInAsync(
-        ".sync was used where an event loop is running, which would block it; await the verb without .sync"
-    )
+    if asyncio._get_running_loop() is not None:
+        raise SyncInAsync(
+            ".sync was used where an event loop is running, which would block it; await the verb without .sync"
+        )
 
 
 async def bridge(loop: asyncio.AbstractEventLoop, make: Callable[[], Awaitable[T]]) -> T:

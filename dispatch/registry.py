@@ -53,11 +53,7 @@ class WorkflowSettings(OptionsDict, total=False):
 _DEFINITION_ONLY = ("name", "executor", "retry_on", "fail_on", "middleware")
 _JOB_OPTIONS = frozenset((*OptionsDict.__annotations__, *_DEFINITION_ONLY))
 _WORKFLOW_ONLY = ("name", "version", "retry_on", "fail_on")
-_WORKFLOW_OPTIONS = frozenset((*OptionsDict.__annotations__, *_WORKFLOW_ONLY)) - {
-    "concurrency",
-    "keep_result",
-    "unique_until",
-}
+_WORKFLOW_OPTIONS = frozenset((*OptionsDict.__annotations__, *_WORKFLOW_ONLY)) - {"keep_result", "unique_until"}
 
 
 class JobDecorator(Protocol):

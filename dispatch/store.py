@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from dispatch.cluster.store import ClusterStore
-from dispatch.crons.store import CronStore
-from dispatch.dlq.store import DLQStore
-from dispatch.events.store import EventStore
-from dispatch.jobs.store import JobStore
-from dispatch.queues import QueueStore
-from dispatch.records import RecordStore
-from dispatch.streams import StreamStore
-from dispatch.transfer import TransferStore
-from dispatch.workflows.store import WorkflowStore
+if TYPE_CHECKING:
+    from dispatch.cluster.store import ClusterStore
+    from dispatch.crons.store import CronStore
+    from dispatch.dlq.store import DLQStore
+    from dispatch.events.store import EventStore
+    from dispatch.jobs.store import JobStore
+    from dispatch.queues import QueueStore
+    from dispatch.records import RecordStore
+    from dispatch.streams import StreamStore
+    from dispatch.transfer import TransferStore
+    from dispatch.workflows.store import WorkflowStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +77,8 @@ def _quick_url(settings: Settings) -> str | None:
         return None
     given = settings.store or os.environ.get("DISPATCH_STORE")
     if given is None and Path("dispatch.toml").is_file():
+        import tomllib
+
         given = tomllib.loads(Path("dispatch.toml").read_text(encoding="utf-8")).get("store")
     elif given is None and Path("pyproject.toml").is_file():
         return None

@@ -22,8 +22,8 @@ from dispatch_cli.shell import LazyGroup, noun
 PROGRAM = "dispatch"
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
-_MANY = 50_000
-"""New objects between two looks for garbage: a command starts with a great many that all stay."""
+_MANY = 100_000
+"""New objects between two looks for garbage: a command starts with some 60,000 that all stay."""
 
 
 class Root(LazyGroup):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -30,7 +29,7 @@ _BACKOFF = ExponentialWithJitter(base=1.0, max=30.0)
 def die_with(parent: int) -> None:
     """In a child: be told to stop when the parent process is gone, however it went."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        _on_parents_death(signal.SIGTERM)
     if os.getppid() != parent:
         raise KeyboardInterrupt
 
@@ -41,7 +40,13 @@ def ends_anyway() -> None:
     The kernel tells it once for each thread that the parent had; without the worker's handlers the next one would kill.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 0)
+        _on_parents_death(0)
+
+
+def _on_parents_death(number: int) -> None:
+    import ctypes  # a worker that is nobody's child needs none of it
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
 def run_processes(

@@ -189,7 +189,6 @@ def _work(
     from dispatch_cli import banner, job_log, logs
     from dispatch_cli.loops import has_started, run_fast
     from dispatch_cli.probing import OwnHealth, demanded, measured, reported
-    from dispatch_cli.processes import ends_anyway
     from dispatch_cli.serving import api_at
     from dispatch_cli.unserved import due_but_unknown
 
@@ -234,6 +233,8 @@ def _work(
             async with reporting, api_at(app, http, measure=measure):
                 report = await run_worker(app, options)
             if not alone:
+                from dispatch_cli.processes import ends_anyway
+
                 ends_anyway()
             looked = report.reason == "burst" and served
             return report, await due_but_unknown(app, *served[0]) if looked else None

@@ -126,7 +126,7 @@ class API:
     @cached_property
     def _fast(self) -> FastAPI:
         fast = FastAPI(title="Dispatch", version=_version(), description=_ABOUT, openapi_url=None, docs_url=None)
-        fast.include_router(self.router)
+        fast.router.routes.extend(self.router.routes)
         document: dict[str, Any] = {}
 
         async def openapi(ask: Asked) -> Response:
@@ -136,7 +136,7 @@ class API:
         described = APIRouter()
         route = Route("GET", "/openapi.json", openapi, HOLDER, dict[str, Any])
         build(described, [route], self.guard, limits=self._limits)
-        fast.include_router(described)
+        fast.router.routes.extend(described.routes)
         fast.add_exception_handler(HTTPException, _answer)
         plain = fast.openapi
 

@@ -187,7 +187,9 @@ async def show(ask: Asked, run_id: RunIDText) -> Response:
     run = await ask.app.workflows.get(RunID(run_id), scope=ask.scope)
     workflows = ask.app.workflows
     checkpoints = await workflows.timeline(run.id, scope=ask.scope)
-    return reply(run_document(run, checkpoints, await workflows.waits(run.id), await workflows.children(run.id)))
+    waits, children = await workflows.waits(run.id), await workflows.children(run.id)
+    held_up = await workflows.held_up(run, scope=ask.scope)
+    return reply(run_document(run, checkpoints, waits, children, held_up=held_up))
 
 
 async def timeline(ask: Asked, run_id: RunIDText) -> Response:

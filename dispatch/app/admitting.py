@@ -14,7 +14,11 @@ class Admitting:
     """The part of Dispatch about keys, tickets and sessions."""
 
     _timed_store: Store
-    audit: AuditService
+
+    if TYPE_CHECKING:
+
+        @property
+        def audit(self) -> AuditService: ...
 
     @cached_property
     def keys(self) -> APIKeyService:

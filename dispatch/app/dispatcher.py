@@ -298,7 +298,7 @@ class Dispatch(Verbs):
             crons=specs_of(self.registry.crons.values(), defaults=cron_defaults(self.config)),
             leader_elector=self._leader_elector or self._extensions.elector,
             child_environment=self._child_environment(),
-            prepare=self.jobs.prepared,
+            prepare=lambda job: self.jobs.prepared(job),  # few workers need the service
             telemetry=self._extensions.telemetry,
             guests=self._extensions.services,
             on_drain=on_drain,
@@ -352,7 +352,7 @@ class Dispatch(Verbs):
         """Puts the services over the store; its calls are timed where measurements go somewhere."""
         found = self._extensions.telemetry.instruments
         self._timed_store = store if found is None else measured(store, found.store_calls)
-        parts = Parts.over(
+        self._parts = Parts(
             self._timed_store,
             self.config,
             registry=self.registry,
@@ -361,9 +361,6 @@ class Dispatch(Verbs):
             elector=lambda: self._leader_elector or self._extensions.elector,
             logger=self._logger,
         )
-        self.audit, self.jobs, self.dlq, self.queues = parts.audit, parts.jobs, parts.dlq, parts.queues
-        self.workers, self.crons, self.events = parts.workers, parts.crons, parts.events
-        self.workflows, self.retention = parts.workflows, parts.retention
 
     def _child_environment(self) -> dict[str, str]:
         """What lets an enqueue inside a worker subprocess find this app's store, if another process can reach it."""

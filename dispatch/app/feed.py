@@ -7,7 +7,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from dispatch.store import Store
-from dispatch.streams import Broker
+
+if TYPE_CHECKING:
+    from dispatch.streams import Broker
 
 
 class Feeding:
@@ -34,6 +36,8 @@ class Feeding:
         """
         feed = self._feed if self.loop is not None else None
         if feed is None:
+            from dispatch.streams import Broker
+
             feed = Broker(self.store.stream, hints=self.store.wakeups, logger=self._logger.getChild("streams"))
             self._feed = feed
         return feed

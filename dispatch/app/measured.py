@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any, cast
 from dispatch.store import Store
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import Histogram
+    from dispatch.telemetry import Spread
 
 PARTS = ("jobs", "workflows", "crons", "dlq", "events", "cluster", "queues", "records", "stream")
 
 
-def measured(store: Store, histogram: Histogram) -> Store:
+def measured(store: Store, spread: Spread) -> Store:
     """The same store, seen through a face that records how long each call takes ("jobs.claim", seconds)."""
-    parts = {name: _face(getattr(store, name), name, histogram) for name in PARTS}
+    parts = {name: _face(getattr(store, name), name, spread) for name in PARTS}
     return cast("Store", _wrapping(store, parts))
 
 
-def _face(part: Any, prefix: str, histogram: Histogram) -> Any:
+def _face(part: Any, prefix: str, spread: Spread) -> Any:
     kind = type(part)
     verbs = [name for name in dir(kind) if not name.startswith("_")]
     timed = {
-        name: _timed(getattr(part, name), {"name": f"{prefix}.{name}"}, histogram)
+        name: _timed(getattr(part, name), f"{prefix}.{name}", spread)
         for name in verbs
         if inspect.iscoroutinefunction(getattr(kind, name))
     }
@@ -54,13 +54,13 @@ class _Member:
         return self._value
 
 
-def _timed(call: Callable[..., Any], attributes: dict[str, str], histogram: Histogram) -> Callable[..., Any]:
+def _timed(call: Callable[..., Any], name: str, spread: Spread) -> Callable[..., Any]:
     @functools.wraps(call)
     async def timed(*args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
         try:
             return await call(*args, **kwargs)
         finally:
-            histogram.record(time.perf_counter() - started, attributes)
+            spread.record(time.perf_counter() - started, name)
 
     return timed

@@ -1,49 +1,37 @@
-"""The services of one app, put together over a store."""
+"""The services of one app over a store, one a noun, each imported and made when it is first asked for."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from dispatch.app.stores import cron_defaults, limits_of, retention_of
-from dispatch.cluster.elector import LeaderElector
-from dispatch.config import Config
-from dispatch.plugins import PluginManager
-from dispatch.registry import Registry
-from dispatch.services import (
-    AuditService,
-    ClusterService,
-    CronService,
-    DLQService,
-    EventService,
-    JobService,
-    QueueService,
-    RetentionService,
-    WorkflowService,
-)
-from dispatch.store import Store
-from dispatch.telemetry import Telemetry
+if TYPE_CHECKING:
+    from dispatch.cluster.elector import LeaderElector
+    from dispatch.config import Config
+    from dispatch.plugins import PluginManager
+    from dispatch.registry import Registry
+    from dispatch.services import (
+        AuditService,
+        ClusterService,
+        CronService,
+        DLQService,
+        EventService,
+        JobService,
+        QueueService,
+        RetentionService,
+        WorkflowService,
+    )
+    from dispatch.store import Store
+    from dispatch.telemetry import Telemetry
 
 
-@dataclass(frozen=True, slots=True)
 class Parts:
-    """One service a noun."""
+    """The services over that store, as configured."""
 
-    audit: AuditService
-    jobs: JobService
-    dlq: DLQService
-    queues: QueueService
-    workers: ClusterService
-    crons: CronService
-    events: EventService
-    workflows: WorkflowService
-    retention: RetentionService
-
-    @classmethod
-    def over(
-        cls,
+    def __init__(
+        self,
         store: Store,
         config: Config,
         *,
@@ -52,31 +40,91 @@ class Parts:
         telemetry: Telemetry,
         elector: Callable[[], LeaderElector | None],
         logger: logging.Logger,
-    ) -> Self:
-        """The services over that store, as configured."""
-        limits, ttl = limits_of(config), config.idempotency_ttl.total_seconds()
-        audit = AuditService(store, logger=logger.getChild("audit"))
-        jobs = JobService(
-            store,
-            registry=registry,
-            plugins=plugins,
-            limits=limits,
-            idempotency_ttl=ttl,
-            audit=audit,
-            telemetry=telemetry,
+    ) -> None:
+        self._store = store
+        self._config = config
+        self._registry = registry
+        self._plugins = plugins
+        self._telemetry = telemetry
+        self._elector = elector
+        self._logger = logger
+
+    @cached_property
+    def audit(self) -> AuditService:
+        from dispatch.services import AuditService
+
+        return AuditService(self._store, logger=self._logger.getChild("audit"))
+
+    @cached_property
+    def jobs(self) -> JobService:
+        from dispatch.app.stores import limits_of
+        from dispatch.services import JobService
+
+        return JobService(
+            self._store,
+            registry=self._registry,
+            plugins=self._plugins,
+            limits=limits_of(self._config),
+            idempotency_ttl=self._config.idempotency_ttl.total_seconds(),
+            audit=self.audit,
+            telemetry=self._telemetry,
         )
-        defaults = cron_defaults(config)
-        events = EventService(store, plugins=plugins, largest=limits.payload, telemetry=telemetry)
-        return cls(
-            audit=audit,
-            jobs=jobs,
-            dlq=DLQService(store, audit=audit, plugins=plugins),
-            queues=QueueService(store, audit=audit),
-            workers=ClusterService(store, audit=audit, elector=elector),
-            crons=CronService(store, audit=audit, defaults=defaults, telemetry=telemetry, plugins=plugins),
-            events=events,
-            workflows=WorkflowService(
-                store, registry=registry, jobs=jobs, events=events, idempotency_ttl=ttl, audit=audit
-            ),
-            retention=RetentionService(store, retention_of(config), audit=audit),
+
+    @cached_property
+    def dlq(self) -> DLQService:
+        from dispatch.services import DLQService
+
+        return DLQService(self._store, audit=self.audit, plugins=self._plugins)
+
+    @cached_property
+    def queues(self) -> QueueService:
+        from dispatch.services import QueueService
+
+        return QueueService(self._store, audit=self.audit)
+
+    @cached_property
+    def workers(self) -> ClusterService:
+        from dispatch.services import ClusterService
+
+        return ClusterService(self._store, audit=self.audit, elector=self._elector)
+
+    @cached_property
+    def crons(self) -> CronService:
+        from dispatch.app.stores import cron_defaults
+        from dispatch.services import CronService
+
+        return CronService(
+            self._store,
+            audit=self.audit,
+            defaults=cron_defaults(self._config),
+            telemetry=self._telemetry,
+            plugins=self._plugins,
         )
+
+    @cached_property
+    def events(self) -> EventService:
+        from dispatch.app.stores import limits_of
+        from dispatch.services import EventService
+
+        largest = limits_of(self._config).payload
+        return EventService(self._store, plugins=self._plugins, largest=largest, telemetry=self._telemetry)
+
+    @cached_property
+    def workflows(self) -> WorkflowService:
+        from dispatch.services import WorkflowService
+
+        return WorkflowService(
+            self._store,
+            registry=self._registry,
+            jobs=self.jobs,
+            events=self.events,
+            idempotency_ttl=self._config.idempotency_ttl.total_seconds(),
+            audit=self.audit,
+        )
+
+    @cached_property
+    def retention(self) -> RetentionService:
+        from dispatch.app.stores import retention_of
+        from dispatch.services import RetentionService
+
+        return RetentionService(self._store, retention_of(self._config), audit=self.audit)

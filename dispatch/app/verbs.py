@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from dispatch.app.admitting import Admitting
 from dispatch.app.feed import Feeding
+from dispatch.app.nouns import Nouns
 from dispatch.crons.definition import CronDefinition
 from dispatch.events.model import Event
 from dispatch.ids import JobID, RunID
@@ -15,7 +16,6 @@ from dispatch.jobs.handle import JobHandle
 from dispatch.jobs.model import Enqueued, Job, JobState
 from dispatch.portal import bridge, refuse_in_loop, run_sync
 from dispatch.registry import Registry
-from dispatch.services import EventService, JobService, WorkflowService
 from dispatch.services.audit import unrecorded
 from dispatch.workflows.definition import WorkflowCall, WorkflowDefinition
 from dispatch.workflows.handle import RunHandle
@@ -28,12 +28,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Verbs(Feeding, Admitting):
+class Verbs(Nouns, Feeding, Admitting):
     """The part of Dispatch that handles and definitions call."""
 
-    jobs: JobService
-    workflows: WorkflowService
-    events: EventService
     registry: Registry
 
     def register(self, definition: JobDefinition[P, R]) -> JobDefinition[P, R]:

@@ -79,6 +79,7 @@ class RunDocument(_Run):
     error: ErrorDocument | None
     updated_at: str
     driver: str
+    held_up: str | None
     payload: Any
     payload_text: str | None
     result: Any
@@ -164,15 +165,24 @@ def started_run(run: Run, *, created: bool) -> StartedRun:
 
 
 def run_document(
-    run: Run, checkpoints: Sequence[Checkpoint], waits: Sequence[Wait], children: Sequence[ChildResult]
+    run: Run,
+    checkpoints: Sequence[Checkpoint],
+    waits: Sequence[Wait],
+    children: Sequence[ChildResult],
+    *,
+    held_up: str | None,
 ) -> RunDocument:
-    """A run with its input, result, open waits and what its children came to; secrets are masked by their names."""
+    """A run with its input, result, open waits and what its children came to; secrets are masked by their names.
+
+    held_up: why it has not begun.
+    """
     payload, payload_text = readable(run.input)
     result, result_text = readable(run.result)
     return {
         **_run(run),
         "updated_at": iso(run.updated_at),
         "driver": str(run.driver),
+        "held_up": held_up,
         "error": error_document(run.error),
         "payload": payload,
         "payload_text": payload_text,

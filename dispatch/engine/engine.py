@@ -23,7 +23,6 @@ from dispatch.engine.lifespans import Lifespans
 from dispatch.engine.listener import Listener
 from dispatch.engine.pruner import Pruner
 from dispatch.engine.report import Report, Tally, facts_of
-from dispatch.engine.runs.runner import Prepare, Runner, unprepared
 from dispatch.engine.service import Service
 from dispatch.engine.settings import Settings
 from dispatch.engine.stealer import Quarantine, Stealer
@@ -42,6 +41,7 @@ from dispatch.telemetry import OFF, Telemetry
 
 if TYPE_CHECKING:
     from dispatch.engine.process_pool import ProcessPool
+    from dispatch.engine.runs.runner import Prepare, Runner
 
 _GUARD_INTERVAL = 0.25
 _HOOKS_AT_STOP = 5.0
@@ -62,7 +62,7 @@ class Engine:
         crons: Mapping[str, CronSpec] | None = None,
         leader_elector: LeaderElector | None = None,
         child_environment: Mapping[str, str] | None = None,
-        prepare: Prepare = unprepared,
+        prepare: Prepare | None = None,
         guests: Sequence[WorkerService] = (),
         telemetry: Telemetry = OFF,
         on_drain: Callable[[], None] | None = None,
@@ -353,16 +353,16 @@ class Engine:
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _runner(self, worker: Worker) -> Runner:
+        from dispatch.engine.runs.runner import Runner, unprepared
+
         return Runner(
-            self._store.workflows,
-            self.worker_id,
-            self.settings,
+            *(self._store.workflows, self.worker_id, self.settings),
             definitions=self._registry.drivers,
             execution=self._execution,
             report=self._report,
             plugins=self._plugins,
             resources=self._lifespans.resources,
-            prepare=self._prepare,
+            prepare=self._prepare or unprepared,
             telemetry=self._telemetry,
             progress=worker.note_progress,
             give_up=self._out_of_touch,

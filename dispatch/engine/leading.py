@@ -85,7 +85,7 @@ def tell_of_ticks(
         if tick.outcome == "missed":
             logger.warning("cron %s missed its tick of %s", entry.name, tick.scheduled_at)
             if telemetry.instruments is not None:
-                telemetry.instruments.missed.add(1, {"name": entry.name})
+                telemetry.instruments.missed.add(1, entry.name)
         elif tick.job_id is not None:
             logger.info("cron %s fired %s", entry.name, tick.run_id or tick.job_id, extra={"event": "cron_fired"})
             if plugins.has("job_enqueued") and entry.spec.kind == "job":

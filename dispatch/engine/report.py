@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from dataclasses import dataclass
 
@@ -48,7 +49,7 @@ class Report:
     def started(self, job: Job) -> None:
         """A handler begins."""
         if self.plugins.has("job_started"):
-            self.plugins.background("job_started", job=job)
+            self.plugins.background("job_started", job=copy.copy(job))  # which goes on to change
 
     def ended(self, job: Job, transition: Transition, *, elapsed: float) -> None:
         """An outcome is stored; `job.state` and `job.run_at` are what the store says."""
@@ -89,7 +90,7 @@ class Report:
         """The store refused an outcome."""
         self.tally.stale += 1
         if self._telemetry.instruments is not None:
-            self._telemetry.instruments.stale_writes.add(1, {"name": job.name, "queue": job.queue})
+            self._telemetry.instruments.stale_writes.add(1, job.name, job.queue)
         self._logger.warning(
             "the outcome of %s (%s) came too late and was refused: its lease had passed to another worker",
             job.name,

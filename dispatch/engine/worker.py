@@ -8,15 +8,13 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dispatch.clock import utc_now
 from dispatch.engine.execution import Execution
 from dispatch.engine.outbox import Outbox
 from dispatch.engine.outcome import decide, invalid_payload, not_storable, observe, returned
 from dispatch.engine.report import Report
-from dispatch.engine.runs.activation import Activation
-from dispatch.engine.runs.runner import Runner
 from dispatch.engine.service import Service
 from dispatch.engine.settings import Settings
 from dispatch.engine.stopped import Stopped
@@ -27,6 +25,10 @@ from dispatch.jobs.context import JobContext, enter_job
 from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.model import QUARANTINE_FROM, Claimed, Finished, Job, Transition, Verdict
 from dispatch.store import Store
+
+if TYPE_CHECKING:
+    from dispatch.engine.runs.activation import Activation
+    from dispatch.engine.runs.runner import Runner
 
 _LINGER = 0.001
 _SHORTEST_PAUSE = 0.001

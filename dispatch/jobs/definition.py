@@ -97,7 +97,8 @@ class _Door(Generic[P, R]):
         Raises InvalidArguments, PayloadTooLarge, DuplicateJob, IdempotencyMismatch, NoOpenApp, StoreError, and
         NotTransactional for a `connection` that cannot carry the job.
         """
-        return cast("JobHandle[R]", (await self._send([self._call(args, kwargs)]))[0])
+        handle: JobHandle[R] = (await self._send([self._call(args, kwargs)]))[0]
+        return handle
 
     async def enqueue_many(
         self, calls: Iterable[Call[R] | tuple[Sequence[Any], Mapping[str, Any]]]
@@ -119,7 +120,7 @@ class _Door(Generic[P, R]):
     @property
     def sync(self) -> SyncDoor[P, R]:
         """The same verbs for synchronous code."""
-        return SyncDoor(self._definition, self._chosen, self._connection)
+        return SyncDoor(self)
 
     def _calls(self, calls: Iterable[Call[R] | tuple[Sequence[Any], Mapping[str, Any]]]) -> list[Call[R]]:
         definition = self._definition
@@ -157,15 +158,13 @@ class BoundJob(_Door[P, R]):
 class SyncDoor(Generic[P, R]):
     """`enqueue` and `enqueue_many` for code that runs on no event loop; SyncInAsync where one is running."""
 
-    def __init__(
-        self, definition: JobDefinition[..., R], chosen: EnqueueOptions, connection: object | None = None
-    ) -> None:
-        self._bound: BoundJob[P, R] = BoundJob(cast("JobDefinition[P, R]", definition), chosen, connection)
+    def __init__(self, bound: _Door[P, R]) -> None:
+        self._bound = bound
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> SyncJobHandle[R]:
         """As JobDefinition.enqueue, blocking."""
-        call = self._bound._call(args, kwargs)
-        return sync_handle(cast("JobHandle[R]", self._send([call])[0]))
+        handle: JobHandle[R] = self._send([self._bound._call(args, kwargs)])[0]
+        return sync_handle(handle)
 
     def enqueue_many(
         self, calls: Iterable[Call[R] | tuple[Sequence[Any], Mapping[str, Any]]]

@@ -1,4 +1,4 @@
-"""`Limit`: at most so many jobs with the same key run at once, over the whole fleet."""
+"""`Limit`: at most so many jobs with the same key run at once, or runs are open, over the whole fleet."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ KeyRule = str | int | UUID | Callable[..., object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """What `@job(concurrency=...)` and `.options(concurrency=...)` take.
+    """What `@job(concurrency=...)`, `@workflow(concurrency=...)` and `.options(concurrency=...)` take.
+
+    Jobs count while they run; runs of a workflow from their first start to their end, also while they sleep or wait.
 
     Args:
-        max: how many jobs of one key may run at once, from 1 to a billion. What the latest enqueue of a key says
-            counts for all of its jobs, those that wait already too.
+        max: how many jobs or runs of one key there may be at once, from 1 to a billion. What the latest enqueue of a
+            key says counts for all of its jobs, those that wait already too.
         key: a function of the job's arguments, named or placed as they are, or a value; without one all calls of the
             job share one key.
-        name: jobs that give the same name share their keys; otherwise each job has its own. Tenants never share.
+        name: jobs (or workflows) that give the same name share their keys; otherwise each has its own. Tenants never
+            share, nor do jobs with workflows.
 
     Raises:
         InvalidArguments: `max` is no such number, `key` is empty, `name` cannot be a name.

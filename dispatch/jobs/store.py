@@ -73,6 +73,10 @@ class JobStore(Protocol):
     Each transaction that may leave the key room (enqueue; every way out of `running`; cancel, delete, expiry, set_aside
     or replacement of a waiting row) brings back before its end, for each (queue, lane, name) with blocked rows, the
     first of them by priority, run_at, id until as many due rows are in the ready index as the key has room for.
+    A driver that has been claimed once holds its place until its run has ended, in whatever state it is: it counts as
+    if it were `running`, is never blocked, and takes no second place. It may start beyond the maximum when its run only
+    compensates because it was cancelled (which gives it a place, and a `started_at`) or has expired before its first
+    claim. A run that has ended and is retried holds none (its driver's `started_at` is None) until it is claimed.
     """
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:

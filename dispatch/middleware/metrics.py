@@ -15,6 +15,9 @@ from dispatch.middleware.timeout import timed_out
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
 
+_LONG = 0.01
+"""Seconds from which on an attempt does not notice that its duration is noted at once, together with its span."""
+
 
 class Metrics:
     """Measures `dispatch.job.duration`, `dispatch.job.wait` (due to start) and `dispatch.worker.running`.
@@ -27,11 +30,11 @@ class Metrics:
         self._instruments = telemetry.instruments(meter_provider)
 
     async def __call__(self, job: Job, call_next: Next, /) -> Any:
-        attributes = {"name": job.name, "queue": job.queue}
+        name, queue = job.name, job.queue
         if job.started_at is not None:
-            self._instruments.wait.record(max(0.0, (job.started_at - job.run_at).total_seconds()), attributes)
+            self._instruments.wait.record(max(0.0, (job.started_at - job.run_at).total_seconds()), name, queue)
         state = "completed"
-        self._instruments.running.add(1, attributes)
+        self._instruments.running.add(1, name, queue)
         start = time.perf_counter()
         try:
             return await call_next(job)
@@ -39,8 +42,9 @@ class Metrics:
             state = _state(error)
             raise
         finally:
-            self._instruments.running.add(-1, attributes)
-            self._instruments.duration.record(time.perf_counter() - start, {**attributes, "state": state})
+            elapsed = time.perf_counter() - start
+            self._instruments.running.add(-1, name, queue)
+            self._instruments.duration.record(elapsed, name, queue, state, at_once=elapsed >= _LONG)
 
 
 def _state(error: BaseException) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dispatch.plugins.containing import Outcome
+
 OWN = ("dispatch", "dispatch_cli", "dispatch_relay", "dispatch_k8s")
 """Packages whose plain functions are known to be quick."""
 
@@ -21,6 +23,13 @@ class Implementation:
     """Whether it is a coroutine function."""
     trusted: bool
     """Whether it is our own, and so may run on the event loop although it is a plain function."""
+
+    def outcome(self, arguments: Mapping[str, Any]) -> Outcome:
+        """Calls it so, whatever it raises; a coroutine function answers what is to be awaited."""
+        try:
+            return Outcome(self.call(arguments))
+        except BaseException as error:
+            return Outcome(error=error)
 
     def call(self, arguments: Mapping[str, Any]) -> Any:
         """Calls it with those of the hook's arguments that it takes."""

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Awaitable, Collection, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from contextvars import Context, copy_context
-from dataclasses import replace
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -20,6 +19,7 @@ from pydantic import BaseModel
 from dispatch import hookspecs
 from dispatch.clock import boot_seconds
 from dispatch.errors import ConfigError, InvalidPlugin, MissingExtra
+from dispatch.plugins.containing import Outcome, callers, contained
 from dispatch.plugins.finding import imported, is_own, offered
 from dispatch.plugins.fitting import check, own_name, specified, taken
 from dispatch.plugins.implementation import OWN, Implementation
@@ -138,11 +138,13 @@ class PluginManager:
 
     async def notify(self, hook: str, /, **arguments: Any) -> None:
         """Calls every implementation of a lifecycle hook, one after the other; failures are logged, never raised."""
-        await self._notify(self._implementations[hook], arguments)
-
-    async def _notify(self, found: Iterable[Implementation], arguments: dict[str, Any]) -> None:
-        for implementation in found:
+        for implementation in self._implementations[hook]:
             await self._call(implementation, arguments)
+
+    async def _notify_waiting(self, hook: str, arguments: dict[str, Any]) -> None:
+        for implementation in self._implementations[hook]:
+            if implementation.waits:
+                await self._call(implementation, arguments)
 
     async def collect(self, hook: str, /, **arguments: Any) -> list[Any]:
         """What the implementations of a hook return, in their order, without None.
@@ -185,9 +187,8 @@ class PluginManager:
                 self._hand_over(one, arguments)
         if not waiting:
             return
-        found = [one for one in self._implementations[hook] if one.waits]
         if len(self._tasks) < AT_ONCE:
-            self._begin(self._notify(found, arguments), hook)
+            self._begin(self._notify_waiting(hook, arguments), hook)
         elif len(self._waiting) < MOST_WAITING:
             self._waiting.append((copy_context(), hook, arguments))
         else:
@@ -201,22 +202,20 @@ class PluginManager:
             self._leave_out(one.hook)
             return
 
-        def ended(found: Future[Any]) -> None:
-            error = found.exception()
-            if error is not None:
-                self._fail(one, error, timed_out=False)
-            elif inspect.isawaitable(found.result()):
-                loop.call_soon_threadsafe(self._begin, self._wait_for(one, found.result()), one.hook)
+        def ended(found: Future[Outcome]) -> None:
+            value = self._told(one, found.result())
+            if inspect.isawaitable(value):
+                loop.call_soon_threadsafe(self._begin, self._wait_for(one, value), one.hook)
 
         answer.add_done_callback(ended)
 
-    def _submit(self, one: Implementation, arguments: dict[str, Any]) -> Future[Any] | None:
+    def _submit(self, one: Implementation, arguments: dict[str, Any]) -> Future[Outcome] | None:
         lane = self._lanes.get(one.plugin)
         if lane is None:
             lane = self._lanes[one.plugin] = Lane(f"dispatch plugin {one.plugin}", most=MOST_WAITING)
         if lane.stuck_for > self._hook_timeout:
             return None
-        return lane.submit(lambda: one.call(arguments))
+        return lane.submit(lambda: one.outcome(arguments))
 
     def _begin(self, work: Coroutine[Any, Any, None], hook: str, context: Context | None = None) -> None:
         loop = asyncio.get_running_loop()
@@ -228,7 +227,7 @@ class PluginManager:
         self._tasks.discard(task)
         if self._waiting and len(self._tasks) < AT_ONCE:
             context, hook, arguments = self._waiting.popleft()
-            self._begin(self._notify(self._implementations[hook], arguments), hook, context)
+            self._begin(self._notify_waiting(hook, arguments), hook, context)
 
     def _leave_out(self, hook: str) -> None:
         self._left_out += 1
@@ -266,7 +265,7 @@ class PluginManager:
         return sum(lane.pending for lane in self._lanes.values())
 
     def _pending(self) -> set[asyncio.Task[None]]:
-        return {task for task in self._tasks if task is not asyncio.current_task()}
+        return self._tasks - callers() - {asyncio.current_task()}
 
     def _load(self, name: str, entry: EntryPoint | None, available: Collection[str]) -> None:
         if name in self._disabled or self._manager.has_plugin(name):
@@ -323,53 +322,48 @@ class PluginManager:
             self._fail(implementation, error, timed_out=False)
 
     def _call_now(self, implementation: Implementation, arguments: dict[str, Any]) -> None:
+        value = self._told(implementation, self._on_the_loop(implementation, arguments))
+        if value is not None and inspect.isawaitable(value):
+            self._begin(self._wait_for(implementation, value), implementation.hook)
+
+    def _on_the_loop(self, implementation: Implementation, arguments: dict[str, Any]) -> Outcome:
         started = time.perf_counter()
-        try:
-            result = implementation.call(arguments)
-        except BaseException as error:
-            self._fail(implementation, error, timed_out=False)
-            return
-        if time.perf_counter() - started > SLOW:
-            self._warn_slow(implementation, time.perf_counter() - started)
-        if result is not None and inspect.isawaitable(result):
-            self._begin(self._wait_for(implementation, result), implementation.hook)
+        outcome = implementation.outcome(arguments)
+        elapsed = time.perf_counter() - started
+        if elapsed > SLOW:
+            self._warn_slow(implementation, elapsed)
+        return outcome
 
     async def _wait_for(self, implementation: Implementation, result: Awaitable[Any]) -> None:
         """Awaits what a plain function has answered, as that of a coroutine function."""
-        await self._call(replace(implementation, function=lambda: result, names=()), {})
+        self._told(implementation, await contained(result, limit=self._hook_timeout))
 
     async def _call(self, implementation: Implementation, arguments: dict[str, Any]) -> Any:
-        limit: asyncio.Timeout | None = None
-        started = time.perf_counter()
-        try:
-            if implementation.waits or implementation.trusted or implementation.hook.startswith("register_"):
-                result = implementation.call(arguments)
-                if time.perf_counter() - started > SLOW:
-                    self._warn_slow(implementation, time.perf_counter() - started)
-            else:
-                async with asyncio.timeout(self._hook_timeout) as limit:
-                    result = await self._on_its_thread(implementation, arguments)
-            if inspect.isawaitable(result):
-                async with asyncio.timeout(self._hook_timeout) as limit:
-                    result = await result
-        except GeneratorExit:
-            raise
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            self._fail(implementation, error, timed_out=False)
-        except BaseException as error:
-            self._fail(implementation, error, timed_out=limit is not None and limit.expired())
+        if implementation.waits or implementation.trusted or implementation.hook.startswith("register_"):
+            outcome = self._on_the_loop(implementation, arguments)
         else:
-            return result
+            outcome = await self._on_its_thread(implementation, arguments)
+        if inspect.isawaitable(outcome.value):
+            outcome = await contained(outcome.value, limit=self._hook_timeout)
+        return self._told(implementation, outcome)
+
+    def _told(self, implementation: Implementation, outcome: Outcome) -> Any:
+        """The value of a call; logs what it raised instead."""
+        if outcome.error is None:
+            return outcome.value
+        self._fail(implementation, outcome.error, timed_out=outcome.late, tenacious=outcome.tenacious)
         return None
 
-    async def _on_its_thread(self, implementation: Implementation, arguments: dict[str, Any]) -> Any:
+    async def _on_its_thread(self, implementation: Implementation, arguments: dict[str, Any]) -> Outcome:
         answer = self._submit(implementation, arguments)
         if answer is None:
-            raise TimeoutError(f"the thread of the plugin {implementation.plugin!r} is stuck in an earlier call")
-        return await asyncio.wrap_future(answer)
+            message = f"the thread of the plugin {implementation.plugin!r} is stuck in an earlier call"
+            return Outcome(error=TimeoutError(message))
+        try:
+            async with asyncio.timeout(self._hook_timeout):
+                return await asyncio.wrap_future(answer)
+        except TimeoutError as error:
+            return Outcome(error=error, late=True)
 
     def _warn_slow(self, implementation: Implementation, elapsed: float) -> None:
         self._logger.warning(
@@ -379,8 +373,12 @@ class PluginManager:
             elapsed,
         )
 
-    def _fail(self, implementation: Implementation, error: BaseException, *, timed_out: bool) -> None:
+    def _fail(
+        self, implementation: Implementation, error: BaseException, *, timed_out: bool, tenacious: bool = False
+    ) -> None:
         what = f"took longer than {self._hook_timeout:g} s" if timed_out else f"raised {type(error).__name__}"
+        if tenacious:
+            what += ", went on when it was cancelled, and was ended"
         if implementation.hook.startswith("register_"):
             raise InvalidPlugin(
                 f"plugin {implementation.plugin!r}: its {implementation.hook} {what}: {error}; fix it, or switch the "

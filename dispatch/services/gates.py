@@ -10,6 +10,7 @@ from dispatch.clock import LONGEST
 from dispatch.cluster.model import Worker
 from dispatch.jobs.model import QUARANTINE_FROM, Job, KeyHolders
 from dispatch.queues import QueueInfo
+from dispatch.workflows.model import driven_by
 
 _SHOWN = 3
 _ROUNDING = 1e-9
@@ -140,11 +141,19 @@ def concurrency(facts: Facts) -> Gate:
     key, found = facts.job.concurrency_key, facts.key
     if key is None or found is None or found.max is None:
         return Gate("concurrency", True, "it has no concurrency key")
-    running = len(found.running)
+    running, drives = len(found.running), facts.job.kind == "workflow" and facts.job.run_id is not None
+    if drives and facts.job.id in found.running:
+        return Gate("concurrency", True, f"its run holds one of the {found.max} places of key {key!r} until it ends")
     if running >= found.max:
-        held = ", ".join(found.running[:_SHOWN]) + (f" and {running - _SHOWN} more" if running > _SHOWN else "")
+        shown = [driven_by(id_) if drives else id_ for id_ in found.running[:_SHOWN]]
+        held = ", ".join(shown) + (f" and {running - _SHOWN} more" if running > _SHOWN else "")
         return Gate("concurrency", False, f"blocked by key {key!r}, {running}/{found.max} held by {held}")
-    return Gate("concurrency", True, f"{running}/{found.max} jobs of key {key!r} run")
+    text = (
+        f"{running}/{found.max} runs of key {key!r} are open"
+        if drives
+        else f"{running}/{found.max} jobs of key {key!r} run"
+    )
+    return Gate("concurrency", True, text)
 
 
 def rate(facts: Facts) -> Gate:

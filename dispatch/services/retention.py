@@ -45,19 +45,19 @@ class Old:
 
 
 def old_things(store: Store, retention: Retention) -> dict[str, Old]:
-    """Every kind by name, those that are kept for ever left out."""
+    """Every kind by name, those that are kept for ever left out; a part of the store is touched when it is pruned."""
     found: dict[str, Old] = {}
     for outcome in ("completed", "failed", "cancelled"):
         age = getattr(retention, outcome)
         if age is not None:
             found[outcome] = Old(_jobs(store, outcome, age), JOBS_AT_ONCE)
-    found["workers"] = Old(_older(store.cluster.prune, retention.workers), OTHERS_AT_ONCE)
+    found["workers"] = Old(_older(lambda: store.cluster, retention.workers), OTHERS_AT_ONCE)
     if retention.events is not None:
-        found["events"] = Old(_older(store.events.prune, retention.events), OTHERS_AT_ONCE)
-        found["feed"] = Old(_older(store.stream.prune, retention.events), FEED_AT_ONCE)
+        found["events"] = Old(_older(lambda: store.events, retention.events), OTHERS_AT_ONCE)
+        found["feed"] = Old(_older(lambda: store.stream, retention.events), FEED_AT_ONCE)
     if retention.ticks is not None:
-        found["ticks"] = Old(_older(store.crons.prune, retention.ticks), OTHERS_AT_ONCE)
-    found["records"] = Old(store.records.prune, OTHERS_AT_ONCE)
+        found["ticks"] = Old(_older(lambda: store.crons, retention.ticks), OTHERS_AT_ONCE)
+    found["records"] = Old(_outdated(store), OTHERS_AT_ONCE)
     return found
 
 
@@ -105,12 +105,21 @@ def _jobs(store: Store, outcome: str, age: float) -> Prune:
     return prune
 
 
-class _Aged(Protocol):
-    async def __call__(self, *, older_than: float, limit: int, dry_run: bool) -> int: ...
+class _Ages(Protocol):
+    async def prune(self, *, older_than: float, limit: int, dry_run: bool) -> int: ...
 
 
-def _older(verb: _Aged, age: float) -> Prune:
+def _older(part: Callable[[], _Ages], age: float) -> Prune:
     async def prune(*, limit: int, dry_run: bool = False) -> int:
-        return await verb(older_than=age, limit=limit, dry_run=dry_run)
+        return await part().prune(older_than=age, limit=limit, dry_run=dry_run)
+
+    return prune
+
+
+def _outdated(store: Store) -> Prune:
+    """Prunes records, which say themselves how long they are kept."""
+
+    async def prune(*, limit: int, dry_run: bool = False) -> int:
+        return await store.records.prune(limit=limit, dry_run=dry_run)
 
     return prune

@@ -19,6 +19,7 @@ from dispatch.registry import Registry
 from dispatch.scope import Scope, capture
 from dispatch.services.audit import AuditService
 from dispatch.services.events import EventService
+from dispatch.services.explain import explained
 from dispatch.services.forks import edited
 from dispatch.services.jobs import JobService
 from dispatch.services.named import named_payload
@@ -125,6 +126,14 @@ class WorkflowService:
         if run is None:
             raise _not_found(run_id)
         return run
+
+    async def held_up(self, run: Run, *, scope: Scope | None = None) -> str | None:
+        """Why a run has not begun: what `explain` says of its driver. None once it has.
+
+        scope: a tenant, whose eyes see no holders of other tenants' slots.
+        """
+        driver = await self._store.jobs.get(run.driver) if run.state is RunState.PENDING else None
+        return None if driver is None else (await explained(self._store, driver, scope=scope)).summary
 
     async def list(self, options: ListOptions | None = None) -> Page[Run]:
         """Runs that match, newest first, without inputs and results."""
@@ -263,6 +272,8 @@ class WorkflowService:
             max_retries=job.max_retries if job else None,
             timeout=job.timeout if job else None,
             backoff=job.backoff if job else None,
+            concurrency_key=job.concurrency_key if job else None,
+            concurrency_max=job.concurrency_max if job else None,
             metadata=_metadata_of_fork(run, undo_inherited=undo_inherited),
             tags=tuple(run.tags),
             scope=run.scope,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from dispatch.clock import Clock
 from dispatch.errors import ConfigError
@@ -13,20 +15,15 @@ from dispatch.stores.mysql_jobs import MySQLJobs
 from dispatch.stores.mysql_place import Place
 from dispatch.stores.polled_wakeups import PolledWakeups
 from dispatch.stores.server_executor import Pool
-from dispatch.stores.sql.cluster import SQLCluster
-from dispatch.stores.sql.crons import SQLCrons
-from dispatch.stores.sql.dlq import SQLDeadLetters
-from dispatch.stores.sql.events import SQLEvents
-from dispatch.stores.sql.queues import SQLQueues
-from dispatch.stores.sql.records import SQLRecords
-from dispatch.stores.sql.stream import SQLStream
-from dispatch.stores.sql.transfer import SQLTransfer
-from dispatch.stores.sql.workflows import SQLWorkflows
+from dispatch.stores.sql.parts import SQLParts
+
+if TYPE_CHECKING:
+    from dispatch.stores.sql.stream import SQLStream
 
 _MIGRATE = ("auto", "empty", "never")
 
 
-class MySQLStore:
+class MySQLStore(SQLParts[MySQLExecutor]):
     """A store in the tables of one database whose names begin with the namespace; made by the SQLAlchemy store.
 
     Args:
@@ -53,19 +50,18 @@ class MySQLStore:
         self._migrate = migrate
         self._opened = False
         self.wakeups = PolledWakeups(f"{place.shown} {place.database} {place.namespace}")
-        self._executor = MySQLExecutor(
-            place, clock=clock, command_timeout=command_timeout, bump=self.wakeups.bump, make_pool=make_pool
+        super().__init__(
+            MySQLExecutor(
+                place, clock=clock, command_timeout=command_timeout, bump=self.wakeups.bump, make_pool=make_pool
+            )
         )
         self.jobs = MySQLJobs(self._executor)
-        self.queues = SQLQueues(self._executor)
-        self.dlq = SQLDeadLetters(self._executor)
-        self.events = SQLEvents(self._executor)
-        self.crons = SQLCrons(self._executor)
-        self.workflows = SQLWorkflows(self._executor)
-        self.cluster = SQLCluster(self._executor)
-        self.records = SQLRecords(self._executor)
-        self.stream = SQLStream(self._executor)
-        self.transfer = SQLTransfer(self._executor)
+
+    @cached_property
+    def stream(self) -> SQLStream:
+        from dispatch.stores.sql.stream import SQLStream
+
+        return SQLStream(self._executor)
 
     async def open(self) -> None:
         """Connects; creates an empty store unless `migrate` is "never"; "empty" refuses an older one."""

@@ -9,11 +9,11 @@ from dispatch.jobs.model import Enqueued, NewJob
 from dispatch.stores.inside.connections import Inside, inside, inside_here, refuse_async
 from dispatch.stores.inside.mysql import run_inside
 from dispatch.stores.mysql_executor import MySQLExecutor, Request
+from dispatch.stores.server_jobs import ServerJobs
 from dispatch.stores.sql.enqueue import enqueue
-from dispatch.stores.sql.jobs import SQLJobs
 
 
-class MySQLJobs(SQLJobs):
+class MySQLJobs(ServerJobs):
     """JobStore and EnqueuesInside over an executor on MySQL."""
 
     def __init__(self, executor: MySQLExecutor) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from dispatch.clock import Clock
 from dispatch.errors import ConfigError
@@ -11,23 +12,18 @@ from dispatch.store import SchemaStatus
 from dispatch.stores import postgres_schema
 from dispatch.stores.postgres_executor import PostgresExecutor
 from dispatch.stores.postgres_jobs import PostgresJobs
-from dispatch.stores.postgres_stream import PostgresStream
 from dispatch.stores.postgres_url import place
 from dispatch.stores.postgres_wakeups import PostgresWakeups
 from dispatch.stores.server_executor import Pool
-from dispatch.stores.sql.cluster import SQLCluster
-from dispatch.stores.sql.crons import SQLCrons
-from dispatch.stores.sql.dlq import SQLDeadLetters
-from dispatch.stores.sql.events import SQLEvents
-from dispatch.stores.sql.queues import SQLQueues
-from dispatch.stores.sql.records import SQLRecords
-from dispatch.stores.sql.transfer import SQLTransfer
-from dispatch.stores.sql.workflows import SQLWorkflows
+from dispatch.stores.sql.parts import SQLParts
+
+if TYPE_CHECKING:
+    from dispatch.stores.postgres_stream import PostgresStream
 
 _MIGRATE = ("auto", "empty", "never")
 
 
-class PostgresStore:
+class PostgresStore(SQLParts[PostgresExecutor]):
     """A store in one schema of the database at `url`.
 
     Args:
@@ -79,17 +75,14 @@ class PostgresStore:
         self._url = url
         self._opened = False
         self.wakeups = PostgresWakeups(self._place.channel, listen=listen and not pooler)
-        self._executor = PostgresExecutor(self._place, **self._options, wakeups=self.wakeups, make_pool=_make_pool)
+        super().__init__(PostgresExecutor(self._place, **self._options, wakeups=self.wakeups, make_pool=_make_pool))
         self.jobs = PostgresJobs(self._executor)
-        self.queues = SQLQueues(self._executor)
-        self.dlq = SQLDeadLetters(self._executor)
-        self.events = SQLEvents(self._executor)
-        self.crons = SQLCrons(self._executor)
-        self.workflows = SQLWorkflows(self._executor)
-        self.cluster = SQLCluster(self._executor)
-        self.records = SQLRecords(self._executor)
-        self.stream = PostgresStream(self._executor)
-        self.transfer = SQLTransfer(self._executor)
+
+    @cached_property
+    def stream(self) -> PostgresStream:
+        from dispatch.stores.postgres_stream import PostgresStream
+
+        return PostgresStream(self._executor)
 
     @property
     def url(self) -> str:

@@ -31,16 +31,15 @@ from dispatch.stores.inside.connections import Inside, inside, inside_here, refu
 from dispatch.stores.inside.postgres import run_inside, run_inside_here
 from dispatch.stores.postgres_executor import PostgresExecutor, Request
 from dispatch.stores.postgres_watermark import Place, Watermark
+from dispatch.stores.server_jobs import ServerJobs, complete
 from dispatch.stores.sql.enqueue import enqueue, is_plain, run_at
-from dispatch.stores.sql.finish import FAST_COLUMNS, finish
-from dispatch.stores.sql.jobs import SQLJobs
-from dispatch.stores.sql.plan import Do, Each, Plan, Rows
+from dispatch.stores.sql.plan import Do, Plan, Rows
 from dispatch.stores.sql.rows import job_of, parsed, span, to_text
 
 _ALL = 1 << 40
 
 
-class PostgresJobs(SQLJobs):
+class PostgresJobs(ServerJobs):
     """JobStore and EnqueuesInside over an executor on PostgreSQL."""
 
     def __init__(self, executor: PostgresExecutor) -> None:
@@ -204,20 +203,13 @@ class PostgresJobs(SQLJobs):
             finally:
                 self._watermark.forget()
 
-        def plan() -> Plan[list[int]]:
-            worker, now = str(worker_id), self._executor.now()
-            changed: list[int] = yield Each(
-                "complete_job", FAST_COLUMNS, [(str(t.job_id), t.epoch, t.result, worker, now) for t in transitions]
-            )
-            return changed
-
-        changed = await self._executor.run(plan, single=True)
+        changed = await self._executor.run(lambda: complete(worker_id, transitions, self._executor.now()), single=True)
         done = Finished(Reply.APPLIED, JobState.COMPLETED)
         left = [said for said, count in zip(transitions, changed, strict=True) if not count]
         if not left:
             return [done] * len(transitions)
         # stale, repeated, or with a unique key: what becomes of these takes more than one statement
-        others = iter(await self._executor.run(lambda: finish(worker_id, left, self._executor.now())))
+        others = iter(await self._executor.run(lambda: self._finish(worker_id, left)))
         return [done if count else next(others) for count in changed]
 
     async def release(self, worker_id: WorkerID, held: Sequence[tuple[JobID, int]]) -> list[Reply]:

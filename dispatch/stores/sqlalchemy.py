@@ -17,21 +17,21 @@ from dispatch.jobs.store import JobStore
 from dispatch.masking import mask_url
 from dispatch.store import SchemaStatus, Wakeups
 from dispatch.stores.facts import TellsOfItsServer
-from dispatch.stores.sql.cluster import SQLCluster
-from dispatch.stores.sql.crons import SQLCrons
-from dispatch.stores.sql.dlq import SQLDeadLetters
-from dispatch.stores.sql.events import SQLEvents
-from dispatch.stores.sql.queues import SQLQueues
-from dispatch.stores.sql.records import SQLRecords
-from dispatch.stores.sql.stream import SQLStream
-from dispatch.stores.sql.transfer import SQLTransfer
-from dispatch.stores.sql.workflows import SQLWorkflows
 from dispatch.stores.sqlalchemy_engine import ASYNCMY, ASYNCPG, EnginePool, HeldConnection, twin
 from dispatch.stores.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
     from dispatch.stores.mysql import MySQLStore
     from dispatch.stores.postgres import PostgresStore
+    from dispatch.stores.sql.cluster import SQLCluster
+    from dispatch.stores.sql.crons import SQLCrons
+    from dispatch.stores.sql.dlq import SQLDeadLetters
+    from dispatch.stores.sql.events import SQLEvents
+    from dispatch.stores.sql.queues import SQLQueues
+    from dispatch.stores.sql.records import SQLRecords
+    from dispatch.stores.sql.stream import SQLStream
+    from dispatch.stores.sql.transfer import SQLTransfer
+    from dispatch.stores.sql.workflows import SQLWorkflows
 
 PREFIX = "sqlalchemy+"
 DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg", "mysql+asyncmy")
@@ -93,15 +93,42 @@ class SQLAlchemyStore:
         self._store = store
         self.wakeups: Wakeups = store.wakeups
         self.jobs: JobStore = store.jobs
-        self.queues: SQLQueues = store.queues
-        self.dlq: SQLDeadLetters = store.dlq
-        self.events: SQLEvents = store.events
-        self.crons: SQLCrons = store.crons
-        self.workflows: SQLWorkflows = store.workflows
-        self.cluster: SQLCluster = store.cluster
-        self.records: SQLRecords = store.records
-        self.stream: SQLStream = store.stream
-        self.transfer: SQLTransfer = store.transfer
+
+    @property
+    def queues(self) -> SQLQueues:
+        return self._store.queues
+
+    @property
+    def dlq(self) -> SQLDeadLetters:
+        return self._store.dlq
+
+    @property
+    def events(self) -> SQLEvents:
+        return self._store.events
+
+    @property
+    def crons(self) -> SQLCrons:
+        return self._store.crons
+
+    @property
+    def workflows(self) -> SQLWorkflows:
+        return self._store.workflows
+
+    @property
+    def cluster(self) -> SQLCluster:
+        return self._store.cluster
+
+    @property
+    def records(self) -> SQLRecords:
+        return self._store.records
+
+    @property
+    def stream(self) -> SQLStream:
+        return self._store.stream
+
+    @property
+    def transfer(self) -> SQLTransfer:
+        return self._store.transfer
 
     @property
     def url(self) -> str:

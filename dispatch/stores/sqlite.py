@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dispatch.clock import Clock, SystemClock
 from dispatch.errors import ConfigError
 from dispatch.store import SchemaStatus
 from dispatch.stores import sqlite_schema
-from dispatch.stores.sql.cluster import SQLCluster
-from dispatch.stores.sql.crons import SQLCrons
-from dispatch.stores.sql.dlq import SQLDeadLetters
-from dispatch.stores.sql.events import SQLEvents
-from dispatch.stores.sql.queues import SQLQueues
-from dispatch.stores.sql.records import SQLRecords
-from dispatch.stores.sql.transfer import SQLTransfer
-from dispatch.stores.sql.workflows import SQLWorkflows
+from dispatch.stores.sql.parts import SQLParts
 from dispatch.stores.sqlite_connection import Connection
 from dispatch.stores.sqlite_executor import SQLiteExecutor
 from dispatch.stores.sqlite_jobs import SQLiteJobs
-from dispatch.stores.sqlite_stream import SQLiteStream
 from dispatch.stores.sqlite_wakeups import SQLiteWakeups
+
+if TYPE_CHECKING:
+    from dispatch.stores.sqlite_stream import SQLiteStream
 
 _MIGRATE = ("auto", "empty", "never")
 _SYNCHRONOUS = ("NORMAL", "FULL", "EXTRA")
 
 
-class SQLiteStore:
+class SQLiteStore(SQLParts[SQLiteExecutor]):
     """A store in the file at `path`.
 
     Args:
@@ -64,25 +61,24 @@ class SQLiteStore:
         self._opened = False
         real = str(Path(self._path).resolve())
         self.wakeups = SQLiteWakeups(real)
-        self._executor = SQLiteExecutor(
-            real,
-            clock=self._clock,
-            synchronous=self._synchronous,
-            busy_timeout=busy_timeout,
-            beats=_beats,
-            wakeups=self.wakeups,
-            connection=_connection,
+        super().__init__(
+            SQLiteExecutor(
+                real,
+                clock=self._clock,
+                synchronous=self._synchronous,
+                busy_timeout=busy_timeout,
+                beats=_beats,
+                wakeups=self.wakeups,
+                connection=_connection,
+            )
         )
         self.jobs = SQLiteJobs(self._executor)
-        self.queues = SQLQueues(self._executor)
-        self.dlq = SQLDeadLetters(self._executor)
-        self.events = SQLEvents(self._executor)
-        self.workflows = SQLWorkflows(self._executor)
-        self.crons = SQLCrons(self._executor)
-        self.cluster = SQLCluster(self._executor)
-        self.records = SQLRecords(self._executor)
-        self.stream = SQLiteStream(self._executor)
-        self.transfer = SQLTransfer(self._executor)
+
+    @cached_property
+    def stream(self) -> SQLiteStream:
+        from dispatch.stores.sqlite_stream import SQLiteStream
+
+        return SQLiteStream(self._executor)
 
     @property
     def url(self) -> str:

@@ -9,14 +9,15 @@ from functools import partial
 
 from dispatch.clock import from_micros
 from dispatch.errors import NotTransactional
-from dispatch.ids import WorkerID
-from dispatch.jobs.model import Claimed, Enqueued, NewJob, Stolen
+from dispatch.ids import JobID, WorkerID
+from dispatch.jobs.model import Claimed, Enqueued, NewJob, Stolen, Transition
 from dispatch.stores.inside.connections import Inside, inside, inside_here, refuse_async
 from dispatch.stores.sql.claim import Claim
 from dispatch.stores.sql.damaged import around, bury_waiting, mend_running
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.jobs import SQLJobs
 from dispatch.stores.sql.plan import Plan, Rows
+from dispatch.stores.sqlite_complete import complete_together
 from dispatch.stores.sqlite_connection import Occupied, on_thread
 from dispatch.stores.sqlite_executor import DATA_VERSION, SQLiteExecutor
 from dispatch.stores.together import Together
@@ -128,6 +129,9 @@ class SQLiteJobs(SQLJobs):
             lambda: steal(limit=limit, max_crashes=max_crashes, delays=delays),
             lambda: mend_running(self._here.now()),
         )
+
+    def _complete(self, worker_id: WorkerID, plain: Sequence[Transition], now: int) -> Plan[set[JobID]]:
+        return complete_together(worker_id, plain, now)
 
     def _look(self, claim: Claim, alone: bool) -> Plan[Claimed | None]:
         """An idle worker with thousands of lanes walks through them once for each change of the file, not each poll."""

@@ -4,6 +4,7 @@ OpenTelemetry is imported only when a provider is used or the user's own code ha
 """
 
 from dispatch.telemetry.carrier import carried, extract, inject, trace_ids
+from dispatch.telemetry.gathered import Spread
 from dispatch.telemetry.instruments import Instruments, instruments
 from dispatch.telemetry.providers import SOURCE, global_meter_provider, global_tracer_provider, tracer
 from dispatch.telemetry.telemetry import OFF, Telemetry
@@ -12,6 +13,7 @@ __all__ = [
     "OFF",
     "SOURCE",
     "Instruments",
+    "Spread",
     "Telemetry",
     "carried",
     "extract",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 KEYS = ("traceparent", "tracestate")
 LONGEST_STATE = 512
 """Letters of a `tracestate` that are carried: what the W3C asks for; a request's header may be longer."""
-_PLAIN = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_PLAIN = re.compile("00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def inject(metadata: MutableMapping[str, Any]) -> None:
@@ -34,17 +35,22 @@ def extract(metadata: Mapping[str, Any]) -> SpanContext | None:
     carrier = carried(metadata)
     if not carrier:
         return None
-    plain = _PLAIN.fullmatch(carrier["traceparent"])
-    if plain is not None and len(carrier) == 1:  # a tenth of the time that a propagator takes
-        from opentelemetry.trace import SpanContext, TraceFlags
-
-        trace_id, span_id, flags = (int(part, 16) for part in plain.groups())
-        context = SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
-        return context if context.is_valid else None
+    if len(carrier) == 1 and _PLAIN.fullmatch(carrier["traceparent"]):
+        return _parsed(carrier["traceparent"])  # a tenth of the time that a propagator takes
     from opentelemetry.trace import get_current_span
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     context = get_current_span(TraceContextTextMapPropagator().extract(carrier)).get_span_context()
+    return context if context.is_valid else None
+
+
+@lru_cache(maxsize=64)
+def _parsed(traceparent: str) -> SpanContext | None:
+    """The span that a plain `traceparent` names; the jobs of a bulk enqueue all name the same."""
+    from opentelemetry.trace import SpanContext, TraceFlags
+
+    _, trace_id, span_id, flags = (int(part, 16) for part in traceparent.split("-"))
+    context = SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
     return context if context.is_valid else None
 
 

@@ -3,39 +3,45 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from dispatch.telemetry.gathered import Spread
 from dispatch.telemetry.providers import SOURCE
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation, _Gauge
+    from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation, _Gauge
 
 _BOUNDARIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
 
+_NAME = ("name",)
+_JOB = ("name", "queue")
+
 
 class Count:
-    """A sum for each set of attributes, which is told when somebody reads: an SDK's own counter takes ten times as long
-    for every one that is added."""
+    """A sum by the values of the attributes that it names, told when somebody reads: an SDK's own counter takes ten
+    times as long for every one that is added."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, keys: Sequence[str]) -> None:
         self.name = name
-        self._sums: dict[tuple[tuple[str, str], ...], int] = {}
+        self._keys = tuple(keys)
+        self._sums: dict[tuple[str, ...], int] = {}
         self._lock = threading.Lock()
 
-    def add(self, amount: int, attributes: dict[str, str]) -> None:
+    def add(self, amount: int, *values: str) -> None:
         """Adds to the sum of these attributes; from any thread."""
-        key = tuple(attributes.items())
         with self._lock:
-            self._sums[key] = self._sums.get(key, 0) + amount
+            self._sums[values] = self._sums.get(values, 0) + amount
 
     def read(self, options: CallbackOptions) -> list[Observation]:
         """The sums so far."""
         from opentelemetry.metrics import Observation
 
         with self._lock:
-            return [Observation(total, dict(key)) for key, total in self._sums.items()]
+            sums = list(self._sums.items())
+        return [Observation(total, dict(zip(self._keys, values, strict=True))) for values, total in sums]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +61,9 @@ class Instruments:
     fired: Count
     missed: Count
     stale_writes: Count
-    duration: Histogram
-    wait: Histogram
-    store_calls: Histogram
+    duration: Spread
+    wait: Spread
+    store_calls: Spread
     running: Count
     depth: _Gauge
     oldest_age: _Gauge
@@ -78,41 +84,43 @@ def instruments(provider: MeterProvider) -> Instruments:
 
 
 def _make(meter: Meter) -> Instruments:
-    def count(name: str, unit: str, text: str) -> Count:
-        made = Count(f"dispatch.{name}")
+    def count(name: str, unit: str, text: str, keys: Sequence[str]) -> Count:
+        made = Count(f"dispatch.{name}", keys)
         meter.create_observable_counter(made.name, [made.read], unit=unit, description=text)
         return made
 
-    def up_and_down(name: str, unit: str, text: str) -> Count:
-        made = Count(f"dispatch.{name}")
-        meter.create_observable_up_down_counter(made.name, [made.read], unit=unit, description=text)
-        return made
-
-    def seconds(name: str, text: str) -> Histogram:
+    def seconds(name: str, text: str, keys: Sequence[str]) -> Spread:
         limits: dict[str, Any] = {"explicit_bucket_boundaries_advisory": _BOUNDARIES}
-        return meter.create_histogram(f"dispatch.{name}", unit="s", description=text, **limits)
+        histogram = meter.create_histogram(f"dispatch.{name}", unit="s", description=text, **limits)
+        return Spread(f"dispatch.{name}", histogram, keys)
 
     def level(name: str, unit: str, text: str) -> _Gauge:
         return meter.create_gauge(f"dispatch.{name}", unit=unit, description=text)
 
+    duration = seconds("job.duration", "How long an attempt took", (*_JOB, "state"))
+    wait = seconds("job.wait", "From due to started", _JOB)
+    store_calls = seconds("store.call.duration", "How long a call of the store took", _NAME)
+    running = Count("dispatch.worker.running", _JOB)
+    read = [running.read, *(spread.hand_over for spread in (duration, wait, store_calls))]
+    meter.create_observable_up_down_counter(running.name, read, unit="{job}", description="Attempts that run")
     return Instruments(
-        enqueued=count("job.enqueued", "{job}", "Jobs that were written"),
-        completed=count("job.completed", "{job}", "Jobs that completed"),
-        failed=count("job.failed", "{job}", "Jobs that failed for good"),
-        retried=count("job.retried", "{job}", "Attempts that failed and are repeated"),
-        dead=count("job.dlq", "{job}", "Jobs that became dead letters"),
-        cancelled=count("job.cancelled", "{job}", "Jobs that were cancelled or expired"),
-        stolen=count("job.stolen", "{job}", "Jobs taken from workers that were lost"),
-        runs_started=count("workflow.started", "{run}", "Workflow runs that began"),
-        runs_completed=count("workflow.completed", "{run}", "Workflow runs that completed"),
-        runs_failed=count("workflow.failed", "{run}", "Workflow runs that failed for good"),
-        fired=count("cron.fired", "{tick}", "Ticks of cron entries that made a job or a run"),
-        missed=count("cron.missed", "{tick}", "Ticks of cron entries that nobody fired in time"),
-        stale_writes=count("store.stale_writes", "{write}", "Outcomes that came too late and were refused"),
-        duration=seconds("job.duration", "How long an attempt took"),
-        wait=seconds("job.wait", "From due to started"),
-        store_calls=seconds("store.call.duration", "How long a call of the store took"),
-        running=up_and_down("worker.running", "{job}", "Attempts that run"),
+        enqueued=count("job.enqueued", "{job}", "Jobs that were written", _JOB),
+        completed=count("job.completed", "{job}", "Jobs that completed", _JOB),
+        failed=count("job.failed", "{job}", "Jobs that failed for good", _JOB),
+        retried=count("job.retried", "{job}", "Attempts that failed and are repeated", _JOB),
+        dead=count("job.dlq", "{job}", "Jobs that became dead letters", _JOB),
+        cancelled=count("job.cancelled", "{job}", "Jobs that were cancelled or expired", _JOB),
+        stolen=count("job.stolen", "{job}", "Jobs taken from workers that were lost", _JOB),
+        runs_started=count("workflow.started", "{run}", "Workflow runs that began", _JOB),
+        runs_completed=count("workflow.completed", "{run}", "Workflow runs that completed", _JOB),
+        runs_failed=count("workflow.failed", "{run}", "Workflow runs that failed for good", _JOB),
+        fired=count("cron.fired", "{tick}", "Ticks of cron entries that made a job or a run", _NAME),
+        missed=count("cron.missed", "{tick}", "Ticks of cron entries that nobody fired in time", _NAME),
+        stale_writes=count("store.stale_writes", "{write}", "Outcomes that came too late and were refused", _JOB),
+        duration=duration,
+        wait=wait,
+        store_calls=store_calls,
+        running=running,
         depth=level("queue.depth", "{job}", "Jobs that wait, for a worker or for their time"),
         oldest_age=level("queue.oldest_age", "s", "How long the oldest due job waits"),
         loop_lag=level("worker.loop_lag", "s", "How late the event loop is"),

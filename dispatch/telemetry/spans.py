@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as contexts
@@ -16,10 +17,11 @@ from dispatch.telemetry.providers import tracer
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.trace import Link, TracerProvider
+    from opentelemetry.trace import Link, Tracer, TracerProvider
 
     from dispatch.jobs.model import Job, NewJob
     from dispatch.scope import Scope
+    from dispatch.telemetry.light import Start
 
 Attributes = dict[str, str | int]
 _NO_PARENT = contexts.Context()
@@ -35,7 +37,7 @@ class Spans:
     """
 
     def __init__(self, provider: TracerProvider, *, follow: bool = True) -> None:
-        self._tracer = tracer(provider)
+        self._start = _starter(tracer(provider))
         self._follow = follow
 
     @contextmanager
@@ -45,12 +47,12 @@ class Spans:
         spans: dict[str, Span] = {}
         try:
             for queue, some in _by_queue(jobs).items():
-                attributes = _messaging("send", queue)
+                attributes = dict(_messaging("send", queue))
                 if len(some) == 1:
                     attributes.update(_facts(some[0]))
                 else:
                     attributes["messaging.batch.message_count"] = len(some)
-                spans[queue] = self._tracer.start_span(f"send {queue}", kind=SpanKind.PRODUCER, attributes=attributes)
+                spans[queue] = self._start(f"send {queue}", kind=SpanKind.PRODUCER, attributes=attributes)
             carriers = {queue: carrier_of(span.get_span_context()) for queue, span in spans.items()}
             yield [
                 job if "traceparent" in job.metadata else replace(job, metadata={**job.metadata, **carriers[job.queue]})
@@ -79,7 +81,7 @@ class Spans:
             "dispatch.job.attempt": job.attempt,
             "dispatch.job.epoch": job.epoch,
         }
-        span = self._tracer.start_span(name, context=parent, kind=SpanKind.CONSUMER, attributes=attributes, links=links)
+        span = self._start(name, context=parent, kind=SpanKind.CONSUMER, attributes=attributes, links=links)
         return span, trace.set_span_in_context(span, _NO_PARENT)
 
     @contextmanager
@@ -100,7 +102,8 @@ class Spans:
     def step(self, name: str, run_id: str) -> Iterator[None]:
         """A span `step {name}` around what a step does in place, retries included."""
         attributes: Attributes = {"dispatch.step.name": name, "dispatch.run.id": run_id}
-        with self._tracer.start_as_current_span(f"step {name}", attributes=attributes, record_exception=False) as span:
+        span = self._start(f"step {name}", attributes=attributes)
+        with trace.use_span(span, end_on_exit=True, record_exception=False):
             try:
                 yield
             except Exception as error:
@@ -112,9 +115,7 @@ class Spans:
         """A producer span `fire {entry}`, the beginning of a trace, around the firing of a cron entry; yields what the
         jobs that it makes carry."""
         attributes = {"dispatch.cron.name": name, **_tenant(scope)}
-        span = self._tracer.start_span(
-            f"fire {name}", context=_NO_PARENT, kind=SpanKind.PRODUCER, attributes=attributes
-        )
+        span = self._start(f"fire {name}", context=_NO_PARENT, kind=SpanKind.PRODUCER, attributes=attributes)
         try:
             yield carrier_of(span.get_span_context())
         except BaseException as error:
@@ -127,7 +128,8 @@ class Spans:
     def publishing(self, name: str) -> Iterator[None]:
         """A producer span `publish {event}` around the write of an event."""
         attributes: Attributes = {"dispatch.event.name": name, "messaging.system": "dispatch"}
-        with self._tracer.start_as_current_span(f"publish {name}", kind=SpanKind.PRODUCER, attributes=attributes):
+        span = self._start(f"publish {name}", kind=SpanKind.PRODUCER, attributes=attributes)
+        with trace.use_span(span, end_on_exit=True):
             yield
 
     @contextmanager
@@ -142,7 +144,7 @@ class Spans:
         if caller is not None:
             parent = trace.set_span_in_context(trace.NonRecordingSpan(caller), _NO_PARENT)
         attributes: Attributes = {"http.request.method": method, "http.route": route}
-        span = self._tracer.start_span(f"{method} {route}", context=parent, kind=SpanKind.SERVER, attributes=attributes)
+        span = self._start(f"{method} {route}", context=parent, kind=SpanKind.SERVER, attributes=attributes)
 
         def told(status: int) -> None:
             span.set_attribute("http.response.status_code", status)
@@ -170,6 +172,15 @@ def record(span: Span, error: BaseException, kind: str = "") -> None:
         span.set_status(Status(StatusCode.ERROR, f"{kind}: {error}" if str(error) else kind))
 
 
+def _starter(tracer: Tracer) -> Start:
+    """What starts spans there; the SDK is not imported for a tracer that is not its own."""
+    if not type(tracer).__module__.startswith("opentelemetry.sdk."):
+        return tracer.start_span
+    from dispatch.telemetry.light import starter
+
+    return starter(tracer)
+
+
 def _by_queue(jobs: Sequence[NewJob]) -> dict[str, list[NewJob]]:
     found: dict[str, list[NewJob]] = {}
     for job in jobs:
@@ -177,7 +188,8 @@ def _by_queue(jobs: Sequence[NewJob]) -> dict[str, list[NewJob]]:
     return found
 
 
-def _messaging(operation: str, queue: str) -> Attributes:
+@lru_cache(maxsize=256)
+def _messaging(operation: str, queue: str) -> Mapping[str, str | int]:
     return {
         "messaging.system": "dispatch",
         "messaging.operation.name": operation,
@@ -198,5 +210,7 @@ def _facts(job: Job | NewJob) -> Attributes:
 
 
 def _tenant(scope: Scope) -> dict[str, Any]:
+    if not (scope.app_id or scope.org_id):
+        return {}
     found = {"dispatch.scope.app_id": scope.app_id, "dispatch.scope.org_id": scope.org_id}
     return {key: value for key, value in found.items() if value}

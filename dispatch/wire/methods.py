@@ -98,7 +98,9 @@ async def get_run(ask: Ask, data: params.OneRun) -> Any:
     workflows = ask.app.workflows
     run = await workflows.get(_run(data.run_id), scope=ask.identity.within)
     checkpoints = await workflows.timeline(run.id)
-    return run_document(run, checkpoints, await workflows.waits(run.id), await workflows.children(run.id))
+    waits, children = await workflows.waits(run.id), await workflows.children(run.id)
+    held_up = await workflows.held_up(run, scope=ask.identity.within)
+    return run_document(run, checkpoints, waits, children, held_up=held_up)
 
 
 async def list_runs(ask: Ask, data: params.ManyRuns) -> Any:

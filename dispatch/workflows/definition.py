@@ -58,6 +58,7 @@ class WorkflowCall(Generic[R]):
             scope=scope,
             idempotency_ttl=idempotency_ttl,
             unique_value=definition.unique_value(options, self.arguments),
+            concurrency_value=definition.concurrency_value(options, self.arguments),
             metadata=metadata,
         )
 
@@ -75,6 +76,7 @@ def build_run(
     scope: Scope,
     idempotency_ttl: float,
     unique_value: object = None,
+    concurrency_value: object = None,
     default_queue: str = "default",
     metadata: Mapping[str, Any] | None = None,
 ) -> NewRun:
@@ -90,6 +92,7 @@ def build_run(
         scope=scope,
         idempotency_ttl=idempotency_ttl,
         unique_value=unique_value,
+        concurrency_value=concurrency_value,
         default_queue=default_queue,
         metadata=metadata,
     )
@@ -100,6 +103,7 @@ def build_run(
         name=driver_name(name, version),
         kind="workflow",
         run_id=run_id,
+        concurrency_key=job.concurrency_key and f"@{job.concurrency_key}",
         unique=job.unique and replace(job.unique, key=f"@{job.unique.key}"),
         idempotency=job.idempotency and replace(job.idempotency, fingerprint=f"@{job.idempotency.fingerprint}"),
     )
@@ -112,8 +116,6 @@ def _refused(options: EnqueueOptions) -> str:
         return 'on_conflict="replace" is for jobs; a run that holds the unique key is answered, or "raise" refuses'
     if options.unique_until == "start":
         return 'unique_until="start" is for jobs; a run holds its unique key until it ends'
-    if options.concurrency is not None:
-        return "concurrency is for jobs; limit the jobs that its steps run on the workers"
     if options.keep_result is not None:
         return "keep_result is for jobs; a run keeps its result as long as its row"
     return ""

@@ -129,6 +129,7 @@ def _send(served: Served, cases: Any, headers: dict[str, str], examples: int, wr
     one()
 
 
+@pytest.mark.timeout(240)
 def test_a_few_requests_to_each_route_find_nothing_against_the_document(served: Served) -> None:
     assert bombard(served, QUICK, callers=["everything"]) == []
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from . import measures, telemetry
+from . import measures, rpc, telemetry
 from .bench import fresh
 from .machine import conditions
 from .postgres import is_postgres
@@ -27,6 +27,7 @@ MEASURES = (
     "backlog",
     "scaling",
     "claims",
+    "rpc",
 )
 ON_REQUEST = ("snapshot",)
 """Those that only one kind of store has."""
@@ -93,6 +94,8 @@ def _measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
             sizes = [size for size in (n, n * 5, n * 50) if size <= options.largest]
             with fresh(options.store, deadline=options.deadline) as bench:
                 return {name: measures.claims(bench, backlogs=sizes)}
+        case "rpc":
+            return {name: run(rpc.rpc, requests=n)}
         case "snapshot":
             return {
                 name: {

@@ -44,11 +44,17 @@ def test_telemetry_is_measured_in_pairs(tmp_path: Path) -> None:
     assert '"unused": {"us_a_job"' in said
 
 
+def test_requests_of_the_wire_protocol_are_measured_beside_a_bare_route(tmp_path: Path) -> None:
+    said = bench("rpc", "--jobs", "64", "--rounds", "1", "--store", f"sqlite:///{tmp_path}")
+    assert '"job_get_ratio"' in said, said
+    assert '"job_enqueue_ratio"' in said
+
+
 def test_an_unknown_measure_is_refused() -> None:
     assert "there is no measure 'speed'" in bench("speed")
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(120)
 def test_claims_a_fleet_and_a_held_snapshot_are_measured_on_postgres() -> None:
     from servers.postgres import postgres_url

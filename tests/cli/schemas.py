@@ -539,6 +539,7 @@ RUN_LIST = items(exactly(**_RUN, error=SHORT_ERROR, why=MAYBE_TEXT), next_cursor
 RUN_STARTED = exactly(**_RUN, error=SHORT_ERROR, created={"type": "boolean"})
 RUN = exactly(
     **_RUN,
+    held_up=MAYBE_TEXT,
     error=ERROR,
     updated_at=TIME,
     driver=JOB_ID,

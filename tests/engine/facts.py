@@ -11,7 +11,7 @@ from dispatch.clock import boot_seconds
 from dispatch.current import using_app
 
 
-async def eventually(fact: Callable[[], Any], *, within: float = 5.0) -> Any:
+async def eventually(fact: Callable[[], Any], *, within: float = 20.0) -> Any:
     """The first true answer of `fact`, asked again and again; an error when there is none in time."""
     deadline = boot_seconds() + within
     while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from typing import Any
 
@@ -126,6 +127,27 @@ async def test_a_job_that_completes_is_told_of_once_each(registry: Registry, sta
     assert 0 <= completed["elapsed"] < 5
 
 
+async def test_a_start_is_told_of_as_it_was_however_late_a_plugin_looks(registry: Registry, start: Start) -> None:
+    ended, states = threading.Event(), list[tuple[str, int, str | None]]()
+
+    class Slow:
+        @hookimpl
+        def job_started(self, job: Job) -> None:
+            assert ended.wait(20)
+            states.append((job.state, job.failures, job.reason))
+
+    @registry.job(max_retries=0)
+    async def work() -> None:
+        raise ValueError("no")
+
+    app = await start(app={"plugins": [Slow()]})
+    with pytest.raises(JobFailed):
+        await (await app.enqueue(work)).result(timeout=20)
+    ended.set()
+    await eventually(lambda: states)
+    assert states == [(JobState.RUNNING, 0, None)]
+
+
 async def test_retries_failures_and_dead_letters_are_told_of(
     registry: Registry, start: Start, recorder: Recorder
 ) -> None:
@@ -136,8 +158,8 @@ async def test_retries_failures_and_dead_letters_are_told_of(
     app = await start(app={"plugins": [recorder]})
     with pytest.raises(JobFailed):
         await (await app.enqueue(work)).result(timeout=5)
-    await eventually(lambda: recorder.of("job_dlq"))
-    assert recorder.counts - Counter(["worker_started"]) == Counter(
+    await app.close()  # until everybody has been told
+    assert recorder.counts - Counter(["worker_started", "worker_stopped", "shutdown"]) == Counter(
         job_enqueued=1, job_started=3, job_retrying=2, job_failed=1, job_dlq=1
     )
     assert [facts["attempt"] for facts in recorder.of("job_started")] == [1, 2, 3]
@@ -232,7 +254,8 @@ async def test_a_stolen_job_is_told_of(registry: Registry, start: Start, recorde
     await store.jobs.claim(WorkerID.new(), queues={"default": 1}, names=["work"], limit=1, lease=0.001)
     app = await start(store=store.sibling(), app={"plugins": [recorder]}, **QUICK)
     await app.jobs.wait(job_id, timeout=5)
-    await eventually(lambda: recorder.counts["job_completed"] == 1)
+    await app.close()
+    assert recorder.counts["job_completed"] == 1
     assert recorder.of("job_stolen") == [{"state": JobState.RETRYING}]
 
 

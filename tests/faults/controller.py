@@ -53,6 +53,11 @@ class Process:
         return self.popen.pid
 
     @property
+    def up(self) -> bool:
+        """It works, and a SIGTERM ends it gracefully; before that a signal just ends it."""
+        return self.worker is not None or self.producing
+
+    @property
     def alive(self) -> bool:
         return self.popen.returncode is None
 
@@ -239,6 +244,7 @@ class Controller:
         """Ends all workers and producers gracefully; each must say goodbye with exit code 0."""
         left = [process for process in self.processes if process.alive]
         for process in left:
+            self.until(lambda it=process: it.up, f"{process.output.name} is up")
             self.terminate(process)
         codes = {process.output.name: self.reap(process) for process in left}
         assert set(codes.values()) <= {0}, f"exit codes {codes}"

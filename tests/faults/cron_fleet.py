@@ -65,7 +65,7 @@ class Fleet:
 
         return asyncio.run(run())
 
-    def leader(self, *, within: float = 20.0) -> int:
+    def leader(self, *, within: float = 60.0) -> int:
         """The pid of the worker that leads, once one of ours does."""
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:

@@ -148,7 +148,7 @@ async def _now(store: Store) -> datetime:
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.skipif(FAKETIME is None, reason="needs libfaketime: apt-get install faketime")
-@pytest.mark.parametrize("kind", ["postgres", "redis"])
+@pytest.mark.parametrize("kind", ["postgres", pytest.param("redis", marks=pytest.mark.proof)])
 def test_a_leader_whose_clock_is_an_hour_ahead_fires_by_the_servers_clock(kind: str, tmp_path: Path) -> None:
     with fleet(kind, tmp_path, tasks=FIRST, workers=1) as made:
         (first,) = made.processes

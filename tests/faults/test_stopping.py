@@ -76,7 +76,7 @@ def stop_under_load(folder: Path, *, rounds: int, at_once: int, per_round: int, 
 @pytest.mark.slow
 @pytest.mark.timeout(90)
 def test_sigterm_under_load_loses_nothing_and_counts_nothing(tmp_path: Path) -> None:
-    stop_under_load(tmp_path, rounds=2, at_once=5, per_round=160, ms=400, grace=25)
+    stop_under_load(tmp_path, rounds=1, at_once=3, per_round=400, ms=400, grace=25)
 
 
 @pytest.mark.slow
@@ -88,4 +88,4 @@ def test_sigterm_with_too_little_grace_gives_back_what_it_cuts_off(tmp_path: Pat
 @pytest.mark.proof
 @pytest.mark.timeout(400)
 def test_a_hundred_sigterms_under_load_lose_nothing_and_count_nothing(tmp_path: Path) -> None:
-    stop_under_load(tmp_path, rounds=25, at_once=4, per_round=200, ms=400, grace=25)
+    stop_under_load(tmp_path, rounds=25, at_once=4, per_round=280, ms=400, grace=25)

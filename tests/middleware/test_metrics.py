@@ -8,13 +8,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
 
 from dispatch import telemetry
 from dispatch.errors import HandlerTimeout, Snooze
 from dispatch.jobs.model import Job
-from dispatch.middleware import Metrics, Timeout, chain
+from dispatch.middleware import Metrics, Timeout, Tracing, chain
 
 MakeJob = Callable[..., Job]
 
@@ -95,6 +97,20 @@ async def test_a_timeout_is_a_failure(provider: MeterProvider, reader: InMemoryM
     with pytest.raises(HandlerTimeout):
         await chain([Timeout(0.01), Metrics(provider)], hangs)(make_job())
     assert read(reader)["dispatch.job.duration"][0].attributes["state"] == "failed"
+
+
+async def test_the_duration_of_a_long_attempt_is_noted_with_its_span(
+    provider: MeterProvider, reader: InMemoryMetricReader, make_job: MakeJob
+) -> None:
+    current: list[int] = []
+
+    async def handler(job: Job) -> None:
+        current.append(trace.get_current_span().get_span_context().span_id)
+        await asyncio.sleep(0.02)
+
+    await chain([Tracing(TracerProvider()), Metrics(provider)], handler)(make_job())
+    (duration,) = read(reader)["dispatch.job.duration"]
+    assert [exemplar.span_id for exemplar in duration.exemplars] == current
 
 
 def test_instruments_are_made_once_a_provider(provider: MeterProvider) -> None:

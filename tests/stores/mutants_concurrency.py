@@ -114,7 +114,7 @@ CONCURRENCY_SQLITE = (
     _here(
         "a key's fast completion lets nobody in",
         "I1",
-        ("complete_job", "AND concurrency_key IS NULL", ""),
+        ("complete_jobs", "AND concurrency_key IS NULL", ""),
     ),
     _here("keys never forgotten", "I28", ("forget_keys", *NOWHERE)),
     _here("the first maximum stays", "I28", ("set_key", "most = excluded.most", "most = most")),

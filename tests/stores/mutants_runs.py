@@ -313,7 +313,7 @@ RUNS_SQLITE = (
     _sql("parks count", "I10", "run_parking", ("park_driver", "failures = 0, crashes = 0,", "")),
     _sql("parks keep the lease", "I21", "run_parking", ("park_driver", "worker_id = NULL,", "")),
     _sql("parks are not known again", "I4", "run_parking", ("park_driver", "left_as = :left_as,", "")),
-    _sql("completed children take the short way", "I23", "run_children", ("complete_job", "AND run_id IS NULL", "")),
+    _sql("completed children take the short way", "I23", "run_children", ("complete_jobs", "AND run_id IS NULL", "")),
     _sql(
         "child results rewritten",
         "I23",

@@ -51,9 +51,9 @@ def _no_holder(key: str, now: int) -> Any:
 
 
 SQLITE = (
-    _sql("completion drops the epoch", "I4", "jobs_fence", ("complete_job", "AND epoch = :epoch", "")),
-    _sql("completion drops the worker", "I4", "jobs_fence", ("complete_job", "AND worker_id = :worker_id", "")),
-    _sql("completion drops the state", "I5", "jobs_finish", ("complete_job", "AND state = 'running'", "")),
+    _sql("completion drops the epoch", "I4", "jobs_fence", ("complete_jobs", "AND epoch = :epoch", "")),
+    _sql("completion drops the worker", "I4", "jobs_fence", ("complete_jobs", "AND worker_id = :worker_id", "")),
+    _sql("completion drops the state", "I5", "jobs_finish", ("complete_jobs", "AND state = 'running'", "")),
     _sql("lost claims not named", "I8", "jobs_lease", ("held_by_worker", "ORDER BY", "AND epoch < 0 ORDER BY")),
     _sql(
         "steal ignores the lease",
@@ -82,8 +82,8 @@ SQLITE = (
         ("priorities", "jobs.priority < walk.priority", "jobs.priority > walk.priority"),
     ),
     _sql("claim takes any name", "I7", "jobs_claim", ("due_jobs", NAMED, "1")),
-    _sql("claimed rows stay ready", "I3", "jobs_claim", ("claim_job", "ready = 0,", "")),
-    _sql("epoch is the clock", "I3", "jobs_claim", ("claim_job", "max(epoch + 1, :epoch_floor)", ":epoch_floor")),
+    _sql("claimed rows stay ready", "I3", "jobs_claim", ("start_jobs", "ready = 0,", "")),
+    _sql("epoch is the clock", "I3", "jobs_claim", ("start_jobs", "max(epoch + 1, :epoch_floor)", ":epoch_floor")),
     _sql("running rows not counted", "I28", "jobs_gates", ("running_in_queue", *UNCOUNTED)),
     _sql("running rows of tenants not counted", "I28", "jobs_gates", ("running_by_tenant", *UNCOUNTED)),
     _sql("leased slots not counted", "I28", "queues", ("live_slots", *UNCOUNTED)),

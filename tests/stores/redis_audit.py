@@ -15,7 +15,7 @@ Index = defaultdict[str, dict[str, Any]]
 
 NEVER = "253402214400000000"
 """The time of runs that sleep until they are woken: they stand nowhere."""
-ALONE = {"schema", "changes", "registrations", "cv", "leader", "definitions", "cc", "cw"}
+ALONE = {"schema", "registrations", "cv", "leader", "definitions", "cc", "cw"}
 """Keys that no row accounts for."""
 FAMILIES_ALONE = {"qs", "sl", "sc", "w", "ys", "yb", "yh", "yl", "y", "aw", "veto"}
 
@@ -91,6 +91,7 @@ def _expected(stored: dict[str, Any]) -> tuple[Index, set[str]]:
         assert f"{row.get('k', 'job')}:{row['n']}" in stored[f"c:{row['q']}"], f"the cell of {id_} is unknown"
     for tenant, counts in tallies.items():
         index[f"n:{tenant}"] = {field: str(count) for field, count in counts.items()}
+    index["nt"] = {field: str(count) for field, count in sum(tallies.values(), Counter()).items()}
     _unique(index, stored, rows)
     _others(index, stored)
     free |= expect_runs(index, stored, rows)
@@ -106,8 +107,8 @@ def _state(index: Index, tallies: defaultdict[str, Counter[str]], id_: str, row:
     state, tenant = row["st"], _tenant(row)
     cell = f"{row.get('k', 'job')}:{pair(row['q'], row['n'])}"
     index[f"s:{state}:{cell}"][id_] = None
-    tallies[tenant][state + cell] += 1
     if tenant:
+        tallies[tenant][state + cell] += 1
         index[f"t:{state}:{tenant}"][id_] = None
     if state in "CFX" and row.get("k") != "workflow":
         index[f"z:{state}"][id_] = float(row["fi"])
@@ -143,15 +144,20 @@ def _place(index: Index, stored: dict[str, Any], id_: str, row: Row) -> None:
         index[f"r:{pair(queue, pair(name, lane))}"][member] = score
         index[f"l:{pair(queue, name)}"][lane] = None
         index[f"rn:{queue}"][name] = None
-        if "ck" in row:
+        if "ck" in row and not _holds(row):
             index[f"kg:{pair(row['ck'], pair(queue, pair(lane, name)))}"][member] = score
 
 
 def _keys(index: Index, id_: str, row: Row) -> None:
     if "ck" in row and row["st"] in "PTR":
         index[f"ku:{row['ck']}"][id_] = None
-        if row["st"] == "R":
+        if row["st"] == "R" or _holds(row):
             index[f"kr:{row['ck']}"][id_] = None
+
+
+def _holds(row: Row) -> bool:
+    """Whether it drives a run that has begun, which keeps its place while it waits."""
+    return row.get("k") == "workflow" and "ri" in row and "sa" in row
 
 
 def _unique(index: Index, stored: dict[str, Any], rows: dict[str, Row]) -> None:

@@ -57,6 +57,7 @@ class TestRedis(StoreConformance):
         forget(self.namespace)
 
 
+@pytest.mark.proof  # the same statements and kind of file as TestSQLite, through another pool
 class TestSQLAlchemySQLite(StoreConformance):
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path) -> None:

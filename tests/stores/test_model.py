@@ -289,7 +289,7 @@ def test_a_store_behaves_as_the_reference_model_in_random_histories(kind: str) -
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=40,
+            max_examples=25,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,

@@ -15,6 +15,7 @@ from mutants_memory import MEMORY
 from mutants_more import FAULTS
 from mutants_redis import REDIS
 from mutants_retention import RETENTION, RETENTION_MEMORY, RETENTION_SQLITE
+from mutants_run_concurrency import RUN_CONCURRENCY_MEMORY, RUN_CONCURRENCY_REDIS, RUN_CONCURRENCY_SQLITE
 from mutants_runs import RUNS, RUNS_MEMORY, RUNS_SQLITE
 from mutants_sqlite import SQLITE
 from mutants_transfer import TRANSFER, TRANSFER_MEMORY, TRANSFER_RUNS, TRANSFER_SQLITE
@@ -26,17 +27,18 @@ from dispatch.testing.conformance import cases, run_case
 
 PLANTED = [(kind, fault) for kind in KINDS for fault in ANYWHERE + FAULTS + RETENTION + TRANSFER + CRONS + CONCURRENCY]
 PLANTED += [(kind, fault) for kind in KINDS for fault in RUNS + CRON_RUNS + TRANSFER_RUNS + FEED]
-PLANTED += [("redis", fault) for fault in REDIS + FEED_REDIS]
+ON_REDIS = REDIS + FEED_REDIS + RUN_CONCURRENCY_REDIS
+PLANTED += [("redis", fault) for fault in ON_REDIS]
 PLANTED += [
     ("memory", fault)
     for fault in MEMORY + RETENTION_MEMORY + TRANSFER_MEMORY + CRONS_MEMORY + CONCURRENCY_MEMORY + RUNS_MEMORY
 ]
-PLANTED += [("memory", fault) for fault in CRON_RUNS_MEMORY + FEED_MEMORY]
+PLANTED += [("memory", fault) for fault in CRON_RUNS_MEMORY + FEED_MEMORY + RUN_CONCURRENCY_MEMORY]
 PLANTED += [
     ("sqlite", fault)
     for fault in SQLITE + RETENTION_SQLITE + TRANSFER_SQLITE + CRONS_SQLITE + CONCURRENCY_SQLITE + RUNS_SQLITE
 ]
-PLANTED += [("sqlite", fault) for fault in CRON_RUNS_SQLITE + FEED_SQLITE]
+PLANTED += [("sqlite", fault) for fault in CRON_RUNS_SQLITE + FEED_SQLITE + RUN_CONCURRENCY_SQLITE]
 
 RED = (AssertionError, ValueError, Conflict)
 """How a case goes red: an assert, an unpacking, a refusal. A store that errs (StoreError) does not count."""
@@ -47,7 +49,7 @@ PARAMETERS = [
         kind,
         fault,
         id=f"{kind}: {fault.name}",
-        marks=() if kind in ("memory", "sqlite") or fault in REDIS + FEED_REDIS else pytest.mark.proof,
+        marks=() if kind in ("memory", "sqlite") or fault in ON_REDIS else pytest.mark.proof,
     )
     for kind, fault in PLANTED
 ]

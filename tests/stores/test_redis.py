@@ -239,23 +239,24 @@ async def test_without_hiredis_a_server_that_is_not_there_or_wants_a_password_is
 async def test_an_empty_namespace_becomes_a_store_unless_told_not_to() -> None:
     namespace = new_namespace()
     async with opened(redis_url(), namespace=namespace, migrate="never") as store:
-        assert (await store.schema()).pending == ("0001_start",)
+        assert (await store.schema()).pending == ("0002_start",)
         with pytest.raises(SchemaMismatch, match="is no store yet; run `dispatch store migrate`"):
             await store.jobs.enqueue(jobs(1))
-        assert await store.migrate() == ["0001_start"]
+        assert await store.migrate() == ["0002_start"]
         assert await store.migrate() == []
         await store.jobs.enqueue(jobs(1))
     forget(namespace)
 
 
-async def test_a_namespace_of_a_newer_version_is_refused_and_stays_as_it_is() -> None:
+@pytest.mark.parametrize(("schema", "advice"), [(99, "upgrade"), (1, "Copy it with the version that wrote it")])
+async def test_a_namespace_of_another_layout_is_refused_and_stays_as_it_is(schema: int, advice: str) -> None:
     namespace = new_namespace()
     client = redis.Redis.from_url(redis_url())
-    client.set(f"{{{namespace}}}:schema", 99)
+    client.set(f"{{{namespace}}}:schema", schema)
     for migrate in ("auto", "empty", "never"):
-        with pytest.raises(SchemaMismatch, match="schema 99"):
+        with pytest.raises(SchemaMismatch, match=rf"schema {schema}\b.*{advice}"):
             await RedisStore(redis_url(), namespace=namespace, migrate=migrate).open()
-    assert client.get(f"{{{namespace}}}:schema") == b"99"
+    assert client.get(f"{{{namespace}}}:schema") == str(schema).encode()
     client.close()
     forget(namespace)
 

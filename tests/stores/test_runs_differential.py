@@ -115,10 +115,13 @@ class World:
 async def create(world: World) -> None:
     random = world.pair.random
     unique = Unique(f"u{random.randrange(2)}", random.choice(["return", "raise", "replace"]))
+    keyed = random.random() < 0.4
     new = new_run(
         unique=unique if random.random() < 0.3 else None,
         expires_in=random.choice([None, None, 20.0]),
         priority=random.randrange(2),
+        concurrency_key="@k" if keyed else None,
+        concurrency_max=random.randrange(1, 3) if keyed else None,
     )
     world.runs.append(new.id)
     await world.pair.both(f"create {new.id}", lambda store: store.workflows.create([new]))

@@ -177,7 +177,8 @@ async def test_the_claim_jumps_through_its_index(store: SQLiteStore) -> None:
     for name, columns in {
         "due_jobs": "queue=? AND lane=? AND priority=? AND (run_at,id)>(?,?) AND run_at<?",
         "next_run_at": "queue=? AND lane=? AND priority=? AND run_at>?",
-        "complete_job": "id=?",
+        "complete_jobs": "id=?",
+        "start_jobs": "INTEGER PRIMARY KEY (rowid=?)",
     }.items():
         statement = statements()[name]
         plan = str(connection.execute("EXPLAIN QUERY PLAN " + statement.text, [1] * len(statement.names)).fetchall())

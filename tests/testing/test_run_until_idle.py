@@ -201,7 +201,7 @@ async def test_hooks_have_run_and_what_they_enqueued_has_too(registry: Registry)
     async with testing.app(registry, plugins=[Follow()]) as app:
         await sign_up.enqueue()
         assert await app.run_until_idle() == WorkDone(completed=2)
-        assert heard == ["started", "sign_up", "welcome"]
+        assert set(heard) == {"started", "sign_up", "welcome"}, "a plain hook has a thread of its own, so any order"
     assert heard[-1] == "stopped"
 
 

@@ -16,7 +16,7 @@ from dispatch.workflows.model import ListOptions
 from .fleet import Fleet, Scene, counted
 from .processes import parent, saga, sleeper, ten_steps, waiter
 
-STORES = ("sqlite", "postgres", "redis")
+STORES = ("sqlite", *(pytest.param(kind, marks=pytest.mark.proof) for kind in ("postgres", "redis")))
 
 
 @pytest.fixture(params=STORES)

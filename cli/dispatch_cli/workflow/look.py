@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SHOWN = (
     *("id", "name", "version", "state", "reason", "queue", "created_at", "started_at", "finished_at", "wakes_at"),
+    "held_up",
     *("parent", "step", "forked_from", "checkpoints", "compensated", "compensation_failed", "tags", "scope"),
     *("metadata", "driver"),
 )
@@ -97,11 +98,13 @@ def show(ctx: typer.Context, id_: OneRun) -> None:
 
     async def look(app: Dispatch) -> dict[str, Any]:
         workflows = app.workflows
+        run = await workflows.get(run_id)
         document = run_document(
-            await workflows.get(run_id),
+            run,
             await workflows.timeline(run_id),
             await workflows.waits(run_id),
             await workflows.children(run_id),
+            held_up=await workflows.held_up(run),
         )
         return dict(document)
 

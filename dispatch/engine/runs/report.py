@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from dispatch.engine.report import Report
-from dispatch.events.model import Event
 from dispatch.jobs.model import Failure, Job, NewJob
 from dispatch.plugins import PluginManager
-from dispatch.workflows.model import Run
+
+if TYPE_CHECKING:
+    from dispatch.events.model import Event
+    from dispatch.workflows.model import Run
 
 
 class RunReport:

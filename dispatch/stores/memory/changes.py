@@ -12,7 +12,7 @@ from dispatch.scope import Scope
 from dispatch.stores.memory.data import Data
 from dispatch.stores.memory.feed import tell_job
 from dispatch.stores.memory.finish import cancel_job
-from dispatch.stores.memory.rows import Row, checked_text, copy_json, in_scope
+from dispatch.stores.memory.rows import Row, checked_text, copy_json, in_scope, is_driver
 
 _MISSING = Changed(Reply.MISSING)
 
@@ -93,6 +93,8 @@ def start_over(data: Data, row: Row, now: datetime) -> None:
     row.cancel_requested = False
     row.cancel_reason = None
     data.keys.take(row)
+    if row.concurrency_key is not None and is_driver(row):
+        row.started_at = None
     data.concurrency.join(row)
     data.wait(row, now, now)
     tell_job(data.stream, "job.enqueued", row, now)

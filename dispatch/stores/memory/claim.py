@@ -12,7 +12,7 @@ from dispatch.jobs.model import Claimed, Job, JobState
 from dispatch.stores.memory.data import Data, tally_of
 from dispatch.stores.memory.heap import Entry, LazyHeap
 from dispatch.stores.memory.queue import QueueState
-from dispatch.stores.memory.rows import Row, copy_job, later
+from dispatch.stores.memory.rows import Row, copy_job, is_driver, later
 
 _PASSED_A_CLAIM = 1000
 """A claim holds the lock; a heap of jobs that are expired, or of a full concurrency key, is worked off in several."""
@@ -111,6 +111,8 @@ class Claim:
 
     def blocks(self, row: Row) -> bool:
         """Whether the row, just taken out of the ready index, is blocked now because its key is full."""
+        if row.started_at is None and row.expires_at is not None and row.expires_at < self._now:
+            return False  # a run that has expired before it began only compensates
         if not self._data.concurrency.full(row):
             return False
         self._data.concurrency.block(row)
@@ -196,11 +198,6 @@ class LaneCursor:
         for row in blocked:
             queue.ready.add(row, now)
         return taken
-
-
-def is_driver(row: Row) -> bool:
-    """Whether the row drives a run, which no claim ends."""
-    return row.kind == "workflow" and row.run_id is not None
 
 
 def full_lanes(queue: QueueState) -> set[str]:

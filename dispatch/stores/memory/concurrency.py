@@ -8,7 +8,7 @@ from datetime import datetime
 from dispatch.ids import JobID
 from dispatch.jobs.model import QUARANTINE_FROM, WAITING
 from dispatch.stores.memory.heap import LazyHeap
-from dispatch.stores.memory.rows import Row
+from dispatch.stores.memory.rows import Row, is_driver
 
 Place = tuple[str, str, str]
 """Queue, lane, name: rows of one place are claimed in their order, whatever becomes of other places."""
@@ -30,6 +30,7 @@ class Key:
     most: int
     unfinished: int = 0
     running: dict[JobID, Row] = field(default_factory=dict)
+    """Those that hold its places: jobs while they run, drivers from their first start to the ends of their runs."""
     groups: dict[Place, Group] = field(default_factory=dict)
 
     @property
@@ -53,10 +54,12 @@ class Concurrency:
             key = self.keys[name] = Key(row.concurrency_max or 1)
         key.unfinished += 1
 
-    def part(self, name: str | None) -> None:
-        """Notes that a row of the key has ended or taken another key."""
+    def part(self, row: Row) -> None:
+        """Notes that a row of a key has ended or takes another one."""
+        name = row.concurrency_key
         key = self.keys.get(name) if name is not None else None
         if name is not None and key is not None:
+            key.running.pop(row.id, None)
             key.unfinished -= 1
             if not key.unfinished:
                 del self.keys[name]
@@ -71,12 +74,16 @@ class Concurrency:
             self.keys[row.concurrency_key].running[row.id] = row
 
     def stop(self, row: Row) -> None:
-        if row.concurrency_key is not None:
+        """A job gives its place up; a driver keeps it until its run has ended."""
+        if row.concurrency_key is not None and not is_driver(row):
             del self.keys[row.concurrency_key].running[row.id]
 
     def full(self, row: Row) -> bool:
-        """Whether as many jobs of the row's key run as may."""
-        return row.concurrency_key is not None and self.keys[row.concurrency_key].room == 0
+        """Whether the row needs a place of its key, and there is none."""
+        if row.concurrency_key is None:
+            return False
+        key = self.keys[row.concurrency_key]
+        return key.room == 0 and row.id not in key.running
 
     def block(self, row: Row) -> None:
         """Keeps a due row, which is in no heap, until its key has room."""
@@ -98,7 +105,8 @@ class Concurrency:
         found = []
         for place, group in list(key.groups.items()):
             if key.room:
-                found += _let_in(group, [row for row in group.back if row.concurrency_key == name], key.room, now)
+                back = [row for row in group.back if row.concurrency_key == name and row.id not in key.running]
+                found += _let_in(group, back, key.room, now)
             if not group.blocked.live and not group.back:
                 del key.groups[place]
         return found

@@ -248,7 +248,7 @@ class Data:
             if row.successors:
                 self._hand_over(row, row.unique_key, now)
         if row.concurrency_key is not None:
-            self.concurrency.part(row.concurrency_key)
+            self.concurrency.part(row)
             self.unblock(row.concurrency_key, now)
         if row.step is not None:
             wakes.child_job_ended(self, row, now)

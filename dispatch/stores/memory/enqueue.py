@@ -75,7 +75,7 @@ class Plan:
                 data.queue(target.queue).ready.remove(target)
                 target.blocked = False
             if target.concurrency_key is not None:
-                data.concurrency.part(target.concurrency_key)
+                data.concurrency.part(target)
                 left.append(target.concurrency_key)
             _replace(target, source)
             data.concurrency.join(target)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from dispatch.entity import Reply
-from dispatch.errors import DataRejected, DuplicateJob, IdempotencyMismatch
+from dispatch.errors import DuplicateJob, IdempotencyMismatch
 from dispatch.ids import CheckpointID, JobID, RunID, WorkerID
 from dispatch.jobs.model import JobState, NewJob
 from dispatch.stores.memory.data import Data, insert_sorted
@@ -96,8 +96,6 @@ def wait(data: Data, worker_id: WorkerID, waits: Sequence[WaitFor], now: datetim
 
 def _driver(new: NewRun, *, line_up: bool = False) -> NewJob:
     """The driver as it is enqueued: no run is put into the place of another."""
-    if new.driver.concurrency_key is not None:
-        raise DataRejected(f"run {new.id}: a driver takes no concurrency key; nothing was written")
     unique = new.driver.unique
     if unique is not None and unique.on_conflict == "replace" and not line_up:
         return replace(new.driver, unique=replace(unique, on_conflict="return"))

@@ -74,6 +74,11 @@ class Origin:
 _values = attrgetter(*(f.name for f in fields(Job)))
 
 
+def is_driver(row: Row) -> bool:
+    """Whether the row drives a run, which no claim ends."""
+    return row.kind == "workflow" and row.run_id is not None
+
+
 def copy_job(row: Job) -> Job:
     """A Job that shares nothing mutable with the stored one."""
     job = Job(*_values(row))

@@ -15,7 +15,7 @@ from dispatch.stores.memory import cron_documents as cron
 from dispatch.stores.memory import documents as as_
 from dispatch.stores.memory import transfer_runs as runs
 from dispatch.stores.memory.data import Data, Session, insert_sorted
-from dispatch.stores.memory.rows import Row
+from dispatch.stores.memory.rows import Row, is_driver
 from dispatch.stores.memory.walks import ordered, unordered
 from dispatch.transfer import KINDS, RUN_KINDS, Document, TransferKind, checked
 
@@ -154,6 +154,8 @@ def _add_job(data: Data, document: Document, row: Row) -> bool:
     if row.concurrency_key is not None and not row.state.terminal:
         data.concurrency.set_maximum(row.concurrency_key, row.concurrency_max or 1)
     if row.state in WAITING:
+        if row.started_at is not None and is_driver(row):
+            data.concurrency.start(row)
         data.queue(row.queue).ready.add(row, data.clock.now())
     elif row.state is JobState.RUNNING:
         assert row.worker_id is not None

@@ -59,6 +59,9 @@ def compensates(data: Data, row: Row, run: RunRow, reason: str, now: datetime) -
     row.cancel_requested = False
     row.cancel_reason = None
     row.set_aside = False
+    if row.concurrency_key is not None:  # it takes a place, room or not: what only compensates waits for none
+        row.started_at = row.started_at or now
+        data.concurrency.start(row)
     data.wait(row, now, now)
 
 

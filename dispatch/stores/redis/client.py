@@ -121,10 +121,14 @@ class RedisClient:
             raise self._not_open()
         # this client's own listener shall hear of it, too
         call = ("EVALSHA", script.sha, 2, self.prefix, f"{self.name}.here", self.now(), *args)
-        with self.telling():
+        try:
             (reply,) = here.exchange([call])
             if isinstance(reply, Refusal) and reply.code == "NOSCRIPT":
                 _, reply = here.exchange([("SCRIPT", "LOAD", script.source), call])
+        except DispatchError:
+            raise
+        except Exception as error:
+            raise self._told(error) from error
         if isinstance(reply, Refusal):
             raise self._told(reply)
         return reply

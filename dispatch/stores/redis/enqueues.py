@@ -18,12 +18,11 @@ async def enqueue(client: RedisClient, jobs: Sequence[NewJob], *, at_once: int) 
     if not jobs:
         return []
     if len(jobs) <= at_once:
-        return enqueued(await client.run(*_request(jobs)))
+        return _answers(await client.run(*_request(jobs)), jobs)
     if all(map(is_due_now, jobs)):
-        parts = [grouped(jobs[at : at + at_once]) for at in range(0, len(jobs), at_once)]
-        return [
-            answer for reply in await client.run_all("enqueue_now", parts, together=True) for answer in enqueued(reply)
-        ]
+        parts = [jobs[at : at + at_once] for at in range(0, len(jobs), at_once)]
+        replies = await client.run_all("enqueue_now", [grouped(part) for part in parts], together=True)
+        return [answer for reply, part in zip(replies, parts, strict=True) for answer in _answers(reply, part)]
     plain = all(is_plain(job) and not any(job.scope) for job in jobs)
     script, head = ("enqueue_plain", []) if plain else ("enqueue", ["part"])
     given = [new_job(job) for job in jobs]
@@ -45,16 +44,22 @@ def enqueue_here(client: RedisClient, jobs: Sequence[NewJob], *, at_once: int) -
         return []
     if len(jobs) > at_once or not client.serves_here:
         return None
-    return enqueued(client.run_here(*_request(jobs)))
+    return _answers(client.run_here(*_request(jobs)), jobs)
 
 
 def _request(jobs: Sequence[NewJob]) -> list[Any]:
     """The script for so few jobs that one will do, and its arguments."""
     if all(map(is_due_now, jobs)):
-        return ["enqueue_now", *grouped(jobs)]
+        return ["enqueue_now", *(alone(jobs[0]) if len(jobs) == 1 else grouped(jobs))]
     given = [part for job in jobs for part in new_job(job)]
     plain = all(is_plain(job) and not any(job.scope) for job in jobs)
     return ["enqueue_plain", "", *given] if plain else ["enqueue", "whole", "", *given]
+
+
+def alone(job: NewJob) -> list[Any]:
+    """One job that is due now as enqueue_now.lua takes it."""
+    fields = shared_fields(job)
+    return [job.queue, job.name, job.kind, job.priority, len(fields), *fields, 1, job.id, payload_of(job)]
 
 
 def grouped(jobs: Sequence[NewJob]) -> list[Any]:
@@ -67,6 +72,11 @@ def grouped(jobs: Sequence[NewJob]) -> list[Any]:
         for job in alike:
             found += (job.id, payload_of(job))
     return found
+
+
+def _answers(reply: Sequence[bytes] | int, jobs: Sequence[NewJob]) -> list[Enqueued]:
+    """The answers of a script that enqueued `jobs`, where a single new job may have been told in short."""
+    return [Enqueued(jobs[0].id, True)] if isinstance(reply, int) else enqueued(reply)
 
 
 def enqueued(reply: Sequence[bytes]) -> list[Enqueued]:

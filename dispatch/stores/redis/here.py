@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import select
 import socket
+import struct
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
 
 import hiredis
 
@@ -44,7 +44,9 @@ class HereLinks:
         except BaseException:
             link.end()
             raise
-        broken = any(isinstance(reply, Refusal) and drops_connection(reply) for reply in replies)
+        broken = False
+        for reply in replies:
+            broken = broken or (isinstance(reply, Refusal) and drops_connection(reply))
         if broken or len(self._idle) >= self._keep:
             link.end()
         else:
@@ -91,27 +93,32 @@ class _HereLink:
 
     def exchange(self, data: bytes, wanted: int) -> list[Reply]:
         deadline = time.monotonic() + self._timeout
-        self._socket.sendall(data)
         replies: list[Reply] = []
-        while len(replies) < wanted:
-            received = self._socket.recv(_AT_A_TIME)
-            if not received:
-                raise ConnectionResetError("the server has closed the connection")
-            if time.monotonic() > deadline:
-                raise TimeoutError
-            replies += _parsed(self._parser, received)
-        return replies
+        try:
+            self._socket.sendall(data)
+            while True:
+                received = self._socket.recv(_AT_A_TIME)
+                if not received:
+                    raise ConnectionResetError("the server has closed the connection")
+                self._parse(received, replies)
+                if len(replies) >= wanted:
+                    return replies
+                if time.monotonic() > deadline:
+                    raise TimeoutError
+        except BlockingIOError:
+            raise TimeoutError from None
+
+    def _parse(self, data: bytes, replies: list[Reply]) -> None:
+        try:
+            self._parser.feed(data)
+            while (reply := self._parser.gets()) is not MORE:
+                if not isinstance(reply, hiredis.PushNotification):
+                    replies.append(reply)
+        except hiredis.HiredisError as error:
+            raise ConnectionError(f"what answers there speaks another language than Redis ({error})") from error
 
     def end(self) -> None:
         self._socket.close()
-
-
-def _parsed(parser: Any, data: bytes) -> list[Reply]:
-    try:
-        parser.feed(data)
-        return [reply for reply in iter(parser.gets, MORE) if not isinstance(reply, hiredis.PushNotification)]
-    except hiredis.HiredisError as error:
-        raise ConnectionError(f"what answers there speaks another language than Redis ({error})") from error
 
 
 def _connected(address: Address, timeout: float) -> socket.socket:
@@ -124,7 +131,7 @@ def _connected(address: Address, timeout: float) -> socket.socket:
         except BaseException:
             made.close()
             raise
-        return made
+        return _patient(made, timeout)
     made = socket.create_connection((options["host"], options["port"]), timeout)
     try:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -134,4 +141,13 @@ def _connected(address: Address, timeout: float) -> socket.socket:
     except BaseException:
         made.close()
         raise
+    return _patient(made, timeout)
+
+
+def _patient(made: socket.socket, timeout: float) -> socket.socket:
+    """The kernel counts the seconds of each call: Python's own way asks it twice, whether it may and then to do it."""
+    whole, rest = divmod(max(timeout, 0.001), 1)
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        made.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", int(whole), int(rest * 1_000_000)))
+    made.settimeout(None)
     return made

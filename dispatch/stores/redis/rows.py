@@ -25,6 +25,8 @@ STATES = {
     b"X": JobState.CANCELLED,
 }
 CODES = {state: code.decode() for code, state in STATES.items()}
+_OPTIONS = ("retries", "timeout", "backoff", "keep")
+_NOTHING_CHOSEN = (None,) * len(_OPTIONS)
 _LONGEST = 9_000 * 366 * 86_400 * SECOND
 """No duration of a row is longer: times that it makes are numbers that Lua still counts exactly, or nearly so."""
 
@@ -139,17 +141,9 @@ def shared_fields(new: NewJob) -> list[Any]:
     app_id, org_id = new.scope
     if app_id or org_id:
         fields += ("ap", app_id, "og", org_id)
-    options = {
-        key: value
-        for key, value in (
-            ("retries", new.max_retries),
-            ("timeout", new.timeout),
-            ("backoff", new.backoff),
-            ("keep", new.keep_result),
-        )
-        if value is not None
-    }
-    if options:
+    chosen = (new.max_retries, new.timeout, new.backoff, new.keep_result)
+    if chosen != _NOTHING_CHOSEN:
+        options = {key: value for key, value in zip(_OPTIONS, chosen, strict=True) if value is not None}
         fields += ("d", to_json(options, f"the options of {what}"))
     if new.effect_key is not None:
         fields += ("ek", new.effect_key)

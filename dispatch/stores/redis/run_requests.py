@@ -32,8 +32,6 @@ def new_run(new: NewRun, *, line_up: bool = False) -> list[Any]:
 
 def _driver(new: NewRun, *, line_up: bool) -> NewJob:
     """The driver as it is enqueued: no run is put into the place of another."""
-    if new.driver.concurrency_key is not None:
-        raise DataRejected(f"run {new.id}: a driver takes no concurrency key; nothing was written")
     unique = new.driver.unique
     if unique is not None and unique.on_conflict == "replace" and not line_up:
         return replace(new.driver, unique=replace(unique, on_conflict="return"))

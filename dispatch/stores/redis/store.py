@@ -23,8 +23,8 @@ from dispatch.stores.redis.transfer import RedisTransfer
 from dispatch.stores.redis.wakeups import RedisWakeups
 from dispatch.stores.redis.workflows import RedisWorkflows
 
-SCHEMA = 1
-_NAMES = {1: "0001_start"}
+SCHEMA = 2
+_NAMES = {2: "0002_start"}
 _MIGRATE = ("auto", "empty", "never")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 
@@ -111,19 +111,14 @@ class RedisStore:
             facts = server.facts_of(await self._client.command("INFO"))
             server.check(facts, self.url, allow_eviction=self._allow_eviction)
             found = await self.schema()
-            if found.current > SCHEMA:
-                raise SchemaMismatch(
-                    f"{self.url}: the namespace {self._namespace!r} has schema {found.current}, this library knows "
-                    f"{SCHEMA} at most; upgrade dispatch-tasks"
-                )
+            self._refuse_others(found)
             if found.pending and (self._migrate == "auto" or (self._migrate == "empty" and not found.current)):
                 await self.migrate()
             elif found.pending and self._migrate == "empty":
                 raise self._behind(found)
             self._client.ready = not found.pending or self._client.ready
-            await self.wakeups.open(
+            self.wakeups.open(
                 connect=self._client.connect,
-                count=lambda: self._client.command("GET", f"{self._client.prefix}changes"),
                 channel=f"{self._client.prefix}wake",
                 own=self._client.name,
             )
@@ -186,6 +181,20 @@ class RedisStore:
         if found.pending:
             raise self._behind(found)
         self._client.ready = True
+
+    def _refuse_others(self, found: SchemaStatus) -> None:
+        """SchemaMismatch when a newer library has been here, or one from before the first release."""
+        if found.current > SCHEMA:
+            raise SchemaMismatch(
+                f"{self.url}: the namespace {self._namespace!r} has schema {found.current}, this library knows "
+                f"{SCHEMA} at most; upgrade dispatch-tasks"
+            )
+        if 0 < found.current < min(_NAMES):
+            raise SchemaMismatch(
+                f"{self.url}: the namespace {self._namespace!r} has schema {found.current} of a version before the "
+                "first release, which this one cannot read. Copy it with the version that wrote it (`dispatch store "
+                "copy` into a SQLite file) and that file into a new namespace with this one"
+            )
 
     def _behind(self, found: SchemaStatus) -> SchemaMismatch:
         return SchemaMismatch(

@@ -1,4 +1,4 @@
-"""Wake-ups on Redis: own writes tell at once, those of other clients by pub/sub; a count shows what was missed."""
+"""Wake-ups on Redis: own writes tell at once, those of other clients by pub/sub; a new listener looks for itself."""
 
 from __future__ import annotations
 
@@ -18,33 +18,22 @@ class RedisWakeups:
 
     def __init__(self) -> None:
         self._version = 0
-        self._changes: bytes | None = None
         self._waiters: set[asyncio.Future[None]] = set()
         self._listener: asyncio.Task[None] | None = None
         self._connect: Callable[[], Awaitable[Wire]] | None = None
-        self._count: Callable[[], Awaitable[bytes | None]] | None = None
         self._channel = b""
         self._own = b""
 
-    async def open(
-        self,
-        *,
-        connect: Callable[[], Awaitable[Wire]],
-        count: Callable[[], Awaitable[bytes | None]],
-        channel: str,
-        own: str,
-    ) -> None:
-        """Notes how many changes there were so far.
+    def open(self, *, connect: Callable[[], Awaitable[Wire]], channel: str, own: str) -> None:
+        """Makes ready to listen.
 
         Args:
             connect: makes the connection to listen on.
-            count: reads the number of changes.
             channel: where other clients tell of theirs.
             own: what this client says there, so that it does not wake itself twice.
         """
-        self._connect, self._count = connect, count
+        self._connect = connect
         self._channel, self._own = channel.encode(), own.encode()
-        self._changes = await count()
 
     async def close(self) -> None:
         """Stops listening and wakes whoever waits."""
@@ -88,7 +77,7 @@ class RedisWakeups:
             link = None
             try:
                 link = await self._subscribed()
-                await self._catch_up()
+                self.bump()  # what changed before the subscription began
                 failures = 0
                 await asyncio.wait([link.closed])
             except Exception:  # hints may fail: polling by the workers is the truth, and the next attempt catches up
@@ -116,11 +105,3 @@ class RedisWakeups:
             link.end()
             raise
         return link
-
-    async def _catch_up(self) -> None:
-        """What changed before the subscription began is told now."""
-        assert self._count is not None
-        changes = await self._count()
-        if changes != self._changes:
-            self._changes = changes
-            self.bump()

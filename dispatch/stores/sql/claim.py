@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,6 @@ from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows
 from dispatch.stores.sql.rows import job_of, names_text, span
 from dispatch.stores.sql.workflow_wakes import job_ended
 
-_CLAIM = ("worker_id", "epoch_floor", "lease_until", "now", "seq")
 _EXPIRE = ("now", "seq")
 _KIND, _STARTED_AT, _EXPIRES_AT, _UNIQUE_KEY, _APP, _ORG, _KEY, _RUN_ID = 8, 16, 19, 30, 34, 35, 41, 44
 """Places in `job_columns`."""
@@ -255,7 +255,7 @@ class Claim:
     def _admitted(self, gate: Gate, rows: list[tuple[Any, ...]], n: int) -> Plan[list[tuple[Any, ...]]]:
         """At most n rows to start (and any expired ones on the way) whose tenants are not full, nor their keys: rows of
         a full key are blocked."""
-        yield from self._look_at_keys([row[_KEY] for row in rows if row[_KEY] is not None])
+        yield from self._look_at_keys([row[_KEY] for row in rows if row[_KEY] is not None and not _holds_place(row)])
         admitted, full = [], []
         for row in rows:
             if n <= 0:
@@ -264,8 +264,8 @@ class Claim:
                 if self._tenant_full(gate, row):
                     continue
                 key = row[_KEY]
-                if key is not None:
-                    if self.rooms[key] <= 0:
+                if key is not None and not _holds_place(row):
+                    if self.rooms[key] <= 0 and not self._has_expired(row):
                         full.append((row[-2],))
                         continue
                     self.rooms[key] -= 1
@@ -288,18 +288,22 @@ class Claim:
         if gate.tenant_room is not None and counts is not None:
             counts[tenant] = counts.get(tenant, 0) + 1
 
+    def _has_expired(self, row: tuple[Any, ...]) -> bool:
+        """Whether its time was over before its first start. A run then only compensates, and waits for no place."""
+        return row[_EXPIRES_AT] is not None and row[_STARTED_AT] is None and row[_EXPIRES_AT] < self.now
+
     def _is_expired(self, row: tuple[Any, ...]) -> bool:
-        if row[_EXPIRES_AT] is None or row[_STARTED_AT] is not None or row[_EXPIRES_AT] >= self.now:
-            return False
-        return row[_KIND] != "workflow" or row[_RUN_ID] is None
+        return self._has_expired(row) and not _drives(row)
 
     def _start(self, rows: list[tuple[Any, ...]]) -> Plan[int]:
         """Makes the rows running (or cancels the expired ones); answers how many run."""
         started = [row for row in rows if row[_EXPIRES_AT] is None or not self._is_expired(row)]
-        floor, worker, now = self.now // 1000, str(self.worker_id), self.now
+        floor, now = self.now // 1000, self.now
         lease_until = now + span(self.lease)
         if started:
-            yield Many("claim_job", _CLAIM, [(worker, floor, lease_until, now, row[-2]) for row in started])
+            seqs = json.dumps([row[-2] for row in started])
+            shared = {"worker_id": str(self.worker_id), "epoch_floor": floor, "lease_until": lease_until, "now": now}
+            yield Do("start_jobs", {"seqs": seqs, **shared})
         moment, until = from_micros(now), from_micros(lease_until)
         runs = []
         for row in started:
@@ -346,6 +350,16 @@ class Claim:
                     yield from self._debit(gate, started)
                     return True
         return False
+
+
+def _drives(row: tuple[Any, ...]) -> bool:
+    """Whether it drives a run."""
+    return row[_KIND] == "workflow" and row[_RUN_ID] is not None
+
+
+def _holds_place(row: tuple[Any, ...]) -> bool:
+    """Whether it has its concurrency key's place already, as a driver has from its first start to its run's end."""
+    return _drives(row) and row[_STARTED_AT] is not None
 
 
 def _is_sound(job: Job) -> bool:

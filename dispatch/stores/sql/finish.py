@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,12 +12,11 @@ from dispatch.ids import DLQID, JobID, WorkerID
 from dispatch.jobs.model import QUARANTINE_FROM, TERMINAL, WAITING, Failure, Finished, JobState, Transition, Verdict
 from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.enqueue import enqueue
-from dispatch.stores.sql.plan import Do, Each, Lock, Plan, Rows, first
+from dispatch.stores.sql.plan import Do, Lock, Plan, Rows, first
 from dispatch.stores.sql.rows import failure_params, later, names_text
 from dispatch.stores.sql.workflow_wakes import compensates, jobs_ended
 
 _ENDS = (Verdict.COMPLETE, Verdict.FAIL, Verdict.CANCEL)
-FAST_COLUMNS = ("id", "epoch", "result", "worker_id", "now")
 
 
 class Held(NamedTuple):
@@ -88,7 +87,14 @@ def mark(worker_id: WorkerID, said: Transition) -> str:
     return f"{worker_id}:{said.epoch}:{said.verdict.value}"
 
 
-def finish(worker_id: WorkerID, transitions: Sequence[Transition], now: int) -> Plan[list[Finished]]:
+Complete = Callable[[WorkerID, Sequence[Transition], int], Plan[set[JobID]]]
+"""Completes plain jobs the short way; answers which it knows to be completed. The others are looked at one by one: one
+that was completed after all is found as if that had been reported before."""
+
+
+def finish(
+    worker_id: WorkerID, transitions: Sequence[Transition], now: int, *, complete: Complete
+) -> Plan[list[Finished]]:
     """The plan of JobStore.finish: plain completions in one batch first, everything else one by one in order."""
     answers: list[Finished | None] = [None] * len(transitions)
     held = yield Lock("lock_jobs", {"ids": names_text({said.job_id for said in transitions})})
@@ -97,16 +103,14 @@ def finish(worker_id: WorkerID, transitions: Sequence[Transition], now: int) -> 
     yield from unique.lock(unique_keys)
     if len({said.job_id for said in transitions}) == len(transitions):
         plain = [
-            number
+            (number, said)
             for number, said in enumerate(transitions)
             if said.verdict is Verdict.COMPLETE and said.failure is None and not said.then
         ]
-        worker = str(worker_id)
-        rows = [(str((t := transitions[number]).job_id), t.epoch, t.result, worker, now) for number in plain]
-        changed = yield Each("complete_job", FAST_COLUMNS, rows)
+        completed = yield from complete(worker_id, [said for _, said in plain], now)
         done = Finished(Reply.APPLIED, JobState.COMPLETED)
-        for number, count in zip(plain, changed, strict=True):
-            if count:
+        for number, said in plain:
+            if said.job_id in completed:
                 answers[number] = done
     finished = []
     left = _Left()
@@ -166,7 +170,7 @@ def _finish_one(worker_id: WorkerID, said: Transition, now: int, left: _Left) ->
     )
     if not changed:
         return Finished(Reply.STALE, JobState(held.state))
-    if held.concurrency_key is not None:
+    if held.concurrency_key is not None and run_id is None:
         left.keys.add(held.concurrency_key)
     if said.failure is not None:
         yield Do("add_attempt", attempt(said.job_id, held, "failed", said.failure, now))

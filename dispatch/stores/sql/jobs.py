@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -43,7 +44,7 @@ CANCELLED_AT_ONCE = 200
 _PROGRESS = ("id", "worker_id", "epoch", "progress", "note", "now")
 
 
-class SQLJobs:
+class SQLJobs(ABC):
     """JobStore over any SQL executor."""
 
     def __init__(self, executor: Executor) -> None:
@@ -93,13 +94,20 @@ class SQLJobs:
     async def finish(self, worker_id: WorkerID, transitions: Sequence[Transition]) -> List[Finished]:
         if not transitions:
             return []
-        return await self._executor.run(lambda: finish(worker_id, transitions, self._executor.now()))
+        return await self._executor.run(lambda: self._finish(worker_id, transitions))
+
+    def _finish(self, worker_id: WorkerID, transitions: Sequence[Transition]) -> Plan[List[Finished]]:
+        return finish(worker_id, transitions, self._executor.now(), complete=self._complete)
+
+    @abstractmethod
+    def _complete(self, worker_id: WorkerID, plain: Sequence[Transition], now: int) -> Plan[set[JobID]]:
+        """The dialect's finish.Complete."""
 
     async def release(self, worker_id: WorkerID, held: Sequence[tuple[JobID, int]]) -> List[Reply]:
         if not held:
             return []
         given = [Transition(job_id, epoch, Verdict.RELEASE) for job_id, epoch in held]
-        answers = await self._executor.run(lambda: finish(worker_id, given, self._executor.now()), durable=False)
+        answers = await self._executor.run(lambda: self._finish(worker_id, given), durable=False)
         return [answer.reply for answer in answers]
 
     async def steal(self, *, limit: int, max_crashes: int, delays: Sequence[float]) -> List[Stolen]:

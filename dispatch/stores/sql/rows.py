@@ -10,7 +10,7 @@ from typing import Any
 from dispatch.clock import EPOCH, from_micros, micros
 from dispatch.errors import DataRejected, StoreCorrupt
 from dispatch.ids import DLQID, JobID, RunID, WorkerID
-from dispatch.jobs.model import Failure, Job, JobState
+from dispatch.jobs.model import Failure, Job, JobKind, JobState
 from dispatch.scope import NO_SCOPE, Scope
 
 SECOND = 1_000_000
@@ -18,6 +18,11 @@ _LATEST = micros(datetime.max.replace(tzinfo=UTC))
 NEVER = micros(datetime(9999, 12, 31, tzinfo=UTC))
 """The run_at of a driver that only an event, a child or a person can wake."""
 _STATES = {state.value: state for state in JobState}
+_TO_STARTED, _OPTIONAL, _TO_SCOPE, _ASIDE = 17, slice(17, 32), slice(32, 36), slice(36, 46)
+"""Places in `job_columns`: up to started_at; what hardly any waiting job has; metadata to org_id; the rest."""
+_UNSET = (None,) * 15
+_NOWHERE = (None, None, 0, None, None, None, None, 0, None, None)
+"""No progress, not set aside, behind nobody, no replay, no concurrency key, not blocked, no run, no step."""
 
 
 def span(seconds: float) -> int:
@@ -37,7 +42,7 @@ def moment(value: int | None) -> datetime | None:
     return None if value is None else from_micros(value)
 
 
-def to_text(document: Mapping[str, Any] | Sequence[Any] | None) -> str | None:
+def to_text(document: Mapping[Any, Any] | Sequence[Any] | None) -> str | None:
     """A JSON column; NULL for what is empty."""
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False) if document else None
 
@@ -88,6 +93,18 @@ def scope_params(scope: Scope | None) -> dict[str, str | None]:
 
 def job_of(row: tuple[Any, ...]) -> Job:
     """The job in a row that starts with `job_columns`."""
+    try:
+        if row[_OPTIONAL] == _UNSET and row[_ASIDE] == _NOWHERE:
+            return _plain_job(*row[:_TO_STARTED], *row[_TO_SCOPE])
+        return _any_job(row)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise StoreCorrupt(
+            f"the row of {row[0]} holds what no job can hold ({type(error).__name__}: {error}); "
+            "find and repair that row"
+        ) from error
+
+
+def _any_job(row: tuple[Any, ...]) -> Job:
     (
         id_,
         created_at,
@@ -137,53 +154,98 @@ def job_of(row: tuple[Any, ...]) -> Job:
         step,
         *_,
     ) = row
-    try:
-        return Job(
-            JobID(id_),
-            EPOCH + timedelta(0, 0, created_at),
-            EPOCH + timedelta(0, 0, updated_at),
-            name,
-            queue,
-            _STATES[state],
-            b"" if payload is None else payload,
-            EPOCH + timedelta(0, 0, run_at),
-            kind,
-            lane,
-            priority,
-            failures,
-            crashes,
-            epoch,
-            None if worker_id is None else WorkerID(worker_id),
-            None if lease_until is None else from_micros(lease_until),
-            None if started_at is None else from_micros(started_at),
-            None if finished_at is None else from_micros(finished_at),
-            None if scheduled_at is None else from_micros(scheduled_at),
-            None if expires_at is None else from_micros(expires_at),
-            max_retries,
-            timeout,
-            None if backoff is None else parsed(backoff, {}) or None,
-            None if keep_result is None else bool(keep_result),
-            result,
-            None if error_type is None else Failure(error_type, error_message or "", error_traceback),
-            reason,
-            cancel_reason is not None,
-            unique_key,
-            id_ if effect_key is None else effect_key,
-            {} if metadata is None else parsed(metadata, {}),
-            () if tags is None else tuple(parsed(tags, [])),
-            Scope(app_id, org_id) if app_id or org_id else NO_SCOPE,
-            progress,
-            progress_note,
-            bool(set_aside),
-            None if behind is None else JobID(behind),
-            None if replay_of is None else DLQID(replay_of),
-            None if run_id is None else RunID(run_id),
-            step,
-            concurrency_key=concurrency_key,
-            concurrency_max=concurrency_max,
-            blocked=bool(blocked),
-        )
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise StoreCorrupt(
-            f"the row of {id_} holds what no job can hold ({type(error).__name__}: {error}); find and repair that row"
-        ) from error
+    return Job(
+        JobID(id_),
+        EPOCH + timedelta(0, 0, created_at),
+        EPOCH + timedelta(0, 0, updated_at),
+        name,
+        queue,
+        _STATES[state],
+        b"" if payload is None else payload,
+        EPOCH + timedelta(0, 0, run_at),
+        kind,
+        lane,
+        priority,
+        failures,
+        crashes,
+        epoch,
+        None if worker_id is None else WorkerID(worker_id),
+        None if lease_until is None else from_micros(lease_until),
+        None if started_at is None else from_micros(started_at),
+        None if finished_at is None else from_micros(finished_at),
+        None if scheduled_at is None else from_micros(scheduled_at),
+        None if expires_at is None else from_micros(expires_at),
+        max_retries,
+        timeout,
+        None if backoff is None else parsed(backoff, {}) or None,
+        None if keep_result is None else bool(keep_result),
+        result,
+        None if error_type is None else Failure(error_type, error_message or "", error_traceback),
+        reason,
+        cancel_reason is not None,
+        unique_key,
+        id_ if effect_key is None else effect_key,
+        {} if metadata is None else parsed(metadata, {}),
+        () if tags is None else tuple(parsed(tags, [])),
+        Scope(app_id, org_id) if app_id or org_id else NO_SCOPE,
+        progress,
+        progress_note,
+        bool(set_aside),
+        None if behind is None else JobID(behind),
+        None if replay_of is None else DLQID(replay_of),
+        None if run_id is None else RunID(run_id),
+        step,
+        concurrency_key=concurrency_key,
+        concurrency_max=concurrency_max,
+        blocked=bool(blocked),
+    )
+
+
+def _plain_job(
+    id_: str,
+    created_at: int,
+    updated_at: int,
+    name: str,
+    queue: str,
+    state: str,
+    payload: bytes | None,
+    run_at: int,
+    kind: JobKind,
+    lane: str,
+    priority: int,
+    failures: int,
+    crashes: int,
+    epoch: int,
+    worker_id: str | None,
+    lease_until: int | None,
+    started_at: int | None,
+    metadata: str | None,
+    tags: str | None,
+    app_id: str,
+    org_id: str,
+) -> Job:
+    """As most jobs are when they are claimed: with their options left open, and nothing behind them yet."""
+    created = EPOCH + timedelta(0, 0, created_at)
+    return Job(
+        JobID(id_),
+        created,
+        created if updated_at == created_at else EPOCH + timedelta(0, 0, updated_at),
+        name,
+        queue,
+        _STATES[state],
+        payload or b"",
+        created if run_at == created_at else EPOCH + timedelta(0, 0, run_at),
+        kind,
+        lane,
+        priority,
+        failures,
+        crashes,
+        epoch,
+        None if worker_id is None else WorkerID(worker_id),
+        None if lease_until is None else from_micros(lease_until),
+        None if started_at is None else from_micros(started_at),
+        effect_key=id_,
+        metadata={} if metadata is None else parsed(metadata, {}),
+        tags=() if tags is None else tuple(parsed(tags, [])),
+        scope=Scope(app_id, org_id) if app_id or org_id else NO_SCOPE,
+    )

@@ -62,6 +62,8 @@ def retry(run_id: RunID, scope: Scope | None, now: int) -> Plan[RunChanged]:
     if not (yield from unique.take_again(JobID(driver.id), now)):
         return RunChanged(Reply.CONFLICT, state)
     yield Do("revive_job", {"id": driver.id, "now": now})
+    if driver.concurrency_key is not None:
+        yield Do("set_missing_key", {"id": driver.id})
     yield Do("close_dead_letters", {"job_id": driver.id, "now": now})
     yield Do("revive_run", {"id": run.id, "now": now})
     return (yield from _changed(run.id))

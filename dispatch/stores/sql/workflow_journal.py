@@ -10,7 +10,6 @@ from typing import Any
 
 from dispatch.clock import from_micros, micros
 from dispatch.entity import Reply
-from dispatch.errors import DataRejected
 from dispatch.events.model import Event
 from dispatch.ids import CheckpointID, RunID, WorkerID
 from dispatch.jobs.model import NewJob
@@ -209,8 +208,6 @@ def _fenced(drivers: dict[str, Driver], worker_id: WorkerID, said: Record | Wait
 
 def _driver(new: NewRun, *, line_up: bool) -> NewJob:
     """The driver as it is enqueued: no run is put into the place of another."""
-    if new.driver.concurrency_key is not None:
-        raise DataRejected(f"run {new.id}: a driver takes no concurrency key; nothing was written")
     unique = new.driver.unique
     if unique is not None and unique.on_conflict == "replace" and not line_up:
         return replace(new.driver, unique=replace(unique, on_conflict="return"))

@@ -11,6 +11,7 @@ from dispatch.clock import micros
 from dispatch.entity import Reply
 from dispatch.ids import DLQID, JobID, WorkerID
 from dispatch.jobs.model import Failure
+from dispatch.stores.sql import concurrency
 from dispatch.stores.sql.enqueue import enqueue
 from dispatch.stores.sql.finish import bury
 from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows, first
@@ -126,7 +127,8 @@ def undoing(worker_id: WorkerID, driver_id: JobID, epoch: int, now: int) -> Plan
 def finish(worker_id: WorkerID, ends: Sequence[FinishRun], now: int) -> Plan[list[RunFinished]]:
     """The plan of WorkflowStore.finish: completions that touch little else in one batch first, the others in order."""
     yield Lock("lock_kin", {"ids": names_text({said.run_id for said in ends})})
-    short = yield from _complete_short(worker_id, ends, now)
+    left: set[str] = set()
+    short = yield from _complete_short(worker_id, ends, left, now)
     answers = []
     for said in ends:
         if said.run_id in short:
@@ -139,11 +141,15 @@ def finish(worker_id: WorkerID, ends: Sequence[FinishRun], now: int) -> Plan[lis
             answers.append((yield from _not_held(driver, run, worker_id, said)))
         else:
             answers.append((yield from _finish_one(driver, run, said, now)))
+            if driver.concurrency_key is not None:
+                left.add(driver.concurrency_key)
+    yield from concurrency.leave(left, now)
     return answers
 
 
-def _complete_short(worker_id: WorkerID, ends: Sequence[FinishRun], now: int) -> Plan[set[str]]:
-    """Completes the runs that have no key, no open child and no follow-up; answers which they were."""
+def _complete_short(worker_id: WorkerID, ends: Sequence[FinishRun], left: set[str], now: int) -> Plan[set[str]]:
+    """Completes the runs that have no unique key, no open child and no follow-up; answers which they were, notes the
+    concurrency keys that they leave."""
     named = Counter(said.run_id for said in ends)
     asked = [
         said
@@ -170,6 +176,7 @@ def _complete_short(worker_id: WorkerID, ends: Sequence[FinishRun], now: int) ->
     yield from close_all([run.id for _, _, run in short])
     awaited = [heard_by_parent(run, RunState.COMPLETED, said.result, None) for said, _, run in short]
     yield from children_ended([child for child in awaited if child is not None], now)
+    left.update(driver.concurrency_key for _, driver, _ in short if driver.concurrency_key is not None)
     return {run.id for _, _, run in short}
 
 

@@ -29,6 +29,7 @@ class Driver(NamedTuple):
     left_as: str | None
     started_at: int | None
     run_at: int
+    concurrency_key: str | None
 
     def held_by(self, worker_id: WorkerID, epoch: int) -> bool:
         """Whether this worker holds it at this epoch."""

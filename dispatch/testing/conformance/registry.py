@@ -74,6 +74,7 @@ MODULES = (
     "run_families",
     "run_ends",
     "run_forks",
+    "run_concurrency",
     "opening",
     "races",
     "life",

@@ -122,14 +122,10 @@ local function settle_plain()
   for state, cells in pairs(plainly) do
     for cell, ids in pairs(cells) do
       call('ZREM', P .. 's:' .. state .. ':' .. cell, unpack(ids))
-      if call('HINCRBY', P .. 'n:', state .. cell, -#ids) == 0 then
-        call('HDEL', P .. 'n:', state .. cell)
-      end
     end
   end
   for cell, running in pairs(leased) do
     call('ZADD', P .. 's:R:' .. cell, unpack(running))
-    call('HINCRBY', P .. 'n:', 'R' .. cell, #running / 2)
   end
   plainly, leased = {P = {}, T = {}}, {}
 end
@@ -202,7 +198,7 @@ local function take_lane(this, lane, open, wanted, skipped)
       else
         best.gone[#best.gone + 1] = best_member
         key_unready(id, row)
-        if key_full(row) then
+        if key_full(id, row) then
           block(id, row)
           blocked = blocked + 1
         else
@@ -318,7 +314,7 @@ local function take_quarantined(this)
       return false
     end
     call('ZREM', P .. 'qq:' .. this.queue, member)
-    if key_full(row) then
+    if key_full(id, row) then
       block(id, row)
       return false
     end
@@ -410,8 +406,8 @@ if not single and #claimed < limit then
         consider(math.max(opens, later))
       end
       if alone then
-        each_quarantined(this, function(_, row)
-          if not key_full(row) then
+        each_quarantined(this, function(id, row)
+          if not key_full(id, row) then
             consider(math.max(opens, tonumber(row.r)))
           end
           return false

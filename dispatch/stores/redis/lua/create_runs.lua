@@ -29,6 +29,7 @@ for i, new in ipairs(news) do
     insert_run(new)
   end
 end
+admit_left()
 joined()
 settle()
 wake()

@@ -1,8 +1,9 @@
 -- Enqueues jobs that are due at once and have no keys, no expiry, no lane and no tenant: `enqueue_plain` for the most usual
 -- ones, in the straightest line.
--- parts: base keys feed tells
+-- parts: single base keys feed tells
 -- ARGV: now, then groups of jobs that differ in id and payload only: queue, name, kind, priority, the number of fields
--- that they share and those, the number of jobs and the id and payload of each.
+-- that they share and those, the number of jobs and the id and payload of each. Answers for each whether it is new, and
+-- the id; or 1 for one job that is.
 local answers, at, made, seen = {}, 2, false, {}
 
 while at <= #ARGV do
@@ -11,7 +12,7 @@ while at <= #ARGV do
   local shared = {'st', 'P', 'c', NOW_TEXT, 'r', NOW_TEXT, unpack(ARGV, at + 5, last)}
   local first, count = last + 2, tonumber(ARGV[last + 1])
   at = first + 2 * count
-  local keys, listed, ready, told = {}, {}, {}, heard('job.enqueued')
+  local keys, listed, ready = {}, {}, {}
   for i = first, at - 1, 2 do
     keys[#keys + 1] = P .. 'j:' .. ARGV[i]
   end
@@ -35,16 +36,14 @@ while at <= #ARGV do
     end
   end
   if #listed > 0 then
-    local cell, lane, added = cell_of(kind, queue, name), ready_key(queue, name, ''), #listed / 2
-    call('ZADD', P .. 's:P:' .. cell, unpack(listed))
-    if call('HINCRBY', P .. 'n:', 'P' .. cell, added) == added then
+    local cell, lane = P .. 's:P:' .. cell_of(kind, queue, name), ready_key(queue, name, '')
+    if call('EXISTS', cell, lane) < 2 then
       call('SADD', P .. 'q', queue)
       call('SADD', P .. 'c:' .. queue, kind .. ':' .. name)
-    end
-    if call('EXISTS', lane) == 0 then
       call('ZADD', P .. 'l:' .. pair(queue, name), 0, '')
       call('SADD', P .. 'rn:' .. queue, name)
     end
+    call('ZADD', cell, unpack(listed))
     call('ZADD', lane, unpack(ready))
     made = true
   end

@@ -29,7 +29,6 @@ local function flush(queue, group)
     return
   end
   call('ZADD', P .. 's:P:' .. group.cell, unpack(listed))
-  call('HINCRBY', P .. 'n:', 'P' .. group.cell, #listed / 2)
   group.listed = {}
 end
 

@@ -134,10 +134,6 @@ local function settle_completed()
     call('ZREM', P .. 's:R:' .. cell, unpack(ids))
     call('ZADD', P .. 's:C:' .. cell, unpack(listed))
     call('ZADD', P .. 'z:C', unpack(ended))
-    call('HINCRBY', P .. 'n:', 'C' .. cell, #ids)
-    if call('HINCRBY', P .. 'n:', 'R' .. cell, -#ids) == 0 then
-      call('HDEL', P .. 'n:', 'R' .. cell)
-    end
   end
   if #freed > 0 then
     call('SREM', P .. 'h:' .. worker, unpack(freed))

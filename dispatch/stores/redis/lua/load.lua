@@ -62,6 +62,9 @@ local function load_job()
   row.st = nil
   move(id, row, state, lease ~= '' and lease or nil)
   if state == 'P' or state == 'T' then
+    if row.ck and row.sa and row.k == 'workflow' and row.ri then
+      call('SADD', P .. 'kr:' .. row.ck, id)
+    end
     place_row(id, row)
   elseif state == 'R' then
     call('SADD', P .. 'h:' .. row.w, id)

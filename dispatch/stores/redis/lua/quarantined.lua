@@ -12,8 +12,9 @@ for i = 4, last do
   local this = #waiting > 0 and gate(ARGV[i])
   if this and room(this) >= 1 then
     for _, member in ipairs(waiting) do
-      local row = member:sub(1, 18) <= due and job(member:sub(19))
-      if row and names[row.n] and not tenant_full(this, tenant_of(row)) and not key_full(row) then
+      local id = member:sub(19)
+      local row = member:sub(1, 18) <= due and job(id)
+      if row and names[row.n] and not tenant_full(this, tenant_of(row)) and not key_full(id, row) then
         return 1
       end
     end

@@ -66,16 +66,16 @@ WHERE ready = 2 AND queue = :queue AND run_at <= :now AND name IN :names
 ORDER BY priority DESC, run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED;
 
 -- name: quarantined_next
--- When the first job that crashed workers is due, of each tenant and concurrency key.
-SELECT min(run_at), app_id, org_id, concurrency_key FROM {jobs} AS jobs FORCE INDEX (jobs_ready)
+-- When the first job that crashed workers is due, of each tenant and concurrency key; a driver holds its place already.
+SELECT min(run_at), app_id, org_id, CASE WHEN kind <> 'workflow' THEN concurrency_key END FROM {jobs} AS jobs FORCE INDEX (jobs_ready)
 WHERE ready = 2 AND queue = :queue AND name IN :names
-GROUP BY app_id, org_id, concurrency_key;
+GROUP BY app_id, org_id, CASE WHEN kind <> 'workflow' THEN concurrency_key END;
 
--- name: claim_job
--- Makes a picked row running.
+-- name: start_jobs
+-- Makes picked rows running.
 UPDATE {jobs} AS jobs SET state = 'running', ready = 0, worker_id = :worker_id,
   epoch = greatest(epoch + 1, :epoch_floor), lease_until = :lease_until, started_at = :now, updated_at = :now
-WHERE id = :seq;
+WHERE id IN :seqs;
 
 -- name: expire_job
 -- Cancels a picked row that was not started in time.

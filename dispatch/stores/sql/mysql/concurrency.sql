@@ -1,6 +1,9 @@
 -- part: has_key
 concurrency_key = wanted.`key` AND finished_at IS NULL
 
+-- part: holds
+kind = 'workflow' AND started_at IS NOT NULL
+
 -- part: wanted_keys
 JSON_TABLE(:keys, '$[*]' COLUMNS (`key` VARCHAR(700) PATH '$')) AS wanted
 
@@ -14,10 +17,13 @@ ON DUPLICATE KEY UPDATE most = {concurrency_keys}.most;
 SELECT 1 FROM {concurrency_keys} AS concurrency_keys WHERE `key` IN :keys ORDER BY `key` FOR UPDATE NOWAIT;
 
 -- name: key_rooms
--- Of each key: its maximum, how many of its jobs run, whether any waits.
+-- Of each key: its maximum, how many of its jobs run or hold a place as drivers of open runs, whether any waits.
 SELECT wanted.`key`, concurrency_keys.most,
-  (SELECT count(*) FROM {jobs} AS jobs FORCE INDEX (jobs_keyed) WHERE {has_key} AND state = 'running'),
-  EXISTS (SELECT 1 FROM {jobs} AS jobs FORCE INDEX (jobs_keyed) WHERE {has_key} AND state IN ('pending', 'retrying'))
+  (SELECT count(*) FROM {jobs} AS jobs FORCE INDEX (jobs_keyed) WHERE {has_key} AND state = 'running')
+    + (SELECT count(*) FROM {jobs} AS jobs FORCE INDEX (jobs_places)
+      WHERE place = wanted.`key` AND state IN ('pending', 'retrying')),
+  EXISTS (SELECT 1 FROM {jobs} AS jobs FORCE INDEX (jobs_keyed)
+    WHERE {has_key} AND state IN ('pending', 'retrying') AND NOT ({holds}))
 FROM {wanted_keys} LEFT JOIN {concurrency_keys} AS concurrency_keys ON concurrency_keys.`key` = wanted.`key`;
 
 -- name: set_key
@@ -42,9 +48,12 @@ DELETE FROM {concurrency_keys} WHERE `key` IN :found;
 SELECT concurrency_key FROM {jobs} AS jobs WHERE id = :id;
 
 -- name: key_running
--- Which jobs run under a key.
+-- Which jobs hold the places of a key.
 SELECT id FROM {jobs} AS jobs FORCE INDEX (jobs_keyed)
-WHERE concurrency_key = :key AND finished_at IS NULL AND state = 'running' ORDER BY id LIMIT :limit;
+  WHERE concurrency_key = :key AND finished_at IS NULL AND state = 'running'
+UNION ALL SELECT id FROM {jobs} AS jobs FORCE INDEX (jobs_places)
+  WHERE place = :key AND state IN ('pending', 'retrying')
+ORDER BY id LIMIT :limit;
 
 -- name: block_job
 -- Takes a due row whose key is full out of the workers' way.
@@ -81,7 +90,7 @@ ORDER BY priority DESC, run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED;
 SELECT count(*) FROM (
   SELECT 1 FROM {jobs} AS jobs FORCE INDEX (jobs_keyed)
   WHERE concurrency_key = :key AND finished_at IS NULL AND state IN ('pending', 'retrying') AND ready = 1
-    AND queue = :queue AND lane = :lane AND name = :name AND run_at <= :now
+    AND NOT ({holds}) AND queue = :queue AND lane = :lane AND name = :name AND run_at <= :now
     AND (priority > :priority OR (priority = :priority AND (run_at < :run_at OR (run_at = :run_at AND id < :id))))
   LIMIT :limit) AS earlier;
 

@@ -73,7 +73,8 @@ SELECT r.state FROM {jobs} AS j JOIN {runs} AS r ON r.id = j.run_id WHERE j.id =
 
 -- name: lock_drivers
 -- What fenced verbs need to know of the drivers they name, locked in the order of their ids.
-SELECT id, state, worker_id, epoch, run_id, failures, crashes, cancel_reason, unique_key, left_as, started_at, run_at
+SELECT id, state, worker_id, epoch, run_id, failures, crashes, cancel_reason, unique_key, left_as, started_at, run_at,
+  concurrency_key
 FROM {jobs} AS jobs FORCE INDEX (PRIMARY) WHERE id IN :ids AND kind = 'workflow' ORDER BY id FOR UPDATE;
 
 -- name: lock_runs
@@ -321,9 +322,12 @@ WHERE id = :id;
 -- name: free_driver
 -- A driver that nobody holds is due at once, with a clean count; its run's cancellation is under way. One that waited
 -- behind another gives up its place, and the key with it.
+-- With a concurrency key it takes a place, whether or not there is room: what only compensates waits for none.
 UPDATE {jobs} AS jobs SET state = 'pending', ready = 1, failures = 0, crashes = 0, run_at = :now, worker_id = NULL,
   unique_key = CASE WHEN behind IS NULL THEN unique_key END, behind = NULL, lease_until = NULL, cancel_reason = NULL,
-  set_aside = 0, left_as = coalesce(:left_as, left_as), updated_at = :now
+  set_aside = 0,
+  blocked = 0, started_at = CASE WHEN concurrency_key IS NULL THEN started_at ELSE coalesce(started_at, :now) END,
+  left_as = coalesce(:left_as, left_as), updated_at = :now
 WHERE id = :id;
 
 -- name: calm_driver
@@ -423,7 +427,7 @@ WHERE id = :id;
 -- equal.
 UPDATE {jobs} AS jobs SET lane = CASE WHEN lane = name THEN :name ELSE lane END, name = :name, epoch = epoch + 1,
   state = CASE WHEN failures > 0 OR crashes > 0 THEN 'retrying' ELSE 'pending' END,
-  ready = CASE WHEN behind IS NOT NULL THEN 0 WHEN crashes < :quarantine THEN 1 ELSE 2 END, set_aside = 0,
+  ready = CASE WHEN behind IS NOT NULL THEN 0 WHEN crashes < :quarantine THEN 1 ELSE 2 END, set_aside = 0, blocked = 0,
   worker_id = NULL, lease_until = NULL, run_at = :now, updated_at = :now
 WHERE id = :id;
 

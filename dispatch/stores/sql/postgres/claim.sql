@@ -154,18 +154,17 @@ WHERE ready = 2 AND queue = :queue AND run_at <= :now
 ORDER BY priority DESC, run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED;
 
 -- name: quarantined_next
--- When the first job that crashed workers is due, of each tenant and concurrency key.
-SELECT min(run_at), app_id, org_id, concurrency_key FROM {jobs}
+-- When the first job that crashed workers is due, of each tenant and concurrency key; a driver holds its place already.
+SELECT min(run_at), app_id, org_id, CASE WHEN kind <> 'workflow' THEN concurrency_key END FROM {jobs}
 WHERE ready = 2 AND queue = :queue AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::json)))
-GROUP BY app_id, org_id, concurrency_key;
+GROUP BY app_id, org_id, CASE WHEN kind <> 'workflow' THEN concurrency_key END;
 
--- name: claim_job
+-- name: start_jobs
 -- Makes picked rows running.
-UPDATE {jobs} AS j SET state = 'running', ready = 0, worker_id = n.worker_id,
-  epoch = greatest(j.epoch + 1, n.epoch_floor), lease_until = n.lease_until, started_at = n.now, updated_at = n.now
-FROM unnest(:worker_id::text[], :epoch_floor::int8[], :lease_until::int8[], :now::int8[], :seq::text[])
-  AS n (worker_id, epoch_floor, lease_until, now, id)
-WHERE j.id = n.id;
+UPDATE {jobs} SET state = 'running', ready = 0, worker_id = :worker_id::text,
+  epoch = greatest(epoch + 1, :epoch_floor::int8), lease_until = :lease_until::int8, started_at = :now::int8,
+  updated_at = :now::int8
+WHERE id = ANY (ARRAY(SELECT json_array_elements_text(:seqs::json)));
 
 -- name: expire_job
 -- Cancels picked rows that were not started in time.

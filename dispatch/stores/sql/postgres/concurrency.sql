@@ -1,6 +1,9 @@
 -- part: has_key
 j.concurrency_key = wanted.key AND j.finished_at IS NULL
 
+-- part: holds
+kind = 'workflow' AND started_at IS NOT NULL
+
 -- part: wanted_keys
 json_array_elements_text(:keys::text::json) AS wanted (key)
 
@@ -16,10 +19,11 @@ SELECT 1 FROM {concurrency_keys} WHERE key = ANY (ARRAY(SELECT wanted.key FROM {
 ORDER BY key FOR UPDATE NOWAIT;
 
 -- name: key_rooms
--- Of each key: its maximum, how many of its jobs run, whether any waits.
+-- Of each key: its maximum, how many of its jobs run or hold a place as drivers of open runs, whether any waits.
 SELECT wanted.key, k.most,
-  (SELECT count(*) FROM {jobs} AS j WHERE {has_key} AND j.state = 'running'),
-  EXISTS (SELECT 1 FROM {jobs} AS j WHERE {has_key} AND j.state IN ('pending', 'retrying'))
+  (SELECT count(*) FROM {jobs} AS j WHERE {has_key} AND j.state = 'running')
+    + (SELECT count(*) FROM {jobs} AS j WHERE {has_key} AND {holds} AND j.state IN ('pending', 'retrying')),
+  EXISTS (SELECT 1 FROM {jobs} AS j WHERE {has_key} AND j.state IN ('pending', 'retrying') AND NOT ({holds}))
 FROM {wanted_keys} LEFT JOIN {concurrency_keys} AS k ON k.key = wanted.key;
 
 -- name: set_key
@@ -44,9 +48,11 @@ DELETE FROM {concurrency_keys} WHERE key = ANY (ARRAY(
 SELECT concurrency_key FROM {jobs} WHERE id = :id;
 
 -- name: key_running
--- Which jobs run under a key.
-SELECT id FROM {jobs}
-WHERE concurrency_key = :key AND finished_at IS NULL AND state = 'running' ORDER BY id LIMIT :limit;
+-- Which jobs hold the places of a key.
+SELECT id FROM {jobs} WHERE concurrency_key = :key AND finished_at IS NULL AND state = 'running'
+UNION ALL SELECT id FROM {jobs}
+  WHERE concurrency_key = :key AND finished_at IS NULL AND {holds} AND state IN ('pending', 'retrying')
+ORDER BY id LIMIT :limit;
 
 -- name: block_job
 -- Takes due rows whose key is full out of the workers' way.
@@ -99,7 +105,7 @@ ORDER BY priority DESC, run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED;
 SELECT count(*) FROM (
   SELECT 1 FROM {jobs}
   WHERE concurrency_key = :key AND finished_at IS NULL AND state IN ('pending', 'retrying') AND ready = 1
-    AND queue = :queue AND lane = :lane AND name = :name AND run_at <= :now
+    AND NOT ({holds}) AND queue = :queue AND lane = :lane AND name = :name AND run_at <= :now
     AND (priority > :priority OR (priority = :priority AND (run_at, id) < (:run_at::int8, :id::text)))
   LIMIT :limit) AS before;
 

@@ -362,10 +362,11 @@ WHERE id = :id AND state IN ('pending', 'retrying');
 UPDATE {jobs} SET run_at = :now, updated_at = :now WHERE id = :id AND state = 'retrying';
 
 -- name: revive_job
--- Makes a failed or cancelled job wait again.
+-- Makes a failed or cancelled job wait again; a driver waits for a place again.
 UPDATE {jobs} SET state = 'pending', ready = 1, failures = 0, crashes = 0, run_at = :now, updated_at = :now,
   finished_at = NULL, expires_at = NULL, left_as = CASE WHEN worker_id IS NULL THEN left_as END, worker_id = NULL,
-  cancel_reason = NULL, reason = NULL, set_aside = 0
+  cancel_reason = NULL, reason = NULL, set_aside = 0,
+  started_at = CASE WHEN kind = 'workflow' AND concurrency_key IS NOT NULL THEN NULL ELSE started_at END
 WHERE id = :id AND state IN ('failed', 'cancelled');
 
 -- name: unique_of

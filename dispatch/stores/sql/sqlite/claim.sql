@@ -57,16 +57,16 @@ WHERE ready = 2 AND queue = :queue AND run_at <= :now AND name IN (SELECT value 
 ORDER BY priority DESC, run_at, id LIMIT :limit;
 
 -- name: quarantined_next
--- When the first job that crashed workers is due, of each tenant and concurrency key.
-SELECT min(run_at), app_id, org_id, concurrency_key FROM jobs INDEXED BY jobs_quarantined
+-- When the first job that crashed workers is due, of each tenant and concurrency key; a driver holds its place already.
+SELECT min(run_at), app_id, org_id, CASE WHEN kind <> 'workflow' THEN concurrency_key END FROM jobs INDEXED BY jobs_quarantined
 WHERE ready = 2 AND queue = :queue AND name IN (SELECT value FROM json_each(:names))
-GROUP BY app_id, org_id, concurrency_key;
+GROUP BY app_id, org_id, CASE WHEN kind <> 'workflow' THEN concurrency_key END;
 
--- name: claim_job
--- Makes a picked row running.
+-- name: start_jobs
+-- Makes picked rows running.
 UPDATE jobs SET state = 'running', ready = 0, worker_id = :worker_id, epoch = max(epoch + 1, :epoch_floor),
   lease_until = :lease_until, started_at = :now, updated_at = :now
-WHERE seq = :seq;
+WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: expire_job
 -- Cancels a picked row that was not started in time.

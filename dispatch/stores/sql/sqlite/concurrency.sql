@@ -1,11 +1,16 @@
 -- part: has_key
 concurrency_key = wanted.value AND finished_at IS NULL
 
+-- part: holds
+kind = 'workflow' AND started_at IS NOT NULL
+
 -- name: key_rooms
--- Of each key: its maximum, how many of its jobs run, whether any waits.
+-- Of each key: its maximum, how many of its jobs run or hold a place as drivers of open runs, whether any waits.
 SELECT wanted.value, concurrency_keys.most,
-  (SELECT count(*) FROM jobs INDEXED BY jobs_keyed WHERE {has_key} AND state = 'running'),
-  EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_keyed WHERE {has_key} AND state IN ('pending', 'retrying'))
+  (SELECT count(*) FROM jobs INDEXED BY jobs_keyed WHERE {has_key} AND state = 'running')
+    + (SELECT count(*) FROM jobs INDEXED BY jobs_places WHERE {has_key} AND {holds} AND state IN ('pending', 'retrying')),
+  EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_keyed
+    WHERE {has_key} AND state IN ('pending', 'retrying') AND NOT ({holds}))
 FROM json_each(:keys) AS wanted LEFT JOIN concurrency_keys ON concurrency_keys.key = wanted.value;
 
 -- name: set_key
@@ -30,9 +35,11 @@ DELETE FROM concurrency_keys WHERE key IN (
 SELECT concurrency_key FROM jobs WHERE id = :id;
 
 -- name: key_running
--- Which jobs run under a key.
-SELECT id FROM jobs INDEXED BY jobs_keyed
-WHERE concurrency_key = :key AND finished_at IS NULL AND state = 'running' ORDER BY id LIMIT :limit;
+-- Which jobs hold the places of a key.
+SELECT id FROM jobs INDEXED BY jobs_keyed WHERE concurrency_key = :key AND finished_at IS NULL AND state = 'running'
+UNION ALL SELECT id FROM jobs INDEXED BY jobs_places
+  WHERE concurrency_key = :key AND finished_at IS NULL AND {holds} AND state IN ('pending', 'retrying')
+ORDER BY id LIMIT :limit;
 
 -- name: block_job
 -- Takes a due row whose key is full out of the workers' way.
@@ -87,7 +94,7 @@ ORDER BY priority DESC, run_at, id LIMIT :limit;
 SELECT count(*) FROM (
   SELECT 1 FROM jobs INDEXED BY jobs_keyed
   WHERE concurrency_key = :key AND finished_at IS NULL AND state IN ('pending', 'retrying') AND ready = 1
-    AND queue = :queue AND lane = :lane AND name = :name AND run_at <= :now
+    AND NOT ({holds}) AND queue = :queue AND lane = :lane AND name = :name AND run_at <= :now
     AND (priority > :priority OR (priority = :priority AND (run_at, id) < (:run_at, :id)))
   LIMIT :limit);
 

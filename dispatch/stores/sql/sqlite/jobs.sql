@@ -129,10 +129,12 @@ ON CONFLICT (tenant, key) DO UPDATE SET job_id = excluded.job_id, fingerprint = 
 DELETE FROM idempotency WHERE (tenant, key) IN (
   SELECT tenant, key FROM idempotency WHERE expires_at <= :now LIMIT 20);
 
--- name: complete_job
--- The short way to completed, for a job without keys that is no part of a run.
-UPDATE jobs SET state = 'completed', result = :result, finished_at = :now, updated_at = :now, lease_until = NULL
-WHERE id = :id AND state = 'running' AND worker_id = :worker_id AND epoch = :epoch AND unique_key IS NULL
+-- name: complete_jobs
+-- The short way to completed, for jobs of one epoch without keys or run, given as a JSON object (id: result as text).
+UPDATE jobs INDEXED BY jobs_id SET state = 'completed', result = CAST(said.value AS BLOB), finished_at = :now,
+  updated_at = :now, lease_until = NULL
+FROM json_each(:results) AS said
+WHERE jobs.id = said.key AND state = 'running' AND worker_id = :worker_id AND epoch = :epoch AND unique_key IS NULL
   AND concurrency_key IS NULL AND run_id IS NULL;
 
 -- name: job_held
@@ -219,9 +221,10 @@ WHERE id = :id AND state IN ('pending', 'retrying');
 UPDATE jobs SET run_at = :now, updated_at = :now WHERE id = :id AND state = 'retrying';
 
 -- name: revive_job
--- Makes a failed or cancelled job wait again.
+-- Makes a failed or cancelled job wait again; a driver waits for a place again.
 UPDATE jobs SET state = 'pending', ready = 1, failures = 0, crashes = 0, run_at = :now, updated_at = :now,
-  finished_at = NULL, expires_at = NULL, left_as = CASE WHEN worker_id IS NULL THEN left_as END, worker_id = NULL, cancel_reason = NULL, reason = NULL, set_aside = 0
+  finished_at = NULL, expires_at = NULL, left_as = CASE WHEN worker_id IS NULL THEN left_as END, worker_id = NULL, cancel_reason = NULL, reason = NULL, set_aside = 0,
+  started_at = CASE WHEN kind = 'workflow' AND concurrency_key IS NOT NULL THEN NULL ELSE started_at END
 WHERE id = :id AND state IN ('failed', 'cancelled');
 
 -- name: unique_of

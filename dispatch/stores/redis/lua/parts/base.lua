@@ -48,8 +48,7 @@ local function hash(key)
   return table_of(flat), flat
 end
 
--- Tells whoever waits that something changed; the count shows it to those who were not listening.
+-- Tells whoever waits that something changed.
 local function wake()
-  call('INCR', P .. 'changes')
   call('PUBLISH', P .. 'wake', KEYS[2])
 end

@@ -1,4 +1,5 @@
--- Concurrency keys: km their maxima; ku:<key> its unfinished jobs, kr:<key> its running ones. A place is a queue, lane and
+-- Concurrency keys: km their maxima; ku:<key> its unfinished jobs, kr:<key> those that hold
+-- its places: jobs while they run, drivers from their first start to the ends of their runs. A place is a queue, lane and
 -- name: kb:<key> the places with blocked rows, kz:<key, place> those rows, kg:<key, place> the rows in the ready index,
 -- both in the order of claims. kk all keys with blocked rows; bl:<queue> the rows that are blocked in a queue.
 local left = {}
@@ -23,6 +24,7 @@ end
 local function part_key(id, row)
   if row.ck then
     call('SREM', P .. 'ku:' .. row.ck, id)
+    call('SREM', P .. 'kr:' .. row.ck, id)
     left[row.ck] = true
   end
 end
@@ -31,8 +33,16 @@ local function key_room(key, most)
   return math.max(0, (tonumber(call('HGET', P .. 'km', key) or nil) or most) - call('SCARD', P .. 'kr:' .. key))
 end
 
-local function key_full(row)
-  return row.ck ~= nil and key_room(row.ck, tonumber(row.cm or 1)) == 0
+local function holds_place(id, row)
+  return call('SISMEMBER', P .. 'kr:' .. row.ck, id) == 1
+end
+
+-- Whether the row needs a place of its key and there is none; a run that expired before it began only compensates.
+local function key_full(id, row)
+  if not row.ck or key_room(row.ck, tonumber(row.cm or 1)) > 0 then
+    return false
+  end
+  return not holds_place(id, row) and not (row.ex and not row.sa and tonumber(row.ex) < NOW)
 end
 
 -- Keeps a due row, which stands nowhere, out of the workers' way until its key has room.
@@ -61,9 +71,9 @@ local function forget_block(id, row)
   row.bl = nil
 end
 
--- A row of the key enters or leaves the ready index.
+-- A row of the key, that needs a place, enters or leaves the ready index.
 local function key_ready(id, row)
-  if row.ck then
+  if row.ck and not holds_place(id, row) then
     call('ZADD', P .. 'kg:' .. pair(row.ck, place_of(row)), -tonumber(row.o or 0), stamp(row.r) .. id)
   end
 end

@@ -9,6 +9,11 @@ local function compensates(id, row, run_id, run, reason)
   to_run_state(run_id, run, 'K')
   call('HDEL', job_key(id), 'f', 'x', 'cr', 'as')
   row.f, row.x, row.cr, row.as = nil, nil, nil, nil
+  if row.ck then -- it takes a place, room or not: what only compensates waits for none
+    row.sa = row.sa or NOW_TEXT
+    call('HSET', job_key(id), 'sa', row.sa)
+    call('SADD', P .. 'kr:' .. row.ck, id)
+  end
   wait(id, row, NOW_TEXT)
 end
 

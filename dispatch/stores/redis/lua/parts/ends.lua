@@ -72,11 +72,13 @@ end
 -- Gives a stopped or withdrawn row its terminal state, frees its key, sets its successor free.
 local function conclude(id, row, state, reason)
   local key = job_key(id)
-  call('HSET', key, 'st', state, 'fi', NOW_TEXT, 'u', NOW_TEXT)
   if reason then
-    call('HSET', key, 'rs', reason)
-  elseif row.rs then
-    call('HDEL', key, 'rs')
+    call('HSET', key, 'st', state, 'fi', NOW_TEXT, 'u', NOW_TEXT, 'rs', reason)
+  else
+    call('HSET', key, 'st', state, 'fi', NOW_TEXT, 'u', NOW_TEXT)
+    if row.rs then
+      call('HDEL', key, 'rs')
+    end
   end
   if row.as then
     call('HDEL', key, 'as')
@@ -90,13 +92,13 @@ local function conclude(id, row, state, reason)
   part_parent(id, row, state)
 end
 
--- Takes a running row off its worker's hands; the caller gives it its next state.
+-- Takes a running row off its worker's hands; the caller gives it its next state. A driver keeps the place of its key.
 local function stop(id, row)
   call('SREM', P .. 'h:' .. row.w, id)
   if row.cr then
     call('SREM', P .. 'hc:' .. row.w, id)
   end
-  if row.ck then
+  if row.ck and not (row.k == 'workflow' and row.ri) then
     call('SREM', P .. 'kr:' .. row.ck, id)
     note_key(row)
   end

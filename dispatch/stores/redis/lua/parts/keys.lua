@@ -6,7 +6,7 @@
 --   ri sp run and step, ck cm bl concurrency key, its maximum, blocked, t m d tags, metadata, other options (JSON that only clients read)
 -- Indexes of rows, by id unless said otherwise:
 --   s:<state>:<cell>     rows of one kind, queue and name; in state R by the end of their lease
---   t:<state>:<tenant>   rows of one tenant, and n:<tenant> their number by state and cell
+--   t:<state>:<tenant>   rows of one tenant, and n:<tenant> their number by state and cell; nt the sum over all tenants
 --   z:<state>            ended rows by the time of their end
 --   h:<worker>           rows that run in a worker's name; hc:<worker> those of them that shall stop
 --   tr:<queue, tenant>   rows of one tenant that run in a queue

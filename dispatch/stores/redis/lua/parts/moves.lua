@@ -35,6 +35,12 @@ end
 -- Writes what was noted.
 local function settle()
   local cells, known, gone, come, tallies = {}, {}, {}, {}, {}
+  local function count(tenant, field, change)
+    for _, key in ipairs({P .. 'n:' .. tenant, P .. 'nt'}) do
+      tallies[key] = tallies[key] or {}
+      tallies[key][field] = (tallies[key][field] or 0) + change
+    end
+  end
   for _, noted in ipairs(moves) do
     local row, id, from, to = noted.row, noted.id, noted.from, noted.to
     local kind = row.k or 'job'
@@ -55,17 +61,15 @@ local function settle()
         if ENDS[from] then
           append(gone, P .. 'z:' .. from, id)
         end
-        tallies[tenant] = tallies[tenant] or {}
-        tallies[tenant][from .. by_name] = (tallies[tenant][from .. by_name] or 0) - 1
-        if tenant ~= '' then
-          append(gone, P .. 't:' .. from .. ':' .. tenant, id)
-        end
       end
-      if to then
-        tallies[tenant] = tallies[tenant] or {}
-        tallies[tenant][to .. by_name] = (tallies[tenant][to .. by_name] or 0) + 1
-        if tenant ~= '' then
+      if tenant ~= '' then
+        if from then
+          append(gone, P .. 't:' .. from .. ':' .. tenant, id)
+          count(tenant, from .. by_name, -1)
+        end
+        if to then
           append(come, P .. 't:' .. to .. ':' .. tenant, 0, id)
+          count(tenant, to .. by_name, 1)
         end
       end
     end
@@ -83,10 +87,10 @@ local function settle()
     in_chunks('ZADD', key, scored)
   end
   moved, moves = {}, {}
-  for tenant, counts in pairs(tallies) do
+  for key, counts in pairs(tallies) do
     for field, change in pairs(counts) do
-      if change ~= 0 and call('HINCRBY', P .. 'n:' .. tenant, field, change) == 0 then
-        call('HDEL', P .. 'n:' .. tenant, field)
+      if change ~= 0 and call('HINCRBY', key, field, change) == 0 then
+        call('HDEL', key, field)
       end
     end
   end

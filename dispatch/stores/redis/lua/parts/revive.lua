@@ -14,6 +14,10 @@ local function start_over(id, row)
   end
   join_key(id, row)
   if row.ck then
+    if row.k == 'workflow' and row.ri then
+      call('HDEL', job_key(id), 'sa')
+      row.sa = nil
+    end
     call('HSETNX', P .. 'km', row.ck, row.cm or '1')
   end
   join_parent(id, row)
