@@ -141,10 +141,17 @@ async def groups(ask: Asked) -> Response:
     return reply({"items": [group_document(group) for group in await ask.app.dlq.groups(scope=ask.scope)]})
 
 
-async def count(ask: Asked, state: States, queue: Queues, name: Names, error: ErrorTypes) -> Response:
+async def count(
+    ask: Asked, state: States, queue: Queues, name: Names, error: ErrorTypes, until: Until = None
+) -> Response:
     """Count dead letters; by default those that wait for a decision."""
     options = ListOptions(
-        states=state or (DLQState.OPEN,), queues=queue, names=name, error_types=error, scope=ask.scope
+        states=state or (DLQState.OPEN,),
+        queues=queue,
+        names=name,
+        error_types=error,
+        scope=ask.scope,
+        created_before=until,
     )
     return reply({"count": await ask.app.dlq.count(options)})
 
@@ -152,7 +159,7 @@ async def count(ask: Asked, state: States, queue: Queues, name: Names, error: Er
 async def show(ask: Asked, entry_id: LetterIDText) -> Response:
     """Show a dead letter: what the job carried, and how its attempts failed."""
     entry = await ask.app.dlq.get(DLQID(entry_id), scope=ask.scope)
-    return reply(entry_document(entry, await ask.app.jobs.attempts(entry.job_id)))
+    return reply(entry_document(entry, await ask.app.dlq.attempts(entry.id)))
 
 
 async def replay(ask: Asked, entry_id: LetterIDText, body: Why | None = None) -> Response:

@@ -9,7 +9,7 @@ from dispatch.dlq.model import DLQEntry, DLQGroup, DLQState, ListOptions
 from dispatch.entity import LARGEST_PAGE, Page, Reply
 from dispatch.errors import AlreadyReplayed, DLQNotFound, DuplicateJob, RunNotRetryable
 from dispatch.ids import DLQID, JobID
-from dispatch.jobs.model import as_written
+from dispatch.jobs.model import Attempt, as_written
 from dispatch.plugins import PluginManager
 from dispatch.scope import Scope
 from dispatch.services.audit import AuditService
@@ -56,6 +56,10 @@ class DLQService:
     async def count(self, options: ListOptions | None = None) -> int:
         """How many entries match; by default the open ones."""
         return await self._store.dlq.count(options or ListOptions())
+
+    async def attempts(self, entry_id: DLQID, *, scope: Scope | None = None) -> Sequence[Attempt]:
+        """The failed and crashed attempts of its job, oldest first. Raises DLQNotFound."""
+        return await self._store.jobs.attempts((await self.get(entry_id, scope=scope)).job_id)
 
     async def replay(self, entry_id: DLQID, *, scope: Scope | None = None) -> JobID:
         """Makes one new job from a dead letter, once, and answers its id.

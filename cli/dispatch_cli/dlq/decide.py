@@ -21,9 +21,9 @@ from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.dlq.model import ListOptions
     from dispatch.ids import DLQID
+    from dispatch_cli.admin import Admin
 
 _REPLAYED = (*COLUMNS[:2], Column("job", "job_id"), Column("detail", "detail"))
 _PURGE_AT_ONCE = 1000
@@ -44,7 +44,7 @@ class Open:
     words: str
     _newest: str = field(default="", init=False)
 
-    async def count(self, app: Dispatch) -> int:
+    async def count(self, app: Admin) -> int:
         """How many match now."""
         first = await app.dlq.list(replace(self.options, limit=1))
         if not first.items:
@@ -52,7 +52,7 @@ class Open:
         self._newest = str(first.items[0].id)
         return await app.dlq.count(self.options)
 
-    async def ids(self, app: Dispatch) -> AsyncIterator[DLQID]:
+    async def ids(self, app: Admin) -> AsyncIterator[DLQID]:
         """Each of them, newest first."""
         async for entry in app.dlq.each(self.options):
             if str(entry.id) <= self._newest:
@@ -99,10 +99,10 @@ def replay(
         else Named(many_ids(DLQID, ids or ()))
     )
 
-    async def act(app: Dispatch, entry_id: DLQID, outcomes: Outcomes) -> None:
+    async def act(app: Admin, entry_id: DLQID, outcomes: Outcomes) -> None:
         outcomes.add(entry_id, "replayed", job_id=str(await app.dlq.replay(entry_id)))
 
-    async def rehearse(app: Dispatch, entry_id: DLQID, outcomes: Outcomes) -> None:
+    async def rehearse(app: Admin, entry_id: DLQID, outcomes: Outcomes) -> None:
         await _must_be_open(app, entry_id)
         outcomes.add(entry_id, "would be replayed", job_id=None)
 
@@ -145,11 +145,11 @@ def discard(
     """Decide that nothing happens with dead letters; they stay visible until they are purged. Asks first."""
     from dispatch.ids import DLQID
 
-    async def act(app: Dispatch, entry_id: DLQID, outcomes: Outcomes) -> None:
+    async def act(app: Admin, entry_id: DLQID, outcomes: Outcomes) -> None:
         await app.dlq.discard(entry_id)
         outcomes.add(entry_id, "discarded")
 
-    async def rehearse(app: Dispatch, entry_id: DLQID, outcomes: Outcomes) -> None:
+    async def rehearse(app: Admin, entry_id: DLQID, outcomes: Outcomes) -> None:
         await _must_be_open(app, entry_id)
         outcomes.add(entry_id, "would be discarded")
 
@@ -197,7 +197,7 @@ def purge(
     age = duration("--older-than", older_than) or 0.0
     states = states_of(state, default=("all",))
 
-    async def act(app: Dispatch) -> dict[str, Any]:
+    async def act(app: Admin) -> dict[str, Any]:
         before = utc_now() - timedelta(seconds=age) if age else None
         total = await app.dlq.count(ListOptions(states=states, created_before=before))
         if dry_run or not total:
@@ -211,14 +211,16 @@ def purge(
                     purged += deleted
                     held.settle((), count=purged)
                     advance(deleted)
+                    if deleted < _PURGE_AT_ONCE:
+                        break
         return {"purged": purged, "would_purge": 0}
 
-    document = session.on_app(act)
+    document = session.administer(act)
     key = "would_purge" if dry_run else "purged"
     session.out.record(document, fields=[(key, document[key])])
 
 
-async def _must_be_open(app: Dispatch, entry_id: DLQID) -> None:
+async def _must_be_open(app: Admin, entry_id: DLQID) -> None:
     from dispatch.dlq.model import DLQState
     from dispatch.errors import AlreadyReplayed
 
