@@ -81,6 +81,10 @@ def pair(
         yield here, there, found
 
 
+EDITED = "{letter} --set amount:=5 --set note=phoned"
+"""A replay with other arguments."""
+
+
 def held(project: Path) -> list[tuple[str, list[Any]]]:
     """Every row of the store in a project, but what time alone changes."""
     database = sqlite3.connect(project / "dispatch.db")
@@ -89,6 +93,16 @@ def held(project: Path) -> list[tuple[str, list[Any]]]:
         return [
             (name, database.execute(f"SELECT * FROM {name}").fetchall()) for name in tables if "sqlite_" not in name
         ]
+    finally:
+        database.close()
+
+
+def replayed(project: Path) -> list[Any]:
+    """What the jobs carry that replays have made."""
+    database = sqlite3.connect(project / "dispatch.db")
+    try:
+        rows = database.execute("SELECT payload FROM jobs WHERE replay_of IS NOT NULL ORDER BY id")
+        return [json.loads(payload) for (payload,) in rows]
     finally:
         database.close()
 
@@ -176,6 +190,32 @@ def test_a_rehearsal_says_the_same_and_writes_nothing(
     assert (here.code, there.code, there.err) == (0, 0, here.err)
     assert [*differences(here.json if here.out else None, there.json if there.out else None)] == []
     assert held(project) == before
+
+
+def test_a_dead_letter_is_replayed_with_other_arguments_both_ways(
+    template: tuple[Path, Seeds], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here_at, there_at = mine(tmp_path, "here", template), mine(tmp_path, "there", template)
+    case = argv("dlq replay", EDITED, template[1])
+    (tmp_path / "args.json").write_text('{"amount": 9, "api_key": "***"}')
+    whole = ["dlq", "replay", template[1].other_letter, "--payload", str(tmp_path / "args.json")]
+    with serving(there_at) as server:
+        monkeypatch.setenv("DISPATCH_API_KEY", server.key)
+        for project, more in ((here_at, []), (there_at, ["--url", server.url])):
+            monkeypatch.chdir(project)
+            before = held(project)
+            rehearsed = run(*case, "--dry-run", "--json", *more)
+            assert (rehearsed.code, rehearsed.json["items"][0]["outcome"]) == (0, "would be replayed")
+            assert held(project) == before
+            assert run(*case, *more).code == 0
+            assert run(*whole, *more).code == 0
+            assert replayed(project) == [
+                {"amount": 5, "api_key": "s3cret", "note": "phoned"},
+                {"amount": 9, "api_key": "s3cret"},
+            ]
+            assert run("dlq", "show", template[1].letter, "--json").json["payload"]["amount"] == 3
+            again = run(*case, *more, "--json")
+            assert (again.code, json.loads(again.err)["error"]["code"]) == (5, "already_replayed")
 
 
 @pytest.mark.parametrize("words", sorted(CHANGING, key=ORDER.index))

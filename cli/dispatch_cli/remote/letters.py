@@ -10,6 +10,7 @@ from dispatch.dlq.model import DLQEntry, DLQGroup, DLQState, ListOptions
 from dispatch.entity import LARGEST_PAGE, Page
 from dispatch.ids import DLQID, JobID
 from dispatch.jobs.model import Attempt
+from dispatch.services.edits import Edit
 from dispatch.text import iso
 from dispatch_cli.remote.link import Link, words
 from dispatch_cli.remote.reading import attempts_of, built, letter_of
@@ -48,9 +49,12 @@ class RemoteLetters:
     async def attempts(self, entry_id: DLQID) -> Sequence[Attempt]:
         return await self._link.get(f"/v1/dlq/{entry_id}", attempts_of)
 
-    async def replay(self, entry_id: DLQID) -> JobID:
-        body = {"reason": self._link.reason}
+    async def replay(self, entry_id: DLQID, *, edit: Edit | None = None) -> JobID:
+        body = {**_edited(edit), "reason": self._link.reason}
         return await self._link.post(f"/v1/dlq/{entry_id}/replay", lambda found: JobID(found["job_id"]), body)
+
+    async def rehearse(self, entry_id: DLQID, *, edit: Edit | None = None) -> object:
+        return await self._link.post(f"/v1/dlq/{entry_id}/replay", dict, {**_edited(edit), "dry_run": True})
 
     async def discard(self, entry_id: DLQID) -> None:
         await self._link.post(f"/v1/dlq/{entry_id}/discard", dict, {"reason": self._link.reason})
@@ -58,6 +62,10 @@ class RemoteLetters:
     async def purge(self, *, older_than: float = 0.0, states: Sequence[DLQState] = (), limit: int = 1000) -> int:
         body = {"older_than": older_than, "states": words(states), "reason": self._link.reason}
         return await self._link.post("/v1/dlq/purge", lambda found: int(found["purged"]), body)
+
+
+def _edited(edit: Edit | None) -> dict[str, Any]:
+    return {} if edit is None else {"payload": edit.arguments, "set": dict(edit.sets)}
 
 
 def _filters(options: ListOptions) -> dict[str, Any]:
