@@ -81,7 +81,12 @@ def found(settings: Settings, named: Named, prefix: str) -> list[str]:
 
 def _quick_url(settings: Settings) -> str | None:
     """The store's URL where it stands in plain sight; None: only the whole configuration knows."""
-    if settings.config or settings.profile or settings.url or any(variable in os.environ for variable in _ELSEWHERE):
+    if (
+        settings.config
+        or settings.profile
+        or settings.server_url
+        or any(variable in os.environ for variable in _ELSEWHERE)
+    ):
         return None
     given = settings.store or os.environ.get("DISPATCH_STORE")
     if given is None and Path("dispatch.toml").is_file():

@@ -51,7 +51,7 @@ class Session:
             profile=self.settings.profile,
             overrides={
                 "store": self.settings.store,
-                "url": self.settings.url,
+                "url": self.settings.server_url,
                 "api_key_file": self.settings.api_key_file,
             },
         )
@@ -76,7 +76,7 @@ class Session:
         """The server to be asked instead of the store: whichever of the two was named nearer to the command."""
         from dispatch_cli.origins import nearness
 
-        if self.settings.store and self.settings.url:
+        if self.settings.store and self.settings.server_url:
             raise CommandError("--store opens a store, --url asks a server: keep one of them")
         url = self.config.url
         origins = self.loaded.origins
@@ -228,10 +228,10 @@ def session_of(ctx: typer.Context) -> Session:
 def must_be_here(ctx: typer.Context, why: str, *, storeless: bool) -> None:
     """Ends a command that cannot be done through a server, where one was named: for `storeless` ones by --url alone."""
     session = session_of(ctx)
-    server = session.settings.url if storeless else session.server
+    server = session.settings.server_url if storeless else session.server
     if server is not None:
         raise CommandError(
             f"`{ctx.command_path}` cannot be done through a server ({server}): {why}",
             code="local_only",
-            hint="leave out --url" if storeless or session.settings.url else "--store names the store it is for",
+            hint="leave out --url" if storeless or session.settings.server_url else "--store names the store it is for",
         )

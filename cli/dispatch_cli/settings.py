@@ -19,7 +19,8 @@ class Settings:
     """What the global options say; None and False mean that they were not given."""
 
     store: str | None = None
-    url: str | None = None
+    server_url: str | None = None
+    """--url; a command of a plugin may have a `url` of its own."""
     api_key_file: str | None = None
     config: str | None = None
     profile: str | None = None
@@ -80,7 +81,7 @@ def escapes_allowed(stream: TextIO | None = None) -> bool:
 
 def _globals(
     store: Annotated[str | None, typer.Option("--store", metavar="URL", help="The store: sqlite:///file.db …")] = None,
-    url: Annotated[
+    server_url: Annotated[
         str | None, typer.Option("--url", metavar="URL", help="A server to ask instead: http://host:8484.")
     ] = None,
     api_key_file: Annotated[

@@ -49,9 +49,11 @@ class _Shared:
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         rest: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
         given = Settings(**{name: ctx.params.pop(name) for name in NAMES})
-        for name in ("store", "url", "api_key_file", "config", "profile"):
+        for name in ("store", "server_url", "api_key_file", "config", "profile"):
             if getattr(given, name) == "":
-                ctx.fail(f"--{name.replace('_', '-')} is empty: give it a value, or leave it out")
+                ctx.fail(
+                    f"--{name.removeprefix('server_').replace('_', '-')} is empty: give it a value, or leave it out"
+                )
         if given.json and given.output not in (None, "json"):
             ctx.fail(f"--json and -o {given.output} ask for different things: keep one of them")
         ctx.obj = given.over(ctx.obj if isinstance(ctx.obj, Settings) else Settings())
