@@ -13,7 +13,7 @@ from dispatch import Config, Dispatch, Registry, WorkflowContext
 from dispatch.engine.run import RunOptions, run_worker
 
 registry = Registry()
-_TIMES = {"heartbeat_interval": "0.3s", "lease": "2.5s", "poll_interval": "0.1s", "grace": "0s"}
+TIMES = {"heartbeat_interval": "0.3s", "lease": "2.5s", "poll_interval": "0.1s", "grace": "0s"}
 _folder: list[Path] = []
 
 
@@ -98,7 +98,7 @@ async def sleeper(ctx: WorkflowContext, until: str) -> None:
 async def main(url: str, namespace: str, folder: Path) -> None:
     """Works until a signal ends it."""
     _folder[:] = [folder]
-    config = Config.model_validate({**_TIMES, "namespace": namespace})
+    config = Config.model_validate({**TIMES, "namespace": namespace})
     async with Dispatch(url, config=config, registry=registry) as app:
         await run_worker(app, RunOptions(queues={"default": 0}, concurrency=50, on_ready=lambda _: note("ready")))
 
