@@ -95,6 +95,19 @@ async def sleeper(ctx: WorkflowContext, until: str) -> None:
     await ctx.sleep_until(datetime.fromisoformat(until))
 
 
+async def hold(name: str) -> None:
+    """A step that says which process runs it and goes on when the test says so."""
+    note("holds", name, os.getpid())
+    while not (_folder[0] / f"go-on-{name}").exists():
+        await asyncio.sleep(0.02)
+
+
+@registry.workflow
+async def holder(ctx: WorkflowContext, name: str) -> None:
+    """One long step."""
+    await ctx.step("hold", hold, name)
+
+
 async def main(url: str, namespace: str, folder: Path) -> None:
     """Works until a signal ends it."""
     _folder[:] = [folder]

@@ -183,7 +183,7 @@ async def children_and_steps_share_one_journal(env: Env) -> None:
 
 
 @case("I18")
-async def a_checkpoint_wakes_nobody_unless_it_brings_work(env: Env) -> None:
+async def a_checkpoint_that_brings_work_wakes_whoever_waits(env: Env) -> None:
     held = await begin(env)
     seen = env.store.wakeups.version
     waiter = asyncio.ensure_future(env.store.wakeups.wait(seen, timeout=20.0))
