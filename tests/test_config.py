@@ -341,7 +341,7 @@ def test_the_example_file_shows_every_key_and_its_examples_load(tmp_path: Path) 
     for name in ("limits", "log", "sqlite"):
         assert set(tables[name]) == set(type(getattr(Config.default(), name)).model_fields)
     assert set(tables["queue"]["mailers"]) == set(QueueConfig.__slots__) - {"name", "tenant_concurrency"}
-    env = {"PRODUCTION_STORE": "memory://", "NAME_WEBHOOK_SECRET": "whsec_"}
+    env = {"PRODUCTION_STORE": "memory://", "NAME_WEBHOOK_SECRET": "whsec_", "JOBS_API_KEY": "dk_"}
     result = loaded(tmp_path, uncommented, profile="production", env=env)
     assert (result.config.concurrency, result.config.store, result.config.app) == (50, "memory://", "myapp.tasks")
 

@@ -348,7 +348,11 @@ def test_an_event_loop_ends_although_a_hook_swallows_its_cancellation(monkeypatc
 
     async def main() -> None:
         manager = PluginManager(hook_timeout=0.02)
-        manager.register(plugin(shutdown=lambda: swallows_cancellation(seen)))
+
+        async def shutdown() -> None:
+            await swallows_cancellation(seen)
+
+        manager.register(plugin(shutdown=shutdown))
         await manager.notify("shutdown")
 
     asyncio.run(main())
@@ -369,6 +373,23 @@ async def test_a_cancelled_caller_is_not_held_up_by_a_hook_that_swallows(monkeyp
     enqueue.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(enqueue, 20)
+
+
+async def test_what_a_plain_hook_answers_too_late_to_be_awaited_is_closed() -> None:
+    manager, gate, closed = PluginManager(hook_timeout=0.02), threading.Event(), list[str]()
+
+    async def never() -> None: ...
+
+    def job_enqueuing() -> Any:
+        assert gate.wait(20)
+        closed.append("soon")
+        return never()
+
+    manager.register(plugin(job_enqueuing=job_enqueuing))
+    assert await manager.collect("job_enqueuing", job="j") == []
+    gate.set()
+    assert await manager.drain(20) == 0
+    assert closed == ["soon"]  # and no warning of a coroutine that was never awaited, which would be an error here
 
 
 async def test_what_a_hook_answers_in_spite_of_its_cancellation_counts(manager: PluginManager) -> None:

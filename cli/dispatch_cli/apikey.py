@@ -15,8 +15,8 @@ from dispatch_cli.session import session_of
 from dispatch_cli.shell import noun, verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.services import APIKey
+    from dispatch_cli.admin import Admin
 
 EXAMPLE = "5f1c0a9be27d4388"
 
@@ -72,14 +72,14 @@ def create(
         raise CommandError(f"--expires: {expires!r} is over at once", hint="leave it out for a key that stays")
     owner = scope_of(tenant) or NO_SCOPE
 
-    async def act(app: Dispatch) -> dict[str, Any]:
+    async def act(app: Admin) -> dict[str, Any]:
         if dry_run:
             made = {"id": None, "name": name or who(), "scopes": chosen, "tenant": owner.tenant or None}
             return {**made, "created_at": None, "created_by": who(), "expires_at": None, "key": None}
         found = await app.keys.create(name or who(), scopes=chosen, scope=owner, expires_in=lasts, reason=reason)
         return {**apikey_document(found.key), "key": found.token}
 
-    document = {**session.on_app(act, create=not dry_run), "dry_run": dry_run}
+    document = {**session.administer(act, create=not dry_run), "dry_run": dry_run}
     told = "would be created" if dry_run else "created; keep the key now, it is not shown again"
     session.out.record(document, fields=[("API key", told), *((name, document[name]) for name in _SHOWN)])
 
@@ -94,7 +94,7 @@ def list_keys(ctx: typer.Context) -> None:
 
     session = session_of(ctx)
 
-    async def act(app: Dispatch) -> list[dict[str, Any]]:
+    async def act(app: Admin) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         cursor: str | None = None
         while True:
@@ -104,7 +104,7 @@ def list_keys(ctx: typer.Context) -> None:
             if cursor is None:
                 return found
 
-    session.out.rows(session.on_app(act), COLUMNS, empty="there is no API key; `dispatch apikey create` makes one")
+    session.out.rows(session.administer(act), COLUMNS, empty="there is no API key; `dispatch apikey create` makes one")
 
 
 @verb(
@@ -124,7 +124,7 @@ def revoke(
 
     session = session_of(ctx)
 
-    async def act(app: Dispatch) -> APIKey:
+    async def act(app: Admin) -> APIKey:
         found = await app.keys.get(key_id)
         if not dry_run:
             ask(session, f"revoke the API key of {found.name}", yes=False, confirm=confirm, many=False)
@@ -132,5 +132,5 @@ def revoke(
         return found
 
     outcome = "would be revoked" if dry_run else "revoked"
-    document = {**apikey_document(session.on_app(act)), "outcome": outcome, "dry_run": dry_run}
+    document = {**apikey_document(session.administer(act)), "outcome": outcome, "dry_run": dry_run}
     session.out.record(document, fields=[(name, document[name]) for name in ("id", "name", "outcome")])

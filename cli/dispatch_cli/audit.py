@@ -35,7 +35,7 @@ def list_records(
     from dispatch.documents.overview import audit_document
 
     session = session_of(ctx)
-    documents = [dict(audit_document(record)) for record in session.on_app(lambda app: app.audit.list(limit=limit))]
+    documents = [dict(audit_document(record)) for record in session.administer(lambda app: app.audit.list(limit=limit))]
     if session.out.format == "table":
         documents = [{**document, **_in_words(document)} for document in documents]
     session.out.rows(documents, COLUMNS, empty="nobody has left a record yet")

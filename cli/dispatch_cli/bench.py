@@ -29,7 +29,11 @@ _COLUMNS = (
 )
 
 
-@single(examples=("dispatch bench --store memory:// -n 500", "dispatch bench -n 200 --json"))
+@single(
+    local="it measures a kind of store, here",
+    storeless=True,
+    examples=("dispatch bench --store memory:// -n 500", "dispatch bench -n 200 --json"),
+)
 def app(
     ctx: typer.Context,
     jobs: Annotated[int, typer.Option("-n", "--jobs", min=1, max=1_000_000, metavar="N", help="Jobs to drain.")] = 5000,

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import typer
 
+from dispatch.client.errors import ClientError
 from dispatch.errors import DispatchError, StoreError
 from dispatch_cli.failures import PARTLY, describe, error_code, exit_code
 from dispatch_cli.render import Column
@@ -89,14 +90,14 @@ async def each(
 ) -> None:
     """Does `act` to every id, a few at once, or one every `interval` seconds.
 
-    What is wrong with one id does not stop the others; what is wrong with the store does.
+    What is wrong with one id does not stop the others; what is wrong with the store or the server does.
     """
 
     async def one(id_: ID) -> None:
         mine = Outcomes()
         try:
             await act(id_, mine)
-        except StoreError:
+        except (ClientError, StoreError):
             raise
         except DispatchError as error:
             mine.add_failure(id_, error)

@@ -13,7 +13,7 @@ from dispatch_cli.render import Column
 from dispatch_cli.session import Session
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
+    from dispatch_cli.admin import Admin
 
 ID = TypeVar("ID", bound=str)
 Given = TypeVar("Given", bound=str, covariant=True)
@@ -27,11 +27,11 @@ class Chosen(Protocol[Given]):
         """How they were chosen, for the audit record; "" when they were named."""
         ...
 
-    async def count(self, app: Dispatch) -> int:
+    async def count(self, app: Admin) -> int:
         """How many there are; what comes later does not belong to them."""
         ...
 
-    def ids(self, app: Dispatch) -> AsyncIterator[Given]:
+    def ids(self, app: Admin) -> AsyncIterator[Given]:
         """Each of them."""
         ...
 
@@ -43,10 +43,10 @@ class Named(Generic[ID]):
     given: Sequence[ID]
     words: str = ""
 
-    async def count(self, app: Dispatch) -> int:
+    async def count(self, app: Admin) -> int:
         return len(self.given)
 
-    async def ids(self, app: Dispatch) -> AsyncIterator[ID]:
+    async def ids(self, app: Admin) -> AsyncIterator[ID]:
         for id_ in self.given:
             yield id_
 
@@ -59,15 +59,15 @@ class Change(Generic[ID]):
     """For the audit record: "job.cancel"."""
     thing: str
     doing: str
-    act: Callable[[Dispatch, ID, Outcomes], Awaitable[None]]
-    rehearse: Callable[[Dispatch, ID, Outcomes], Awaitable[None]]
+    act: Callable[[Admin, ID, Outcomes], Awaitable[None]]
+    rehearse: Callable[[Admin, ID, Outcomes], Awaitable[None]]
     asks: str = ""
     """The question, with {} for "3 jobs"; "": no question for those that were named."""
     asks_for_one: bool = True
     interval: float = 0.0
     """Seconds from one to the next."""
     columns: Sequence[Column] = COLUMNS
-    act_on_many: Callable[[Dispatch, Sequence[ID], Outcomes], Awaitable[None]] | None = None
+    act_on_many: Callable[[Admin, Sequence[ID], Outcomes], Awaitable[None]] | None = None
     """As `act` for many at once, where that is quicker."""
 
 
@@ -88,7 +88,7 @@ def carry_out(
     """
     outcomes = Outcomes()
 
-    async def run(app: Dispatch) -> None:
+    async def run(app: Admin) -> None:
         total = await chosen.count(app)
         if total and change.asks and not dry_run:
             many = change.asks_for_one or total > 1
@@ -122,7 +122,7 @@ def carry_out(
                     act.settle(outcomes.ids, count=outcomes.done, refused=outcomes.refused)
 
     try:
-        session.on_app(run)
+        session.administer(run)
     except BaseException:
         if outcomes.done and not dry_run:
             session.tell(

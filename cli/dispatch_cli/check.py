@@ -41,10 +41,12 @@ _GONE = "keep that version until they are done, `dispatch workflow migrate` them
 
 
 @single(
+    local="it compares the code here with what waits in a store: name that by --against",
+    storeless=True,
     examples=(
         "dispatch check myapp.tasks --elsewhere odd --elsewhere charge_card",
         "dispatch check myapp.tasks --against sqlite:///dispatch.db --elsewhere odd --json",
-    )
+    ),
 )
 def app(
     ctx: typer.Context,
@@ -77,11 +79,12 @@ def app(
     chosen = targets or ([session.config.app] if session.config.app else [])
     if not chosen:
         raise CommandError("which module?", hint="name it: dispatch check myapp.tasks; or set `app` in dispatch.toml")
-    url = against or session.config.store
-    session.must_exist(url)
+    if against is None:
+        session.must_have_store()
+    session.must_exist(against)
     with contextlib.redirect_stdout(sys.stderr):  # stdout holds the answer and nothing else
         registry = registry_of(discover(*chosen).objects)
-    seen, runs, concerns = asyncio.run(_look(session, registry, url, elsewhere or []))
+    seen, runs, concerns = asyncio.run(_look(session, registry, against, elsewhere or []))
     documents = [_document(concern) for concern in concerns]
     dangers = sum(concern.danger for concern in concerns)
     session.out.rows(documents, _COLUMNS, extra={"seen": seen, "runs": runs, "dangers": dangers})
@@ -91,7 +94,9 @@ def app(
         raise typer.Exit(CHECK)
 
 
-async def _look(session: Session, registry: Registry, url: str, elsewhere: list[str]) -> tuple[int, int, list[Concern]]:
+async def _look(
+    session: Session, registry: Registry, url: str | None, elsewhere: list[str]
+) -> tuple[int, int, list[Concern]]:
     from dispatch import Config, Dispatch
     from dispatch.current import using_app
     from dispatch.engine.runs.deploy import check_runs, count_runs

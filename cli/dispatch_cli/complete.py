@@ -14,13 +14,14 @@ from dispatch_cli.settings import Settings
 
 if TYPE_CHECKING:
     from dispatch.stores.sqlite_names import Named
+    from dispatch_cli.session import Session
 
 Completer = Callable[[typer.Context, str], list[str]]
 
 _PATIENCE = 1.0
 """Seconds for a store that has to be opened."""
 _MOST = 100
-_ELSEWHERE = ("DISPATCH_CONFIG", "DISPATCH_PROFILE", "DISPATCH_STORE_FILE")
+_ELSEWHERE = ("DISPATCH_URL", "DISPATCH_CONFIG", "DISPATCH_PROFILE", "DISPATCH_STORE_FILE")
 """Variables by which the store's URL may stand where only the whole configuration finds it."""
 
 
@@ -56,9 +57,14 @@ def found(settings: Settings, named: Named, prefix: str) -> list[str]:
     """What the store of these settings has, beginning with `prefix`."""
     url = _quick_url(settings)
     if url is None:
-        from dispatch.config import load
+        from dispatch_cli.session import Session
 
-        url = load(file=settings.config, profile=settings.profile, overrides={"store": settings.store}).config.store
+        session = Session(settings)
+        if session.server is not None:
+            import asyncio
+
+            return asyncio.run(_asked(session, named, prefix))
+        url = session.config.store
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite":
         from dispatch.stores.sqlite_names import names_in
@@ -68,18 +74,23 @@ def found(settings: Settings, named: Named, prefix: str) -> list[str]:
         return []
     import asyncio
 
-    return asyncio.run(_asked(settings, named, prefix))
+    from dispatch_cli.session import Session
+
+    return asyncio.run(_asked(Session(settings), named, prefix))
 
 
 def _quick_url(settings: Settings) -> str | None:
     """The store's URL where it stands in plain sight; None: only the whole configuration knows."""
-    if settings.config or settings.profile or any(variable in os.environ for variable in _ELSEWHERE):
+    if settings.config or settings.profile or settings.url or any(variable in os.environ for variable in _ELSEWHERE):
         return None
     given = settings.store or os.environ.get("DISPATCH_STORE")
     if given is None and Path("dispatch.toml").is_file():
         import tomllib
 
-        given = tomllib.loads(Path("dispatch.toml").read_text(encoding="utf-8")).get("store")
+        said = tomllib.loads(Path("dispatch.toml").read_text(encoding="utf-8"))
+        if "url" in said:
+            return None
+        given = said.get("store")
     elif given is None and Path("pyproject.toml").is_file():
         return None
     if given is None:
@@ -87,14 +98,18 @@ def _quick_url(settings: Settings) -> str | None:
     return None if given.startswith("env:") else given
 
 
-async def _asked(settings: Settings, named: Named, prefix: str) -> list[str]:
-    """What any store answers when it is opened for this."""
+async def _asked(session: Session, named: Named, prefix: str) -> list[str]:
+    """What any store answers when it is opened for this, or a server."""
     import asyncio
 
-    from dispatch_cli.session import Session
+    async with asyncio.timeout(_PATIENCE):
+        if session.server is not None:
+            from dispatch_cli.remote.asking import ask_server
 
-    async with asyncio.timeout(_PATIENCE), Session(settings).bare_store() as store:
-        values = await _ASK[named](store)
+            values: list[str] = await ask_server(session, session.server, _ASK[named])
+        else:
+            async with session.bare_store() as store:
+                values = await _ASK[named](store)
     return [value for value in values if value.startswith(prefix)][:_MOST]
 
 

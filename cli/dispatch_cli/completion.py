@@ -14,11 +14,13 @@ from dispatch_cli.shell import single
 
 
 @single(
+    local="it prints a script for the shell here",
+    storeless=True,
     examples=(
         "dispatch completion bash | head -n 3",
         "dispatch completion zsh | grep compadd",
         "dispatch completion fish | head -n 1",
-    )
+    ),
 )
 def app(
     ctx: typer.Context,

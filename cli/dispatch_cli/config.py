@@ -24,6 +24,8 @@ app = noun(
 @verb(
     app,
     "show",
+    local="it tells the configuration here",
+    storeless=True,
     examples=("dispatch config show", "dispatch config show --origin", "dispatch config show --json"),
 )
 def show(
@@ -53,6 +55,8 @@ def show(
 @verb(
     app,
     "init",
+    local="it writes a file here",
+    storeless=True,
     examples=("dispatch config init --dry-run", "dispatch config init other.toml"),
 )
 def init(

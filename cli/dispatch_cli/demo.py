@@ -29,7 +29,9 @@ lease = "1.5s"
 """
 
 
-@single(examples=("dispatch demo", "dispatch demo --keep demo-files"))
+@single(
+    local="it makes a store of its own", storeless=True, examples=("dispatch demo", "dispatch demo --keep demo-files")
+)
 def app(
     ctx: typer.Context,
     keep: Annotated[

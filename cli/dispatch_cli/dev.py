@@ -18,7 +18,10 @@ HOST = "127.0.0.1"
 """What runs unfinished code listens to this machine alone."""
 
 
-@single(examples=("dispatch dev myapp.tasks", "dispatch dev myapp.tasks --port 8485 -c 2"))
+@single(
+    local="it runs a worker and a server of its own, on a store",
+    examples=("dispatch dev myapp.tasks", "dispatch dev myapp.tasks --port 8485 -c 2"),
+)
 def app(
     ctx: typer.Context,
     targets: Annotated[

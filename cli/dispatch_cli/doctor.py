@@ -25,7 +25,7 @@ _LITTLE, _NEXT_TO_NOTHING = 1000 * _MB, 100 * _MB
 COLUMNS = (Column("check", "name"), Column("", "status"), Column("finding", "text"), Column("advice", "advice"))
 
 
-@single(examples=("dispatch doctor", "dispatch doctor --json"))
+@single(local="it examines the store's own file or server", examples=("dispatch doctor", "dispatch doctor --json"))
 def app(ctx: typer.Context) -> None:
     """Check the SQLite library, the store's file and disk or its server, schema, workers, queues and dead letters.
     Exit 9 when a check fails; warnings alone exit with 0. It creates no store and migrates nothing."""

@@ -71,7 +71,7 @@ class Facade:
         _session.get().tell(text)
 
     def confirm(self, what: str, *, yes: bool, profile: str | None = None, many: bool = True) -> None:
-        ask(_session.get(), what, yes=yes, confirm=profile, many=many)
+        ask(_session.get(), what, yes=yes, confirm=profile, many=many, dry_run=False)
 
     def fail(
         self, error: str | BaseException, *, hint: str = "", code: str = "failed", exit_code: int = FAILED

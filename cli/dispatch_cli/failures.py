@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from dispatch import errors
+from dispatch.client.errors import ConnectionLost, Forbidden, RequestTimeout, TooManyRequests, Unauthenticated
 from dispatch.text import safe
 
 FAILED, USAGE, AUTHENTICATION, NOT_FOUND, CONFLICT = 1, 2, 3, 4, 5
@@ -21,6 +22,11 @@ STORE, DISCOVERY, TIMED_OUT, CHECK, PARTLY, INTERRUPTED = 6, 7, 8, 9, 75, 130
 CODES: tuple[tuple[type[BaseException], int], ...] = (
     (KeyboardInterrupt, INTERRUPTED),
     (asyncio.CancelledError, INTERRUPTED),
+    (Unauthenticated, AUTHENTICATION),
+    (Forbidden, AUTHENTICATION),
+    (TooManyRequests, AUTHENTICATION),
+    (ConnectionLost, STORE),
+    (RequestTimeout, STORE),
     (errors.SchemaMismatch, CHECK),
     (errors.DataRejected, USAGE),
     (errors.StoreError, STORE),
@@ -33,7 +39,7 @@ CODES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.WaitTimeout, TIMED_OUT),
     (errors.DispatchError, FAILED),
 )
-"""The first class that fits decides. 3 is kept for servers that ask who is there."""
+"""The first class that fits decides."""
 
 
 class CommandError(Exception):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dispatch_cli.failures import CHECK, describe
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import single
+
+if TYPE_CHECKING:
+    from dispatch.cluster.model import Worker
+    from dispatch_cli.admin import Admin
 
 
 @single(examples=("dispatch health", "dispatch health --worker here --json"))
@@ -19,25 +24,29 @@ def app(
         str | None, typer.Option("--worker", metavar="NAME", help="This one: by its --name, host or id.")
     ] = None,
 ) -> None:
-    """Check that the store answers and a worker is alive: exit 0, else 9. It creates no store and migrates nothing."""
+    """Check that the store, or the server, answers and a worker is alive: exit 0, else 9. It creates no store and
+    migrates nothing."""
+    from dispatch.client.errors import ClientError
     from dispatch.errors import StoreError
 
     session = session_of(ctx)
     session.out.must_not_be_ids()
     document: dict[str, Any] = {
         "healthy": False,
-        "store": session.store_url,
+        "store": session.place,
         "worker": worker,
         "live_workers": None,
         "reason": "",
     }
-    missing = session.missing_file()
+    missing = session.missing_file() if session.server is None else None
     try:
-        if missing is not None:
+        if session.server is not None:
+            document.update(session.administer(lambda app: _workers(app, worker)))
+        elif missing is not None:
             document["reason"] = f"there is no store at {missing}"
         else:
             document.update(asyncio.run(_look(session, worker)))
-    except StoreError as error:
+    except (ClientError, StoreError) as error:
         document["reason"] = describe(error)[0]
     session.out.record(document, fields=list(document.items()))
     if not document["healthy"]:
@@ -49,7 +58,14 @@ async def _look(session: Session, name: str | None) -> dict[str, Any]:
         schema = await store.schema()
         if schema.pending:
             return {"reason": "the schema is older than this version: run `dispatch store migrate`"}
-        live = await store.cluster.list(live=True)
+        return _fitting(await store.cluster.list(live=True), name)
+
+
+async def _workers(app: Admin, name: str | None) -> dict[str, Any]:
+    return _fitting(await app.workers.list(live=True), name)
+
+
+def _fitting(live: Sequence[Worker], name: str | None) -> dict[str, Any]:
     fitting = [
         worker for worker in live if name is None or name in (worker.labels.get("name"), worker.hostname, worker.id)
     ]

@@ -35,7 +35,11 @@ _COLUMNS = (
 )
 
 
-@single(examples=("dispatch inspect myapp.tasks", "dispatch inspect myapp.tasks --json"))
+@single(
+    local="it looks at code that is here",
+    storeless=True,
+    examples=("dispatch inspect myapp.tasks", "dispatch inspect myapp.tasks --json"),
+)
 def app(
     ctx: typer.Context,
     targets: Annotated[

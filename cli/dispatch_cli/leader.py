@@ -12,8 +12,8 @@ from dispatch_cli.session import session_of
 from dispatch_cli.shell import noun, verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.cluster.model import Leadership
+    from dispatch_cli.admin import Admin
 
 app = noun(
     "See which worker leads the fleet and fires cron entries, or let another one lead.",
@@ -28,7 +28,7 @@ def show(ctx: typer.Context) -> None:
 
     session = session_of(ctx)
     session.out.must_not_be_ids()
-    found = session.on_app(lambda app: app.workers.leadership())
+    found = session.administer(lambda app: app.workers.leadership())
     document = leader_document(found)
     session.out.record(document, fields=list(document.items()))
     if found is None:
@@ -46,7 +46,7 @@ def resign(ctx: typer.Context, reason: Reason = "", confirm: Confirm = None, dry
     if not dry_run:
         ask(session, "end the leader's term", yes=True, many=False, confirm=confirm)
 
-    async def act(app: Dispatch) -> Leadership:
+    async def act(app: Admin) -> Leadership:
         found = await app.workers.leadership()
         if found is not None and not dry_run:
             async with app.audit.act("leader.resign", [found.leader], reason=reason, detail=f"term {found.term}"):
@@ -58,5 +58,5 @@ def resign(ctx: typer.Context, reason: Reason = "", confirm: Confirm = None, dry
         return found
 
     outcome = "would resign" if dry_run else "resigned"
-    document = {**leader_document(session.on_app(act)), "outcome": outcome, "dry_run": dry_run}
+    document = {**leader_document(session.administer(act)), "outcome": outcome, "dry_run": dry_run}
     session.out.record(document, fields=[(key, value) for key, value in document.items() if key != "dry_run"])

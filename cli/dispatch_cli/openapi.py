@@ -11,7 +11,11 @@ from dispatch_cli.session import session_of
 from dispatch_cli.shell import single
 
 
-@single(examples=("dispatch openapi", "dispatch openapi --json | head -c 100"))
+@single(
+    local="it describes the HTTP API of this version",
+    storeless=True,
+    examples=("dispatch openapi", "dispatch openapi --json | head -c 100"),
+)
 def app(ctx: typer.Context) -> None:
     """Print the OpenAPI 3.1 document of the HTTP API, routes of plugins included. No store is opened."""
     from dispatch import Dispatch

@@ -13,7 +13,13 @@ app = noun("See which plugins are loaded, and which hooks they take.", examples=
 COLUMNS = (Column("plugin", "name"), Column("state", "state"), Column("origin", "origin"), Column("hooks", "hooks"))
 
 
-@verb(app, "list", examples=("dispatch plugin list", "dispatch plugin list --json"))
+@verb(
+    app,
+    "list",
+    local="it tells which plugins are loaded here",
+    storeless=True,
+    examples=("dispatch plugin list", "dispatch plugin list --json"),
+)
 def list_plugins(ctx: typer.Context) -> None:
     """List the plugins that this configuration loads, with their hooks, and those it disables. No store is opened."""
     from dispatch.app.plugged import manager_of

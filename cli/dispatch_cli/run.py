@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 
 @single(
+    local="a worker claims its jobs from the store itself",
     examples=(
         "dispatch run myapp.tasks --burst",
         "dispatch run myapp.tasks -q mailers:2 -q default -c 20 --burst",
         "dispatch run myapp.tasks --burst --fail-on-error --log-format json",
-    )
+    ),
 )
 def app(
     ctx: typer.Context,
@@ -198,14 +199,14 @@ def _work(
     logs.take_the_rest(handler)
     app = app_of(session, found.objects)
     app.plugins.register(job_log.events_for(level, as_json=as_json))
-    if first:
-        banner.warn_of_idleness(app.registry, found.modules, given["queues"] or ())
-        if app.store.url.startswith("memory:"):
-            banner.warn_of_memory()
+    if first and app.store.url.startswith("memory:"):
+        banner.warn_of_memory()
     served: list[tuple[tuple[str, ...], frozenset[str]]] = []
 
     def ready(worker: WorkerReady) -> None:
         has_started()
+        if first:  # now that plugins have said what they bring
+            banner.warn_of_idleness(app.served_registry, found.modules, given["queues"] or ())
         info = worker.engine.info
         served.append((tuple(worker.engine.settings.queues), frozenset(info.names)))
         start = banner.Start(

@@ -13,7 +13,10 @@ from dispatch_cli.session import session_of
 from dispatch_cli.shell import single
 
 
-@single(examples=("dispatch serve", "dispatch serve myapp.tasks --host 127.0.0.1 --port 8484"))
+@single(
+    local="it is what makes a store a server",
+    examples=("dispatch serve", "dispatch serve myapp.tasks --host 127.0.0.1 --port 8484"),
+)
 def app(
     ctx: typer.Context,
     targets: Annotated[

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from dispatch.config import Config, LoadedConfig
     from dispatch.registry import Registry
     from dispatch.store import Store
+    from dispatch_cli.admin import Admin
 
 T = TypeVar("T")
+_SESSION = "dispatch_cli.session"
 
 
 @dataclass
@@ -45,7 +47,13 @@ class Session:
         from dispatch.config import load
 
         loaded = load(
-            file=self.settings.config, profile=self.settings.profile, overrides={"store": self.settings.store}
+            file=self.settings.config,
+            profile=self.settings.profile,
+            overrides={
+                "store": self.settings.store,
+                "url": self.settings.url,
+                "api_key_file": self.settings.api_key_file,
+            },
         )
         for warning in loaded.warnings:
             self.tell(f"warning: {warning}")
@@ -62,6 +70,27 @@ class Session:
         from dispatch.config import mask_url
 
         return mask_url(self.config.store)
+
+    @cached_property
+    def server(self) -> str | None:
+        """The server to be asked instead of the store: whichever of the two was named nearer to the command."""
+        from dispatch_cli.origins import nearness
+
+        if self.settings.store and self.settings.url:
+            raise CommandError("--store opens a store, --url asks a server: keep one of them")
+        url = self.config.url
+        origins = self.loaded.origins
+        return url if url and nearness(origins["url"]) >= nearness(origins["store"]) else None
+
+    @property
+    def place(self) -> str:
+        """Where things are looked after: the server, or the store as it may be shown."""
+        return self.server or self.store_url
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """The queues that [queue.NAME] limits here; a server has a configuration of its own."""
+        return frozenset(self.config.queue if self.server is None else ())
 
     def store_file(self, url: str | None = None) -> Path | None:
         """The file of the configured SQLite store, or of the one at `url`; None for other kinds and refused URLs."""
@@ -102,6 +131,7 @@ class Session:
         self, *, registry: Registry | None = None, plugins: tuple[object, ...] = ()
     ) -> AsyncIterator[Dispatch]:
         """The open app on the configured store; by default it knows no definitions but what others have announced."""
+        self.must_have_store()
         from dispatch import Dispatch
         from dispatch.registry import Registry
 
@@ -139,6 +169,8 @@ class Session:
     @asynccontextmanager
     async def bare_store(self, url: str | None = None, *, migrate: str = "never") -> AsyncIterator[Store]:
         """The configured store, or the one at `url`, alone, opened whatever its schema is."""
+        if url is None:
+            self.must_have_store()
         from dispatch.app.stores import store_of
 
         self.find_own_modules()
@@ -151,6 +183,7 @@ class Session:
 
     def on_app(self, act: Callable[[Dispatch], Awaitable[T]], *, create: bool = False) -> T:
         """Opens the app, awaits `act(app)`, closes the app; without `create` the store must be there already."""
+        self.must_have_store()
         if not create:
             self.must_exist()
 
@@ -160,7 +193,45 @@ class Session:
 
         return asyncio.run(run())
 
+    def administer(self, act: Callable[[Admin], Awaitable[T]], *, create: bool = False) -> T:
+        """Awaits `act` on the server that was named, else on the store, which without `create` must be there."""
+        if self.server is not None:
+            from dispatch_cli.remote.asking import ask_server
+
+            return asyncio.run(ask_server(self, self.server, act))
+
+        async def on_store(app: Dispatch) -> T:
+            from dispatch_cli.local import LocalAdmin
+
+            return await act(LocalAdmin(app, self.store_url))
+
+        return self.on_app(on_store, create=create)
+
+    def must_have_store(self) -> None:
+        """Ends the command with 2 when a server was named, which is no store."""
+        if self.server is not None:
+            raise CommandError(
+                f"this works on a store only, and {self.server} is a server",
+                hint="leave out --url, or name the store with --store",
+            )
+
 
 def session_of(ctx: typer.Context) -> Session:
     """The session of this command."""
-    return Session(settings_of(ctx))
+    settings = settings_of(ctx)
+    held = ctx.meta.get(_SESSION)
+    if not isinstance(held, Session) or held.settings is not settings:
+        held = ctx.meta[_SESSION] = Session(settings)
+    return held
+
+
+def must_be_here(ctx: typer.Context, why: str, *, storeless: bool) -> None:
+    """Ends a command that cannot be done through a server, where one was named: for `storeless` ones by --url alone."""
+    session = session_of(ctx)
+    server = session.settings.url if storeless else session.server
+    if server is not None:
+        raise CommandError(
+            f"`{ctx.command_path}` cannot be done through a server ({server}): {why}",
+            code="local_only",
+            hint="leave out --url" if storeless or session.settings.url else "--store names the store it is for",
+        )

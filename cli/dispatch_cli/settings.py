@@ -19,6 +19,8 @@ class Settings:
     """What the global options say; None and False mean that they were not given."""
 
     store: str | None = None
+    url: str | None = None
+    api_key_file: str | None = None
     config: str | None = None
     profile: str | None = None
     json: bool = False
@@ -78,6 +80,12 @@ def escapes_allowed(stream: TextIO | None = None) -> bool:
 
 def _globals(
     store: Annotated[str | None, typer.Option("--store", metavar="URL", help="The store: sqlite:///file.db …")] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", metavar="URL", help="A server to ask instead: http://host:8484.")
+    ] = None,
+    api_key_file: Annotated[
+        str | None, typer.Option("--api-key-file", metavar="FILE", help="Its API key; or DISPATCH_API_KEY.")
+    ] = None,
     config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="The configuration file.")] = None,
     profile: Annotated[
         str | None, typer.Option("--profile", "-P", metavar="NAME", help="The [profiles.NAME] of that file.")

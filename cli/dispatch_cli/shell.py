@@ -20,7 +20,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 _HEADING = re.compile(r"^(Usage|[A-Z][A-Za-z ]*)(?=:)", re.MULTILINE)
 _HELP = ["-h", "--help"]
-_SEE_GLOBAL = "--store, --config, -P, --json, -o FORMAT, --no-color: see dispatch --help"
+_SEE_GLOBAL = "--store, --url, --config, -P, --json, -o FORMAT, --no-color: dispatch --help"
 
 
 class _WhenGiven:
@@ -49,9 +49,9 @@ class _Shared:
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         rest: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
         given = Settings(**{name: ctx.params.pop(name) for name in NAMES})
-        for name in ("store", "config", "profile"):
+        for name in ("store", "url", "api_key_file", "config", "profile"):
             if getattr(given, name) == "":
-                ctx.fail(f"--{name} is empty: give it a value, or leave it out")
+                ctx.fail(f"--{name.replace('_', '-')} is empty: give it a value, or leave it out")
         if given.json and given.output not in (None, "json"):
             ctx.fail(f"--json and -o {given.output} ask for different things: keep one of them")
         ctx.obj = given.over(ctx.obj if isinstance(ctx.obj, Settings) else Settings())
@@ -109,6 +109,15 @@ class Command(_Shared, TyperCommand):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = getattr(self.callback, "_examples", ())
+        self.local: str = getattr(self.callback, "_local", "")
+        self.storeless: bool = getattr(self.callback, "_storeless", False)
+
+    def invoke(self, ctx: Any) -> Any:
+        if self.local:
+            from dispatch_cli.session import must_be_here
+
+            must_be_here(ctx, self.local, storeless=self.storeless)
+        return super().invoke(ctx)
 
 
 class Group(_Shared, TyperGroup):
@@ -187,23 +196,38 @@ def noun(
     return app
 
 
-def verb(app: typer.Typer, name: str, *, examples: tuple[str, ...], cls: type[Command] = Command) -> Callable[[F], F]:
-    """Adds a command to a noun; its docstring is the help page, its examples are run by the tests."""
+def verb(
+    app: typer.Typer,
+    name: str,
+    *,
+    examples: tuple[str, ...],
+    cls: type[Command] = Command,
+    local: str = "",
+    storeless: bool = False,
+) -> Callable[[F], F]:
+    """Adds a command to a noun; its docstring is the help page, its examples are run by the tests.
+
+    local: why it cannot be done through a server (--url); "": it can. storeless: nor does it look at the store.
+    """
 
     def decorate(function: F) -> F:
         function._examples = examples  # type: ignore[attr-defined]
+        function._local, function._storeless = local, storeless  # type: ignore[attr-defined]
         app.command(name, cls=cls, context_settings={"help_option_names": _HELP})(function)
         return function
 
     return decorate
 
 
-def single(*, examples: tuple[str, ...]) -> Callable[[Callable[..., Any]], typer.Typer]:
-    """A typer app that is one command, without verbs."""
+def single(
+    *, examples: tuple[str, ...], local: str = "", storeless: bool = False
+) -> Callable[[Callable[..., Any]], typer.Typer]:
+    """A typer app that is one command, without verbs; `local` and `storeless` as for `verb`."""
 
     def decorate(function: Callable[..., Any]) -> typer.Typer:
         app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-        verb(app, function.__name__.replace("_", "-"), examples=examples)(function)
+        name = function.__name__.replace("_", "-")
+        verb(app, name, examples=examples, local=local, storeless=storeless)(function)
         return app
 
     return decorate

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from dispatch_cli.render import Column
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import single
-
-if TYPE_CHECKING:
-    from dispatch import Dispatch
-    from dispatch.services import Status
 
 _SHOWN = 10
 """How many groups of dead letters a screen has room for; --json has all."""
@@ -39,20 +34,11 @@ _GROUPS = (
 def app(ctx: typer.Context) -> None:
     """Show the backlog, what runs, dead letters, pauses, workers, crons, and what needs a person, on one screen."""
     from dispatch.clock import utc_now
-    from dispatch.documents.overview import status_document
-    from dispatch.services import missed_ticks, read_status
-    from dispatch.text import iso
 
     session = session_of(ctx)
     session.out.must_not_be_ids()
     now = utc_now()
-
-    async def look(app: Dispatch) -> tuple[Status, dict[str, int]]:
-        found = await read_status(app.store, now=now)
-        return found, await missed_ticks(app.store, found.crons, since=now - timedelta(days=1))
-
-    found, missed = session.on_app(look)
-    document = dict(status_document(found, missed, store=session.store_url, at=iso(now)))
+    document = dict(session.administer(lambda app: app.overview(now=now)))
     if session.out.format == "table":
         _draw(session, document)
     else:

@@ -13,7 +13,11 @@ from dispatch_cli.shell import single
 _PARTS = ("typer", "rich", "pydantic", "pluggy", "aiosqlite", "croniter")
 
 
-@single(examples=("dispatch version", "dispatch version --json"))
+@single(
+    local="it tells the versions that are installed here",
+    storeless=True,
+    examples=("dispatch version", "dispatch version --json"),
+)
 def app(ctx: typer.Context) -> None:
     """Show the versions of Dispatch and what it runs on."""
     from dispatch.stores.sqlite import library_version

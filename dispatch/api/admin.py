@@ -12,15 +12,26 @@ from typing_extensions import TypedDict
 
 from dispatch.access import ADMIN
 from dispatch.api.guard import HOLDER
-from dispatch.api.params import DEFAULT_LIMIT, Body, Cursor, Items, KeyIDText, Limit, Listed, Reason, listed, page_size
+from dispatch.api.params import (
+    DEFAULT_LIMIT,
+    TENANT,
+    Body,
+    Cursor,
+    Items,
+    KeyIDText,
+    Limit,
+    Listed,
+    Reason,
+    WhyInURL,
+    listed,
+    page_size,
+    scope_named,
+)
 from dispatch.api.problems import Problem, reply
 from dispatch.api.routing import Asked, Route
 from dispatch.clock import LONGEST
 from dispatch.documents.overview import APIKeyDocument, AuditDocument, apikey_document, audit_document
-from dispatch.scope import Scope
 from dispatch.services.keys import checked_scopes
-
-_TENANT = r"^([^/\x00]{1,200}/[^/\x00]{0,200}|/[^/\x00]{1,200})$"
 
 
 class KeyBody(Body):
@@ -28,7 +39,7 @@ class KeyBody(Body):
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
     scopes: list[str] = Field(min_length=1, max_length=20)
-    tenant: Annotated[str, Field(pattern=_TENANT)] | None = Field(None, description="app/org: it sees only theirs.")
+    tenant: Annotated[str, Field(pattern=TENANT)] | None = Field(None, description="app/org: it sees only theirs.")
     expires_in: Annotated[float, Field(gt=0, le=LONGEST)] | None = Field(None, description="Seconds.")
     reason: Reason = ""
 
@@ -66,11 +77,10 @@ async def create_key(ask: Asked, body: KeyBody) -> Response:
     beyond = [scope for scope in scopes if not ask.identity.may(scope)]
     if beyond:
         raise Problem(403, "forbidden", f"this key lacks what it would give away: {' '.join(beyond)}")
-    app_id, _, org_id = (body.tenant or "/").partition("/")
     made = await ask.app.keys.create(
         body.name,
         scopes=scopes,
-        scope=Scope(app_id, org_id),
+        scope=scope_named(body.tenant),
         expires_in=body.expires_in,
         by=ask.identity.who,
         reason=body.reason,
@@ -78,9 +88,9 @@ async def create_key(ask: Asked, body: KeyBody) -> Response:
     return reply({**apikey_document(made.key), "key": made.token}, status=201)
 
 
-async def revoke_key(ask: Asked, key_id: KeyIDText) -> Response:
+async def revoke_key(ask: Asked, key_id: KeyIDText, reason: WhyInURL = "") -> Response:
     """End an API key at once and for good, with the sessions opened with it."""
-    await ask.app.keys.revoke(key_id)
+    await ask.app.keys.revoke(key_id, reason=reason)
     return Response(status_code=204)
 
 

@@ -15,6 +15,7 @@ from dispatch.api.guard import Ask
 from dispatch.api.idempotency import once
 from dispatch.api.params import (
     DEFAULT_LIMIT,
+    TENANT,
     Body,
     CronKey,
     Cursor,
@@ -23,6 +24,7 @@ from dispatch.api.params import (
     Limit,
     Listed,
     Moment,
+    Names,
     NameText,
     Payload,
     Priority,
@@ -31,9 +33,11 @@ from dispatch.api.params import (
     Tag,
     Text,
     Why,
+    WhyInURL,
     hidden,
     page_size,
     revealed,
+    scope_named,
 )
 from dispatch.api.problems import Problem, reply
 from dispatch.api.routing import Asked, Route
@@ -49,6 +53,7 @@ from dispatch.documents.crons import (
     tick_document,
 )
 from dispatch.jobs.options import EnqueueOptions
+from dispatch.scope import Scope
 from dispatch.services.audit import acting_as
 from dispatch.services.named import named_payload
 from dispatch.text import iso
@@ -79,6 +84,10 @@ class CreateBody(TimingBody):
     queue: NameText | None = None
     priority: Priority | None = None
     tags: list[Tag] | None = Field(None, max_length=50)
+    tenant: Annotated[str, Field(pattern=TENANT)] | None = Field(
+        None, description="app/org: whose it is. Only for keys that are bound to no tenant; default: the key's own."
+    )
+    dry_run: bool = Field(False, description="Answer it as it would be, and write nothing.")
     reason: Reason = ""
 
 
@@ -87,6 +96,7 @@ class EditBody(TimingBody):
 
     schedule: Text | None = None
     payload: dict[str, Any] | list[Any] | None = Field(None, description="All arguments of the call.")
+    dry_run: bool = Field(False, description="Answer it as it would be, and write nothing.")
     reason: Reason = ""
 
 
@@ -119,14 +129,22 @@ class PrunedCron(TypedDict):
 
 async def list_entries(
     ask: Asked,
+    name: Names,
     enabled: bool | None = None,
     orphaned: bool | None = None,
+    tenant: Annotated[str | None, Query(pattern=TENANT, description="app/org: only this tenant's.")] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Response:
     """List cron entries by name: when they tick, what they call, whether they fire."""
-    size = page_size(ask, limit)
-    options = ListOptions(enabled, orphaned, scope=ask.scope, limit=size, cursor=revealed(cursor))
+    options = ListOptions(
+        enabled,
+        orphaned,
+        name,
+        scope=_whose(ask, tenant) if tenant is not None else ask.scope,
+        limit=page_size(ask, limit),
+        cursor=revealed(cursor),
+    )
     page = await ask.app.crons.list(options)
     documents = [entry_summary(entry) for entry in page.items]
     return reply({"items": documents, "next_cursor": hidden(page.next_cursor)})
@@ -139,11 +157,18 @@ async def create(ask: Asked, body: CreateBody, key: IdempotencyKey = None) -> Re
         options = EnqueueOptions(queue=body.queue, priority=body.priority, tags=body.tags)
         with acting_as(ask.identity.who, body.reason):
             entry = await ask.app.crons.create_named(
-                body.name, body.schedule, body.target, body.payload, options, scope=ask.identity.scope, **body.timing()
+                body.name,
+                body.schedule,
+                body.target,
+                body.payload,
+                options,
+                scope=_whose(ask, body.tenant) if body.tenant is not None else ask.identity.scope,
+                dry_run=body.dry_run,
+                **body.timing(),
             )
-        return reply(entry_document(entry), status=201)
+        return reply(entry_document(entry), status=200 if body.dry_run else 201)
 
-    return await once(ask, key, "cron.create", body, act)
+    return await once(ask, None if body.dry_run else key, "cron.create", body, act)
 
 
 async def show(ask: Asked, cron: CronKey) -> Response:
@@ -166,7 +191,8 @@ async def edit(ask: Asked, cron: CronKey, body: EditBody) -> Response:
     if not changes:
         raise Problem(422, "invalid_request", "what is to change? Name the schedule, the payload or a rule")
     with acting_as(ask.identity.who, body.reason):
-        return reply(entry_document(await ask.app.crons.edit(entry.name, scope=entry.spec.scope, **changes)))
+        after = await ask.app.crons.edit(entry.name, scope=entry.spec.scope, dry_run=body.dry_run, **changes)
+    return reply(entry_document(after))
 
 
 async def enable(ask: Asked, cron: CronKey, body: Why | None = None) -> Response:
@@ -201,10 +227,11 @@ async def trigger(ask: Asked, cron: CronKey, body: Why | None = None, key: Idemp
     return await once(ask, key, f"cron.trigger {cron}", body or Why(), act)
 
 
-async def delete(ask: Asked, cron: CronKey) -> Response:
+async def delete(ask: Asked, cron: CronKey, reason: WhyInURL = "") -> Response:
     """Delete an entry with its history; what it has made runs on."""
     entry = await _entry(ask, cron)
-    await ask.app.crons.delete(entry.name, scope=entry.spec.scope)
+    with acting_as(ask.identity.who, reason):
+        await ask.app.crons.delete(entry.name, scope=entry.spec.scope)
     return Response(status_code=204)
 
 
@@ -215,7 +242,7 @@ async def history(ask: Asked, cron: CronKey, limit: Annotated[int, Query(ge=1, l
     return reply({"items": [tick_document(tick) for tick in ticks]})
 
 
-async def following(ask: Asked, cron: CronKey, count: Annotated[int, Query(ge=1, le=500)] = 10) -> Response:
+async def following(ask: Asked, cron: CronKey, count: Annotated[int, Query(ge=1, le=1000)] = 10) -> Response:
     """Say when an entry ticks next, were it enabled."""
     entry = await _entry(ask, cron)
     zone = zone_of(entry.spec.timezone)
@@ -230,6 +257,14 @@ async def prune(ask: Asked, body: Why | None = None) -> Response:
     return reply({"items": [{"name": name, "outcome": "deleted"} for name in names]})
 
 
+def _whose(ask: Ask, tenant: str) -> Scope:
+    """The tenant that is named, by a key that is bound to none or to this one. Raises Problem (403)."""
+    scope = scope_named(tenant)
+    if ask.scope not in (None, scope):
+        raise Problem(403, "forbidden", "this key belongs to another tenant")
+    return scope
+
+
 async def _entry(ask: Ask, key: str) -> CronEntry:
     return await ask.app.crons.find(key, scope=ask.scope)
 
@@ -237,7 +272,7 @@ async def _entry(ask: Ask, key: str) -> CronEntry:
 _ONE = "/v1/crons/{cron}"
 ROUTES = (
     Route("GET", "/v1/crons", list_entries, CRON_READ, Listed[CronSummary]),
-    Route("POST", "/v1/crons", create, CRON_WRITE, CronDocument, status=201),
+    Route("POST", "/v1/crons", create, CRON_WRITE, CronDocument, status=201, also={200: "What it would be."}),
     Route("POST", "/v1/crons/prune", prune, CRON_WRITE, Items[PrunedCron], shared=True),
     Route("GET", _ONE, show, CRON_READ, ShownCron),
     Route("PATCH", _ONE, edit, CRON_WRITE, CronDocument),

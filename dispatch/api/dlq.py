@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Query
 from pydantic import Field
@@ -23,6 +23,7 @@ from dispatch.api.params import (
     Listed,
     Names,
     NameText,
+    Payload,
     Queues,
     Reason,
     Seconds,
@@ -46,6 +47,7 @@ from dispatch.documents.letters import (
 )
 from dispatch.ids import DLQID
 from dispatch.services.audit import acting_as
+from dispatch.services.edits import Edit
 
 States = Annotated[
     list[DLQState], Query(alias="state", default_factory=list, max_length=4, description="Default: open ones.")
@@ -68,6 +70,20 @@ class ReplayBody(Body):
     ids: LetterIDs | None = None
     group: GroupBody | None = None
     reason: Reason = ""
+
+
+class ReplayOneBody(Body):
+    """Other arguments for the new job, if it is to have others; the dead letter keeps its own."""
+
+    payload: Payload = Field(None, description="All arguments; a secret that was shown as *** and left so stays.")
+    set: dict[Text, Any] = Field({}, description='Some of them: {"customer.email": "ada@example.com"}.')
+    dry_run: bool = Field(False, description="Answer with job_id null whether it could be done, and write nothing.")
+    reason: Reason = ""
+
+    @property
+    def edit(self) -> Edit | None:
+        """What is to be edited, if anything."""
+        return Edit(self.payload, self.set) if self.payload is not None or self.set else None
 
 
 class DiscardBody(Body):
@@ -95,7 +111,7 @@ class ReplayedDocument(TypedDict):
     """What a dead letter was replayed as."""
 
     id: str
-    job_id: str
+    job_id: str | None
 
 
 class LetterState(TypedDict):
@@ -141,10 +157,17 @@ async def groups(ask: Asked) -> Response:
     return reply({"items": [group_document(group) for group in await ask.app.dlq.groups(scope=ask.scope)]})
 
 
-async def count(ask: Asked, state: States, queue: Queues, name: Names, error: ErrorTypes) -> Response:
+async def count(
+    ask: Asked, state: States, queue: Queues, name: Names, error: ErrorTypes, until: Until = None
+) -> Response:
     """Count dead letters; by default those that wait for a decision."""
     options = ListOptions(
-        states=state or (DLQState.OPEN,), queues=queue, names=name, error_types=error, scope=ask.scope
+        states=state or (DLQState.OPEN,),
+        queues=queue,
+        names=name,
+        error_types=error,
+        scope=ask.scope,
+        created_before=until,
     )
     return reply({"count": await ask.app.dlq.count(options)})
 
@@ -152,13 +175,17 @@ async def count(ask: Asked, state: States, queue: Queues, name: Names, error: Er
 async def show(ask: Asked, entry_id: LetterIDText) -> Response:
     """Show a dead letter: what the job carried, and how its attempts failed."""
     entry = await ask.app.dlq.get(DLQID(entry_id), scope=ask.scope)
-    return reply(entry_document(entry, await ask.app.jobs.attempts(entry.job_id)))
+    return reply(entry_document(entry, await ask.app.dlq.attempts(entry.id)))
 
 
-async def replay(ask: Asked, entry_id: LetterIDText, body: Why | None = None) -> Response:
-    """Make a new job from a dead letter, once."""
-    with acting_as(ask.identity.who, "" if body is None else body.reason):
-        job_id = await ask.app.dlq.replay(DLQID(entry_id), scope=ask.scope)
+async def replay(ask: Asked, entry_id: LetterIDText, body: ReplayOneBody | None = None) -> Response:
+    """Make a new job from a dead letter, once, with its arguments or with others."""
+    given = body or ReplayOneBody(payload=None, set={}, dry_run=False)
+    if given.dry_run:
+        await ask.app.dlq.rehearse(DLQID(entry_id), scope=ask.scope, edit=given.edit)
+        return reply({"id": entry_id, "job_id": None})
+    with acting_as(ask.identity.who, given.reason):
+        job_id = await ask.app.dlq.replay(DLQID(entry_id), scope=ask.scope, edit=given.edit)
     return reply({"id": entry_id, "job_id": job_id}, status=201)
 
 
@@ -205,6 +232,7 @@ async def _of_group(ask: Ask, group: GroupBody) -> list[str]:
     return [entry.id for entry in (await ask.app.dlq.list(options)).items]
 
 
+_COULD = {200: "A dry run: it could be done."}
 ROUTES = (
     Route("GET", "/v1/dlq", list_entries, DLQ_READ, Listed[LetterSummary]),
     Route("GET", "/v1/dlq/groups", groups, DLQ_READ, Items[GroupDocument]),
@@ -213,6 +241,6 @@ ROUTES = (
     Route("POST", "/v1/dlq/discard", discard_many, DLQ_WRITE, BulkDocument),
     Route("POST", "/v1/dlq/purge", purge, DLQ_WRITE, PurgedDocument),
     Route("GET", "/v1/dlq/{entry_id}", show, DLQ_READ, LetterDocument),
-    Route("POST", "/v1/dlq/{entry_id}/replay", replay, DLQ_WRITE, ReplayedDocument, status=201),
+    Route("POST", "/v1/dlq/{entry_id}/replay", replay, DLQ_WRITE, ReplayedDocument, status=201, also=_COULD),
     Route("POST", "/v1/dlq/{entry_id}/discard", discard, DLQ_WRITE, LetterState),
 )

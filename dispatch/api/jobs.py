@@ -241,6 +241,12 @@ class ManyJobs(Body):
     reason: Reason = ""
 
 
+class DeleteJobs(ManyJobs):
+    """Jobs to remove."""
+
+    states: list[JobState] | None = Field(None, max_length=6, description="Only while they are in one of these.")
+
+
 async def cancel_many(ask: Asked, body: ManyJobs) -> Response:
     """Cancel jobs by their ids; one that is refused stops no other."""
 
@@ -259,11 +265,11 @@ async def retry_many(ask: Asked, body: ManyJobs) -> Response:
     return reply(await one_by_one(ask, "job.retry", body.ids, one, reason=body.reason))
 
 
-async def delete_many(ask: Asked, body: ManyJobs) -> Response:
+async def delete_many(ask: Asked, body: DeleteJobs) -> Response:
     """Remove jobs that do not run, by their ids, for good."""
 
     async def one(job_id: str) -> None:
-        await ask.app.jobs.delete(JobID(job_id), scope=ask.scope)
+        await ask.app.jobs.delete(JobID(job_id), scope=ask.scope, states=body.states)
 
     return reply(await one_by_one(ask, "job.delete", body.ids, one, reason=body.reason))
 

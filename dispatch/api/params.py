@@ -16,6 +16,7 @@ from dispatch.api.problems import Problem
 from dispatch.clock import LONGEST
 from dispatch.entity import LARGEST_PAGE, PAGE_SIZE, Page
 from dispatch.jobs.base import NAME
+from dispatch.scope import Scope
 
 T = TypeVar("T")
 _SUFFIX = "[0-7][0-9a-hjkmnp-tv-z]{25}"
@@ -66,6 +67,7 @@ Since = Annotated[Moment | None, Query(description="Created at that moment or la
 Until = Annotated[Moment | None, Query(description="Created before that moment (with a time zone).")]
 Seconds = Annotated[float, Field(ge=0, le=LONGEST, allow_inf_nan=False)]
 Reason = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$", description="Why, for the audit record.")]
+WhyInURL = Annotated[str, Query(alias="reason", max_length=500, description="Why, for the audit record.")]
 Text = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
 NameText = Annotated[str, Field(pattern=f"^{_NAME}$")]
 Priority = Annotated[int, Field(ge=-32768, le=32767)]
@@ -74,6 +76,16 @@ Tag = Annotated[str, Field(max_length=256, pattern=r"^[^\x00]*$")]
 Payload = Annotated[
     dict[str, Any] | list[Any] | None, Field(description="The arguments: by name (an object) or by position (a list).")
 ]
+
+
+TENANT = r"^([^/\x00]{1,200}/[^/\x00]{0,200}|/[^/\x00]{1,200})$"
+"""app/org, one of which may be empty."""
+
+
+def scope_named(tenant: str | None) -> Scope:
+    """The scope that app/org names; the empty one for None."""
+    app_id, _, org_id = (tenant or "/").partition("/")
+    return Scope(app_id, org_id)
 
 
 class Body(BaseModel):

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from dispatch.access import QUEUE_WRITE, STATS_READ
 from dispatch.api.guard import Ask
-from dispatch.api.params import Body, Items, QueueName, Reason, Seconds, Why
+from dispatch.api.params import Body, Items, Moment, QueueName, Reason, Seconds, Why
 from dispatch.api.problems import Problem, reply
 from dispatch.api.routing import Asked, Route
 from dispatch.clock import utc_now
@@ -20,6 +20,7 @@ from dispatch.entity import MOST
 from dispatch.queues.model import SLOWEST
 from dispatch.services import read_status
 from dispatch.services.audit import acting_as
+from dispatch.text import iso
 
 Places = Annotated[int, Field(ge=1, le=MOST)]
 
@@ -42,11 +43,19 @@ class LimitsBody(Body):
     reason: Reason = ""
 
 
+class PurgeBody(Body):
+    """Which of the waiting jobs to delete."""
+
+    before: Moment | None = Field(None, description="Those enqueued before then; left out: until now.")
+    reason: Reason = ""
+
+
 class PurgedQueue(TypedDict):
-    """How many waiting jobs were deleted."""
+    """How many waiting jobs were deleted, and of which."""
 
     name: str
     purged: int
+    before: str
 
 
 async def list_queues(ask: Asked) -> Response:
@@ -89,11 +98,13 @@ async def limit(ask: Asked, queue: QueueName, body: LimitsBody) -> Response:
     return reply(await _document(ask, queue))
 
 
-async def purge(ask: Asked, queue: QueueName, body: Why | None = None) -> Response:
-    """Delete the queue's waiting jobs for good, at most 500 at once; ask again until it answers 0."""
-    with acting_as(ask.identity.who, "" if body is None else body.reason):
-        purged = await ask.app.queues.purge(queue)
-    return reply({"name": queue, "purged": purged})
+async def purge(ask: Asked, queue: QueueName, body: PurgeBody | None = None) -> Response:
+    """Delete the queue's waiting jobs for good, at most 500 at once; ask again, with its `before`, until it says 0."""
+    given = body or PurgeBody(before=None)
+    before = given.before or (await ask.app.queues.get(queue)).at or utc_now()
+    with acting_as(ask.identity.who, given.reason):
+        purged = await ask.app.queues.purge(queue, before=before)
+    return reply({"name": queue, "purged": purged, "before": iso(before)})
 
 
 async def _document(ask: Ask, queue: str) -> QueueDocument:

@@ -64,9 +64,11 @@ async def close_session(ask: Asked) -> Response:
 
 
 async def login(ask: Asked, request: Request, ticket: Annotated[str, Query(max_length=256)] = "") -> Response:
-    """Turn a one-use login link into a session."""
+    """Turn a one-use login link into a session; a browser that comes too late is led to the page to log in."""
     identity = await ask.app.logins.redeem(ticket, "login")
     if identity is None:
+        if ask.pages and "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse(f"{request.scope.get('root_path', '')}/?link=used", status_code=303)
         raise Problem(401, "unauthenticated", "this link was used before, or is too old: ask for another one")
     home = "/" if ask.pages else "/v1/session"
     response = RedirectResponse(f"{request.scope.get('root_path', '')}{home}", status_code=303)

@@ -72,9 +72,11 @@ class Parts:
 
     @cached_property
     def dlq(self) -> DLQService:
+        from dispatch.app.stores import limits_of
         from dispatch.services import DLQService
 
-        return DLQService(self._store, audit=self.audit, plugins=self._plugins)
+        largest = limits_of(self._config).payload
+        return DLQService(self._store, audit=self.audit, plugins=self._plugins, largest=largest)
 
     @cached_property
     def queues(self) -> QueueService:

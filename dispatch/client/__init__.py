@@ -1,4 +1,4 @@
-"""A client of a Dispatch server over the wire protocol, for asyncio and, as `.sync`, for threads."""
+"""Clients of a Dispatch server: over the wire protocol, for asyncio and for threads, and of its HTTP API."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         TooManyRequests,
         Unauthenticated,
     )
+    from dispatch.client.http import HTTPClient
     from dispatch.client.subscription import Event, Subscription
     from dispatch.client.sync import SyncClient, SyncSubscription
 
@@ -26,6 +27,7 @@ _HOMES = {
     "ConnectionLost": _ERRORS,
     "Event": "dispatch.client.subscription",
     "Forbidden": _ERRORS,
+    "HTTPClient": "dispatch.client.http",
     "RequestTimeout": _ERRORS,
     "ServerFailed": _ERRORS,
     "Subscription": "dispatch.client.subscription",
@@ -40,6 +42,7 @@ __all__ = [
     "ConnectionLost",
     "Event",
     "Forbidden",
+    "HTTPClient",
     "RequestTimeout",
     "ServerFailed",
     "Subscription",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from inspect import isfunction
 from typing import Any
 
-from dispatch.errors import Conflict, DispatchError, InvalidArguments, NotFound, PayloadTooLarge
+from dispatch.errors import Conflict, DispatchError, DuplicateJob, InvalidArguments, NotFound, PayloadTooLarge, code_of
 
 
 class ClientError(DispatchError):
@@ -43,6 +44,7 @@ _KINDS: dict[int, type[DispatchError]] = {
     405: InvalidArguments,
     409: Conflict,
     413: PayloadTooLarge,
+    422: InvalidArguments,
     429: TooManyRequests,
 }
 
@@ -53,3 +55,14 @@ def error_of(status: int, message: str, details: Any = None) -> DispatchError:
     if details is not None:
         error.add_note(f"details: {details}")
     return error
+
+
+def refusal_of(status: int, code: str, message: str) -> DispatchError:
+    """The error that the HTTP API's refusal is in-process, by its code, else by its status."""
+    if code == code_of(DuplicateJob):
+        return DuplicateJob(message, existing="")
+    kinds = [DispatchError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    known = next((kind for kind in kinds if code_of(kind) == code and not isfunction(kind.__init__)), None)
+    return error_of(status, message) if known is None else known(message)

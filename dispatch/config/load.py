@@ -75,8 +75,12 @@ def load(
     config = Config.model_validate(_with_secrets(values, env, origins), context=origins)
     from_file = found is not None and origins.get(("store",), "").startswith("file ")
     store = _absolute(config.store, found.parent if found is not None and from_file else folder)
+    key_file = config.api_key_file
+    if key_file is not None:
+        beside = found is not None and origins.get(("api_key_file",), "").startswith("file ")
+        key_file = str((found.parent if found is not None and beside else folder) / Path(key_file).expanduser())
     return LoadedConfig(
-        config=config.model_copy(update={"store": store}),
+        config=config.model_copy(update={"store": store, "api_key_file": key_file}),
         origins={".".join(key): origins.get(key, "default") for key in _leaves(config.model_dump())},
         warnings=warnings,
         file=found,

@@ -175,6 +175,9 @@ class Config(Table):
     namespace: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,47}$")] = "dispatch"
     migrate: Annotated[Literal["auto", "empty", "never"], Lower] | None = None
     outbox: Annotated[str, Field(min_length=1)] | None = None
+    url: Annotated[str, Field(min_length=1)] | None = None
+    api_key: Annotated[str, Field(min_length=1)] | None = None
+    api_key_file: Annotated[str, Field(min_length=1)] | None = None
     app: str | None = None
     auto_open: bool = True
     queues: list[Name] = []

@@ -14,11 +14,14 @@ from dispatch.scope import Scope
 class DLQStore(Protocol):
     """The dlq part of a Store."""
 
-    async def replay(self, entry_id: DLQID, new_id: JobID, *, scope: Scope | None = None) -> Replayed:
+    async def replay(
+        self, entry_id: DLQID, new_id: JobID, *, scope: Scope | None = None, payload: bytes | None = None
+    ) -> Replayed:
         """Makes one new job with the entry's payload, options, effect_key and scope, due now, and marks the entry
         replayed, in one transaction. An entry is replayed once, under any concurrency; the same `new_id` again
         answers APPLIED again. A unique key it carried is taken again; held by a live job: CONFLICT, entry stays open.
         The new job has the entry's concurrency key; its maximum is stored only where the key has none.
+        `payload`: what the new job carries instead of the entry's, which keeps its own.
         """
         ...
 

@@ -76,6 +76,8 @@ class DefinitionDocument(TypedDict):
     version: int
     queue: str
     schema: dict[str, Any]
+    options: dict[str, Any]
+    """What it says of its queueing beyond that, such as priority."""
 
 
 def queue_document(info: QueueInfo, workers: int) -> QueueDocument:
@@ -148,4 +150,5 @@ def definition_document(found: Announcement) -> DefinitionDocument:
         "version": found.version,
         "queue": found.queue,
         "schema": found.schema,
+        "options": found.options,
     }

@@ -48,8 +48,8 @@ def job_enqueuing(job: NewJob) -> Mapping[str, Any] | None:
     """A job is about to be written; the enqueue waits for this hook, so be quick.
 
     The only hook before a state change. It may return a dict, which is added to the job's metadata. It cannot refuse
-    the job: what it raises is logged and the enqueue goes on. Not asked about jobs that a cron entry's tick or the
-    replay of a dead letter makes.
+    the job: what it raises is logged and the enqueue goes on, as it does without what cannot be stored (no JSON, or
+    more than `limits.metadata`). Not asked about jobs that a cron entry's tick or the replay of a dead letter makes.
 
     Args:
         job: what will be written.

@@ -145,6 +145,7 @@ class Idempotency:
     """An enqueue that may be repeated: the same key makes one job, for `ttl` seconds whatever retention says."""
 
     key: str
+    """Behind the tenant and "|", as the caller wrote it."""
     fingerprint: str
     """A digest of name and payload; the same key with another one is refused."""
     ttl: float
@@ -208,6 +209,15 @@ class Enqueued:
     """False: a job with that key (or this very id) was already there; `id` names it."""
     replaced: bool = False
     """True: on_conflict="replace" put the new payload into that job."""
+
+
+def as_given(key: str) -> str:
+    """An idempotency key as its caller wrote it, for messages.
+
+    >>> as_given("shop/t-1|order-42"), as_given("|order|42"), as_given("order-42")
+    ('order-42', 'order|42', 'order-42')
+    """
+    return key.split("|", 1)[-1]
 
 
 class Verdict(StrEnum):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable
+from concurrent.futures import Future
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +58,12 @@ async def contained(awaitable: Awaitable[Any], *, limit: float) -> Outcome:
 def callers() -> frozenset[asyncio.Task[Any]]:
     """The tasks that wait for the hook in which this is asked."""
     return _callers.get()
+
+
+def drop(answer: Future[Outcome]) -> None:
+    """Closes what came too late to be awaited."""
+    if not answer.cancelled() and inspect.iscoroutine(answer.result().value):
+        answer.result().value.close()
 
 
 async def _watched(awaitable: Awaitable[Any]) -> Outcome:

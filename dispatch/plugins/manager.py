@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from dispatch import hookspecs
 from dispatch.clock import boot_seconds
 from dispatch.errors import ConfigError, InvalidPlugin, MissingExtra
-from dispatch.plugins.containing import Outcome, callers, contained
+from dispatch.plugins.containing import Outcome, callers, contained, drop
 from dispatch.plugins.finding import imported, is_own, offered
 from dispatch.plugins.fitting import check, own_name, specified, taken
 from dispatch.plugins.implementation import OWN, Implementation
@@ -152,8 +152,16 @@ class PluginManager:
         Failures are logged and left out; those of `register_*` hooks, which something was meant to rest on, are raised
         as InvalidPlugin.
         """
-        results = [await self._call(implementation, arguments) for implementation in self._implementations[hook]]
-        return [result for result in results if result is not None]
+        return [answer for _, answer in await self.answers(hook, **arguments)]
+
+    async def answers(self, hook: str, /, **arguments: Any) -> list[tuple[str, Any]]:
+        """As `collect`, each with the name of the plugin."""
+        found = [(one.plugin, await self._call(one, arguments)) for one in self._implementations[hook]]
+        return [(plugin, answer) for plugin, answer in found if answer is not None]
+
+    def complain(self, plugin: str, hook: str, what: str) -> None:
+        """Logs what is wrong with an answer of a plugin."""
+        self._logger.error("plugin %r: its %s answered what cannot be used; %s", plugin, hook, what)
 
     def ask(self, hook: str, /, **arguments: Any) -> list[tuple[str, Any]]:
         """What the plugins answer to a hook of `hookspecs.ASKED_AT_ONCE`, each with its name, in their order.
@@ -363,15 +371,12 @@ class PluginManager:
             async with asyncio.timeout(self._hook_timeout):
                 return await asyncio.wrap_future(answer)
         except TimeoutError as error:
+            answer.add_done_callback(drop)
             return Outcome(error=error, late=True)
 
-    def _warn_slow(self, implementation: Implementation, elapsed: float) -> None:
-        self._logger.warning(
-            "plugin %r: its %s held the event loop for %.3f s, and every job with it; make it `async` and await",
-            implementation.plugin,
-            implementation.hook,
-            elapsed,
-        )
+    def _warn_slow(self, one: Implementation, elapsed: float) -> None:
+        text = "plugin %r: its %s held the event loop for %.3f s, and every job with it; make it `async` and await"
+        self._logger.warning(text, one.plugin, one.hook, elapsed)
 
     def _fail(
         self, implementation: Implementation, error: BaseException, *, timed_out: bool, tenacious: bool = False

@@ -22,13 +22,39 @@ class Limits:
     traceback: int = 16 * 1024
 
 
-async def with_additions(job: NewJob, plugins: PluginManager) -> NewJob:
-    """The row with the metadata that plugins add to it (`job_enqueuing`)."""
-    additions: dict[str, Any] = {}
-    for answer in await plugins.collect("job_enqueuing", job=job):
-        if isinstance(answer, Mapping):
-            additions.update(answer)
-    return replace(job, metadata={**job.metadata, **additions}) if additions else job
+async def with_additions(job: NewJob, plugins: PluginManager, limits: Limits) -> NewJob:
+    """The row with the metadata that plugins add to it (`job_enqueuing`).
+
+    What a plugin adds that cannot be stored, or makes the metadata too large, is left out and logged: a plugin refuses
+    no job.
+    """
+    metadata = job.metadata
+    for plugin, answer in await plugins.answers("job_enqueuing", job=job):
+        wider = metadata
+        fault: Exception | None = None
+        try:
+            wider = {**metadata, **answer}
+            fault = _fault_of(job, wider, limits)
+        except Exception as error:  # no mapping, or one that breaks
+            fault = error
+        if fault is None:
+            metadata = wider
+        else:
+            plugins.complain(plugin, "job_enqueuing", f"what it adds is left out: {fault}")
+    return job if metadata is job.metadata else replace(job, metadata=metadata)
+
+
+def _fault_of(job: NewJob, metadata: Mapping[str, Any], limits: Limits) -> InvalidArguments | None:
+    """Why metadata cannot be stored; None when it can."""
+    try:
+        taken = len(json.dumps(metadata, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        return InvalidArguments(f"{job.name}: metadata cannot be stored as JSON: {error}")
+    if taken <= limits.metadata:
+        return None
+    return PayloadTooLarge(
+        f"{job.name}: metadata takes {taken:,} bytes, more than limits.metadata ({limits.metadata:,})"
+    )
 
 
 def check_size(job: NewJob, limits: Limits) -> None:
@@ -39,12 +65,6 @@ def check_size(job: NewJob, limits: Limits) -> None:
             f"{job.name}: the arguments take {size:,} bytes as JSON, more than limits.payload "
             f"({limits.payload:,}). Store the data elsewhere and pass its name or id"
         )
-    if job.metadata:
-        try:
-            taken = len(json.dumps(job.metadata, allow_nan=False))
-        except (TypeError, ValueError) as error:
-            raise InvalidArguments(f"{job.name}: metadata cannot be stored as JSON: {error}") from None
-        if taken > limits.metadata:
-            raise PayloadTooLarge(
-                f"{job.name}: metadata takes {taken:,} bytes, more than limits.metadata ({limits.metadata:,})"
-            )
+    fault = _fault_of(job, job.metadata, limits) if job.metadata else None
+    if fault is not None:
+        raise fault

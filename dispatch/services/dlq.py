@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from dispatch.dlq.model import DLQEntry, DLQGroup, DLQState, ListOptions
 from dispatch.entity import LARGEST_PAGE, Page, Reply
-from dispatch.errors import AlreadyReplayed, DLQNotFound, DuplicateJob, RunNotRetryable
+from dispatch.errors import AlreadyReplayed, DLQNotFound, DuplicateJob, PayloadTooLarge, RunNotRetryable
 from dispatch.ids import DLQID, JobID
-from dispatch.jobs.model import as_written
+from dispatch.jobs.model import Attempt, as_written
 from dispatch.plugins import PluginManager
 from dispatch.scope import Scope
 from dispatch.services.audit import AuditService
+from dispatch.services.edits import Edit
 from dispatch.store import Store
 from dispatch.workflows.model import driven_by
 
@@ -21,9 +22,16 @@ class DLQService:
     """Look at, replay, discard and purge dead letters."""
 
     def __init__(
-        self, store: Store, *, audit: AuditService | None = None, plugins: PluginManager | None = None
+        self,
+        store: Store,
+        *,
+        audit: AuditService | None = None,
+        plugins: PluginManager | None = None,
+        largest: int = 256 * 1024,
     ) -> None:
+        """`largest`: bytes that edited arguments may take."""
         self._store = store
+        self._largest = largest
         self._plugins = plugins or PluginManager()
         self._audit = audit or AuditService(store)
 
@@ -57,17 +65,44 @@ class DLQService:
         """How many entries match; by default the open ones."""
         return await self._store.dlq.count(options or ListOptions())
 
-    async def replay(self, entry_id: DLQID, *, scope: Scope | None = None) -> JobID:
+    async def attempts(self, entry_id: DLQID, *, scope: Scope | None = None) -> Sequence[Attempt]:
+        """The failed and crashed attempts of its job, oldest first. Raises DLQNotFound."""
+        return await self._store.jobs.attempts((await self.get(entry_id, scope=scope)).job_id)
+
+    async def replay(self, entry_id: DLQID, *, scope: Scope | None = None, edit: Edit | None = None) -> JobID:
         """Makes one new job from a dead letter, once, and answers its id.
 
-        Raises DLQNotFound; AlreadyReplayed when it was decided before; DuplicateJob when a live job holds its
-        unique key (the entry then stays open).
-        """
-        async with self._audit.act("dlq.replay", [entry_id]):
-            return await self._replay(entry_id, scope)
+        Args:
+            edit: other arguments for the new job; the dead letter keeps its own.
 
-    async def _replay(self, entry_id: DLQID, scope: Scope | None) -> JobID:
-        replayed = await self._store.dlq.replay(entry_id, JobID.new(), scope=scope)
+        Raises DLQNotFound; AlreadyReplayed when it was decided before; DuplicateJob when a live job holds its
+        unique key (the entry then stays open); InvalidArguments, PayloadTooLarge for what the edit makes of it.
+        """
+        detail = "" if edit is None else edit.words
+        async with self._audit.act("dlq.replay", [entry_id], detail=detail):
+            payload = None if edit is None else await self.rehearse(entry_id, edit=edit, scope=scope)
+            return await self._replay(entry_id, scope, payload)
+
+    async def rehearse(self, entry_id: DLQID, *, scope: Scope | None = None, edit: Edit | None = None) -> bytes:
+        """What the new job of a replay would carry; writes nothing.
+
+        Raises DLQNotFound, AlreadyReplayed, InvalidArguments, PayloadTooLarge.
+        """
+        entry = await self.get(entry_id, scope=scope)
+        if entry.state is not DLQState.OPEN:
+            raise AlreadyReplayed(f"{entry_id} was {entry.state} before; each dead letter is decided once")
+        if edit is None:
+            return entry.payload
+        announced = await self._store.cluster.definition(entry.job_name)
+        payload = edit.payload(entry, None if announced is None else announced.schema)
+        if len(payload) > self._largest:
+            raise PayloadTooLarge(
+                f"{entry.job_name}: the arguments take {len(payload):,} bytes, more than {self._largest:,}"
+            )
+        return payload
+
+    async def _replay(self, entry_id: DLQID, scope: Scope | None, payload: bytes | None) -> JobID:
+        replayed = await self._store.dlq.replay(entry_id, JobID.new(), scope=scope, payload=payload)
         if replayed.reply is Reply.MISSING:
             raise _not_found(entry_id)
         if replayed.reply is Reply.CONFLICT or replayed.job_id is None:

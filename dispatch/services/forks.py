@@ -35,7 +35,7 @@ def edited(checkpoints: Sequence[Checkpoint], before: str, edits: Mapping[str, A
         if copied[name].kind != "step":
             raise InvalidArguments(f"{name!r} is a {copied[name].kind}; only the results of steps can be edited")
         current = values[name] if name in values else from_json(copied[name].data)
-        values[name] = _set(current, path[len(name) + 1 :], value, path)
+        values[name] = with_value(current, path[len(name) + 1 :], value, path)
     try:
         return {name: to_json(value) for name, value in values.items()}
     except PydanticSerializationError as error:
@@ -52,15 +52,16 @@ def differences(
     return [(name, a, b) for name, a, b in pairs if a is None or b is None or (a.kind, a.data) != (b.kind, b.data)]
 
 
-def _set(document: Any, inside: str, value: Any, path: str) -> Any:
+def with_value(document: Any, inside: str, value: Any, path: str) -> Any:
+    """A copy of a JSON document with another value at a place inside; InvalidArguments where `path` leads nowhere."""
     if not inside:
         return value
     part, _, rest = inside.partition(".")
     if isinstance(document, dict):
         if rest and part not in document:
             raise InvalidArguments(f"{path!r} leads nowhere: there is no {part!r}")
-        return {**document, part: _set(document.get(part), rest, value, path)}
+        return {**document, part: with_value(document.get(part), rest, value, path)}
     if isinstance(document, list) and part.isdecimal() and int(part) < len(document):
         index = int(part)
-        return [*document[:index], _set(document[index], rest, value, path), *document[index + 1 :]]
+        return [*document[:index], with_value(document[index], rest, value, path), *document[index + 1 :]]
     raise InvalidArguments(f"{path!r} leads nowhere: {part!r} is not in a {type(document).__name__}")

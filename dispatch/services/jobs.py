@@ -128,7 +128,7 @@ class JobService:
     async def insert(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Writes rows that are built already: checks their sizes, asks `job_enqueuing`, tells `job_enqueued`."""
         if self._plugins.has("job_enqueuing"):
-            jobs = [await with_additions(job, self._plugins) for job in jobs]
+            jobs = [await with_additions(job, self._plugins, self._limits) for job in jobs]
         for job in jobs:
             check_size(job, self._limits)
         spans = self._telemetry.spans
@@ -178,7 +178,7 @@ class JobService:
         Raises PayloadTooLarge, InvalidArguments.
         """
         if job.kind == "job" and self._plugins.has("job_enqueuing"):
-            job = await with_additions(job, self._plugins)
+            job = await with_additions(job, self._plugins, self._limits)
         check_size(job, self._limits)
         spans = self._telemetry.spans
         if spans is not None:

@@ -108,16 +108,13 @@ class WorkflowService:
             definition = max(known, key=lambda d: d.version)
             document = definition.signature.validate_document(definition.signature.arrange(values))
             return self._new_runs([WorkflowCall(definition, document, chosen)])[0]
-        announced = await self._announced(name, version)
-        return build_run(
-            name=name,
-            version=announced.version,
-            payload=named_payload(name, values, announced.schema),
-            options=chosen.over(EnqueueOptions(**announced.options)),
-            row=chosen,
+        return run_by_name(
+            name,
+            values,
+            chosen,
+            announced=newest_announced(await self._store.cluster.definitions(), name, version),
             scope=capture(),
             idempotency_ttl=self._idempotency_ttl,
-            default_queue=announced.queue,
         )
 
     async def get(self, run_id: RunID, *, scope: Scope | None = None) -> Run:
@@ -227,7 +224,7 @@ class WorkflowService:
         """
         run = await self.get(run_id, scope=scope)
         if (run.name, version) not in self._registry.workflows:
-            await self._announced(run.name, version)
+            newest_announced(await self._store.cluster.definitions(), run.name, version)
         async with self._audit.act("workflow.migrate", [run_id], detail=f"to version {version}"):
             changed = await self._store.workflows.migrate(run_id, version=version, scope=scope)
             if changed.reply is not Reply.APPLIED or changed.state is None:
@@ -296,18 +293,36 @@ class WorkflowService:
         prepared = [replace(run, driver=await self._jobs.prepared(run.driver)) for run in runs]
         return await self._store.workflows.create(prepared)
 
-    async def _announced(self, name: str, version: int | None) -> Announcement:
-        workflows = [a for a in await self._store.cluster.definitions() if a.kind == "workflow"]
-        known = [a for a in workflows if a.name == name]
-        found = [a for a in known if version in (None, a.version)]
-        if found:
-            return max(found, key=lambda a: a.version)
-        if known:
-            versions = ", ".join(str(a.version) for a in sorted(known, key=lambda a: a.version))
-            raise WorkflowNotFound(f"no app has announced version {version} of {name}; there are: {versions}")
-        near = difflib.get_close_matches(name, [a.name for a in workflows], 1)
-        hint = f"did you mean {near[0]!r}?" if near else "`dispatch run` announces the workflows of its module"
-        raise WorkflowNotFound(f"no app has announced a workflow {name!r}; {hint}")
+
+def run_by_name(
+    name: str, arguments: Any, options: EnqueueOptions, *, announced: Announcement, scope: Scope, idempotency_ttl: float
+) -> NewRun:
+    """The run that a start by name makes, by what was announced; InvalidArguments when they do not fit its schema."""
+    return build_run(
+        name=name,
+        version=announced.version,
+        payload=named_payload(name, arguments, announced.schema),
+        options=options.over(EnqueueOptions(**announced.options)),
+        row=options,
+        scope=scope,
+        idempotency_ttl=idempotency_ttl,
+        default_queue=announced.queue,
+    )
+
+
+def newest_announced(announcements: Sequence[Announcement], name: str, version: int | None) -> Announcement:
+    """What was announced of a workflow's version (None: the newest). Raises WorkflowNotFound."""
+    workflows = [a for a in announcements if a.kind == "workflow"]
+    known = [a for a in workflows if a.name == name]
+    found = [a for a in known if version in (None, a.version)]
+    if found:
+        return max(found, key=lambda a: a.version)
+    if known:
+        versions = ", ".join(str(a.version) for a in sorted(known, key=lambda a: a.version))
+        raise WorkflowNotFound(f"no app has announced version {version} of {name}; there are: {versions}")
+    near = difflib.get_close_matches(name, [a.name for a in workflows], 1)
+    hint = f"did you mean {near[0]!r}?" if near else "`dispatch run` announces the workflows of its module"
+    raise WorkflowNotFound(f"no app has announced a workflow {name!r}; {hint}")
 
 
 def _metadata_of_fork(run: Run, *, undo_inherited: bool) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from asyncpg import UniqueViolationError
+
 from dispatch.clock import boot_seconds, from_micros
 from dispatch.entity import Reply
-from dispatch.errors import NotTransactional
+from dispatch.errors import DataRejected, NotTransactional
 from dispatch.ids import JobID, WorkerID
 from dispatch.jobs.model import (
     Changed,
@@ -31,7 +33,7 @@ from dispatch.stores.postgres_executor import PostgresExecutor, Request
 from dispatch.stores.postgres_watermark import Place, Watermark
 from dispatch.stores.server_jobs import ServerJobs, complete
 from dispatch.stores.sql.enqueue import enqueue, is_plain, run_at
-from dispatch.stores.sql.plan import Plan, Rows
+from dispatch.stores.sql.plan import Do, Plan, Rows
 from dispatch.stores.sql.rows import job_of, parsed, span, to_text
 
 _ALL = 1 << 40
@@ -93,6 +95,12 @@ class PostgresJobs(ServerJobs):
     async def _enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         if not jobs or not all(map(_is_free, jobs)):
             return await super().enqueue(jobs)
+        if _are_alike(jobs):
+            try:
+                return await self._executor.run(lambda: _insert_new(jobs, self._executor.now()), single=True)
+            except DataRejected as error:
+                if not isinstance(error.__cause__, UniqueViolationError):
+                    raise
         return await self._executor.run(lambda: _insert(jobs, self._executor.now()), single=True)
 
     async def claim(
@@ -285,18 +293,16 @@ def _is_plain(said: Transition) -> bool:
     return said.verdict is Verdict.COMPLETE and said.failure is None and not said.then
 
 
+def _insert_new(jobs: Sequence[NewJob], now: int) -> Plan[list[Enqueued]]:
+    """As `_insert` for jobs that are alike; a UniqueViolationError where one of the ids was written before."""
+    yield Do("insert_new_jobs", _shared_columns(jobs, now))
+    return [Enqueued(job.id, True) for job in jobs]
+
+
 def _insert(jobs: Sequence[NewJob], now: int) -> Plan[list[Enqueued]]:
     """All of them in one statement; the lanes are chosen there, where the queues' settings are."""
-    first = _likeness(jobs[0])
-    if all(_likeness(job) == first for job in jobs):
-        ((new,),) = yield Rows(
-            "insert_same_jobs",
-            {
-                **_columns(jobs[0], now),
-                "id": [str(job.id) for job in jobs],
-                "payload": [job.payload for job in jobs],
-            },
-        )
+    if _are_alike(jobs):
+        ((new,),) = yield Rows("insert_same_jobs", _shared_columns(jobs, now))
         if new is None:
             return [Enqueued(job.id, True) for job in jobs]
     else:
@@ -311,9 +317,23 @@ def _insert(jobs: Sequence[NewJob], now: int) -> Plan[list[Enqueued]]:
     return answers
 
 
+def _are_alike(jobs: Sequence[NewJob]) -> bool:
+    """Whether these jobs differ in id and payload only."""
+    first = _likeness(jobs[0])
+    return all(_likeness(job) == first for job in jobs)
+
+
 def _likeness(job: NewJob) -> tuple[Any, ...]:
-    """Equal for jobs that differ in id and payload only."""
     return job.queue, job.name, job.kind, job.lane, job.priority, job.run_at, job.delay, job.scope, job.metadata
+
+
+def _shared_columns(jobs: Sequence[NewJob], now: int) -> dict[str, Any]:
+    """What jobs that are alike share, with their ids and payloads."""
+    return {
+        **_columns(jobs[0], now),
+        "id": [str(job.id) for job in jobs],
+        "payload": [job.payload for job in jobs],
+    }
 
 
 def _columns(job: NewJob, now: int) -> dict[str, Any]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import asyncpg
@@ -56,31 +55,35 @@ class OwnPool:
         self._taken: set[Connection] = set()
         self._closed = False
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    def connection(self) -> _Taking:
         """A connection for one transaction; it is kept unless the block was cut short or left it in a transaction."""
-        async with self._free:
-            connection = await self._take()
-            self._taken.add(connection)
-            fit = False
-            try:
-                yield connection
-                fit = True
-            except (DispatchError, asyncpg.PostgresError):
-                fit = True  # the plan or the server said no, which the connection survives
-                raise
-            finally:
-                self._taken.discard(connection)
-                if fit and not (self._closed or connection.is_closed() or connection.is_in_transaction()):
-                    self._idle.append(connection)
-                else:
-                    connection.terminate()
+        return _Taking(self)
 
     async def listener(self) -> Connection:
         """A connection beside the others, for listening."""
         return await self._connect()
 
-    async def _take(self) -> Connection:
+    async def take(self) -> Connection:
+        """A connection that nobody else has until it is given back."""
+        await self._free.acquire()
+        try:
+            connection = await self._any()
+        except BaseException:
+            self._free.release()
+            raise
+        self._taken.add(connection)
+        return connection
+
+    def give_back(self, connection: Connection, *, fit: bool) -> None:
+        """Keeps the connection for others, or throws it away."""
+        self._taken.discard(connection)
+        if fit and not (self._closed or connection.is_closed() or connection.is_in_transaction()):
+            self._idle.append(connection)
+        else:
+            connection.terminate()
+        self._free.release()
+
+    async def _any(self) -> Connection:
         if self._closed:
             raise StoreUnreachable(f"{self._shown}: the store is closed; open it (`async with`) before use")
         while self._idle:
@@ -106,3 +109,22 @@ class OwnPool:
                 await connection.close(timeout=_QUICK_GOODBYE)
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 connection.terminate()
+
+
+class _Taking:
+    """The block that has a connection; a class, since a generator would cost every call as much as its plan does."""
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: OwnPool) -> None:
+        self._pool = pool
+        self._connection: Connection = None
+
+    async def __aenter__(self) -> Connection:
+        self._connection = await self._pool.take()
+        return self._connection
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        # the plan or the server said no, which the connection survives
+        fit = error is None or isinstance(error, DispatchError | asyncpg.PostgresError)
+        self._pool.give_back(self._connection, fit=fit)

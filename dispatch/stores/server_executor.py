@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -121,8 +121,7 @@ class ServerExecutor(ABC):
             await self._measure(connection)
 
     async def _measure(self, connection: Connection) -> None:
-        if self._clock.stale:
-            await self._clock.measure(lambda: self._time(connection))
+        await self._clock.measure(lambda: self._time(connection))
 
     async def close(self) -> None:
         """Waits for the calls under way, briefly, and disconnects; idempotent."""
@@ -147,15 +146,9 @@ class ServerExecutor(ABC):
     ) -> T:
         if not self._ready:
             await self.check_schema()
-        waiting = _Waiting()
-
-        async def call() -> T:
-            answer = await self._transact(plan, write, durable, single, None if late else waiting)
-            if write and wake:
-                self._bump()
-            return answer
-
-        return await self._shielded(call(), self._timeout, waiting)
+        waiting = None if late else _Waiting()
+        call = self._transact(plan, write=write, durable=durable, wake=wake, single=single, waiting=waiting)
+        return await self._shielded(call, self._timeout, waiting)
 
     async def schema(self) -> SchemaStatus:
         """What the store's schema is."""
@@ -213,44 +206,63 @@ class ServerExecutor(ABC):
 
     async def _shielded(self, call: Awaitable[T], limit: float, waiting: _Waiting | None = None) -> T:
         """Awaits the call as a task of its own: cancelling the caller leaves it to its end, which is never far."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
 
-        async def limited() -> T:
+        async def limited() -> None:
             try:
                 async with asyncio.timeout(limit):
-                    return await call
-            except DispatchError:
-                raise
+                    value = await call
             except Exception as error:
-                told = self._store_error(error)
-                if isinstance(told, StoreUnreachable):
-                    self._clock.forget()
-                    self._identity = None
-                    if self._pool is not None:
-                        self._pool.drop_idle()
-                if told is None:
-                    raise
-                raise told from error
+                told = self._told(error)
+                if not answer.done():
+                    answer.set_exception(told)
+            else:
+                if not answer.done():
+                    answer.set_result(value)
 
-        task = asyncio.get_running_loop().create_task(limited(), name="dispatch store call")
+        def ended(task: asyncio.Task[None]) -> None:
+            self._calls.discard(task)
+            answer.cancel()  # which changes nothing where it was given
+
+        task = loop.create_task(limited(), name="dispatch store call")
         self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
+        task.add_done_callback(ended)
         try:
-            return await asyncio.shield(task)
+            # not by way of asyncio.shield, which takes another turn of the loop
+            return await answer
         except asyncio.CancelledError:
             if waiting is not None:
                 waiting.over = True
             raise
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        pool = self._pool
-        if pool is None:
+    def _told(self, error: Exception) -> Exception:
+        """What the caller is told in place of the driver's error."""
+        told = None if isinstance(error, DispatchError) else self._store_error(error)
+        if told is None:
+            return error
+        if isinstance(told, StoreUnreachable):
+            self._clock.forget()
+            self._identity = None
+            if self._pool is not None:
+                self._pool.drop_idle()
+        told.__cause__ = error
+        return told
+
+    def _connection(self) -> AbstractAsyncContextManager[Connection]:
+        if self._pool is None:
             raise StoreUnreachable(f"{self._shown}: the store is closed; open it (`async with`) before use")
-        async with pool.connection() as connection:
-            yield connection
+        return self._pool.connection()
 
     async def _transact(
-        self, plan: Callable[[], Plan[T]], write: bool, durable: bool, single: bool, waiting: _Waiting | None
+        self,
+        plan: Callable[[], Plan[T]],
+        *,
+        write: bool,
+        durable: bool,
+        wake: bool,
+        single: bool,
+        waiting: _Waiting | None,
     ) -> T:
         """Runs the plan, again from its beginning while others are in its way."""
         until = boot_seconds() + self._timeout / 2
@@ -258,17 +270,22 @@ class ServerExecutor(ABC):
         while True:
             try:
                 async with self._connection() as connection:
-                    await self._measure(connection)
+                    if self._clock.stale:
+                        await self._measure(connection)
                     if waiting is not None and waiting.over:
                         raise StoreTimeout(
                             f"{self._shown}: the caller stopped waiting before the write began; nothing was written"
                         )
-                    return await self._attempt(connection, plan, write=write, durable=durable, single=single)
+                    answer = await self._attempt(connection, plan, write=write, durable=durable, single=single)
+                break
             except Exception as error:
                 if not self._is_again(error) or boot_seconds() > until:
                     raise
             await asyncio.sleep(random.uniform(0, pause))
             pause = min(2 * pause, _LONGEST_PAUSE)
+        if write and wake:
+            self._bump()
+        return answer
 
 
 @dataclass(slots=True)

@@ -224,6 +224,9 @@ async def test_a_login_link_opens_one_session_that_ends_when_it_is_closed() -> N
         assert "SameSite=strict" in entered.headers["set-cookie"]
         found.client.cookies.clear()
         assert (await found.ask("GET", f"/login?ticket={ticket}")).status_code == 401
+        late = await found.ask("GET", f"/login?ticket={ticket}", None, {"Accept": "text/html,*/*"})
+        assert (late.status_code, late.headers["location"]) == (303, "/?link=used")
+        assert "set-cookie" not in late.headers
         cookie = {"Cookie": f"{PLAIN_COOKIE}={entered.cookies[PLAIN_COOKIE]}", "Sec-Fetch-Site": "same-origin"}
         assert (await found.ask("GET", "/v1/session", None, cookie)).json()["session"] is True
         made = await found.ask("POST", "/v1/jobs", None, cookie, json=JOB)

@@ -21,12 +21,18 @@ async def tell() -> None:
 FOREIGN = ("rich", "opentelemetry", "jsonschema", "croniter", "tomllib", "starlette", "redis", "asyncpg", "sqlalchemy")
 """What a worker on SQLite needs none of before its first job."""
 OWN = (
-    *("dispatch.api", "dispatch.client", "dispatch.dlq", "dispatch.documents", "dispatch.observability"),
-    *("dispatch.transfer", "dispatch.wire", "dispatch.stores.sql.dlq", "dispatch.stores.sql.transfer"),
+    *("dispatch.api", "dispatch.client.client", "dispatch.client.http", "dispatch.dlq", "dispatch.documents"),
+    *(
+        "dispatch.observability",
+        "dispatch.transfer",
+        "dispatch.wire",
+        "dispatch.stores.sql.dlq",
+        "dispatch.stores.sql.transfer",
+    ),
     *("dispatch.engine.process_pool", "dispatch.engine.runs.activation", "dispatch.engine.runs.runner"),
     *("dispatch.services.crons", "dispatch.services.dlq", "dispatch.services.explain", "dispatch.services.jobs"),
     *("dispatch.services.queues", "dispatch.services.stats", "dispatch.services.workflows"),
-    *("dispatch_cli.processes", "dispatch_cli.reload", "dispatch_cli.status"),
+    *("dispatch_cli.processes", "dispatch_cli.reload", "dispatch_cli.remote", "dispatch_cli.status"),
 )
 
 

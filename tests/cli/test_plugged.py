@@ -134,6 +134,7 @@ def test_it_ends_with_the_exit_codes_of_dispatch(person: str, code: int, name: s
 def test_it_asks_before_it_destroys(project: Path) -> None:
     refused = run("oncall", "remove", "ada")
     assert (refused.code, "would remove ada on sqlite:///" in refused.err) == (2, True)
+    assert "pass --yes to do it" in refused.err and "--dry-run" not in refused.err
     with (project / "dispatch.toml").open("a") as file:
         file.write("[profiles.live]\nprotected = true\n")
     assert "profile 'live' is protected" in run("oncall", "remove", "ada", "--yes", "-P", "live").err

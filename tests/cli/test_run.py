@@ -333,6 +333,18 @@ def test_a_worker_without_jobs_or_with_an_unused_queue_is_warned_about(folder: P
     assert "-q default:" not in err
 
 
+def test_a_queue_that_only_a_plugin_s_job_names_is_no_mistake(folder: Path) -> None:
+    (folder / "examples_bringer.py").write_text(
+        "from dispatch import Registry, hookimpl\n\njobs = Registry()\n\n\n"
+        "@jobs.job(name='ops.ping', queue='ops')\nasync def ping(): ...\n\n\n"
+        "@hookimpl\ndef register_jobs(store):\n    return [ping]\n"
+    )
+    (folder / "examples_none.py").write_text("from dispatch import Registry\nregistry = Registry()\n")
+    (folder / "dispatch.toml").write_text('plugins = ["examples_bringer"]\n')
+    err = run("run", "examples_none:registry", "--burst", "-q", "ops", "--log-format", "text").err
+    assert "ops.ping" in err and "no job is defined" not in err
+
+
 def test_a_store_in_memory_is_warned_about_where_it_can_only_be_a_mistake(folder: Path) -> None:
     said = "memory:// lives and dies with this process"
     assert said in run("run", "examples_tasks", "--burst", "--store", "memory://").err

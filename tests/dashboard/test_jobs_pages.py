@@ -178,6 +178,20 @@ def test_dead_letters_are_replayed_discarded_and_purged(chromium: Any) -> None:
             visit.told("4 dead letters deleted")
 
 
+def test_a_dead_letter_is_replayed_with_other_arguments(chromium: Any) -> None:
+    with placed() as place:
+        place.run(seed(place.app))
+        (first, *_) = place.run(place.app.dlq.list()).items
+        with visiting(chromium, place) as visit:
+            page = visit.go(f"letter/{first.id}", "doomed")
+            page.get_by_role("button", name="With other arguments").click()
+            visit.confirm(payload='{"edited": [1, 2]}', reason="by phone")
+            page.locator(".head .state.replayed").wait_for()
+        entry = place.run(place.app.dlq.get(first.id))
+        assert entry.payload == first.payload
+        assert place.run(place.app.jobs.get(entry.replayed_as)).payload == b'{"edited":[1,2]}'
+
+
 def test_who_may_only_look_finds_no_buttons(chromium: Any, place: Place) -> None:
     with visiting(chromium, place, place.login("job:read", "stats:read", "dlq:read")) as visit:
         page = visit.page

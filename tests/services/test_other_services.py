@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from dispatch.app import Dispatch
-from dispatch.cluster.model import NewWorker, WorkerState
+from dispatch.clock import utc_now
+from dispatch.cluster.model import Announcement, NewWorker, WorkerState
 from dispatch.config import Config
-from dispatch.dlq.model import DLQState, ListOptions
+from dispatch.dlq.model import DLQEntry, DLQState, ListOptions
 from dispatch.errors import (
     AlreadyReplayed,
     DLQNotFound,
@@ -27,6 +31,7 @@ from dispatch.ids import DLQID, EventID, JobID, WorkerID
 from dispatch.jobs.model import Failure, NewJob, Transition, Unique, Verdict
 from dispatch.registry import Registry
 from dispatch.scope import Scope, use_scope
+from dispatch.services.edits import Edit
 from dispatch.stores.memory import MemoryStore
 
 CONFIG = Config(store="memory://", auto_open=False, limits={"payload": 1000})  # type: ignore[arg-type]
@@ -54,6 +59,70 @@ async def bury(app: Dispatch, count: int = 1, *, error: str = "ValueError", **fa
 
 
 # dead letters
+
+
+async def _announce_work(app: Dispatch) -> None:
+    parts = {"odd": {"type": "integer"}, "to": {"type": "object"}, "token": {"type": "string"}}
+    schema = {"properties": parts, "required": ["odd"], "additionalProperties": False}
+    await app.store.cluster.announce([Announcement("work", "job", schema=schema)])
+
+
+async def test_a_dead_letter_is_replayed_with_other_arguments_and_keeps_its_own(app: Dispatch) -> None:
+    await _announce_work(app)
+    first, second = await bury(app, 2, tags=("t",))
+    job = await app.jobs.get(await app.dlq.replay(first, edit=Edit(sets={"odd": 2, "to": {"a": [1, 2]}})))
+    assert (job.payload, job.tags, job.replay_of) == (b'{"odd":2,"to":{"a":[1,2]}}', ("t",), first)
+    entry = await app.dlq.get(first)
+    assert (entry.payload, entry.state, entry.replayed_as) == (b'{"odd":  1}', DLQState.REPLAYED, job.id)
+    whole = await app.jobs.get(await app.dlq.replay(second, edit=Edit([7])))
+    assert whole.payload == b'{"odd":7}'
+    edited = [record.detail for record in await app.audit.list() if record.verb == "dlq.replay"]
+    assert edited == ["edited: all arguments", "edited: odd, to"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "wrong"),
+    [
+        (Edit(sets={"odd": "x"}), "odd: 'x' is not of type 'integer'"),
+        (Edit(sets={"even": 2}), "no parameter 'even'"),
+        (Edit(sets={"odd.deep": 2}), "'odd.deep' leads nowhere"),
+        (Edit({"to": {}}), "'odd' is a required property"),
+        (Edit({"odd": 1, "token": "x" * 1000}), "more than 1,000"),
+    ],
+    ids=["type", "name", "path", "missing", "large"],
+)
+async def test_an_edit_that_no_worker_could_take_leaves_the_dead_letter_open(
+    app: Dispatch, edit: Edit, wrong: str
+) -> None:
+    await _announce_work(app)
+    (entry_id,) = await bury(app)
+    with pytest.raises(InvalidArguments, match=re.escape(wrong)):
+        await app.dlq.replay(entry_id, edit=edit)
+    with pytest.raises(InvalidArguments, match=re.escape(wrong)):
+        await app.dlq.rehearse(entry_id, edit=edit)
+    assert (await app.dlq.get(entry_id)).state is DLQState.OPEN
+
+
+async def test_a_secret_that_was_shown_masked_is_replayed_as_it_was(app: Dispatch) -> None:
+    held = DLQEntry(
+        DLQID.new(), utc_now(), utc_now(), JobID.new(), "pay", "default", DLQState.OPEN, "failed", None,
+        b'{"api_key": "s3cret", "cards": [{"token": "t-1"}], "note": "old"}',
+    )  # fmt: skip
+    shown = {"api_key": "***", "cards": [{"token": "***"}], "note": "***"}
+    wanted = {"api_key": "s3cret", "cards": [{"token": "t-1"}], "note": "***"}
+    assert json.loads(Edit(shown).payload(held, None)) == wanted
+    odd = replace(held, payload=b"no json")
+    with pytest.raises(InvalidArguments, match="give all arguments"):
+        Edit(sets={"note": 1}).payload(odd, None)
+    assert json.loads(Edit({"note": 1}).payload(odd, None)) == {"note": 1}
+
+
+async def test_an_edited_dead_letter_is_replayed_once_too(app: Dispatch) -> None:
+    (entry_id,) = await bury(app)
+    await app.dlq.replay(entry_id, edit=Edit(sets={"odd": 2}))
+    for again in (app.dlq.replay(entry_id, edit=Edit(sets={"odd": 3})), app.dlq.rehearse(entry_id)):
+        with pytest.raises(AlreadyReplayed):
+            await again
 
 
 async def test_i12_a_dead_letter_is_replayed_once(app: Dispatch) -> None:

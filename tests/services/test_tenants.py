@@ -91,6 +91,8 @@ FOREIGN: dict[str, tuple[Verb, Any]] = {
     "JobService.watch": (lambda w, s: first(w.app.jobs.watch(w.failed, timeout=1, scope=s)), MISSING),
     "JobService.explain": (lambda w, s: w.app.jobs.explain(w.waiting, scope=s), MISSING),
     "DLQService.get": (lambda w, s: w.app.dlq.get(w.letter.id, scope=s), MISSING),
+    "DLQService.attempts": (lambda w, s: w.app.dlq.attempts(w.letter.id, scope=s), MISSING),
+    "DLQService.rehearse": (lambda w, s: w.app.dlq.rehearse(w.letter.id, scope=s), MISSING),
     "DLQService.list": (lambda w, s: items(w.app.dlq.list(Letters(scope=s))), []),
     "DLQService.each": (lambda w, s: all_of(w.app.dlq.each(Letters(scope=s))), []),
     "DLQService.count": (lambda w, s: w.app.dlq.count(Letters(scope=s)), 0),
@@ -124,7 +126,7 @@ FOREIGN: dict[str, tuple[Verb, Any]] = {
 }
 MAKES = {"CronService.create", "CronService.create_named", "APIKeyService.create"}
 """What belongs to the scope that is given."""
-ANYBODY = {"JobService.stats": [], "CronService.find": MISSING}
+ANYBODY = {"JobService.stats": [], "CronService.find": MISSING, "WorkflowService.held_up": None}
 """Verbs whose arguments grow in other places; tried when they take a scope."""
 
 

@@ -209,6 +209,11 @@ async def _renews_any_term(cluster: Any, worker_id: Any, term: int, *, lease: fl
     return Reply.APPLIED
 
 
+async def _replay_unedited(dlq: Any, *which: Any, payload: Any = None, **options: Any) -> Any:
+    """The new job carries what the old one did, whatever was said."""
+    return await dlq.replay(*which, **options)
+
+
 async def _replay_again(dlq: Any, entry_id: Any, new_id: Any, **options: Any) -> Any:
     """An entry that was replayed answers that it was replayed anew."""
     answer = await dlq.replay(entry_id, new_id, **options)
@@ -269,6 +274,7 @@ ANYWHERE = (
     Fault("no turns for tenants", "I29", ("jobs_gates",), _configuring(fair=False)),
     Fault("two leaders", "I26", ("leadership",), {"cluster.acquire_leadership": _leads_always}),
     Fault("an old term is renewed", "I26", ("leadership",), {"cluster.renew_leadership": _renews_any_term}),
+    Fault("another payload forgotten", "I11", ("dlq",), {"dlq.replay": _replay_unedited}),
     Fault("a second replay applied", "I12", ("dlq",), {"dlq.replay": _replay_again}),
     Fault("a decided entry discarded", "I12", ("dlq",), {"dlq.discard": _discard_always}),
     Fault("pages by offset", "I12", ("dlq_read",), {"dlq.list": _offset_pages}),

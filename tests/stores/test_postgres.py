@@ -30,7 +30,6 @@ from dispatch.jobs.model import CountOptions, Failure, JobState, Transition, Uni
 from dispatch.queues import QueueConfig
 from dispatch.stores import open_store
 from dispatch.stores.postgres import PostgresStore
-from dispatch.stores.postgres_watermark import Watermark
 from dispatch.stores.scripts import migration_scripts
 from dispatch.stores.server_clock import ServerClock
 from dispatch.testing.conformance.env import new
@@ -481,8 +480,8 @@ def test_the_same_statements_stand_in_every_dialect() -> None:
 
     folder = Path(statements.__file__).parent
     sqlite, postgres = statements.load(folder / "sqlite"), statements.load(folder / "postgres", "$", "s")
-    own = {"claim_jobs", "claim_jobs_after", "insert_jobs", "insert_same_jobs", "number_entries", "renew_jobs"}
-    own |= {"own_transaction", "oldest_transaction", "complete_job"}
+    own = {"claim_jobs", "claim_jobs_after", "insert_jobs", "insert_new_jobs", "insert_same_jobs", "complete_job"}
+    own |= {"number_entries", "renew_jobs", "own_transaction", "oldest_transaction"}
     assert {name for name in set(postgres) - set(sqlite) if not name.startswith("lock_")} == own
     # columns of SQLite may hold anything; here types and a constraint refuse what no job can hold
     damaged = {"damaged_waiting", "damaged_running", "mend_job", "fail_damaged", "put_aside"}
@@ -496,53 +495,6 @@ def test_the_same_statements_stand_in_every_dialect() -> None:
     assert set(mysql) <= set(postgres)
     for name in mysql:
         assert set(mysql[name].names) == set(postgres[name].names), name
-
-
-async def test_claims_behind_an_open_snapshot_begin_where_the_last_one_ended_and_still_find_what_comes_before(
-    store: PostgresStore, admin: Any
-) -> None:
-    time, met = [0.0], [0]
-    store.jobs._watermark = Watermark(clock=lambda: time[0])
-    drive = store._executor._drive
-
-    async def watched(connection: Any, plan: Any) -> Any:
-        answer = await drive(connection, plan)
-        met.append(getattr(answer, "met", met[-1]))
-        return answer
-
-    store._executor._drive = watched  # type: ignore[method-assign]
-    taken: list[str] = []
-
-    async def take(limit: int) -> list[str]:
-        claimed = await store.jobs.claim(WORKER, queues={"default": limit}, names=["work"], limit=limit, lease=60)
-        taken.extend(job.id for job in claimed.jobs)
-        return [job.id for job in claimed.jobs]
-
-    async def enqueue_early() -> str:
-        other = store.sibling()
-        await other.open()
-        (early,) = await other.jobs.enqueue([new("work", run_at=utc_now() - timedelta(days=1))])
-        await other.close()
-        return early.id
-
-    async with admin.transaction(isolation="repeatable_read"):
-        await admin.fetch(f'SELECT count(*) FROM "{store._place.namespace}".jobs')
-        await store.jobs.enqueue([new("work") for _ in range(5_000)])
-        while met[-1] <= 2_000 + 4 * 500:
-            assert len(await take(500)) == 500
-        await take(100)
-        assert met[-1] < 500, "it went again through what is dead"
-        early = await enqueue_early()
-        assert early not in await take(1)
-        time[0] += 1.0
-        assert await take(1) == [early], "what another process put before the place is found a second later"
-        (own,) = await store.jobs.enqueue([new("work", run_at=utc_now() - timedelta(days=1))])
-        assert await take(1) == [own.id], "what this process put there is found at once"
-        early = await enqueue_early()
-        while await take(500):
-            pass
-        assert early in taken, "a claim that finds too little looks from the beginning"
-    assert len(taken) == len(set(taken)) == 5_003
 
 
 async def test_who_begins_to_listen_waits_for_transactions_that_cannot_know_it(store: PostgresStore) -> None:

@@ -35,6 +35,7 @@ async def test_a_run_that_a_steal_has_ended_is_told_of_as_failed(registry: Regis
         handle = await flow.start()
         with pytest.raises(RunFailed):
             await handle.result()
+        await app.plugins.drain(20)
         told.clear()
         run = replace(await app.workflows.get(handle.id), compensation_failed=True)
         driver = await app.jobs.get(run.driver)

@@ -14,7 +14,7 @@ from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
+    from dispatch_cli.admin import Admin
 
 STATES = ("enabled", "disabled", "orphaned")
 COLUMNS = (
@@ -64,7 +64,7 @@ def list_entries(
         limit=limit,
         cursor=cursor,
     )
-    page = session.on_app(lambda app: app.crons.list(options))
+    page = session.administer(lambda app: app.crons.list(options))
     documents = [dict(entry_summary(entry)) for entry in page.items]
     documents = [document for document in documents if not wanted or document["state"] in wanted]
     if session.out.format == "table":
@@ -89,12 +89,12 @@ def show(ctx: typer.Context, name: Name, tenant: Tenant = None) -> None:
 
     session, scope = session_of(ctx), scope_of(tenant)
 
-    async def look(app: Dispatch) -> dict[str, Any]:
+    async def look(app: Admin) -> dict[str, Any]:
         entry = await app.crons.get(name, scope=scope)
         following = await app.crons.next(name, count=3, scope=scope)
         return {**entry_document(entry), "next": [iso(moment) for moment in following]}
 
-    document = session.on_app(look)
+    document = session.administer(look)
     hidden = ("payload_text",) if document["payload_text"] is None else ("payload",)
     session.out.record(document, fields=[(key, value) for key, value in document.items() if key not in hidden])
 
@@ -112,7 +112,7 @@ def following(
     session, scope = session_of(ctx), scope_of(tenant)
     session.out.must_not_be_ids()
 
-    async def look(app: Dispatch) -> list[dict[str, Any]]:
+    async def look(app: Admin) -> list[dict[str, Any]]:
         from dispatch.crons.schedule import zone_of
 
         entry = await app.crons.get(name, scope=scope)
@@ -121,7 +121,7 @@ def following(
         return [{"at": iso(moment), "wall": moment.astimezone(zone).isoformat()} for moment in moments]
 
     columns = (Column("at (UTC)", "at"), Column("on the entry's clock", "wall"))
-    session.out.rows(session.on_app(look), columns, empty=f"{name} will not tick again")
+    session.out.rows(session.administer(look), columns, empty=f"{name} will not tick again")
 
 
 @verb(app, "history", examples=("dispatch cron history nightly", "dispatch cron history nightly --limit 5 --json"))
@@ -137,7 +137,7 @@ def history(
 
     session, scope = session_of(ctx), scope_of(tenant)
     session.out.must_not_be_ids()
-    ticks = session.on_app(lambda app: app.crons.history(name, limit=limit, scope=scope))
+    ticks = session.administer(lambda app: app.crons.history(name, limit=limit, scope=scope))
     documents = [dict(tick_document(tick)) for tick in ticks]
     if session.out.format == "table":
         documents = [{**document, "made": document["run_id"] or document["job_id"]} for document in documents]

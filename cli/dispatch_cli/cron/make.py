@@ -16,8 +16,8 @@ from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.crons.model import CronEntry
+    from dispatch_cli.admin import Admin
 
 OVERLAPS, MISFIRES = ("skip", "allow", "queue", "cancel_old"), ("once", "all", "skip")
 
@@ -97,7 +97,7 @@ def create(
     arguments = call_arguments(pairs or (), args)
     options = EnqueueOptions(queue=queue, priority=priority, tags=tag)
 
-    async def act(app: Dispatch) -> CronEntry:
+    async def act(app: Admin) -> CronEntry:
         await _warn_of_typos(session, app, target)
         made = {"scope": scope_of(tenant) or NO_SCOPE, **timing}
         if dry_run:
@@ -106,7 +106,7 @@ def create(
             return await app.crons.create_named(name, schedule, target, arguments, options, **made)
 
     with hint_at_json(pairs or ()):
-        entry = session.on_app(act, create=not dry_run)
+        entry = session.administer(act, create=not dry_run)
     show_change(session, entry, "created", dry_run=dry_run)
 
 
@@ -145,7 +145,7 @@ def edit(
     if not changes and arguments is None:
         raise CommandError("what is to change?", hint="name it: --schedule '0 4 * * *', --overlap allow, key=text …")
 
-    async def act(app: Dispatch) -> CronEntry:
+    async def act(app: Admin) -> CronEntry:
         if arguments is not None:
             from dispatch.services.named import named_payload
 
@@ -160,7 +160,7 @@ def edit(
             return await app.crons.edit(name, scope=scope, **changes)
 
     with hint_at_json(pairs or ()):
-        entry = session.on_app(act)
+        entry = session.administer(act)
     show_change(session, entry, "changed", dry_run=dry_run)
 
 
@@ -178,7 +178,7 @@ def _timing(
     return {key: value for key, value in given.items() if value is not None}
 
 
-async def _warn_of_typos(session: Session, app: Dispatch, target: str) -> None:
+async def _warn_of_typos(session: Session, app: Admin, target: str) -> None:
     known = [found.name for found in await app.workers.definitions()]
     if target not in known:
         near = difflib.get_close_matches(target, known, 1)

@@ -31,7 +31,13 @@ _COLUMNS = (
 )
 
 
-@verb(app, "plan", examples=("dispatch cron plan myapp.tasks", "dispatch cron plan myapp.tasks --json"))
+@verb(
+    app,
+    "plan",
+    local="it looks at code that is here",
+    storeless=True,
+    examples=("dispatch cron plan myapp.tasks", "dispatch cron plan myapp.tasks --json"),
+)
 def plan(
     ctx: typer.Context,
     targets: Annotated[

@@ -13,8 +13,8 @@ from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.crons.model import CronEntry
+    from dispatch_cli.admin import Admin
 
 _COLUMNS = (Column("cron", "name"), Column("tenant", "tenant"), Column("outcome", "outcome"))
 
@@ -33,7 +33,7 @@ def delete(
     live worker announces it: disable it instead."""
     session, scope = session_of(ctx), scope_of(tenant)
 
-    async def act(app: Dispatch) -> CronEntry:
+    async def act(app: Admin) -> CronEntry:
         entry = await app.crons.get(name, scope=scope)
         if not dry_run:
             ask(session, f"delete cron entry {name!r} with its history", yes=yes, confirm=confirm)
@@ -41,7 +41,7 @@ def delete(
                 await app.crons.delete(name, scope=scope)
         return entry
 
-    show_change(session, session.on_app(act), "deleted", dry_run=dry_run)
+    show_change(session, session.administer(act), "deleted", dry_run=dry_run)
 
 
 @verb(app, "prune", examples=("dispatch cron prune --dry-run", "dispatch cron prune --yes --reason 'two releases ago'"))
@@ -52,7 +52,7 @@ def prune(
     is over an entry may be an orphan for a while."""
     session = session_of(ctx)
 
-    async def act(app: Dispatch) -> list[dict[str, Any]]:
+    async def act(app: Admin) -> list[dict[str, Any]]:
         orphans = await app.crons.orphans()
         if orphans and not dry_run:
             many = "1 orphaned cron entry" if len(orphans) == 1 else f"{len(orphans)} orphaned cron entries"
@@ -67,5 +67,5 @@ def prune(
             {"name": entry.name, "tenant": entry.spec.scope.tenant or None, "outcome": outcome} for entry in orphans
         ]
 
-    documents = session.on_app(act)
+    documents = session.administer(act)
     session.out.rows(documents, _COLUMNS, empty="no cron entry is orphaned", extra={"dry_run": dry_run})

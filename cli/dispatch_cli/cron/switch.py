@@ -16,8 +16,8 @@ from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.crons.model import CronEntry
+    from dispatch_cli.admin import Admin
 
 
 @verb(app, "enable", examples=("dispatch cron enable paused --dry-run", "dispatch cron enable paused"))
@@ -25,7 +25,7 @@ def enable(ctx: typer.Context, name: Name, tenant: Tenant = None, reason: Reason
     """Let a disabled cron entry fire again, from its next tick on. Exit 5 when it is not disabled."""
     session, scope = session_of(ctx), scope_of(tenant)
 
-    async def act(app: Dispatch) -> CronEntry:
+    async def act(app: Admin) -> CronEntry:
         entry = await app.crons.get(name, scope=scope)
         if not dry_run:
             async with app.audit.act("cron.enable", [name], reason=reason):
@@ -37,7 +37,7 @@ def enable(ctx: typer.Context, name: Name, tenant: Tenant = None, reason: Reason
         (following, *_) = [*await app.crons.next(name, count=1, scope=scope), None]
         return replace(entry, enabled=True, disabled_until=None, disabled_reason="", next_fire_at=following)
 
-    show_change(session, session.on_app(act), "enabled", dry_run=dry_run)
+    show_change(session, session.administer(act), "enabled", dry_run=dry_run)
 
 
 @verb(
@@ -68,14 +68,14 @@ def disable(
     if not dry_run:
         ask(session, f"disable cron entry {name!r}", yes=True, many=False, confirm=confirm)
 
-    async def act(app: Dispatch) -> CronEntry:
+    async def act(app: Admin) -> CronEntry:
         entry = await app.crons.get(name, scope=scope)
         if dry_run:
             return replace(entry, enabled=False, disabled_until=end, disabled_reason=reason, disabled_by=who())
         await app.crons.disable(name, until=end, reason=reason, by=who(), scope=scope)
         return await app.crons.get(name, scope=scope)
 
-    show_change(session, session.on_app(act), "disabled", dry_run=dry_run)
+    show_change(session, session.administer(act), "disabled", dry_run=dry_run)
 
 
 @verb(app, "trigger", examples=("dispatch cron trigger nightly", "dispatch cron trigger nightly --dry-run"))
@@ -88,7 +88,7 @@ def trigger(
 
     session, scope = session_of(ctx), scope_of(tenant)
 
-    async def act(app: Dispatch) -> dict[str, Any]:
+    async def act(app: Admin) -> dict[str, Any]:
         entry = await app.crons.get(name, scope=scope)
         if dry_run:
             call = f"{entry.spec.target}({entry.spec.payload.decode(errors='backslashreplace')})"
@@ -99,7 +99,7 @@ def trigger(
         made = {key: tick[key] for key in ("scheduled_at", "job_id", "run_id")}
         return {"id": tick["run_id"] or tick["job_id"], "name": name, **made, "dry_run": False}
 
-    document = session.on_app(act)
+    document = session.administer(act)
     if session.out.format == "table":
         session.out.write("" if dry_run else f"{document['id']}\n")
     else:

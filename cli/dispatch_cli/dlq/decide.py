@@ -11,7 +11,7 @@ import typer
 from dispatch_cli import complete
 from dispatch_cli.bulk import COLUMNS, Outcomes
 from dispatch_cli.change import Change, Chosen, Named, carry_out
-from dispatch_cli.choices import duration, in_words, interval_of, many_ids
+from dispatch_cli.choices import call_arguments, duration, hint_at_json, in_words, interval_of, many_ids
 from dispatch_cli.consent import Confirm, DryRun, Reason, Yes, ask
 from dispatch_cli.dlq.base import EXAMPLE, STATES, Errors, Names, Queues, app, states_of
 from dispatch_cli.failures import CommandError
@@ -21,9 +21,10 @@ from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.dlq.model import ListOptions
     from dispatch.ids import DLQID
+    from dispatch.services.edits import Edit
+    from dispatch_cli.admin import Admin
 
 _REPLAYED = (*COLUMNS[:2], Column("job", "job_id"), Column("detail", "detail"))
 _PURGE_AT_ONCE = 1000
@@ -44,7 +45,7 @@ class Open:
     words: str
     _newest: str = field(default="", init=False)
 
-    async def count(self, app: Dispatch) -> int:
+    async def count(self, app: Admin) -> int:
         """How many match now."""
         first = await app.dlq.list(replace(self.options, limit=1))
         if not first.items:
@@ -52,7 +53,7 @@ class Open:
         self._newest = str(first.items[0].id)
         return await app.dlq.count(self.options)
 
-    async def ids(self, app: Dispatch) -> AsyncIterator[DLQID]:
+    async def ids(self, app: Admin) -> AsyncIterator[DLQID]:
         """Each of them, newest first."""
         async for entry in app.dlq.each(self.options):
             if str(entry.id) <= self._newest:
@@ -64,6 +65,7 @@ class Open:
     "replay",
     examples=(
         f"dispatch dlq replay {EXAMPLE}",
+        f"dispatch dlq replay {EXAMPLE} --set amount:=5 --set note='asked by phone'",
         "dispatch dlq replay --all --name charge_card --dry-run",
         "dispatch dlq replay --all --rate 10/s --yes",
         "dispatch dlq list --error ValueError -o ids | dispatch dlq replay -",
@@ -79,12 +81,20 @@ def replay(
     rate: Annotated[
         str | None, typer.Option("--rate", metavar="N/s", help="At most so many a second (10/s) or minute (30/m).")
     ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=TEXT", help="Change an argument: email=a@b.c, amount:=5 (JSON), to.0=ada."),
+    ] = None,
+    payload: Annotated[
+        str | None, typer.Option("--payload", metavar="FILE", help="Other arguments: JSON in a file, - standard input.")
+    ] = None,
     reason: Reason = "",
     yes: Yes = False,
     confirm: Confirm = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Make a new job from each dead letter, once: same arguments, same options, a fresh count of attempts."""
+    """Make a new job from each dead letter, once: same arguments (or those of --set, --payload, for a single one), same
+    options, a fresh count of attempts. The dead letter keeps what it carried."""
     from dispatch.dlq.model import ListOptions
     from dispatch.ids import DLQID
 
@@ -99,11 +109,15 @@ def replay(
         else Named(many_ids(DLQID, ids or ()))
     )
 
-    async def act(app: Dispatch, entry_id: DLQID, outcomes: Outcomes) -> None:
-        outcomes.add(entry_id, "replayed", job_id=str(await app.dlq.replay(entry_id)))
+    edit = _edit(sets, payload)
+    if edit is not None and (every or not isinstance(chosen, Named) or len(chosen.given) != 1):
+        raise CommandError("--set and --payload edit what one dead letter carries: name one id")
 
-    async def rehearse(app: Dispatch, entry_id: DLQID, outcomes: Outcomes) -> None:
-        await _must_be_open(app, entry_id)
+    async def act(app: Admin, entry_id: DLQID, outcomes: Outcomes) -> None:
+        outcomes.add(entry_id, "replayed", job_id=str(await app.dlq.replay(entry_id, edit=edit)))
+
+    async def rehearse(app: Admin, entry_id: DLQID, outcomes: Outcomes) -> None:
+        await app.dlq.rehearse(entry_id, edit=edit)
         outcomes.add(entry_id, "would be replayed", job_id=None)
 
     change = Change(
@@ -116,7 +130,18 @@ def replay(
         interval=interval_of("--rate", rate),
         columns=_REPLAYED,
     )
-    carry_out(session_of(ctx), change, chosen, reason=reason, yes=yes, confirm=confirm, dry_run=dry_run)
+    with hint_at_json(sets or ()):
+        carry_out(session_of(ctx), change, chosen, reason=reason, yes=yes, confirm=confirm, dry_run=dry_run)
+
+
+def _edit(sets: list[str] | None, payload: str | None) -> Edit | None:
+    """What --set and --payload say."""
+    from dispatch.services.edits import Edit
+
+    if not sets and payload is None:
+        return None
+    arguments = None if payload is None else call_arguments((), payload if payload == "-" else f"@{payload}")
+    return Edit(arguments, call_arguments(sets or (), None))
 
 
 @verb(
@@ -145,11 +170,11 @@ def discard(
     """Decide that nothing happens with dead letters; they stay visible until they are purged. Asks first."""
     from dispatch.ids import DLQID
 
-    async def act(app: Dispatch, entry_id: DLQID, outcomes: Outcomes) -> None:
+    async def act(app: Admin, entry_id: DLQID, outcomes: Outcomes) -> None:
         await app.dlq.discard(entry_id)
         outcomes.add(entry_id, "discarded")
 
-    async def rehearse(app: Dispatch, entry_id: DLQID, outcomes: Outcomes) -> None:
+    async def rehearse(app: Admin, entry_id: DLQID, outcomes: Outcomes) -> None:
         await _must_be_open(app, entry_id)
         outcomes.add(entry_id, "would be discarded")
 
@@ -197,7 +222,7 @@ def purge(
     age = duration("--older-than", older_than) or 0.0
     states = states_of(state, default=("all",))
 
-    async def act(app: Dispatch) -> dict[str, Any]:
+    async def act(app: Admin) -> dict[str, Any]:
         before = utc_now() - timedelta(seconds=age) if age else None
         total = await app.dlq.count(ListOptions(states=states, created_before=before))
         if dry_run or not total:
@@ -211,14 +236,16 @@ def purge(
                     purged += deleted
                     held.settle((), count=purged)
                     advance(deleted)
+                    if deleted < _PURGE_AT_ONCE:
+                        break
         return {"purged": purged, "would_purge": 0}
 
-    document = session.on_app(act)
+    document = session.administer(act)
     key = "would_purge" if dry_run else "purged"
     session.out.record(document, fields=[(key, document[key])])
 
 
-async def _must_be_open(app: Dispatch, entry_id: DLQID) -> None:
+async def _must_be_open(app: Admin, entry_id: DLQID) -> None:
     from dispatch.dlq.model import DLQState
     from dispatch.errors import AlreadyReplayed
 

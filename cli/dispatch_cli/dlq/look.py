@@ -24,8 +24,8 @@ from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.dlq.model import DLQEntry
+    from dispatch_cli.admin import Admin
 
 
 @verb(
@@ -54,7 +54,7 @@ def list_entries(
     if group:
         if state or queue or name or error or cursor:
             raise CommandError("--group counts all open dead letters: leave out the other filters")
-        groups = session.on_app(lambda app: app.dlq.groups())
+        groups = session.administer(lambda app: app.dlq.groups())
         session.out.rows(
             [{"id": str(g.sample), **group_document(g)} for g in groups][:limit], GROUP_COLUMNS, empty="no dead letters"
         )
@@ -67,7 +67,7 @@ def list_entries(
         limit=limit,
         cursor=page_cursor(DLQID, cursor),
     )
-    page = session.on_app(lambda app: app.dlq.list(options))
+    page = session.administer(lambda app: app.dlq.list(options))
     rows = [_row(entry) for entry in page.items]
     session.out.rows(rows, COLUMNS, empty="no dead letters match", extra={"next_cursor": page.next_cursor})
     if page.next_cursor is not None and session.out.format == "table":
@@ -89,7 +89,7 @@ def count(
 
     session = session_of(ctx)
     options = ListOptions(states=states_of(state), queues=queue or (), names=name or (), error_types=error or ())
-    found = session.on_app(lambda app: app.dlq.count(options))
+    found = session.administer(lambda app: app.dlq.count(options))
     session.out.record({"count": found}, fields=[("count", found)])
 
 
@@ -106,11 +106,11 @@ def show(
     session = session_of(ctx)
     entry_id = one_id(DLQID, id_)
 
-    async def look(app: Dispatch) -> dict[str, Any]:
+    async def look(app: Admin) -> dict[str, Any]:
         entry = await app.dlq.get(entry_id)
-        return dict(entry_document(entry, await app.jobs.attempts(entry.job_id)))
+        return dict(entry_document(entry, await app.dlq.attempts(entry_id)))
 
-    document = session.on_app(look)
+    document = session.administer(look)
     hidden = {"payload", "payload_text", "attempts", "error", "updated_at"}
     fields = [(key, value) for key, value in document.items() if key not in hidden]
     session.out.record(document, fields=fields, blocks=blocks_of(document))

@@ -28,7 +28,7 @@ def list_events(
 
     session = session_of(ctx)
     options = ListOptions(names=name or (), key=key, limit=limit, cursor=page_cursor(EventID, cursor))
-    page = session.on_app(lambda app: app.events.list(options))
+    page = session.administer(lambda app: app.events.list(options))
     rows = [event_document(event) for event in page.items]
     session.out.rows(rows, COLUMNS, empty="no events match", extra={"next_cursor": page.next_cursor})
     if page.next_cursor is not None and session.out.format == "table":
@@ -43,7 +43,7 @@ def show(ctx: typer.Context, id_: Annotated[str, typer.Argument(metavar="ID", he
 
     session = session_of(ctx)
     event_id = one_id(EventID, id_)
-    document = event_document(session.on_app(lambda app: app.events.get(event_id)))
+    document = event_document(session.administer(lambda app: app.events.get(event_id)))
     fields = [(key, value) for key, value in document.items() if not key.startswith("payload")]
     text = document["payload_text"]
     shown = text if text is not None else json.dumps(document["payload"], indent=2, ensure_ascii=False)

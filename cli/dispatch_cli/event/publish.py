@@ -13,8 +13,8 @@ from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.events.model import Event
+    from dispatch_cli.admin import Admin
 
 
 @verb(
@@ -45,10 +45,10 @@ def publish(
         show_published(session, None, f"{name!r} would be published" + (f" with key {key!r}" if key else ""))
         return
 
-    async def act(app: Dispatch) -> Event:
+    async def act(app: Admin) -> Event:
         async with app.audit.act("event.publish", detail=name) as held:
             event = await app.events.publish(name, data, key=key)
             held.settle([event.id])
         return event
 
-    show_published(session, session.on_app(act), "")
+    show_published(session, session.administer(act), "")

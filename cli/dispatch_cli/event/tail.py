@@ -13,8 +13,8 @@ from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.events.model import Event
+    from dispatch_cli.admin import Admin
 
 _LOOK = 0.5
 _PAGE = 200
@@ -34,22 +34,22 @@ def tail(
     session = session_of(ctx)
     limit = duration("--for", for_)
 
-    async def follow(app: Dispatch) -> None:
+    async def follow(app: Admin) -> None:
         seen: set[str] | None = None
         try:
             async with asyncio.timeout(limit):
                 while True:
-                    version = app.store.wakeups.version
+                    version = app.version
                     seen = await _newer(session, app, name, key, seen, last)
-                    await app.store.wakeups.wait(version, _LOOK)
+                    await app.changed(version, _LOOK)
         except TimeoutError:
             return
 
-    session.on_app(follow)
+    session.administer(follow)
 
 
 async def _newer(
-    session: Session, app: Dispatch, names: list[str] | None, key: str | None, seen: set[str] | None, last: int
+    session: Session, app: Admin, names: list[str] | None, key: str | None, seen: set[str] | None, last: int
 ) -> set[str]:
     """Writes what is new since the look before (None: there was none, so the last few); answers what there is."""
     from dispatch.events.model import ListOptions

@@ -29,8 +29,8 @@ from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.ids import JobID
+    from dispatch_cli.admin import Admin
 
 SomeIDs = Annotated[
     list[str] | None,
@@ -67,11 +67,11 @@ def retry(
     when they are chosen by filters."""
     chosen = _chosen(ids, ("failed", "cancelled", "retrying"), "retried", state, queue, name, tag, since, until)
 
-    async def act(app: Dispatch, job_id: JobID, outcomes: Outcomes) -> None:
+    async def act(app: Admin, job_id: JobID, outcomes: Outcomes) -> None:
         now = await app.jobs.retry(job_id)
         outcomes.add(job_id, "retried", str(now), state=str(now))
 
-    async def rehearse(app: Dispatch, job_id: JobID, outcomes: Outcomes) -> None:
+    async def rehearse(app: Admin, job_id: JobID, outcomes: Outcomes) -> None:
         then = await _could_retry(app, job_id)
         outcomes.add(job_id, "would be retried", then, state=then)
 
@@ -108,10 +108,10 @@ def cancel(
 
     chosen = _chosen(ids, ("pending", "running", "retrying"), "cancelled", state, queue, name, tag, since, until)
 
-    async def act(app: Dispatch, job_id: JobID, outcomes: Outcomes) -> None:
+    async def act(app: Admin, job_id: JobID, outcomes: Outcomes) -> None:
         _tell_cancelled(outcomes, job_id, str(await app.jobs.cancel(job_id, reason=reason)), "")
 
-    async def act_on_many(app: Dispatch, job_ids: Sequence[JobID], outcomes: Outcomes) -> None:
+    async def act_on_many(app: Admin, job_ids: Sequence[JobID], outcomes: Outcomes) -> None:
         answers = await app.jobs.cancel_many(job_ids, reason=reason)
         for job_id, answer in zip(job_ids, answers, strict=True):
             if isinstance(answer, DispatchError):
@@ -119,7 +119,7 @@ def cancel(
             else:
                 _tell_cancelled(outcomes, job_id, str(answer), "")
 
-    async def rehearse(app: Dispatch, job_id: JobID, outcomes: Outcomes) -> None:
+    async def rehearse(app: Admin, job_id: JobID, outcomes: Outcomes) -> None:
         _tell_cancelled(outcomes, job_id, await _could_cancel(app, job_id), "would be ")
 
     change = Change(
@@ -167,11 +167,11 @@ def delete(
     # those that match are deleted while they do: one that was retried meanwhile waits for work that is wanted
     states = None if isinstance(chosen, Named) else [JobState(word) for word in state or possible]
 
-    async def act(app: Dispatch, job_id: JobID, outcomes: Outcomes) -> None:
+    async def act(app: Admin, job_id: JobID, outcomes: Outcomes) -> None:
         await app.jobs.delete(job_id, states=states)
         outcomes.add(job_id, "deleted")
 
-    async def rehearse(app: Dispatch, job_id: JobID, outcomes: Outcomes) -> None:
+    async def rehearse(app: Admin, job_id: JobID, outcomes: Outcomes) -> None:
         await _must_not_run(app, job_id)
         outcomes.add(job_id, "would be deleted")
 
@@ -213,7 +213,7 @@ def _tell_cancelled(outcomes: Outcomes, job_id: JobID, state: str, prefix: str) 
     outcomes.add(job_id, prefix + outcome, detail, state=state)
 
 
-async def _could_retry(app: Dispatch, job_id: JobID) -> str:
+async def _could_retry(app: Admin, job_id: JobID) -> str:
     """The state a retry would lead to; raises what a retry would raise."""
     from dispatch.errors import JobAlreadyComplete, JobNotRetryable
     from dispatch.jobs.model import JobState
@@ -230,7 +230,7 @@ async def _could_retry(app: Dispatch, job_id: JobID) -> str:
             return "pending"
 
 
-async def _could_cancel(app: Dispatch, job_id: JobID) -> str:
+async def _could_cancel(app: Admin, job_id: JobID) -> str:
     """The state a cancel would lead to; raises what a cancel would raise."""
     from dispatch.errors import JobAlreadyComplete, JobNotCancellable
     from dispatch.jobs.model import JobState
@@ -243,7 +243,7 @@ async def _could_cancel(app: Dispatch, job_id: JobID) -> str:
     return "running" if job.state is JobState.RUNNING else "cancelled"
 
 
-async def _must_not_run(app: Dispatch, job_id: JobID) -> None:
+async def _must_not_run(app: Admin, job_id: JobID) -> None:
     """Raises what a deletion would raise."""
     from dispatch.jobs.model import JobState
     from dispatch.services.jobs import running_not_deletable

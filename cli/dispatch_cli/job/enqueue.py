@@ -22,9 +22,9 @@ from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.jobs.model import Enqueued, Job
     from dispatch.jobs.options import EnqueueOptions
+    from dispatch_cli.admin import Admin
 
 JobName = Annotated[str, typer.Argument(metavar="NAME", help="The job's name.", autocompletion=complete.names)]
 Pairs = Annotated[
@@ -73,7 +73,7 @@ def enqueue(
     from dispatch.jobs.options import EnqueueOptions
 
     session = session_of(ctx)
-    if session.config.store.startswith("memory:"):
+    if session.server is None and session.config.store.startswith("memory:"):
         from dispatch_cli.banner import IN_MEMORY
 
         session.tell(f"warning: {IN_MEMORY}")
@@ -95,7 +95,7 @@ def enqueue(
         tags=tag,
     )
 
-    async def act(app: Dispatch) -> Job | None:
+    async def act(app: Admin) -> Job | None:
         await _warn_of_typos(session, app, name)
         if dry_run:
             await _rehearse(session, app, name, arguments, options)
@@ -112,7 +112,7 @@ def enqueue(
         return await app.jobs.wait(job.id, timeout=limit)
 
     with hint_at_json(pairs or ()):
-        ended = session.on_app(act, create=not dry_run)
+        ended = session.administer(act, create=not dry_run)
     if ended is not None:
         print_result(session, ended)
 
@@ -131,7 +131,7 @@ def _tell_of(session: Session, answer: Enqueued, job: Job) -> None:
     session.out.write(f"{job.id}\n")
 
 
-async def _rehearse(session: Session, app: Dispatch, name: str, arguments: Any, options: EnqueueOptions) -> None:
+async def _rehearse(session: Session, app: Admin, name: str, arguments: Any, options: EnqueueOptions) -> None:
     """Checks and shows what an enqueue would write."""
     from dispatch.documents.base import readable
     from dispatch.errors import PayloadTooLarge
@@ -139,7 +139,8 @@ async def _rehearse(session: Session, app: Dispatch, name: str, arguments: Any, 
     from dispatch.services.named import named_job
     from dispatch.text import iso
 
-    announced = await app.store.cluster.definition(name)
+    definitions = await app.workers.definitions()
+    announced = next((found for found in definitions if (found.kind, found.name) == ("job", name)), None)
     ttl = session.config.idempotency_ttl.total_seconds()
     job = named_job(name, arguments, options, announced=announced, scope=capture(), idempotency_ttl=ttl)
     if len(job.payload) > session.config.limits.payload:
@@ -158,7 +159,7 @@ async def _rehearse(session: Session, app: Dispatch, name: str, arguments: Any, 
     session.out.record(document, fields=[(key, value) for key, value in document.items() if key != "dry_run"])
 
 
-async def _warn_of_typos(session: Session, app: Dispatch, name: str) -> None:
+async def _warn_of_typos(session: Session, app: Admin, name: str) -> None:
     known = [found.name for found in await app.workers.definitions() if found.kind == "job"]
     if known and name not in known:
         near = difflib.get_close_matches(name, known, 1)
@@ -168,12 +169,17 @@ async def _warn_of_typos(session: Session, app: Dispatch, name: str) -> None:
         )
 
 
-async def _warn_unless_served(session: Session, app: Dispatch, queue: str) -> None:
+async def _warn_unless_served(session: Session, app: Admin, queue: str) -> None:
     if not any(queue in worker.queues for worker in await app.workers.list(live=True)):
         session.tell(f"warning: no live worker serves queue {queue!r}: start one with `dispatch run … -q {queue}`")
 
 
-@verb(app, "call", examples=("dispatch job call add x:=1 y:=2 --app myapp.tasks",))
+@verb(
+    app,
+    "call",
+    local="it runs the function here, and what that enqueues goes to the store",
+    examples=("dispatch job call add x:=1 y:=2 --app myapp.tasks",),
+)
 def call(
     ctx: typer.Context,
     name: JobName,

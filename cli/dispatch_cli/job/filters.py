@@ -14,9 +14,9 @@ from dispatch_cli.failures import CommandError
 from dispatch_cli.job.base import STATES
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.ids import JobID
     from dispatch.jobs.model import ListOptions
+    from dispatch_cli.admin import Admin
 
 _PAGE = 500
 
@@ -88,7 +88,7 @@ class Selection:
     words: str
     _newest: str = field(default="", init=False)
 
-    async def count(self, app: Dispatch) -> int:
+    async def count(self, app: Admin) -> int:
         """How many match now."""
         from dispatch.jobs.model import CountOptions
 
@@ -102,7 +102,7 @@ class Selection:
             return max(1, sum(counts[state] for state in options.states))
         return sum([1 async for _ in self.ids(app)])
 
-    async def ids(self, app: Dispatch) -> AsyncIterator[JobID]:
+    async def ids(self, app: Admin) -> AsyncIterator[JobID]:
         """Each of them, newest first."""
         options = replace(self.options, limit=_PAGE)
         while True:

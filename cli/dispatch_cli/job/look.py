@@ -16,7 +16,7 @@ from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
+    from dispatch_cli.admin import Admin
 
 
 @verb(
@@ -48,7 +48,7 @@ def list_jobs(
     states = words_among("state", state or (), STATES)
     options = filters_of(states, queue=queue, name=name, tag=tag, since=since, until=until)
     options = replace(options, limit=limit, cursor=page_cursor(JobID, cursor))
-    page = session.on_app(lambda app: app.jobs.list(options))
+    page = session.administer(lambda app: app.jobs.list(options))
     extra = {"next_cursor": page.next_cursor}
     rows = [dict(job_summary(job)) for job in page.items]
     columns: tuple[Column, ...] = COLUMNS
@@ -67,7 +67,7 @@ def count(ctx: typer.Context, queue: Queues = None, name: Names = None) -> None:
     from dispatch.jobs.model import CountOptions
 
     session = session_of(ctx)
-    found = session.on_app(lambda app: app.jobs.count(CountOptions(queues=queue or (), names=name or ())))
+    found = session.administer(lambda app: app.jobs.count(CountOptions(queues=queue or (), names=name or ())))
     counts = {word: next((n for state, n in found.items() if state == word), 0) for word in STATES}
     document = {**counts, "total": sum(counts.values())}
     session.out.record(document, fields=list(document.items()))
@@ -82,10 +82,10 @@ def show(ctx: typer.Context, id_: OneID) -> None:
     session = session_of(ctx)
     job_id = one_id(JobID, id_)
 
-    async def look(app: Dispatch) -> dict[str, Any]:
+    async def look(app: Admin) -> dict[str, Any]:
         return dict(job_document(await app.jobs.get(job_id), await app.jobs.attempts(job_id)))
 
-    document = session.on_app(look)
+    document = session.administer(look)
     hidden = {"payload", "payload_text", "result", "result_text", "result_kept", "attempts", "error", "updated_at"}
     fields = [(key, value) for key, value in document.items() if key not in hidden and value is not False]
     session.out.record(document, fields=fields, blocks=blocks_of(document))
@@ -118,7 +118,7 @@ def explain(ctx: typer.Context, id_: OneID) -> None:
 
     session = session_of(ctx)
     job_id = one_id(JobID, id_)
-    document = dict(explanation_document(session.on_app(lambda app: app.jobs.explain(job_id))))
+    document = dict(explanation_document(session.administer(lambda app: app.jobs.explain(job_id))))
     if session.out.format != "table":
         session.out.record({"id": document["job_id"], **document}, fields=())
         return

@@ -16,9 +16,9 @@ from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.services import JobStats, NameStats
     from dispatch.services.stats import Spread
+    from dispatch_cli.admin import Admin
 
 _COLUMNS = (
     Column("name", "name"),
@@ -54,13 +54,13 @@ def stats(
     session = session_of(ctx)
     after = since_when("--since", since)
 
-    async def look(app: Dispatch) -> JobStats:
+    async def look(app: Admin) -> JobStats:
         found = await app.jobs.stats(names=() if name is None else (name,), since=after, limit=limit)
         if name is not None and not found.names:
             await _must_be_known(app, name)
         return found
 
-    found = session.on_app(look)
+    found = session.administer(look)
     document = stats_document(found, limit)
     extra = {key: value for key, value in document.items() if key != "items"}
     rows = [dict(row) for row in document["items"]]
@@ -90,7 +90,7 @@ def _tell_sample(session: Session, found: JobStats, limit: int) -> None:
     session.tell(f"{found.sampled:,} ended jobs, {which}; from {iso(found.oldest_at)} to {iso(found.newest_at)}")
 
 
-async def _must_be_known(app: Dispatch, name: str) -> None:
+async def _must_be_known(app: Admin, name: str) -> None:
     known = {found.name for found in await app.workers.definitions() if found.kind == "job"}
     known |= {stat.name for stat in (await app.jobs.stats(limit=500)).names}
     if name not in known:

@@ -13,8 +13,8 @@ from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.jobs.model import Job
+    from dispatch_cli.admin import Admin
 
 Wait = Annotated[bool, typer.Option("--wait", "-w", help="Wait until the job has ended, and print its result.")]
 Timeout = Annotated[
@@ -36,12 +36,12 @@ def result(ctx: typer.Context, id_: OneID, wait: Wait = False, timeout: Timeout 
     job_id = one_id(JobID, id_)
     limit = duration("--timeout", timeout)
 
-    async def look(app: Dispatch) -> Job:
+    async def look(app: Admin) -> Job:
         if wait or timeout is not None:
             return await app.jobs.wait(job_id, timeout=limit)
         return await app.jobs.get(job_id)
 
-    print_result(session, session.on_app(look))
+    print_result(session, session.administer(look))
 
 
 def print_result(session: Session, job: Job) -> None:

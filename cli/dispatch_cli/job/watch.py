@@ -14,9 +14,9 @@ from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.documents.jobs import WatchedJob
     from dispatch.jobs.model import Job
+    from dispatch_cli.admin import Admin
 
 
 @verb(app, "watch", examples=(f"dispatch job watch {EXAMPLE}", f"dispatch job watch {EXAMPLE} --timeout 5m -o jsonl"))
@@ -31,7 +31,7 @@ def watch(ctx: typer.Context, id_: OneID, timeout: Timeout = None) -> None:
     limit = duration("--timeout", timeout)
     seen: list[WatchedJob] = []
 
-    async def follow(app: Dispatch) -> None:
+    async def follow(app: Admin) -> None:
         async for job in app.jobs.watch(job_id, timeout=limit):
             document = watched_job(job)
             if session.out.format == "table":
@@ -40,7 +40,7 @@ def watch(ctx: typer.Context, id_: OneID, timeout: Timeout = None) -> None:
                 session.out.record(document, fields=())
             seen.append(document)
 
-    session.on_app(follow)
+    session.administer(follow)
     if session.out.format in ("json", "ids"):
         session.out.rows(seen if session.out.format == "json" else seen[-1:], ())
     if seen[-1]["state"] != "completed":

@@ -13,8 +13,8 @@ from dispatch_cli.session import Session
 from dispatch_cli.shell import noun
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.queues import QueueInfo
+    from dispatch_cli.admin import Admin
 
 app = noun(
     "Look at, pause, resume, limit and empty queues.",
@@ -33,14 +33,14 @@ def queue_name(text: str) -> str:
     return text
 
 
-async def known_queues(session: Session, app: Dispatch) -> set[str]:
+async def known_queues(session: Session, app: Admin) -> set[str]:
     """Every queue that has settings or jobs, that a live worker serves, or that an announced job or a table names."""
     names = {info.config.name for info in await app.queues.list()}
     names |= {queue for worker in await app.workers.list(live=True) for queue in worker.queues}
-    return names | {found.queue for found in await app.workers.definitions()} | set(session.config.queue)
+    return names | {found.queue for found in await app.workers.definitions()} | set(session.tables)
 
 
-async def warn_of_typos(session: Session, app: Dispatch, name: str) -> None:
+async def warn_of_typos(session: Session, app: Admin, name: str) -> None:
     """Says so when nobody has used a queue of this name; it may be one to come."""
     known = await known_queues(session, app)
     if name not in known:
@@ -49,7 +49,7 @@ async def warn_of_typos(session: Session, app: Dispatch, name: str) -> None:
         session.tell(f"warning: queue {name!r} has no jobs, settings or workers{hint}")
 
 
-async def document_of(app: Dispatch, info: QueueInfo) -> dict[str, Any]:
+async def document_of(app: Admin, info: QueueInfo) -> dict[str, Any]:
     """The queue's document, with the live workers that serve it counted."""
     from dispatch.documents.fleet import queue_document
 

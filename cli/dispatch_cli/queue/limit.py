@@ -15,7 +15,7 @@ from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
+    from dispatch_cli.admin import Admin
 
 
 @verb(
@@ -73,7 +73,7 @@ def limit(
     if not dry_run:
         ask(session, f"change the limits of queue {wanted!r}", yes=True, confirm=confirm)
 
-    async def act(app: Dispatch) -> dict[str, Any]:
+    async def act(app: Admin) -> dict[str, Any]:
         await warn_of_typos(session, app, wanted)
         info = await app.queues.get(wanted)
         after = replace(QueueConfig(wanted) if none else info.config, **named)
@@ -82,7 +82,7 @@ def limit(
                 f"queue {wanted!r} would have a burst of {after.rate_burst} but no rate, which limits nothing",
                 hint="set --rate too, or lift the burst with --burst none",
             )
-        if wanted in session.config.queue:
+        if wanted in session.tables:
             session.tell(f"warning: the next start of a worker puts back what [queue.{wanted}] says; change it there")
         if dry_run:
             return await document_of(app, replace(info, config=after))
@@ -92,7 +92,9 @@ def limit(
             await app.queues.configure(after)
         return await document_of(app, await app.queues.get(wanted))
 
-    show_change(session, session.on_app(act, create=not dry_run), "limited" if named else "unlimited", dry_run=dry_run)
+    show_change(
+        session, session.administer(act, create=not dry_run), "limited" if named else "unlimited", dry_run=dry_run
+    )
 
 
 def _count(option: str, text: str) -> int | None:

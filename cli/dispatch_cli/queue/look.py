@@ -14,7 +14,7 @@ from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
+    from dispatch_cli.admin import Admin
 
 COLUMNS = (
     Column("queue", "name"),
@@ -35,11 +35,10 @@ def list_queues(ctx: typer.Context) -> None:
     from dispatch.clock import utc_now
     from dispatch.documents.fleet import queue_document
     from dispatch.queues import QueueConfig
-    from dispatch.services import read_status
     from dispatch_cli.fleet import limits_in_words
 
     session = session_of(ctx)
-    found = session.on_app(lambda app: read_status(app.store, now=utc_now()))
+    found = session.administer(lambda app: app.status(now=utc_now()))
     _tell_of_limits_left(
         session, [info.config.name for info in found.queues if info.config != QueueConfig(info.config.name)]
     )
@@ -51,8 +50,8 @@ def list_queues(ctx: typer.Context) -> None:
 
 def _tell_of_limits_left(session: Session, limited: list[str]) -> None:
     """A table that was taken out of the configuration lifts nothing; whoever took it out may expect that."""
-    left = [name for name in limited if name not in session.config.queue]
-    if session.config.queue and left:
+    left = [name for name in limited if name not in session.tables]
+    if session.tables and left:
         names = ", ".join(left)
         session.tell(
             f"limited in the store, not by [queue.NAME]: {names}; `dispatch queue limit NAME --none` lifts that"
@@ -65,7 +64,7 @@ def show(ctx: typer.Context, name: Name) -> None:
     session = session_of(ctx)
     wanted = queue_name(name)
 
-    async def look(app: Dispatch) -> dict[str, Any]:
+    async def look(app: Admin) -> dict[str, Any]:
         known = await known_queues(session, app)
         if wanted not in known:
             near = difflib.get_close_matches(wanted, known, 1)
@@ -77,7 +76,7 @@ def show(ctx: typer.Context, name: Name) -> None:
             )
         return await document_of(app, await app.queues.get(wanted))
 
-    document = session.on_app(look)
+    document = session.administer(look)
     pause = document["pause"] or {}
     fields = [(key, value) for key, value in document.items() if key != "pause" and value is not False]
     fields += [(f"paused {key}", pause.get(key)) for key in ("by", "reason", "since", "until")]

@@ -15,7 +15,7 @@ from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
+    from dispatch_cli.admin import Admin
 
 
 @verb(
@@ -49,7 +49,7 @@ def pause(
     if not dry_run:
         ask(session, f"pause queue {wanted!r}", yes=True, confirm=confirm)
 
-    async def act(app: Dispatch) -> dict[str, Any]:
+    async def act(app: Admin) -> dict[str, Any]:
         await warn_of_typos(session, app, wanted)
         if dry_run:
             now = utc_now()
@@ -59,7 +59,7 @@ def pause(
         await app.queues.pause(wanted, by=who(), reason=reason, duration=length)
         return await document_of(app, await app.queues.get(wanted))
 
-    show_change(session, session.on_app(act, create=not dry_run), "paused", dry_run=dry_run)
+    show_change(session, session.administer(act, create=not dry_run), "paused", dry_run=dry_run)
 
 
 @verb(app, "resume", examples=("dispatch queue resume slow --dry-run", "dispatch queue resume slow"))
@@ -68,7 +68,7 @@ def resume(ctx: typer.Context, name: Name, reason: Reason = "", dry_run: DryRun 
     session = session_of(ctx)
     wanted = queue_name(name)
 
-    async def act(app: Dispatch) -> dict[str, Any]:
+    async def act(app: Admin) -> dict[str, Any]:
         before = await app.queues.get(wanted)
         if before.pause is None if dry_run else not await app.queues.resume(wanted, reason=reason):
             await warn_of_typos(session, app, wanted)
@@ -82,4 +82,4 @@ def resume(ctx: typer.Context, name: Name, reason: Reason = "", dry_run: DryRun 
             return await document_of(app, replace(before, pause=None))
         return await document_of(app, await app.queues.get(wanted))
 
-    show_change(session, session.on_app(act), "resumed", dry_run=dry_run)
+    show_change(session, session.administer(act), "resumed", dry_run=dry_run)

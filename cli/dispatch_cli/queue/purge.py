@@ -13,7 +13,7 @@ from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
+    from dispatch_cli.admin import Admin
 
 _AT_ONCE = 500
 
@@ -40,7 +40,7 @@ def purge(
     session.out.must_not_be_ids()
     wanted = queue_name(name)
 
-    async def act(app: Dispatch) -> dict[str, Any]:
+    async def act(app: Admin) -> dict[str, Any]:
         await warn_of_typos(session, app, wanted)
         info = await app.queues.get(wanted)
         total = info.pending + info.retrying
@@ -56,8 +56,10 @@ def purge(
                     purged += deleted
                     held.settle([wanted], count=purged)
                     advance(deleted)
+                    if deleted < _AT_ONCE:
+                        break
         return {**document, "purged": purged}
 
-    document = session.on_app(act)
+    document = session.administer(act)
     key = "would_purge" if dry_run else "purged"
     session.out.record(document, fields=[("queue", wanted), (key, document[key])])

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 @verb(
     app,
     "copy",
+    local="it opens the two stores that it is given",
+    storeless=True,
     examples=(
         "dispatch store copy sqlite:///dispatch.db sqlite:///copy.db --force --dry-run",
         "dispatch store copy sqlite:///dispatch.db sqlite:///copy.db --force --reason 'a new disk'",

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 _KINDS = ("completed", "failed", "cancelled", "workers", "events", "records")
 
 
-@verb(app, "prune", examples=("dispatch store prune --dry-run", "dispatch store prune --yes --json"))
+@verb(
+    app,
+    "prune",
+    local="what is kept how long is for the workers of a store",
+    examples=("dispatch store prune --dry-run", "dispatch store prune --yes --json"),
+)
 def prune(
     ctx: typer.Context,
     reason: Reason = "",

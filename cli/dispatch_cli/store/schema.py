@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from dispatch.store import Store
 
 
-@verb(app, "init", examples=("dispatch store init --dry-run", "dispatch store init --store sqlite:///jobs.db"))
+@verb(
+    app,
+    "init",
+    local="a server has its store open, with the schema it has",
+    examples=("dispatch store init --dry-run", "dispatch store init --store sqlite:///jobs.db"),
+)
 def init(ctx: typer.Context, dry_run: DryRun = False) -> None:
     """Create the store if it is not there, with the schema of this version."""
     session = session_of(ctx)
@@ -38,6 +43,7 @@ def init(ctx: typer.Context, dry_run: DryRun = False) -> None:
 @verb(
     app,
     "migrate",
+    local="a server has its store open, with the schema it has",
     examples=("dispatch store migrate --dry-run", "dispatch store migrate --sql", "dispatch store migrate"),
 )
 def migrate(
@@ -66,7 +72,12 @@ def migrate(
     _tell_applied(session, names, dry_run=dry_run)
 
 
-@verb(app, "status", examples=("dispatch store status", "dispatch store status --json"))
+@verb(
+    app,
+    "status",
+    local="a server has its store open, with the schema it has",
+    examples=("dispatch store status", "dispatch store status --json"),
+)
 def status(ctx: typer.Context) -> None:
     """Show the store, its schema and what it holds. Exit 9 when the schema is not this version's."""
     session = session_of(ctx)

@@ -32,6 +32,7 @@ _DAMAGES = (Column("kind", "kind"), Column("key", "key"), Column("finding", "tex
 @verb(
     app,
     "verify",
+    local="it examines the store's own file or server",
     examples=(
         "dispatch store verify --store memory://",
         "dispatch store verify --data",

@@ -14,7 +14,7 @@ from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import single
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
+    from dispatch_cli.admin import Admin
     from dispatch_cli.top.view import View
 
 _LEAST = 0.2
@@ -39,49 +39,50 @@ def app(
         raise CommandError(f"--interval {interval}: it takes {_LEAST:g}s or more")
     if not once and session.out.format == "table" and sys.stdout.isatty():
         try:
-            session.on_app(lambda app: _live(session, app, pause))
+            session.administer(lambda app: _live(session, app, pause))
         except KeyboardInterrupt:
             return
         return
-    view = session.on_app(lambda app: _two_looks(session, app, pause))
+    view = session.administer(lambda app: _two_looks(session, app, pause))
     if session.out.format != "table":
         session.out.record(_document(view), fields=())
         return
     _print(session, view)
 
 
-async def _two_looks(session: Session, app: Dispatch, pause: float) -> View:
+async def _two_looks(session: Session, app: Admin, pause: float) -> View:
     """Two are needed to tell a throughput."""
     from dispatch_cli.top.view import View
 
-    view = View(session.store_url)
+    view = View(session.place)
     await _look(view, app)
     await asyncio.sleep(pause)
     await _look(view, app)
     return view
 
 
-async def _look(view: View, app: Dispatch) -> float:
+async def _look(view: View, app: Admin) -> float:
     """Takes a look in; answers how many seconds it took."""
     from dispatch.clock import utc_now
     from dispatch_cli.top.view import look
 
     loop = asyncio.get_running_loop()
     began = loop.time()
-    view.add(await look(app.store, at=utc_now(), clock=began))
+    view.add(await look(app, at=utc_now(), clock=began))
     return loop.time() - began
 
 
-async def _live(session: Session, app: Dispatch, pause: float) -> None:
+async def _live(session: Session, app: Admin, pause: float) -> None:
     from rich.console import Group
     from rich.live import Live
 
+    from dispatch.client.errors import ClientError
     from dispatch.errors import StoreError
     from dispatch_cli.top.frame import Screen, frame
     from dispatch_cli.top.keys import hearing
     from dispatch_cli.top.view import View
 
-    view, console, loop = View(session.store_url), session.out.console(), asyncio.get_running_loop()
+    view, console, loop = View(session.place), session.out.console(), asyncio.get_running_loop()
     took = await _look(view, app)
     wake, ended = asyncio.Event(), False
 
@@ -104,7 +105,7 @@ async def _live(session: Session, app: Dispatch, pause: float) -> None:
             except TimeoutError:
                 try:
                     took = await _look(view, app)
-                except StoreError as error:
+                except (ClientError, StoreError) as error:
                     view.trouble = describe(error)[0]
                 due = loop.time() + max(pause, took * _REST)
             wake.clear()

@@ -9,10 +9,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from dispatch.jobs.model import CountOptions, JobState
-from dispatch.services import Status, read_status
+from dispatch.services import Status
 
 if TYPE_CHECKING:
-    from dispatch.store import Store
+    from dispatch_cli.admin import Admin
 
 _WINDOW = 10.0
 """Seconds over which the throughput is averaged."""
@@ -68,10 +68,10 @@ class View:
         return _rates(recent) if len(recent) > 1 else None
 
 
-async def look(store: Store, *, at: datetime, clock: float) -> Look:
-    """Asks the store for counts; lists only queues, workers and groups of dead letters."""
-    status = await read_status(store, now=at)
-    counts = await store.jobs.count(CountOptions())
+async def look(app: Admin, *, at: datetime, clock: float) -> Look:
+    """Asks for counts; lists only queues, workers and groups of dead letters."""
+    status = await app.status(now=at)
+    counts = await app.jobs.count(CountOptions())
     return Look(status, counts[JobState.COMPLETED], counts[JobState.FAILED], at, clock)
 
 

@@ -19,9 +19,9 @@ from dispatch_cli.shell import verb
 from dispatch_cli.worker.base import EXAMPLE, app
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.cluster.model import Worker
     from dispatch.ids import WorkerID
+    from dispatch_cli.admin import Admin
 
 
 @verb(
@@ -49,12 +49,12 @@ def drain(
     if bool(ids) == every:
         raise CommandError("which workers?", hint="name their ids, or - for those on standard input, or --all")
 
-    async def act(app: Dispatch, worker_id: WorkerID, outcomes: Outcomes) -> None:
+    async def act(app: Admin, worker_id: WorkerID, outcomes: Outcomes) -> None:
         worker = await _alive(app, worker_id)
         await app.workers.drain(worker_id)
         outcomes.add(worker_id, "asked to drain", f"{worker.running} of its jobs run")
 
-    async def rehearse(app: Dispatch, worker_id: WorkerID, outcomes: Outcomes) -> None:
+    async def rehearse(app: Admin, worker_id: WorkerID, outcomes: Outcomes) -> None:
         worker = await _alive(app, worker_id)
         outcomes.add(worker_id, "would be asked to drain", f"{worker.running} of its jobs run")
 
@@ -73,18 +73,18 @@ class Alive:
     words: str = "all"
     _found: list[WorkerID] = field(default_factory=list)
 
-    async def count(self, app: Dispatch) -> int:
+    async def count(self, app: Admin) -> int:
         """How many live now."""
         self._found = [worker.id for worker in await app.workers.list(live=True)]
         return len(self._found)
 
-    async def ids(self, app: Dispatch) -> AsyncIterator[WorkerID]:
+    async def ids(self, app: Admin) -> AsyncIterator[WorkerID]:
         """Each of them."""
         for worker_id in self._found:
             yield worker_id
 
 
-async def _alive(app: Dispatch, worker_id: WorkerID) -> Worker:
+async def _alive(app: Admin, worker_id: WorkerID) -> Worker:
     from dispatch.errors import WorkerStopped
 
     worker = await app.workers.get(worker_id)

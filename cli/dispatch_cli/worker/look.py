@@ -32,7 +32,7 @@ def list_workers(
     from dispatch.documents.fleet import worker_document
 
     session = session_of(ctx)
-    found = session.on_app(lambda app: app.workers.list(live=not every))
+    found = session.administer(lambda app: app.workers.list(live=not every))
     documents = [dict(worker_document(worker)) for worker in found]
     if session.out.format == "table":
         documents = [{**document, "busy": f"{document['running']}/{document['concurrency']}"} for document in documents]
@@ -50,5 +50,5 @@ def show(
 
     session = session_of(ctx)
     worker_id = one_id(WorkerID, id_)
-    document = worker_document(session.on_app(lambda app: app.workers.get(worker_id)))
+    document = worker_document(session.administer(lambda app: app.workers.get(worker_id)))
     session.out.record(document, fields=list(document.items()))

@@ -15,8 +15,8 @@ from dispatch_cli.shell import verb
 from dispatch_cli.workflow.base import EXAMPLE, SomeRuns, app
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.ids import RunID
+    from dispatch_cli.admin import Admin
 
 
 @verb(
@@ -37,12 +37,12 @@ def cancel(
     from dispatch.ids import RunID
     from dispatch.workflows.model import RunState
 
-    async def act(app: Dispatch, run_id: RunID, outcomes: Outcomes) -> None:
+    async def act(app: Admin, run_id: RunID, outcomes: Outcomes) -> None:
         state = await app.workflows.cancel(run_id, reason=reason or "cancelled")
         running = state is RunState.RUNNING
         outcomes.add(run_id, "requested" if running else "cancelled", f"it is {state} now", state=str(state))
 
-    async def rehearse(app: Dispatch, run_id: RunID, outcomes: Outcomes) -> None:
+    async def rehearse(app: Admin, run_id: RunID, outcomes: Outcomes) -> None:
         run = await app.workflows.get(run_id)
         if run.state.terminal or run.state is RunState.COMPENSATING:
             raise RunEnded(f"{run_id} is {run.state} already")
@@ -69,11 +69,11 @@ def retry(ctx: typer.Context, ids: SomeRuns, reason: Reason = "", dry_run: DryRu
     from dispatch.ids import RunID
     from dispatch.workflows.model import RunState
 
-    async def act(app: Dispatch, run_id: RunID, outcomes: Outcomes) -> None:
+    async def act(app: Admin, run_id: RunID, outcomes: Outcomes) -> None:
         state = await app.workflows.retry(run_id)
         outcomes.add(run_id, "retried", f"it is {state} now", state=str(state))
 
-    async def rehearse(app: Dispatch, run_id: RunID, outcomes: Outcomes) -> None:
+    async def rehearse(app: Admin, run_id: RunID, outcomes: Outcomes) -> None:
         run = await app.workflows.get(run_id)
         undone = run.compensated and not run.compensation_failed
         if run.state not in (RunState.FAILED, RunState.CANCELLED, RunState.BLOCKED) or undone:
@@ -96,11 +96,11 @@ def migrate(
     from dispatch.errors import RunEnded
     from dispatch.ids import RunID
 
-    async def act(app: Dispatch, run_id: RunID, outcomes: Outcomes) -> None:
+    async def act(app: Admin, run_id: RunID, outcomes: Outcomes) -> None:
         state = await app.workflows.migrate(run_id, version=to_version)
         outcomes.add(run_id, "migrated", f"it is {state} now", state=str(state))
 
-    async def rehearse(app: Dispatch, run_id: RunID, outcomes: Outcomes) -> None:
+    async def rehearse(app: Admin, run_id: RunID, outcomes: Outcomes) -> None:
         run = await app.workflows.get(run_id)
         if run.state.terminal:
             raise RunEnded(f"{run_id} is {run.state}; only runs that have not ended can be migrated")

@@ -15,8 +15,8 @@ from dispatch_cli.shell import verb
 from dispatch_cli.workflow.base import EXAMPLE, OneRun, app
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.workflows.model import Run
+    from dispatch_cli.admin import Admin
 
 
 @verb(
@@ -52,7 +52,7 @@ def fork(
     run_id = one_id(RunID, id_)
     chosen = dict(_edit(text) for text in edits or ())
 
-    async def act(app: Dispatch) -> Run | None:
+    async def act(app: Admin) -> Run | None:
         if dry_run:
             checkpoints = await app.workflows.timeline(run_id)
             names = [checkpoint.name for checkpoint in checkpoints]
@@ -68,7 +68,7 @@ def fork(
         created = await app.workflows.fork(run_id, before=before, edits=chosen, undo_inherited=undo_inherited)
         return await app.workflows.get(created.id)
 
-    run = session.on_app(act)
+    run = session.administer(act)
     if run is None:
         return
     if session.out.format == "table":

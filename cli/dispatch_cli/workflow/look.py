@@ -16,8 +16,8 @@ from dispatch_cli.shell import verb
 from dispatch_cli.workflow.base import ACTIVE, COLUMNS, EXAMPLE, OTHER, STATES, OneRun, app
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.workflows.model import Run
+    from dispatch_cli.admin import Admin
 
 _SHOWN = (
     *("id", "name", "version", "state", "reason", "queue", "created_at", "started_at", "finished_at", "wakes_at"),
@@ -74,7 +74,7 @@ def list_runs(
         limit=limit,
         cursor=page_cursor(RunID, cursor),
     )
-    page = session.on_app(lambda app: app.workflows.list(options))
+    page = session.administer(lambda app: app.workflows.list(options))
     rows = [_row(run) for run in page.items]
     session.out.rows(rows, COLUMNS, empty="no runs match", extra={"next_cursor": page.next_cursor})
     if page.next_cursor is not None and session.out.format == "table":
@@ -96,7 +96,7 @@ def show(ctx: typer.Context, id_: OneRun) -> None:
     session = session_of(ctx)
     run_id = one_id(RunID, id_)
 
-    async def look(app: Dispatch) -> dict[str, Any]:
+    async def look(app: Admin) -> dict[str, Any]:
         workflows = app.workflows
         run = await workflows.get(run_id)
         document = run_document(
@@ -108,7 +108,7 @@ def show(ctx: typer.Context, id_: OneRun) -> None:
         )
         return dict(document)
 
-    document = session.on_app(look)
+    document = session.administer(look)
     fields = [(key, document[key]) for key in _SHOWN if document[key] not in (False, 0)]
     session.out.record(document, fields=fields, blocks=_blocks(document))
 
@@ -138,17 +138,12 @@ def _text(document: dict[str, Any], key: str) -> str:
 @verb(app, "diff", examples=(f"dispatch workflow diff {EXAMPLE} {OTHER}",))
 def diff(ctx: typer.Context, left: OneRun, right: OneRun) -> None:
     """Show where the records of two runs differ: steps that only one has, and steps with other data."""
-    from dispatch.documents.runs import difference_documents
     from dispatch.ids import RunID
 
     session = session_of(ctx)
     session.out.must_not_be_ids()
     first, second = one_id(RunID, left), one_id(RunID, right)
 
-    async def look(app: Dispatch) -> list[dict[str, Any]]:
-        left, right = await app.workflows.timeline(first), await app.workflows.timeline(second)
-        return [dict(found) for found in difference_documents(left, right)]
-
-    rows = session.on_app(look)
+    rows = [dict(found) for found in session.administer(lambda app: app.differences(first, second))]
     columns = (Column("step", "step_name"), Column("left", "left"), Column("right", "right"))
     session.out.rows(rows, columns, empty="the two runs have recorded the same")

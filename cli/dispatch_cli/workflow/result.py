@@ -13,8 +13,8 @@ from dispatch_cli.shell import verb
 from dispatch_cli.workflow.base import EXAMPLE, OneRun, app
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.workflows.model import Run
+    from dispatch_cli.admin import Admin
 
 Wait = Annotated[bool, typer.Option("--wait", "-w", help="Wait until the run has ended, and print its result.")]
 Timeout = Annotated[
@@ -36,12 +36,12 @@ def result(ctx: typer.Context, id_: OneRun, wait: Wait = False, timeout: Timeout
     run_id = one_id(RunID, id_)
     limit = duration("--timeout", timeout)
 
-    async def look(app: Dispatch) -> Run:
+    async def look(app: Admin) -> Run:
         if wait or timeout is not None:
             return await app.workflows.wait(run_id, timeout=limit)
         return await app.workflows.get(run_id)
 
-    print_result(session, session.on_app(look))
+    print_result(session, session.administer(look))
 
 
 def print_result(session: Session, run: Run) -> None:

@@ -14,8 +14,8 @@ from dispatch_cli.shell import verb
 from dispatch_cli.workflow.base import EXAMPLE, OneRun, app
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.events.model import Event
+    from dispatch_cli.admin import Admin
 
 
 @verb(
@@ -35,7 +35,7 @@ def signal(ctx: typer.Context, id_: OneRun, name: EventName, payload: Payload = 
     run_id = one_id(RunID, id_)
     data = payload_of(payload)
 
-    async def act(app: Dispatch) -> Event | None:
+    async def act(app: Admin) -> Event | None:
         if dry_run:
             run = await app.workflows.get(run_id)
             if run.state.terminal:
@@ -44,4 +44,4 @@ def signal(ctx: typer.Context, id_: OneRun, name: EventName, payload: Payload = 
         async with app.audit.act("workflow.signal", [run_id], detail=name):
             return await app.workflows.signal(run_id, name, data)
 
-    show_published(session, session.on_app(act), f"{name!r} would be sent to {run_id}")
+    show_published(session, session.administer(act), f"{name!r} would be sent to {run_id}")

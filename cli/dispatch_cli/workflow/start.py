@@ -17,8 +17,8 @@ from dispatch_cli.workflow.base import app
 from dispatch_cli.workflow.result import Timeout, Wait, print_result
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.workflows.model import CreatedRun, Run
+    from dispatch_cli.admin import Admin
 
 WorkflowName = Annotated[
     str, typer.Argument(metavar="NAME", help="The workflow's name.", autocompletion=complete.workflows)
@@ -79,7 +79,7 @@ def start(
         tags=tag,
     )
 
-    async def act(app: Dispatch) -> Run | None:
+    async def act(app: Admin) -> Run | None:
         if dry_run:
             made = await app.workflows.rehearse(name, arguments, options, version=version)
             session.tell("nothing was written; this would be started:")
@@ -104,7 +104,7 @@ def start(
         return await app.workflows.wait(run.id, timeout=limit)
 
     with hint_at_json(pairs or ()):
-        ended = session.on_app(act)
+        ended = session.administer(act)
     if ended is not None:
         print_result(session, ended)
 
@@ -129,7 +129,7 @@ def _tell_of(session: Session, answer: CreatedRun, run: Run) -> None:
     session.out.write(f"{run.id}\n")
 
 
-async def _warn_unless_served(session: Session, app: Dispatch, run: Run) -> None:
+async def _warn_unless_served(session: Session, app: Admin, run: Run) -> None:
     from dispatch.workflows.model import driver_name
 
     driver = driver_name(run.name, run.version)

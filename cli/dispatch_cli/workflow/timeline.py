@@ -15,8 +15,8 @@ from dispatch_cli.shell import verb
 from dispatch_cli.workflow.base import EXAMPLE, OneRun, app
 
 if TYPE_CHECKING:
-    from dispatch import Dispatch
     from dispatch.workflows.model import Checkpoint, ChildResult, Run
+    from dispatch_cli.admin import Admin
 
 WIDTH = 40
 COLUMNS = (
@@ -40,11 +40,11 @@ def timeline(ctx: typer.Context, id_: OneRun) -> None:
     session = session_of(ctx)
     run_id = one_id(RunID, id_)
 
-    async def look(app: Dispatch) -> tuple[Run, Sequence[Checkpoint], dict[str, ChildResult]]:
+    async def look(app: Admin) -> tuple[Run, Sequence[Checkpoint], dict[str, ChildResult]]:
         children = {child.step: child for child in await app.workflows.children(run_id)}
         return await app.workflows.get(run_id), await app.workflows.timeline(run_id), children
 
-    run, checkpoints, children = session.on_app(look)
+    run, checkpoints, children = session.administer(look)
     documents = [dict(checkpoint_document(found, children.get(found.name))) for found in checkpoints]
     if session.out.format != "table":
         session.out.rows(documents, ())

@@ -51,7 +51,9 @@ def retry(data: Data, job_id: JobID, scope: Scope | None, now: datetime) -> Chan
     return Changed(Reply.APPLIED, row.state)
 
 
-def replay(data: Data, entry_id: DLQID, new_id: JobID, scope: Scope | None, now: datetime) -> Replayed:
+def replay(
+    data: Data, entry_id: DLQID, new_id: JobID, scope: Scope | None, payload: bytes | None, now: datetime
+) -> Replayed:
     """Makes the one new job of a dead letter."""
     entry = data.letters.get(entry_id)
     if entry is None or not in_scope(entry.scope, scope):
@@ -65,6 +67,7 @@ def replay(data: Data, entry_id: DLQID, new_id: JobID, scope: Scope | None, now:
     if twin is not None:
         return Replayed(Reply.CONFLICT, twin, entry.state)
     row = _row_of_letter(data, entry, new_id, now)
+    row.payload = row.payload if payload is None else payload
     data.insert(row, now)
     data.keys.take(row)
     entry.state = DLQState.REPLAYED

@@ -22,9 +22,11 @@ class MemoryDLQ:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def replay(self, entry_id: DLQID, new_id: JobID, *, scope: Scope | None = None) -> Replayed:
+    async def replay(
+        self, entry_id: DLQID, new_id: JobID, *, scope: Scope | None = None, payload: bytes | None = None
+    ) -> Replayed:
         with self._session as data:
-            return changes.replay(data, entry_id, new_id, scope, data.clock.now())
+            return changes.replay(data, entry_id, new_id, scope, payload, data.clock.now())
 
     async def discard(self, entry_id: DLQID, *, scope: Scope | None = None) -> Reply:
         with self._session as data:

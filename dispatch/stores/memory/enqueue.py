@@ -7,7 +7,7 @@ from datetime import datetime
 
 from dispatch.errors import DataRejected, DuplicateJob, IdempotencyMismatch
 from dispatch.ids import JobID
-from dispatch.jobs.model import WAITING, Enqueued, JobState, NewJob
+from dispatch.jobs.model import WAITING, Enqueued, JobState, NewJob, as_given
 from dispatch.stores.memory.data import Data
 from dispatch.stores.memory.keys import IdempotencyKey, Remembered
 from dispatch.stores.memory.rows import Row, checked_bytes, checked_json, checked_text, later, utc
@@ -46,8 +46,8 @@ class Plan:
             if known is not None:
                 if known.fingerprint != new.idempotency.fingerprint:
                     raise IdempotencyMismatch(
-                        f"The idempotency key {new.idempotency.key!r} was used by {known.job_id} for another name or "
-                        f"other arguments; use a new key for {new.name}. Nothing was written"
+                        f"The idempotency key {as_given(new.idempotency.key)!r} was used by {known.job_id} for another "
+                        f"name or other arguments; use a new key for {new.name}. Nothing was written"
                     )
                 self.answers.append(Enqueued(known.job_id, created=False))
                 return

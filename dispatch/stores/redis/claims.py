@@ -34,10 +34,8 @@ async def claim(
         claimed, overdue, next_due, now = await client.run(
             "claim", worker_id, max(0, most), lease, int(alone), len(left), *shares, *names
         )
-        moment = from_micros(int(now))
-        taken = [
-            _started([*row, b"id", id_], epoch, worker_id, moment, int(now) + lease) for id_, epoch, row in claimed
-        ]
+        moment, lease_until = from_micros(int(now)), from_micros(int(now) + lease)
+        taken = [_started(id_, epoch, row, worker_id, moment, lease_until) for id_, epoch, row in claimed]
         jobs += taken
         expired += map(job_of, overdue)
         if len(taken) < at_once or len(jobs) >= limit:
@@ -48,12 +46,14 @@ async def claim(
         alone = False
 
 
-def _started(row: Sequence[bytes], epoch: int, worker_id: WorkerID, now: datetime, lease_until: int) -> Job:
+def _started(
+    id_: bytes, epoch: int, flat: Sequence[bytes], worker_id: WorkerID, now: datetime, lease_until: datetime
+) -> Job:
     """The row as it was, and what the claim has made of it."""
-    job = job_of(row)
+    job = job_of([*flat, b"id", id_])
     job.state = JobState.RUNNING
     job.worker_id = worker_id
     job.epoch = epoch
     job.started_at = job.updated_at = now
-    job.lease_until = from_micros(lease_until)
+    job.lease_until = lease_until
     return job

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dispatch.clock import Clock, micros
@@ -151,43 +150,37 @@ class RedisClient:
         if together:
             commands = [("MULTI",), *commands, ("EXEC",)]
         turns = self._turns
-        with self.telling():
+        try:
             async with asyncio.timeout(self._timeout), turns:
-                link = await self._free_link()
+                link = self._idle_link() or await self.connect()
                 broken = True
                 try:
                     replies = await link.exchange(commands)
-                    broken = any(isinstance(reply, Refusal) and drops_connection(reply) for reply in replies)
+                    broken = drops_connection(replies)
                 finally:
                     if broken or turns is not self._turns:
                         link.end()
                     else:
                         self._idle.append(link)
+        except DispatchError:
+            raise
+        except Exception as error:
+            raise self._told(error) from error
         return _outcome(replies) if together else replies
 
-    async def _free_link(self) -> Wire:
-        """An idle connection that the server has not closed, or a new one."""
+    def _idle_link(self) -> Wire | None:
+        """A connection that nobody uses and the server has not closed."""
         while self._idle:
             link = self._idle.pop()
-            if await link.fresh():
+            if link.fresh():
                 return link
             link.end()
-        return await self.connect()
+        return None
 
     async def connect(self) -> Wire:
         """A new connection, ready for use."""
         async with asyncio.timeout(self._timeout):
             return await _connect(self.address, self._protocol)
-
-    @contextmanager
-    def telling(self) -> Iterator[None]:
-        """Turns what Redis and the network complain about into store errors."""
-        try:
-            yield
-        except DispatchError:
-            raise
-        except Exception as error:
-            raise self._told(error) from error
 
     def _not_open(self) -> StoreUnreachable:
         return StoreUnreachable(
@@ -195,6 +188,7 @@ class RedisClient:
         )
 
     def _told(self, error: Exception) -> Exception:
+        """What Redis and the network complain about, as a store error."""
         return store_error(error, self.address.url) or error
 
 

@@ -28,8 +28,11 @@ class RedisDLQ:
     def __init__(self, client: RedisClient) -> None:
         self._client = client
 
-    async def replay(self, entry_id: DLQID, new_id: JobID, *, scope: Scope | None = None) -> Replayed:
-        answer: List[bytes] = await self._client.run("replay", entry_id, new_id, *scoped(scope))
+    async def replay(
+        self, entry_id: DLQID, new_id: JobID, *, scope: Scope | None = None, payload: bytes | None = None
+    ) -> Replayed:
+        other = () if payload is None else (payload,)
+        answer: List[bytes] = await self._client.run("replay", entry_id, new_id, *scoped(scope), *other)
         reply, job_id, state, *_ = (*answer, None, None)
         assert reply is not None
         return Replayed(

@@ -65,7 +65,7 @@ class DriverLink:
         except (exceptions.RedisError, OSError):
             self.end()
 
-    async def fresh(self) -> bool:
+    def fresh(self) -> bool:
         if self.closed.done() or not self._connection.is_connected:
             return False
         quiet = select.poll()

@@ -8,7 +8,7 @@ from typing import Any
 
 from dispatch.errors import DuplicateJob, IdempotencyMismatch
 from dispatch.ids import DLQID, JobID
-from dispatch.jobs.model import Enqueued, NewJob
+from dispatch.jobs.model import Enqueued, NewJob, as_given
 from dispatch.stores.redis.client import RedisClient
 from dispatch.stores.redis.rows import is_due_now, is_plain, likeness, new_job, payload_of, shared_fields
 
@@ -90,7 +90,7 @@ def enqueued(reply: Sequence[bytes]) -> list[Enqueued]:
                 existing=holder,
             )
         raise IdempotencyMismatch(
-            f"The idempotency key {key!r} was used by {holder} for another name or other arguments; use a new key for "
-            f"{name}. Nothing was written"
+            f"The idempotency key {as_given(key)!r} was used by {holder} for another name or other arguments; "
+            f"use a new key for {name}. Nothing was written"
         )
     return [Enqueued(JobID(one[1:].decode()), one[:1] == b"1", one[:1] == b"R") for one in reply]

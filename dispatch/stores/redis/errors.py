@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 
 from dispatch.errors import (
     StoreAway,
@@ -14,7 +15,7 @@ from dispatch.errors import (
     StoreTimeout,
     StoreUnreachable,
 )
-from dispatch.stores.redis.wire import Refusal
+from dispatch.stores.redis.wire import Refusal, Reply
 
 _AWAY = {
     "LOADING": "the server is still loading its data; try again in a moment",
@@ -37,9 +38,9 @@ _DROPS = frozenset({"READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", 
 """After one of these the next call goes through a new connection: it may reach another server."""
 
 
-def drops_connection(error: BaseException) -> bool:
-    """Whether the connection should not be used again."""
-    return not isinstance(error, Refusal) or error.code in _DROPS
+def drops_connection(replies: Iterable[Reply]) -> bool:
+    """Whether the connection that these came on should not be used again."""
+    return any(isinstance(reply, Refusal) and reply.code in _DROPS for reply in replies)
 
 
 def store_error(error: BaseException, url: str) -> StoreError | None:

@@ -9,7 +9,7 @@ from dispatch.clock import from_micros
 from dispatch.entity import Reply
 from dispatch.errors import DataRejected
 from dispatch.ids import DLQID, WorkerID
-from dispatch.jobs.model import WAITING, Finished, Transition, Verdict
+from dispatch.jobs.model import WAITING, Finished, JobState, Transition, Verdict
 from dispatch.stores.redis.client import RedisClient
 from dispatch.stores.redis.rows import STATES, duration, new_job
 
@@ -22,6 +22,8 @@ _VERDICTS = {
     Verdict.CANCEL: "X",
 }
 _REPLIES = {b"a": Reply.APPLIED, b"s": Reply.STALE, b"c": Reply.CONFLICT, b"m": Reply.MISSING}
+_COMPLETED = Finished(Reply.APPLIED, JobState.COMPLETED)
+_SIZED = (bytes, str)
 _BYTES_AT_ONCE = 4 * 1024 * 1024
 
 
@@ -41,7 +43,7 @@ def chunks(given: Sequence[list[Any]], at_once: int) -> Iterator[list[Any]]:
     chunk: list[Any] = []
     count = size = 0
     for arguments in given:
-        large = sum(len(part) for part in arguments if isinstance(part, bytes | str))
+        large = sum([len(part) for part in arguments if isinstance(part, _SIZED)])
         if chunk and (count >= at_once or size + large > _BYTES_AT_ONCE):
             yield chunk
             chunk, count, size = [], 0, 0
@@ -88,6 +90,8 @@ def _arguments(said: Transition) -> list[Any]:
 
 def _finished(answer: bytes) -> Finished:
     """A reply, the row's state, and what that state brings: a dead letter, or the time when the row is due again."""
+    if answer == b"aC":
+        return _COMPLETED
     reply, more = _REPLIES[answer[:1]], answer[2:]
     state = STATES[answer[1:2]] if len(answer) > 1 else None
     if more and state in WAITING:

@@ -15,7 +15,7 @@ import hiredis
 from dispatch.stores.redis.address import Address, tls_context
 from dispatch.stores.redis.errors import drops_connection
 from dispatch.stores.redis.link import MORE, check, greeting, packed, parser
-from dispatch.stores.redis.wire import Call, Refusal, Reply
+from dispatch.stores.redis.wire import Call, Reply
 
 _AT_A_TIME = 1 << 16
 
@@ -44,10 +44,7 @@ class HereLinks:
         except BaseException:
             link.end()
             raise
-        broken = False
-        for reply in replies:
-            broken = broken or (isinstance(reply, Refusal) and drops_connection(reply))
-        if broken or len(self._idle) >= self._keep:
+        if drops_connection(replies) or len(self._idle) >= self._keep:
             link.end()
         else:
             self._idle.append(link)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
 AT_ONCE = 200
 """Rows that one script changes."""
 _STRIDE = 9
-_CANCELLED_AT_ONCE = 64
+_CANCELLED_AT_ONCE = 100
 
 
 class RedisJobs:
@@ -161,7 +160,7 @@ class RedisJobs:
         return entries
 
     async def cancel(self, job_id: JobID, *, scope: Scope | None = None, reason: str = "cancelled") -> Changed:
-        return _changed(await self._client.run("cancel", job_id, *scoped(scope), reason))
+        return (await self.cancel_many([job_id], scope=scope, reason=reason))[0]
 
     async def cancel_many(
         self, job_ids: Sequence[JobID], *, scope: Scope | None = None, reason: str = "cancelled"
@@ -169,7 +168,7 @@ class RedisJobs:
         answers: List[Changed] = []
         for start in range(0, len(job_ids), _CANCELLED_AT_ONCE):
             some = job_ids[start : start + _CANCELLED_AT_ONCE]
-            answers += await asyncio.gather(*(self.cancel(job_id, scope=scope, reason=reason) for job_id in some))
+            answers += map(_changed, await self._client.run("cancel", *scoped(scope), reason, *some))
         return answers
 
     async def cancel_requests(self, worker_id: WorkerID) -> List[JobID]:

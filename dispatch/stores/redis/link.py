@@ -47,7 +47,7 @@ class Link(asyncio.Protocol):
         self._heard = heard
         self._transport.write(packed([("SUBSCRIBE", channel)]))
 
-    async def fresh(self) -> bool:
+    def fresh(self) -> bool:
         return not self.closed.done() and not self._poll.poll(0)
 
     def end(self) -> None:

@@ -25,6 +25,8 @@ STATES = {
     b"X": JobState.CANCELLED,
 }
 CODES = {state: code.decode() for code, state in STATES.items()}
+_LEAST = 7
+"""Fields that every row has, with the id."""
 _OPTIONS = ("retries", "timeout", "backoff", "keep")
 _NOTHING_CHOSEN = (None,) * len(_OPTIONS)
 _LONGEST = 9_000 * 366 * 86_400 * SECOND
@@ -237,6 +239,10 @@ def job_of(flat: Sequence[bytes]) -> Job:
     try:
         id_ = row[b"id"].decode()
         created_at = EPOCH + timedelta(0, 0, int(row[b"c"]))
+        if len(row) == _LEAST and row[b"r"] == row[b"c"]:
+            # most rows that are claimed hold no more than each must: that takes half the time
+            name, queue, state = row[b"n"].decode(), row[b"q"].decode(), STATES[row[b"st"]]
+            return Job(JobID(id_), created_at, created_at, name, queue, state, row[b"p"], created_at, effect_key=id_)
         updated, kind, lane, priority = get(b"u"), get(b"k"), get(b"l"), get(b"o")
         worker, metadata, tags, effect_key = get(b"w"), get(b"m"), get(b"t"), get(b"ek")
         behind, replay_of, run_id, progress = get(b"b"), get(b"rp"), get(b"ri"), get(b"pg")

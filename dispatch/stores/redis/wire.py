@@ -39,7 +39,7 @@ class Wire(Protocol):
     def subscribe(self, channel: bytes, heard: Callable[[Reply], None]) -> None:
         """From now on the connection only listens: `heard` is called with each message."""
 
-    async def fresh(self) -> bool:
+    def fresh(self) -> bool:
         """Whether the server has neither closed the idle connection nor said anything unasked."""
         ...
 

@@ -25,8 +25,10 @@ class SQLDeadLetters:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    async def replay(self, entry_id: DLQID, new_id: JobID, *, scope: Scope | None = None) -> Replayed:
-        return await self._executor.run(lambda: _replay(entry_id, new_id, scope, self._executor.now()))
+    async def replay(
+        self, entry_id: DLQID, new_id: JobID, *, scope: Scope | None = None, payload: bytes | None = None
+    ) -> Replayed:
+        return await self._executor.run(lambda: _replay(entry_id, new_id, scope, payload, self._executor.now()))
 
     async def discard(self, entry_id: DLQID, *, scope: Scope | None = None) -> Reply:
         def plan() -> Plan[Reply]:
@@ -85,7 +87,7 @@ class SQLDeadLetters:
         return await self._executor.run(plan, write=False, single=True)
 
 
-def _replay(entry_id: DLQID, new_id: JobID, scope: Scope | None, now: int) -> Plan[Replayed]:
+def _replay(entry_id: DLQID, new_id: JobID, scope: Scope | None, payload: bytes | None, now: int) -> Plan[Replayed]:
     yield Lock("lock_entry", {"id": str(entry_id)})
     row = first((yield Rows("get_entry", {"id": str(entry_id), **scope_params(scope)})))
     if row is None:
@@ -101,7 +103,8 @@ def _replay(entry_id: DLQID, new_id: JobID, scope: Scope | None, now: int) -> Pl
         holder = yield from unique.holder(entry.unique_key, now)
         if holder is not None and holder.live:
             return Replayed(Reply.CONFLICT, holder.job_id, DLQState.OPEN)
-    added = yield Do("replay_job", {"id": str(entry_id), "new_id": str(new_id), "now": now})
+    params = {"id": str(entry_id), "new_id": str(new_id), "payload": payload, "now": now}
+    added = yield Do("replay_job", params)
     if not added:
         return Replayed(Reply.CONFLICT, new_id, DLQState.OPEN)
     if entry.unique_key is not None:

@@ -10,7 +10,7 @@ from typing import Any
 from dispatch.clock import micros
 from dispatch.errors import DuplicateJob, IdempotencyMismatch
 from dispatch.ids import JobID
-from dispatch.jobs.model import QUARANTINE_FROM, Enqueued, JobState, NewJob, Unique
+from dispatch.jobs.model import QUARANTINE_FROM, Enqueued, JobState, NewJob, Unique, as_given
 from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.rows import later, names_text, to_text
@@ -187,8 +187,8 @@ def _enqueue_one(job: NewJob, place: Place, lenient: bool) -> Plan[Enqueued]:
         if kept is not None:
             if kept[1] != key.fingerprint and not lenient:
                 raise IdempotencyMismatch(
-                    f"idempotency key {key.key!r} was used before, for job {kept[0]}, with another name or other "
-                    "arguments; use a new key for a new request"
+                    f"idempotency key {as_given(key.key)!r} was used before, for job {kept[0]}, with another name or "
+                    "other arguments; use a new key for a new request"
                 )
             return Enqueued(JobID(kept[0]), False)
     answer = yield from _insert_unique(job, job.unique, place, lenient)

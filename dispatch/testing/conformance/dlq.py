@@ -78,6 +78,22 @@ async def a_replay_is_a_new_job_with_the_same_work_due_now(env: Env) -> None:
     assert (letter.state, letter.replayed_as) == (DLQState.REPLAYED, new_id)
 
 
+@case("I12", "I11")
+async def a_replay_with_another_payload_leaves_the_entry_its_own(env: Env) -> None:
+    _, letter_id = await env.bury(payload=b"\x00[1]", priority=3, unique=Unique("k"))
+    new_id = JobID.new()
+    answer = await env.store.dlq.replay(letter_id, new_id, payload=b"\xff[2]")
+    assert (answer.reply, answer.job_id) == (Reply.APPLIED, new_id)
+    job = await env.job(new_id)
+    assert (job.payload, job.priority, job.replay_of) == (b"\xff[2]", 3, letter_id)
+    assert (await env.letter(letter_id)).payload == b"\x00[1]"
+    (held,) = await env.enqueue(new(unique=Unique("k")))
+    assert (held.id, held.created) == (new_id, False)
+    async with env.unchanged("a second replay, with a third payload"):
+        again = await env.store.dlq.replay(letter_id, new_id, payload=b"\xff[3]")
+    assert (again.reply, again.job_id) == (Reply.APPLIED, new_id)
+
+
 @case("I12")
 async def an_entry_is_replayed_once(env: Env) -> None:
     _, letter_id = await env.bury()

@@ -12,7 +12,7 @@ from dispatch.errors import UsageError
 from dispatch.testing.conformance.env import Env, MakeStore
 from dispatch.testing.conformance.registry import Case, cases
 
-CASE_TIMEOUT = 30.0
+CASE_TIMEOUT = 50.0
 """Seconds of real time that one case may take."""
 
 

@@ -4,6 +4,10 @@ const form = document.getElementById("login");
 const field = document.getElementById("key");
 const said = document.getElementById("said");
 
+if (new URLSearchParams(location.search).get("link") === "used") {
+  said.textContent = "This login link was used before, or is too old: ask for another one, or log in with a key.";
+}
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   said.textContent = "";

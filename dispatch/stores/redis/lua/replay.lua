@@ -1,6 +1,6 @@
 -- Makes the one new job of a dead letter.
 -- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends inserts
--- ARGV: now, letter, new id, scoped, app, org. Answers a reply, a job and the letter's state.
+-- ARGV: now, letter, new id, scoped, app, org, another payload if there is one. Answers a reply, a job and the letter's state.
 local id, new_id = ARGV[2], ARGV[3]
 local letter = hash(P .. 'x:' .. id)
 if not letter or not in_scope(letter, ARGV[4] == '1', ARGV[5], ARGV[6]) then
@@ -19,6 +19,7 @@ local twin = letter.uk and holding(letter.uk)
 if twin and twin.live then
   return {'conflict', twin.id, 'O'}
 end
+letter.p = ARGV[7] or letter.p
 local row, fields = {r = NOW_TEXT}, {'st', 'P', 'r', NOW_TEXT, 'c', NOW_TEXT, 'rp', id}
 for _, name in ipairs({'q', 'n', 'k', 'l', 'o', 'p', 'uk', 'uu', 'ek', 'm', 't', 'd', 'ap', 'og', 'ck', 'cm'}) do
   if letter[name] then

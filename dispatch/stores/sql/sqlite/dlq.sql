@@ -43,12 +43,12 @@ SELECT {entry_columns} FROM dlq WHERE id = :id AND {in_scope};
 UPDATE dlq SET state = :state, replayed_as = :replayed_as, updated_at = :now WHERE id = :id AND state = 'open';
 
 -- name: replay_job
--- Makes a new job of a dead letter.
+-- Makes a new job of a dead letter, with another payload where one is given.
 INSERT INTO jobs (id, ready, state, queue, name, kind, lane, priority, run_at, unique_key, unique_until, created_at,
   updated_at, max_retries, timeout, backoff, keep_result, app_id, org_id, effect_key, metadata, tags, replay_of, payload,
   concurrency_key, concurrency_max)
 SELECT :new_id, 1, 'pending', queue, job_name, kind, lane, priority, :now, unique_key, unique_until, :now, :now,
-  max_retries, timeout, backoff, keep_result, app_id, org_id, effect_key, metadata, tags, id, payload,
+  max_retries, timeout, backoff, keep_result, app_id, org_id, effect_key, metadata, tags, id, coalesce(:payload, payload),
   concurrency_key, concurrency_max
 FROM dlq WHERE id = :id
 ON CONFLICT (id) DO NOTHING;

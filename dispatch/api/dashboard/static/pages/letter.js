@@ -1,10 +1,11 @@
-// One dead letter: what its job carried and how it failed; replay or discard it.
+// One dead letter: what its job carried and how it failed; replay it, with other arguments too, or discard it.
 
 import { may, post } from "../api.js";
 import { Attempts, Trouble } from "../attempts.js";
 import { html } from "../html.js";
 import { useData } from "../live.js";
 import { REASON, ask } from "../talk.js";
+import { parsed } from "../text.js";
 import { Button, Facts, Id, Loaded, Page, Section, State, Tags, Time, Value } from "../ui.js";
 
 function Actions({ letter, reload }) {
@@ -13,8 +14,20 @@ function Actions({ letter, reload }) {
     const given = await ask({ title, action, fields: [REASON] });
     return given && post(`v1/dlq/${letter.id}/${verb}`, given);
   };
+  const edit = async () => {
+    const given = await ask({
+      title: "Replay it with other arguments?", text: "The new job carries them; the dead letter keeps its own.", action: "Replay",
+      fields: [
+        { name: "payload", label: "Arguments, JSON", type: "area", value: JSON.stringify(letter.payload, null, 2),
+          hint: "What is shown as *** and left so stays what it was.", read: (text) => parsed(text, {}) },
+        REASON,
+      ],
+    });
+    return given && post(`v1/dlq/${letter.id}/replay`, given);
+  };
   return html`
     <${Button} kind="primary" act=${() => act("replay", "Replay it as a new job?", "Replay")} done="Replayed" after=${reload}>Replay<//>
+    <${Button} act=${edit} done="Replayed" after=${reload}>With other arguments…<//>
     <${Button} act=${() => act("discard", "Discard it? Nothing happens with it.", "Discard")} done="Discarded" after=${reload}>Discard<//>`;
 }
 

@@ -72,11 +72,13 @@ end
 -- Gives a stopped or withdrawn row its terminal state, frees its key, sets its successor free.
 local function conclude(id, row, state, reason)
   local key = job_key(id)
-  call('HSET', key, 'st', state, 'fi', NOW_TEXT, 'u', NOW_TEXT)
   if reason then
-    call('HSET', key, 'rs', reason)
-  elseif row.rs then
-    call('HDEL', key, 'rs')
+    call('HSET', key, 'st', state, 'fi', NOW_TEXT, 'u', NOW_TEXT, 'rs', reason)
+  else
+    call('HSET', key, 'st', state, 'fi', NOW_TEXT, 'u', NOW_TEXT)
+    if row.rs then
+      call('HDEL', key, 'rs')
+    end
   end
   if row.as then
     call('HDEL', key, 'as')
