@@ -90,6 +90,12 @@ class EnqueueBody(Body):
         return EnqueueOptions(**given, idempotency_key=self.idempotency_key or key)
 
 
+class EnqueuedAnswer(EnqueuedJob):
+    """A job that was enqueued; `hint` says so when no app has announced its name, with the nearest one."""
+
+    hint: str | None
+
+
 class CountsDocument(TypedDict):
     """How many jobs there are, by state."""
 
@@ -154,7 +160,8 @@ async def enqueue(ask: Asked, body: EnqueueBody, key: IdempotencyKey = None) -> 
         if ask.by_session:
             await stack.enter_async_context(ask.app.audit.act("job.enqueue", detail=body.name))
         answer = await ask.app.jobs.enqueue_named(body.name, body.payload, body.options(key))
-    return reply(enqueued_job(await ask.app.jobs.get(answer.id, scope=ask.scope), answer), status=201)
+    job = await ask.app.jobs.get(answer.id, scope=ask.scope)
+    return reply({**enqueued_job(job, answer), "hint": answer.hint or None}, status=201)
 
 
 async def count(ask: Asked, queue: Queues, name: Names) -> Response:
@@ -276,7 +283,7 @@ async def delete_many(ask: Asked, body: DeleteJobs) -> Response:
 
 ROUTES = (
     Route("GET", "/v1/jobs", list_jobs, JOB_READ, Listed[JobSummary]),
-    Route("POST", "/v1/jobs", enqueue, JOB_WRITE, EnqueuedJob, status=201),
+    Route("POST", "/v1/jobs", enqueue, JOB_WRITE, EnqueuedAnswer, status=201),
     Route("GET", "/v1/jobs/counts", count, JOB_READ, CountsDocument),
     Route("GET", "/v1/jobs/stats", stats, STATS_READ, JobStatsDocument),
     Route("POST", "/v1/jobs/cancel", cancel_many, JOB_WRITE, BulkDocument),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import AsyncGenerator, Collection, Sequence
 from datetime import datetime
 from typing import Any
@@ -123,7 +124,17 @@ class JobService:
         job = named_job(
             name, values, chosen, announced=announced, scope=capture(), idempotency_ttl=self._idempotency_ttl
         )
-        return (await self.insert([job]))[0]
+        (answer,) = await self.insert([job])
+        if announced is None:
+            answer.hint = await self._unknown(name)
+        return answer
+
+    async def _unknown(self, name: str) -> str:
+        """What to say of a name that no app has announced, where others are."""
+        known = [found.name for found in await self._store.cluster.definitions() if found.kind == "job"]
+        near = difflib.get_close_matches(name, known, 1)
+        told = f"; did you mean {near[0]!r}?" if near else "; it waits until a worker knows it"
+        return f"no app has announced a job {name!r}{told}" if known else ""
 
     async def insert(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Writes rows that are built already: checks their sizes, asks `job_enqueuing`, tells `job_enqueued`."""

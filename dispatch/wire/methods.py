@@ -60,7 +60,8 @@ async def enqueue(ask: Ask, data: params.Enqueue) -> Any:
     )
     answer = await ask.app.jobs.enqueue_named(data.name, _unwrapped(data.payload), options)
     job = await ask.app.jobs.get(answer.id, scope=ask.identity.within)
-    return {"job_id": str(job.id), "queue": job.queue, "state": str(job.state), "created": answer.created}
+    made = {"job_id": str(job.id), "queue": job.queue, "state": str(job.state), "created": answer.created}
+    return {**made, "hint": answer.hint} if answer.hint else made
 
 
 async def get_job(ask: Ask, data: params.OneJob) -> Any:

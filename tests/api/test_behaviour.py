@@ -9,6 +9,7 @@ import pytest
 from dispatch.access import EVERYTHING, Identity
 from dispatch.api.guard import PLAIN_COOKIE, SECURE_COOKIE
 from dispatch.clock import ManualClock
+from dispatch.cluster.model import Announcement
 from dispatch.errors import StoreTimeout, StoreUnreachable
 from dispatch.ids import JobID
 from dispatch.jobs.model import NewJob
@@ -29,6 +30,7 @@ async def test_the_same_idempotency_key_makes_one_job_a_tenant() -> None:
         assert other.json()["created"] is True
         mismatch = await found.ask("POST", "/v1/jobs", ours, key, json={**JOB, "payload": {"x": 2}})
         assert (mismatch.status_code, mismatch.json()["error"]["code"]) == (409, "idempotency_mismatch")
+        assert "'order-42'" in mismatch.json()["error"]["message"]
 
 
 async def test_the_same_idempotency_key_publishes_one_event_and_answers_the_same() -> None:
@@ -212,6 +214,18 @@ async def test_a_result_is_waited_for_and_never_an_error() -> None:
         asked = asyncio.ensure_future(found.ask("GET", found.path("/v1/jobs/{job_id}/result?wait=20"), token))
         await found.ask("POST", found.path("/v1/jobs/{job_id}/cancel"), token)
         assert (await asked).json()["state"] == "cancelled"
+
+
+async def test_an_unknown_name_is_enqueued_with_a_hint_at_the_nearest() -> None:
+    async with world() as found:
+        token = await found.key(EVERYTHING)
+        await found.app.store.cluster.announce([Announcement("send_email", "job", schema={})])
+        slip = (await found.ask("POST", "/v1/jobs", token, json={"name": "send_emial"})).json()
+        assert slip["hint"] == "no app has announced a job 'send_emial'; did you mean 'send_email'?"
+        assert (await found.ask("POST", "/v1/jobs", token, json={"name": "send_email"})).json()["hint"] is None
+        frame = {"type": "request", "method": "job.enqueue", "data": {"name": "send_emial"}}
+        answer = (await found.ask("POST", "/dwp/rpc", token, json=frame)).json()
+        assert answer["data"]["hint"] == slip["hint"]
 
 
 async def test_a_login_link_opens_one_session_that_ends_when_it_is_closed() -> None:

@@ -71,7 +71,11 @@ class RemoteJobs:
 
     async def enqueue_named(self, name: str, arguments: Any = None, options: EnqueueOptions | None = None) -> Enqueued:
         body = given(name=name, payload=arguments, **call_options(options or EnqueueOptions()))
-        return await self._link.post("/v1/jobs", lambda found: built(Enqueued, found, id=JobID(found["id"])), body)
+
+        def read(found: Document) -> Enqueued:
+            return built(Enqueued, found, id=JobID(found["id"]), hint=found["hint"] or "")
+
+        return await self._link.post("/v1/jobs", read, body)
 
     async def wait(self, job_id: JobID, *, timeout: float | None = None) -> Job:
         deadline = None if timeout is None else boot_seconds() + timeout
