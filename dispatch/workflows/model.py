@@ -205,6 +205,11 @@ class Record:
     epoch: int
     checkpoints: Sequence[NewCheckpoint]
 
+    @property
+    def brings(self) -> bool:
+        """Whether it makes jobs or runs, for which workers wait; nobody waits for a checkpoint alone."""
+        return any(new.jobs or new.runs for new in self.checkpoints)
+
 
 @dataclass(slots=True)
 class Recorded:

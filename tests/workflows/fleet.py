@@ -72,10 +72,11 @@ class Fleet:
                     )
                 )
 
-    def kill(self) -> None:
-        """Kills the oldest worker; another one takes its place."""
-        self._processes[0].send_signal(signal.SIGKILL)
-        self._processes[0].wait()
+    def kill(self, pid: int | None = None) -> None:
+        """Kills the oldest worker, or this one; another one takes its place."""
+        (process,) = [process for process in self._processes if process.pid == (pid or self.pids[0])]
+        process.send_signal(signal.SIGKILL)
+        process.wait()
         self.kills += 1
         self.refill()
 
@@ -84,12 +85,12 @@ class Fleet:
         """The workers' processes, oldest first."""
         return [process.pid for process in self._processes]
 
-    async def until(self, fact: Callable[[], Awaitable[Any]], *, within: float) -> None:
-        """Waits for a fact, and keeps the fleet at its size meanwhile."""
+    async def until(self, fact: Callable[[], Awaitable[Any]], *, within: float, every: float = 0.05) -> None:
+        """Waits for a fact, looking every so many seconds, and keeps the fleet at its size meanwhile."""
         async with asyncio.timeout(within):
             while not await fact():
                 self.refill()
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(every)
 
 
 class Scene:

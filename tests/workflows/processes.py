@@ -13,7 +13,7 @@ from dispatch import Config, Dispatch, Registry, WorkflowContext
 from dispatch.engine.run import RunOptions, run_worker
 
 registry = Registry()
-_TIMES = {"heartbeat_interval": "0.3s", "lease": "2.5s", "poll_interval": "0.1s", "grace": "0s"}
+TIMES = {"heartbeat_interval": "0.3s", "lease": "2.5s", "poll_interval": "0.1s", "grace": "0s"}
 _folder: list[Path] = []
 
 
@@ -95,10 +95,23 @@ async def sleeper(ctx: WorkflowContext, until: str) -> None:
     await ctx.sleep_until(datetime.fromisoformat(until))
 
 
+async def hold(name: str) -> None:
+    """A step that says which process runs it and goes on when the test says so."""
+    note("holds", name, os.getpid())
+    while not (_folder[0] / f"go-on-{name}").exists():
+        await asyncio.sleep(0.02)
+
+
+@registry.workflow
+async def holder(ctx: WorkflowContext, name: str) -> None:
+    """One long step."""
+    await ctx.step("hold", hold, name)
+
+
 async def main(url: str, namespace: str, folder: Path) -> None:
     """Works until a signal ends it."""
     _folder[:] = [folder]
-    config = Config.model_validate({**_TIMES, "namespace": namespace})
+    config = Config.model_validate({**TIMES, "namespace": namespace})
     async with Dispatch(url, config=config, registry=registry) as app:
         await run_worker(app, RunOptions(queues={"default": 0}, concurrency=50, on_ready=lambda _: note("ready")))
 

@@ -79,7 +79,8 @@ def record(data: Data, worker_id: WorkerID, records: Sequence[Record], now: date
             continue
         found = [_record_one(data, *held, new, now) for new in said.checkpoints]
         answers.append(Recorded(Reply.APPLIED, [copy(checkpoint) for checkpoint in found if checkpoint is not None]))
-    data.signal.bump()
+    if any(said.brings for said in records):
+        data.signal.bump()
     return answers
 
 

@@ -104,7 +104,7 @@ class RedisClient:
         for reply in replies:
             if isinstance(reply, Refusal):
                 raise self._told(reply)
-        if script.wakes:
+        if script.wakes and not script.seldom:
             self._wakeups.bump()
         return replies
 
@@ -140,7 +140,8 @@ class RedisClient:
         return reply
 
     def _evalsha(self, script: Script, args: Sequence[Any]) -> Call:
-        return ("EVALSHA", script.sha, 2, self.prefix, self.name, self.now(), *args)
+        name = f"{self.name}.here" if script.seldom else self.name
+        return ("EVALSHA", script.sha, 2, self.prefix, name, self.now(), *args)
 
     async def _exchange(self, commands: Sequence[Call], together: bool) -> list[Reply]:
         """Sends commands and reads a reply each; errors that Redis replies with are among the answers."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "lua"
 _FLAGS = re.compile(r"^-- flags: (.+)$", re.MULTILINE)
+_SELDOM = re.compile(r"^-- wakes: seldom$", re.MULTILINE)
 _PARTS = re.compile(r"^-- parts: (.+)$", re.MULTILINE)
 
 
@@ -22,6 +23,8 @@ class Script:
     sha: str
     wakes: bool
     """It tells other clients that something changed."""
+    seldom: bool
+    """It mostly changes nothing that anybody waits for: its own client hears, as the others do, when it has."""
 
 
 @cache
@@ -38,7 +41,9 @@ def load(name: str) -> Script:
 def made(name: str, flags: str, parts: list[str], body: str) -> Script:
     """A script of its pieces; comments stay at home."""
     text = "\n".join(["#!lua" + (f" flags={flags}" if flags else ""), *map(_stripped, (*parts, body))]) + "\n"
-    return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest(), "wake()" in body)
+    return Script(
+        name, text, sha1(text.encode(), usedforsecurity=False).hexdigest(), "wake()" in body, bool(_SELDOM.search(body))
+    )
 
 
 def names() -> list[str]:

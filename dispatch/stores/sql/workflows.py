@@ -61,12 +61,17 @@ class SQLWorkflows:
     async def record(self, worker_id: WorkerID, records: Sequence[Record]) -> List[Recorded]:
         if not records:
             return []
-        return await self._executor.run(lambda: workflow_journal.record(worker_id, records, self._executor.now()))
+        return await self._executor.run(
+            lambda: workflow_journal.record(worker_id, records, self._executor.now()),
+            wake=any(said.brings for said in records),
+        )
 
     async def wait(self, worker_id: WorkerID, waits: Sequence[WaitFor]) -> List[Waited]:
         if not waits:
             return []
-        return await self._executor.run(lambda: workflow_journal.wait(worker_id, waits, self._executor.now()))
+        return await self._executor.run(
+            lambda: workflow_journal.wait(worker_id, waits, self._executor.now()), wake=False
+        )
 
     async def park(self, worker_id: WorkerID, parks: Sequence[Park]) -> List[Parked]:
         if not parks:

@@ -180,3 +180,12 @@ async def children_and_steps_share_one_journal(env: Env) -> None:
     await with_job(held, "b")
     await with_run(held, "c")
     assert [(c.name, c.kind) for c in await journal(env, held.id)] == [("a", "step"), ("b", "child"), ("c", "child")]
+
+
+@case("I18")
+async def a_checkpoint_that_brings_work_wakes_whoever_waits(env: Env) -> None:
+    held = await begin(env)
+    seen = env.store.wakeups.version
+    waiter = asyncio.ensure_future(env.store.wakeups.wait(seen, timeout=20.0))
+    await with_job(held, "work")
+    assert await waiter != seen

@@ -1,5 +1,6 @@
 -- Makes a worker leader in a new term if nobody's term runs; answers leader, term and end of whoever leads then.
 -- flags: allow-oom
+-- wakes: seldom
 -- parts: base
 -- ARGV: now, worker, lease (microseconds).
 local key, until_ = P .. 'leader', text(NOW + tonumber(ARGV[3]))

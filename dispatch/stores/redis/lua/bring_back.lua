@@ -1,4 +1,5 @@
 -- Brings back jobs that were set aside and somebody serves now.
+-- wakes: seldom
 -- parts: base keys rows moves concurrency place ready runs
 -- flags: allow-oom
 -- ARGV: now, limit, number of queues (-1: all), queues, names. Answers how many; fewer than the limit: these were all.

@@ -1,5 +1,6 @@
 -- Makes due rows running in a worker's name, queue by queue, lane by lane in rotation, within every limit.
 -- flags: allow-oom
+-- wakes: seldom
 -- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends gates channels_of_events publishing driving_starts
 -- ARGV: now, worker, limit, lease (microseconds), alone, number of queues, each with what may be taken from it, names.
 -- Answers jobs, expired jobs, when to look again ('' nobody knows), now.

@@ -1,5 +1,6 @@
 -- Extends a term, or ends it (lease '').
 -- flags: allow-oom
+-- wakes: seldom
 -- parts: base
 -- ARGV: now, worker, term, lease (microseconds).
 local key = P .. 'leader'

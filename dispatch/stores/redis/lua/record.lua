@@ -1,10 +1,11 @@
 -- Writes checkpoints with the jobs and runs that they bring, while the driver is the worker's.
 -- flags: allow-oom
+-- wakes: seldom
 -- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving inserts births fences journal
 -- ARGV: now, worker, records. A record is run, driver, epoch, the number of checkpoints, and those: id, name, kind, data,
 -- attempt, when the visit began, event ('' none), number of jobs, jobs, number of runs, runs.
 -- Answers for each 'stale', or 'applied' and what stands under each name now: place and parts.
-local worker, at, answers = ARGV[2], 3, {}
+local worker, at, answers, brings = ARGV[2], 3, {}, false
 
 local function read_many(read)
   local many = {}
@@ -24,6 +25,7 @@ local function read_checkpoint()
   at = at + 7
   new.jobs = read_many(read_job)
   new.runs = read_many(read_run)
+  brings = brings or #new.jobs + #new.runs > 0
   return new
 end
 
@@ -77,5 +79,7 @@ end
 admit_left()
 joined()
 settle()
-wake()
+if brings then -- nobody but its own body waits for a checkpoint that brings nothing
+  wake()
+end
 return answers

@@ -1,5 +1,6 @@
 -- Takes jobs that nobody serves out of their lanes, from the heads on.
 -- flags: allow-oom
+-- wakes: seldom
 -- parts: base keys rows moves concurrency place ready admit runs
 -- ARGV: now, number of the registration that this was decided by, limit, due for (microseconds), queue and name each.
 -- Answers how many; -1 when somebody registered meanwhile, who may serve them.

@@ -1,5 +1,6 @@
 -- Takes running jobs with a lapsed lease, longest lapsed first, from whoever held them.
 -- flags: allow-oom
+-- wakes: seldom
 -- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving
 -- ARGV: now, limit, max_crashes, number of delays, delays (microseconds), ids for dead letters.
 -- Answers for each the worker it had, the dead letter's id, and the row.

@@ -1,11 +1,11 @@
 -- name: claim_jobs
 -- A whole claim from queues without limits, pauses and lanes, in one statement: walks the priorities of each queue,
--- locks due rows in claim order (never waiting for a row that somebody else has), makes them running, gives up the keys
--- that were held until the start. The commit need not wait for the disk. The first column: a queue of these (or an expired
--- job, one with a concurrency key or one of a run in the way) wants the long way, nothing was taken. The third: how many
--- entries of the ready index it has met, those included that are dead and cannot be removed yet; and eight for each of
--- its pages but the dozen that each priority takes, since what is known to be dead, but was not vacuumed, is passed over
--- uncounted.
+-- locks due rows in claim order (never waiting for a row that somebody else has), makes them running, with the runs that
+-- they drive, gives up the keys that were held until the start. The commit need not wait for the disk. The first column: a
+-- queue of these (or an expired job or one with a concurrency key in the way) wants the long way, nothing was taken. The
+-- third: how many entries of the ready index it has met, those included that are dead and cannot be removed yet; and eight
+-- for each of its pages but the dozen that each priority takes, since what is known to be dead, but was not vacuumed, is
+-- passed over uncounted.
 WITH RECURSIVE asked AS MATERIALIZED (
   SELECT a.queue, a.share, a.n, {met_so_far} AS counted
   FROM unnest(:queues::text[], :shares::int8[]) WITH ORDINALITY AS a (queue, share, n)
@@ -55,8 +55,7 @@ WITH asked AS MATERIALIZED (
 ), picked AS MATERIALIZED (
   SELECT p.id, p.odd FROM asked CROSS JOIN LATERAL (
     SELECT due.id, due.odd FROM walk CROSS JOIN LATERAL (
-      SELECT id, concurrency_key IS NOT NULL OR run_id IS NOT NULL
-          OR coalesce(expires_at < :now AND started_at IS NULL, false) AS odd
+      SELECT id, concurrency_key IS NOT NULL OR coalesce(expires_at < :now AND started_at IS NULL, false) AS odd
       FROM {jobs}
       WHERE ready = 1 AND queue = walk.queue AND lane = walk.lane AND priority = walk.priority AND run_at <= :now::int8
         AND (run_at, id) > (walk.run_at, walk.id) AND name = ANY (:names::text[])
@@ -69,6 +68,10 @@ WITH asked AS MATERIALIZED (
   WHERE id = ANY (ARRAY(SELECT id FROM picked)) AND NOT EXISTS (SELECT 1 FROM picked WHERE odd)
     AND set_config('synchronous_commit', 'off', true) = 'off'
   RETURNING {job_columns}, unique_until
+), driven AS (
+  UPDATE {runs} AS r SET state = CASE WHEN compensating = 1 THEN 'compensating' ELSE 'running' END, blocked = NULL,
+    parked = 0, wakes_at = NULL, started_at = coalesce(r.started_at, :now), updated_at = :now
+  FROM claimed WHERE claimed.kind = 'workflow' AND r.id = claimed.run_id
 ), held AS (
   UPDATE {unique_keys} AS k SET live = 0 FROM claimed
   WHERE claimed.unique_until = 'start' AND k.key = claimed.unique_key AND k.job_id = claimed.id AND k.hold_until > :now
