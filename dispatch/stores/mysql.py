@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dispatch.clock import Clock
@@ -15,7 +14,7 @@ from dispatch.stores.mysql_jobs import MySQLJobs
 from dispatch.stores.mysql_place import Place
 from dispatch.stores.polled_wakeups import PolledWakeups
 from dispatch.stores.server_executor import Pool
-from dispatch.stores.sql.parts import SQLParts
+from dispatch.stores.sql.parts import SQLParts, part
 
 if TYPE_CHECKING:
     from dispatch.stores.sql.stream import SQLStream
@@ -57,7 +56,7 @@ class MySQLStore(SQLParts[MySQLExecutor]):
         )
         self.jobs = MySQLJobs(self._executor)
 
-    @cached_property
+    @part
     def stream(self) -> SQLStream:
         from dispatch.stores.sql.stream import SQLStream
 

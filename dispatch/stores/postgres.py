@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dispatch.clock import Clock
@@ -15,7 +14,7 @@ from dispatch.stores.postgres_jobs import PostgresJobs
 from dispatch.stores.postgres_url import place
 from dispatch.stores.postgres_wakeups import PostgresWakeups
 from dispatch.stores.server_executor import Pool
-from dispatch.stores.sql.parts import SQLParts
+from dispatch.stores.sql.parts import SQLParts, part
 
 if TYPE_CHECKING:
     from dispatch.stores.postgres_stream import PostgresStream
@@ -78,7 +77,7 @@ class PostgresStore(SQLParts[PostgresExecutor]):
         super().__init__(PostgresExecutor(self._place, **self._options, wakeups=self.wakeups, make_pool=_make_pool))
         self.jobs = PostgresJobs(self._executor)
 
-    @cached_property
+    @part
     def stream(self) -> PostgresStream:
         from dispatch.stores.postgres_stream import PostgresStream
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from dispatch.clock import Clock, SystemClock
 from dispatch.errors import ConfigError
 from dispatch.store import SchemaStatus
 from dispatch.stores import sqlite_schema
-from dispatch.stores.sql.parts import SQLParts
+from dispatch.stores.sql.parts import SQLParts, part
 from dispatch.stores.sqlite_connection import Connection
 from dispatch.stores.sqlite_executor import SQLiteExecutor
 from dispatch.stores.sqlite_jobs import SQLiteJobs
@@ -74,7 +73,7 @@ class SQLiteStore(SQLParts[SQLiteExecutor]):
         )
         self.jobs = SQLiteJobs(self._executor)
 
-    @cached_property
+    @part
     def stream(self) -> SQLiteStream:
         from dispatch.stores.sqlite_stream import SQLiteStream
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from dispatch.stores.sql.plan import Executor
 
 if TYPE_CHECKING:
+    from builtins import property as part  # a checker compares only this one with a protocol
+
     from dispatch.stores.sql.cluster import SQLCluster
     from dispatch.stores.sql.crons import SQLCrons
     from dispatch.stores.sql.dlq import SQLDeadLetters
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from dispatch.stores.sql.records import SQLRecords
     from dispatch.stores.sql.transfer import SQLTransfer
     from dispatch.stores.sql.workflows import SQLWorkflows
+else:
+    from functools import cached_property as part
+
+__all__ = ["SQLParts", "part"]
 
 E = TypeVar("E", bound=Executor)
 
@@ -26,49 +31,49 @@ class SQLParts(Generic[E]):
     def __init__(self, executor: E) -> None:
         self._executor = executor
 
-    @cached_property
+    @part
     def queues(self) -> SQLQueues:
         from dispatch.stores.sql.queues import SQLQueues
 
         return SQLQueues(self._executor)
 
-    @cached_property
+    @part
     def dlq(self) -> SQLDeadLetters:
         from dispatch.stores.sql.dlq import SQLDeadLetters
 
         return SQLDeadLetters(self._executor)
 
-    @cached_property
+    @part
     def events(self) -> SQLEvents:
         from dispatch.stores.sql.events import SQLEvents
 
         return SQLEvents(self._executor)
 
-    @cached_property
+    @part
     def workflows(self) -> SQLWorkflows:
         from dispatch.stores.sql.workflows import SQLWorkflows
 
         return SQLWorkflows(self._executor)
 
-    @cached_property
+    @part
     def crons(self) -> SQLCrons:
         from dispatch.stores.sql.crons import SQLCrons
 
         return SQLCrons(self._executor)
 
-    @cached_property
+    @part
     def cluster(self) -> SQLCluster:
         from dispatch.stores.sql.cluster import SQLCluster
 
         return SQLCluster(self._executor)
 
-    @cached_property
+    @part
     def records(self) -> SQLRecords:
         from dispatch.stores.sql.records import SQLRecords
 
         return SQLRecords(self._executor)
 
-    @cached_property
+    @part
     def transfer(self) -> SQLTransfer:
         from dispatch.stores.sql.transfer import SQLTransfer
 
