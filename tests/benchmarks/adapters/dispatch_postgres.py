@@ -11,7 +11,7 @@ META = {
     "note": "dispatch run -c 400, the server's durability defaults, results kept, uvloop where installed",
     "bulk": "api",
     "env": {
-        "DISPATCH_STORE": "{postgres}",
+        "DISPATCH_STORE": "postgresql://postgres@127.0.0.1:5432/bench",
         "DISPATCH_LOG__LEVEL": "warning",
     },
     "worker": ["dispatch", "run", "adapters.dispatch_sqlite", "-c", "400"],
