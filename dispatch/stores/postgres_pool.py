@@ -18,6 +18,8 @@ SESSION = {
     # plans of prepared statements are made once: the walk through the ready index is right for every queue
     "plan_cache_mode": "force_generic_plan",
     "random_page_cost": "1.1",
+    # every statement has its index; statistics of a table that was empty then would have it read whole once it is full
+    "enable_seqscan": "off",
     "jit": "off",
 }
 
