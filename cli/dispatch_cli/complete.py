@@ -109,9 +109,12 @@ async def _asked(session: Session, named: Named, prefix: str) -> list[str]:
 
     async with asyncio.timeout(_PATIENCE):
         if session.server is not None:
+            from dispatch_cli.remote import RemoteAdmin
             from dispatch_cli.remote.asking import ask_server
 
-            values: list[str] = await ask_server(session, session.server, _ASK[named])
+            values: list[str] = await ask_server(
+                session, session.server, lambda client: _ASK[named](RemoteAdmin(client))
+            )
         else:
             async with session.bare_store() as store:
                 values = await _ASK[named](store)

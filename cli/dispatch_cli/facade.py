@@ -20,6 +20,7 @@ from dispatch_cli.shell import Command, noun, verb
 
 if TYPE_CHECKING:
     from dispatch import Dispatch
+    from dispatch.client.http import HTTPClient
 
 T = TypeVar("T")
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -48,8 +49,14 @@ class Facade:
     def app(self) -> AbstractAsyncContextManager[Dispatch]:
         return _session.get().app()
 
-    def on_app(self, act: Callable[[Dispatch], Awaitable[T]], *, create: bool = False) -> T:
-        return _session.get().on_app(act, create=create)
+    def on_app(
+        self,
+        act: Callable[[Dispatch], Awaitable[T]],
+        *,
+        create: bool = False,
+        through: Callable[[HTTPClient], Awaitable[T]] | None = None,
+    ) -> T:
+        return _session.get().on_app(act, create=create, through=through)
 
     def show(
         self,

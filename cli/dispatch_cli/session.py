@@ -21,6 +21,7 @@ from dispatch_cli.settings import Settings, settings_of
 
 if TYPE_CHECKING:
     from dispatch import Dispatch
+    from dispatch.client.http import HTTPClient
     from dispatch.config import Config, LoadedConfig
     from dispatch.registry import Registry
     from dispatch.store import Store
@@ -181,8 +182,21 @@ class Session:
         finally:
             await store.close()
 
-    def on_app(self, act: Callable[[Dispatch], Awaitable[T]], *, create: bool = False) -> T:
-        """Opens the app, awaits `act(app)`, closes the app; without `create` the store must be there already."""
+    def on_app(
+        self,
+        act: Callable[[Dispatch], Awaitable[T]],
+        *,
+        create: bool = False,
+        through: Callable[[HTTPClient], Awaitable[T]] | None = None,
+    ) -> T:
+        """Opens the app, awaits `act(app)`, closes the app; without `create` the store must be there already.
+
+        Where a server was named, awaits `through` on a client of it instead; without `through` the command ends with 2.
+        """
+        if self.server is not None and through is not None:
+            from dispatch_cli.remote.asking import ask_server
+
+            return asyncio.run(ask_server(self, self.server, through))
         self.must_have_store()
         if not create:
             self.must_exist()
@@ -195,17 +209,18 @@ class Session:
 
     def administer(self, act: Callable[[Admin], Awaitable[T]], *, create: bool = False) -> T:
         """Awaits `act` on the server that was named, else on the store, which without `create` must be there."""
-        if self.server is not None:
-            from dispatch_cli.remote.asking import ask_server
-
-            return asyncio.run(ask_server(self, self.server, act))
 
         async def on_store(app: Dispatch) -> T:
             from dispatch_cli.local import LocalAdmin
 
             return await act(LocalAdmin(app, self.store_url))
 
-        return self.on_app(on_store, create=create)
+        async def on_server(client: HTTPClient) -> T:
+            from dispatch_cli.remote import RemoteAdmin
+
+            return await act(RemoteAdmin(client))
+
+        return self.on_app(on_store, create=create, through=on_server)
 
     def must_have_store(self) -> None:
         """Ends the command with 2 when a server was named, which is no store."""

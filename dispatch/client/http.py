@@ -120,7 +120,9 @@ class HTTPClient:
         except (ValueError, TypeError, KeyError):
             return self._strange(answer)
         if code in _OTHER_VERSION:
-            return ServerFailed(f"{self.url} knows no {method} {path}: it runs another version of Dispatch")
+            return ServerFailed(
+                f"{self.url} knows no {method} {path}: it runs another version of Dispatch, or lacks a plugin"
+            )
         details = error.get("details") or []
         fields = "; ".join(f"{one['field']}: {one['message']}" for one in details)
         if answer.status_code >= 500 and error.get("request_id"):

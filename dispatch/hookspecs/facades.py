@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from dispatch.app import Dispatch
+    from dispatch.client.http import HTTPClient
 
 T = TypeVar("T")
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -33,9 +34,21 @@ class CLI(Protocol):
         """The app on the configured store, open inside of the block; it knows the definitions that were announced."""
         ...
 
-    def on_app(self, act: Callable[[Dispatch], Awaitable[T]], *, create: bool = False) -> T:
-        """Opens that app, awaits `act(app)` and closes it. Without `create` a store that is not there ends the command
-        with exit code 6 instead of being made."""
+    def on_app(
+        self,
+        act: Callable[[Dispatch], Awaitable[T]],
+        *,
+        create: bool = False,
+        through: Callable[[HTTPClient], Awaitable[T]] | None = None,
+    ) -> T:
+        """Opens that app, awaits `act(app)` and closes it; or asks the server that was named in its place (`--url`).
+
+        Args:
+            act: works on the app. create: makes a store that is not there; else that ends the command with exit code 6.
+            through: does the same by a server's HTTP API, such as `await client.ask("GET", "/v1/oncall")`; the client
+                has the key of whoever asks, and raises what the service behind a route raises. Without it, a server
+                that was named ends the command with exit code 2.
+        """
         ...
 
     def show(

@@ -13,16 +13,17 @@ from dispatch.clock import seconds
 from dispatch.hookspecs import CLI, Noun
 from dispatch.ids import JobID
 from dispatch.jobs.model import JobState
-from dispatch_relay.delivery import DeliveryDocument, delivery_document
-from dispatch_relay.endpoint import CONCURRENCY, EndpointDocument
+from dispatch_relay.documents import Webhooks
+from dispatch_relay.endpoint import CONCURRENCY
 from dispatch_relay.errors import InvalidEndpoint
-from dispatch_relay.service import WebhookService
+from dispatch_relay.local import LocalWebhooks
 
 if TYPE_CHECKING:
+    from dispatch.client.http import HTTPClient
     from dispatch_relay.plugin import RelayExtension
 
 T = TypeVar("T")
-Act = Callable[[WebhookService], Awaitable[T]]
+Act = Callable[[Webhooks], Awaitable[T]]
 
 _DELIVERY = "job_01k9ztr0c2e6r9v1s8f0q5b4nd"
 _ENDPOINT_COLUMNS = ("name", "state", "url", ("for", "events"), "tenant", "origin")
@@ -53,11 +54,16 @@ def add_commands(cli: CLI, relay: RelayExtension) -> None:
     def run(act: Act[T], *, create: bool = False) -> T:
         async def on_app(app: Dispatch) -> T:
             try:
-                return await act(relay.webhooks(app))
+                return await act(LocalWebhooks(relay.webhooks(app)))
             finally:
                 await relay.shutdown()
 
-        return cli.on_app(on_app, create=create)
+        async def through(client: HTTPClient) -> T:
+            from dispatch_relay.remote import RemoteWebhooks
+
+            return await act(RemoteWebhooks(client))
+
+        return cli.on_app(on_app, create=create, through=through)
 
     _looking(cli, noun, run)
     _changing(cli, noun, run)
@@ -68,11 +74,8 @@ def _looking(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
     @noun.verb("list", examples=("dispatch webhook list", "dispatch webhook list --json"))
     def list_endpoints() -> None:
         """List the endpoints; their secrets are shown nowhere."""
-
-        async def act(webhooks: WebhookService) -> list[EndpointDocument]:
-            return [endpoint.document() for endpoint in await webhooks.list()]
-
-        cli.show(run(act), _ENDPOINT_COLUMNS, empty="no endpoints; `dispatch webhook add NAME URL` makes one")
+        found = run(lambda webhooks: webhooks.list())
+        cli.show(found, _ENDPOINT_COLUMNS, empty="no endpoints; `dispatch webhook add NAME URL` makes one")
 
     @noun.verb(
         "deliveries",
@@ -89,13 +92,9 @@ def _looking(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
         for word in state or ():
             if word not in _STATES:
                 cli.fail(f"there is no state {word!r}", code="usage", exit_code=2, hint=f"choose {', '.join(_STATES)}")
-
-        async def act(webhooks: WebhookService) -> list[DeliveryDocument]:
-            states = [_STATES[word] for word in state or ()]
-            page = await webhooks.deliveries(endpoint=endpoint, states=states, limit=limit)
-            return [delivery_document(job) for job in page.items]
-
-        cli.show(run(act), _DELIVERY_COLUMNS, empty="no deliveries match")
+        states = [_STATES[word] for word in state or ()]
+        found = run(lambda webhooks: webhooks.deliveries(endpoint=endpoint, states=states, limit=limit))
+        cli.show(found, _DELIVERY_COLUMNS, empty="no deliveries match")
 
 
 def _changing(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
@@ -127,9 +126,8 @@ def _changing(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
     ) -> None:
         """Add an endpoint, which gets what happens from now on, and show its secret: this once."""
         headers = dict(_header_of(text) for text in header or ())
-
-        async def act(webhooks: WebhookService) -> dict[str, Any]:
-            endpoint, key = await webhooks.add(
+        added = run(
+            lambda webhooks: webhooks.add(
                 name,
                 url,
                 events=event or ("*",),
@@ -139,11 +137,9 @@ def _changing(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
                 rate=rate,
                 concurrency=concurrency,
                 dry_run=dry_run,
-            )
-            unserved = not (dry_run or await webhooks.served())
-            return {**endpoint.document(), "secret": None if dry_run else key, "unserved": unserved}
-
-        added = run(act, create=not dry_run)
+            ),
+            create=not dry_run,
+        )
         unserved = added.pop("unserved")
         cli.show(added, ("name", "url", "events", "tenant", "secret"))
         if not dry_run:
@@ -166,11 +162,10 @@ def _changing(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
         except (ValueError, OverflowError) as error:
             cli.fail(f"--overlap: {error}", code="usage", exit_code=2)
 
-        async def act(webhooks: WebhookService) -> dict[str, Any]:
+        async def act(webhooks: Webhooks) -> dict[str, Any]:
             if dry_run:
-                return {**(await webhooks.get(name)).document(), "secret": None}
-            endpoint, key = await webhooks.rotate(name, secret=secret, overlap=span)
-            return {**endpoint.document(), "secret": key}
+                return {**(await webhooks.get(name)), "secret": None}
+            return {**(await webhooks.rotate(name, secret=secret, overlap=span))}
 
         cli.show(run(act), ("name", "url", "secret", "old_secret_until"))
 
@@ -183,11 +178,11 @@ def _changing(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
         if not dry_run:
             cli.confirm(f"remove the webhook endpoint {name!r}", yes=yes, profile=confirm)
             run(lambda webhooks: webhooks.remove(name, reason=reason))
-        cli.show({**endpoint.document(), "outcome": "would be removed" if dry_run else "removed"}, ("name", "outcome"))
+        cli.show({**endpoint, "outcome": "would be removed" if dry_run else "removed"}, ("name", "outcome"))
 
     def switch(name: str, act: Act[Any], dry_run: bool) -> None:
         look: Act[Any] = lambda webhooks: webhooks.get(name)  # noqa: E731
-        cli.show(run(look if dry_run else act).document(), ("name", "state", "disabled_reason"))
+        cli.show(run(look if dry_run else act), ("name", "state", "disabled_reason"))
 
     @noun.verb("disable", examples=("dispatch webhook disable billing --reason 'moves to another host'",))
     def disable(name: Name, reason: Reason = "", dry_run: DryRun = False) -> None:
@@ -205,9 +200,8 @@ def _sending(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
     def test(name: Name) -> None:
         """Send an event of type dispatch.test to an endpoint now; exit 1 unless it answers with 2xx."""
         tried = run(lambda webhooks: webhooks.test(name))
-        document = {"id": name, **{field: getattr(tried, field) for field in tried.__slots__}}
-        cli.show(document, ("endpoint", "arrived", "status", "elapsed_ms", "message"))
-        if not tried.arrived:
+        cli.show({"id": name, **tried}, ("endpoint", "arrived", "status", "elapsed_ms", "message"))
+        if not tried["arrived"]:
             raise typer.Exit(1)
 
     @noun.verb(
@@ -228,7 +222,7 @@ def _sending(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
             except ValueError as error:
                 cli.fail(f"not the id of a delivery: {error}", code="usage", exit_code=2)
 
-        async def act(webhooks: WebhookService) -> list[dict[str, Any]]:
+        async def act(webhooks: Webhooks) -> list[dict[str, Any]]:
             rows = []
             for id_ in chosen:
                 job_id = await webhooks.redeliver(id_, dry_run=dry_run)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
@@ -13,9 +14,12 @@ from dispatch.access import ADMIN
 from dispatch.hookspecs import Routes
 from dispatch.ids import JobID
 from dispatch.jobs.model import JobState
+from dispatch_relay.configured import OVERLAP
 from dispatch_relay.delivery import DeliveryDocument, delivery_document
+from dispatch_relay.documents import AddedDocument, RotatedDocument, TestDocument
 from dispatch_relay.endpoint import CONCURRENCY, NAME, EndpointDocument
-from dispatch_relay.service import WebhookService
+from dispatch_relay.local import LocalWebhooks
+from dispatch_relay.service import LONGEST_OVERLAP, WebhookService
 
 _ID = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"
 Name = Annotated[str, Path(pattern=f"^{NAME.pattern}$", description="The endpoint's name.")]
@@ -35,6 +39,7 @@ class NewEndpoint(BaseModel):
     headers: Annotated[dict[str, str], Field(max_length=50)] = {}
     rate: Annotated[float | None, Field(gt=0, allow_inf_nan=False, description="Webhooks a second.")] = None
     concurrency: Annotated[int, Field(ge=1, le=1000)] = CONCURRENCY
+    dry_run: Annotated[bool, Field(description="Answer it as it would be, and write nothing.")] = False
 
 
 class Why(BaseModel):
@@ -45,10 +50,24 @@ class Why(BaseModel):
     reason: Text = ""
 
 
-class WithSecret(EndpointDocument):
-    """An endpoint with its new secret, which is shown nowhere else."""
+class Rotation(BaseModel):
+    """A new secret."""
 
-    secret: str
+    model_config = ConfigDict(extra="forbid")
+
+    secret: Annotated[str | None, Field(max_length=200, description='"whsec_…"; left out: a fresh one.')] = None
+    overlap_seconds: Annotated[
+        float,
+        Field(ge=0, le=LONGEST_OVERLAP.total_seconds(), description="How long the present one signs beside it."),
+    ] = OVERLAP.total_seconds()
+
+
+class Again(BaseModel):
+    """How a webhook is sent again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: Annotated[bool, Field(description="Only look whether it may be; send nothing.")] = False
 
 
 class EndpointList(TypedDict):
@@ -64,18 +83,8 @@ class DeliveryList(TypedDict):
     next_cursor: str | None
 
 
-class TestDocument(TypedDict):
-    """What became of a test."""
-
-    endpoint: str
-    arrived: bool
-    status: int | None
-    elapsed_ms: int | None
-    message: str
-
-
 class Queued(TypedDict):
-    """The delivery that sends a webhook again."""
+    """The delivery that sends a webhook again; with `dry_run` the one that was asked about."""
 
     id: str
 
@@ -84,57 +93,55 @@ def webhook_routes(webhooks: Callable[[], WebhookService]) -> Routes:
     """The routes; `webhooks` answers the verbs as the key of the present request may use them."""
     router = APIRouter(tags=["webhooks"])
 
+    def local() -> LocalWebhooks:
+        return LocalWebhooks(webhooks())
+
     @router.get("/webhooks")
     async def list_endpoints() -> EndpointList:
         """List the endpoints; their secrets are shown nowhere."""
-        return {"items": [endpoint.document() for endpoint in await webhooks().list()]}
+        return {"items": await local().list()}
 
-    @router.post("/webhooks", status_code=201)
-    async def add(body: NewEndpoint) -> WithSecret:
+    @router.post(
+        "/webhooks",
+        status_code=201,
+        responses={200: {"model": AddedDocument, "description": "With dry_run: as it would be"}},
+    )
+    async def add(body: NewEndpoint, response: Response) -> AddedDocument:
         """Add an endpoint, which gets what happens from now on; the answer has its secret, this once."""
-        endpoint, key = await webhooks().add(**body.model_dump())
-        return {**endpoint.document(), "secret": key}
+        if body.dry_run:
+            response.status_code = 200
+        return await local().add(**body.model_dump())
 
     @router.get("/webhooks/{name}")
     async def show(name: Name) -> EndpointDocument:
         """Show an endpoint."""
-        return (await webhooks().get(name)).document()
+        return await local().get(name)
 
     @router.delete("/webhooks/{name}")
     async def remove(name: Name, reason: Annotated[Text, Query()] = "") -> EndpointDocument:
         """Remove an endpoint; deliveries that still wait for it fail."""
-        service = webhooks()
-        endpoint = await service.get(name)
-        await service.remove(name, reason=reason)
-        return endpoint.document()
+        return await local().remove(name, reason=reason)
 
     @router.post("/webhooks/{name}/rotate")
-    async def rotate(name: Name) -> WithSecret:
-        """Give an endpoint a new secret; the present one signs beside it for a day."""
-        endpoint, key = await webhooks().rotate(name)
-        return {**endpoint.document(), "secret": key}
+    async def rotate(name: Name, body: Rotation | None = None) -> RotatedDocument:
+        """Give an endpoint a new secret; the present one signs beside it, for a day unless said otherwise."""
+        asked = body or Rotation()
+        return await local().rotate(name, secret=asked.secret, overlap=timedelta(seconds=asked.overlap_seconds))
 
     @router.post("/webhooks/{name}/disable")
     async def disable(name: Name, body: Why | None = None) -> EndpointDocument:
         """Send nothing to an endpoint any more; what happens meanwhile is not sent later."""
-        return (await webhooks().disable(name, reason=body.reason if body else "")).document()
+        return await local().disable(name, reason=body.reason if body else "")
 
     @router.post("/webhooks/{name}/enable")
     async def enable(name: Name) -> EndpointDocument:
         """Send an endpoint what happens from now on."""
-        return (await webhooks().enable(name)).document()
+        return await local().enable(name)
 
     @router.post("/webhooks/{name}/test")
     async def test(name: Name) -> TestDocument:
         """Send an event of type dispatch.test to an endpoint now, and tell what came back."""
-        tried = await webhooks().test(name)
-        return {
-            "endpoint": tried.endpoint,
-            "arrived": tried.arrived,
-            "status": tried.status,
-            "elapsed_ms": tried.elapsed_ms,
-            "message": tried.message,
-        }
+        return await local().test(name)
 
     @router.get("/deliveries")
     async def deliveries(
@@ -148,9 +155,9 @@ def webhook_routes(webhooks: Callable[[], WebhookService]) -> Routes:
         return {"items": [delivery_document(job) for job in page.items], "next_cursor": page.next_cursor}
 
     @router.post("/deliveries/{id}/redeliver")
-    async def redeliver(id: Annotated[str, Path(pattern=_ID)]) -> Queued:
+    async def redeliver(id: Annotated[str, Path(pattern=_ID)], body: Again | None = None) -> Queued:
         """Send a webhook again, under its first webhook-id."""
-        return {"id": str(await webhooks().redeliver(JobID(id)))}
+        return {"id": await local().redeliver(JobID(id), dry_run=body is not None and body.dry_run)}
 
     found: list[Any] = list(router.routes)
     return Routes(router, scopes={(method, route.path): ADMIN for route in found for method in route.methods})

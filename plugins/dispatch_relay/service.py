@@ -35,6 +35,7 @@ from dispatch_relay.message import RelayEvent
 from dispatch_relay.settings import RelaySettings
 from dispatch_relay.signing import checked_secret, new_secret
 
+LONGEST_OVERLAP = timedelta(days=3650)
 EVENT_TEST = "dispatch.test"
 """The type of what `test` sends."""
 
@@ -152,11 +153,12 @@ class WebhookService:
     async def rotate(
         self, name: str, *, secret: str | None = None, overlap: timedelta = OVERLAP
     ) -> tuple[Endpoint, str]:
-        """Gives an endpoint a new secret; the present one signs beside it for `overlap`.
+        """Gives an endpoint a new secret; the present one signs beside it for `overlap`, at most ten years.
 
         Returns the endpoint and the new secret. Raises EndpointNotFound, EndpointConfigured, InvalidEndpoint.
         """
         key = new_secret() if secret is None else checked_secret(secret)
+        checked_overlap(overlap)
         await self.get(name)
         self._must_be_ours(name, "change its `secret` there; the one before goes on signing for a day")
         until = utc_now() + overlap
@@ -261,3 +263,10 @@ class WebhookService:
             except AddressDenied as error:
                 raise InvalidEndpoint(str(error)) from None
         return checked
+
+
+def checked_overlap(overlap: timedelta) -> timedelta:
+    """How long two secrets may sign beside each other; InvalidEndpoint for what is too long."""
+    if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
+        raise InvalidEndpoint(f"the overlap is {overlap}; it may be 0 to {LONGEST_OVERLAP.days} days")
+    return overlap

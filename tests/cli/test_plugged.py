@@ -12,6 +12,7 @@ import pytest
 from dispatch_cli import plugged
 
 from tests.cli.conftest import Seeds, run
+from tests.cli.remote import serving
 
 PLUGIN = '''
 from typing import Annotated, Optional
@@ -49,6 +50,18 @@ class Oncall:
                         for info in await app.queues.list()]
 
             cli.show(cli.on_app(act), columns=["queue", ("who", "team")], empty="nobody")
+
+        @oncall.verb("count", examples=["dispatch oncall count"])
+        def count():
+            """Count the queues, of a store or of a server."""
+
+            async def act(app):
+                return len(await app.queues.list())
+
+            async def through(client):
+                return len((await client.ask("GET", "/v1/queues"))["items"])
+
+            cli.show({"queues": cli.on_app(act, through=through)})
 
         @oncall.verb("show", examples=["dispatch oncall show"])
         def show():
@@ -111,6 +124,21 @@ def test_its_output_obeys_the_global_options(project: Path, seeds: Seeds) -> Non
     assert run("oncall", "list").lines[0].split() == ["QUEUE", "WHO"]
     assert run("--json", "oncalls", "show").json == {"team": "blue", "since_at": None}
     assert run("oncall", "show").err == "looking\n"
+
+
+def test_it_asks_the_server_that_is_named_where_it_says_how(
+    project: Path, seeds: Seeds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = run("oncall", "count", "--json").json
+    with serving(project) as server:
+        assert run("oncall", "count", "--url", server.url).code == 3
+        monkeypatch.setenv("DISPATCH_API_KEY", server.key)
+        config = ("--config", str(project / "dispatch.toml"))
+        monkeypatch.chdir(tmp_path)
+        assert run("oncall", "count", "--json", "--url", server.url, *config).json == here
+        refused = run("oncall", "list", "--url", server.url, *config)
+    assert (refused.code, here["queues"] > 0) == (2, True)
+    assert refused.err.startswith(f"error: this works on a store only, and {server.url} is a server\n")
 
 
 def test_it_looks_at_the_store_that_is_named_and_makes_none(project: Path) -> None:

@@ -184,7 +184,8 @@ def test_another_version_is_called_that(folder: Path) -> None:
     refusal = {"error": {"code": "no_such_route", "message": "Not Found", "request_id": "1", "details": []}}
     with strange(404, json.dumps(refusal).encode(), Content_Type="application/json") as url:
         ran = run("job", "list", "--url", url)
-        assert (ran.code, ran.err) == (1, f"error: {url} knows no GET /v1/jobs: it runs another version of Dispatch\n")
+        why = "it runs another version of Dispatch, or lacks a plugin"
+        assert (ran.code, ran.err) == (1, f"error: {url} knows no GET /v1/jobs: {why}\n")
     with strange(200, b'{"items": [{"id": 1}], "next_cursor": null}') as url:
         ran = run("job", "list", "--url", url)
         assert ran.code == 1

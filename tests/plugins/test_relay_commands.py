@@ -14,51 +14,21 @@ from typing import Any
 import pytest
 from dispatch_cli import plugged
 from dispatch_relay.settings import EndpointTable, RelaySettings
-from dispatch_relay.signing import new_secret
 
 from dispatch import Dispatch
 from dispatch.registry import Registry
 from dispatch.streams import StreamEntry
 from tests.cli.conftest import run
 
+from .relay_folder import REFUSED, ROOT, SECRET, URL, relay_folder
 from .webhook_sink import Reply, Sink
-
-ROOT = Path(__file__).parents[2]
-TOML = """
-plugins = ["relay"]
-
-[plugin.relay]
-allow_http = true
-allow_hosts = ["127.0.0.0/8"]
-retry_schedule = ["1h"]
-
-[plugin.relay.endpoints.configured]
-url = "http://127.0.0.1:9/hook"
-secret = "%s"
-events = ["cron.fired"]
-"""
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder whose configuration names the relay, which is known by its entry point."""
-    entries = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["dispatch"]
-    installed = tmp_path / "site" / "dispatch_tasks-0.1.0.dist-info"
-    installed.mkdir(parents=True)
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: dispatch-tasks\nVersion: 0.1.0\n")
-    lines = "\n".join(f"{name} = {target}" for name, target in entries.items())
-    (installed / "entry_points.txt").write_text(f"[dispatch]\n{lines}\n")
-    monkeypatch.syspath_prepend(installed.parent)
-    (tmp_path / "dispatch.toml").write_text(TOML % SECRET)
-    monkeypatch.chdir(tmp_path)
-    plugged._nouns.cache_clear()
-    assert run("store", "init").code == 0
-    yield tmp_path
-    plugged._nouns.cache_clear()
-
-
-SECRET = new_secret()
-URL = "https://hooks.example/a"
+    """A folder whose configuration names the relay."""
+    with relay_folder(tmp_path, monkeypatch) as found:
+        yield found
 
 
 def work(act: Callable[[Dispatch], Any]) -> Any:
@@ -139,25 +109,7 @@ def test_an_endpoint_is_added_listed_and_its_secret_shown_once(folder: Path) -> 
 
 def test_what_cannot_be_is_refused_with_the_exit_code_of_its_kind(folder: Path) -> None:
     run("webhook", "add", "a", URL)
-    for words, code in (
-        (("add", "a", URL), 5),
-        (("add", "b", "ftp://x"), 2),
-        (("add", "b", "https://10.0.0.1/"), 2),
-        (("add", "b", URL, "-H", "nocolon"), 2),
-        (("rotate", "nope"), 4),
-        (("rotate", "a", "--overlap", "soon"), 2),
-        (("rotate", "configured"), 5),
-        (("remove", "nope", "--yes"), 4),
-        (("remove", "configured", "--yes"), 5),
-        (("remove", "a"), 2),
-        (("enable", "nope"), 4),
-        (("disable", "nope"), 4),
-        (("test", "nope"), 4),
-        (("deliveries", "--endpoint", "nope"), 4),
-        (("deliveries", "--state", "nope"), 2),
-        (("redeliver", "job_00000000000000000000000001"), 4),
-        (("redeliver", "x"), 2),
-    ):
+    for words, code in REFUSED:
         ran = run("webhook", *words)
         assert (ran.code, "Traceback" in ran.err) == (code, False), (words, ran.err)
         assert ran.err.startswith("error: "), words

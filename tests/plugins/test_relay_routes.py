@@ -6,13 +6,16 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx2
 from dispatch_relay import RelayExtension
+from dispatch_relay.signing import new_secret
 
 from dispatch.access import ADMIN, JOB_READ
 from dispatch.api import API
+from dispatch.clock import utc_now
 from dispatch.registry import Registry
 from dispatch.scope import NO_SCOPE, Scope
 from dispatch.streams import StreamEntry
@@ -77,6 +80,36 @@ async def test_an_endpoint_is_added_shown_switched_rotated_tested_and_removed() 
         assert records[0].who.startswith("tester (key ")
 
 
+async def test_a_rehearsal_over_http_writes_nothing_and_shows_no_secret() -> None:
+    async with door() as at:
+        admin = await at.key()
+        status, would = await at.ask("POST", "/webhooks", admin, json={"name": "a", "url": URL, "dry_run": True})
+        assert (status, would["name"], would["secret"], would["unserved"]) == (200, "a", None, False)
+        assert (await at.ask("GET", "/webhooks", admin))[1]["items"] == []
+        status, added = await at.ask("POST", "/webhooks", admin, json={"name": "a", "url": URL})
+        assert (status, added["unserved"]) == (201, True)
+        await at.happen(1, NO_SCOPE)
+        [delivery] = (await at.ask("GET", "/deliveries", admin))[1]["items"]
+        path = f"/deliveries/{delivery['id']}/redeliver"
+        assert await at.ask("POST", path, admin, json={"dry_run": True}) == (200, {"id": delivery["id"]})
+        assert len((await at.ask("GET", "/deliveries", admin))[1]["items"]) == 1
+
+
+async def test_a_secret_is_rotated_to_ones_own_for_as_long_as_is_said() -> None:
+    async with door() as at:
+        admin, own = await at.key(), new_secret()
+        await at.ask("POST", "/webhooks", admin, json={"name": "a", "url": URL})
+        before = utc_now()
+        status, found = await at.ask(
+            "POST", "/webhooks/a/rotate", admin, json={"secret": own, "overlap_seconds": 86400 * 3650}
+        )
+        assert (status, found["secret"]) == (200, own)
+        assert datetime.fromisoformat(found["old_secret_until"]) >= before + timedelta(days=3650)
+        for body in ({"overlap_seconds": -1}, {"overlap_seconds": 86400 * 3651}, {"secret": "x"}, {"overlap": 1}):
+            status, refused = await at.ask("POST", "/webhooks/a/rotate", admin, json=body)
+            assert (status, own in json.dumps(refused)) == (422, False), body
+
+
 async def test_deliveries_are_listed_and_sent_again() -> None:
     async with door() as at:
         admin = await at.key()
@@ -104,6 +137,7 @@ async def test_what_cannot_be_is_refused_and_only_administrators_are_heard() -> 
             ({"name": "a b", "url": URL}, 422),
             ({"name": "a", "url": URL, "events": ["nope"]}, 422),
             ({"name": "a", "url": URL, "colour": "red"}, 422),
+            ({"name": "a", "url": URL, "dry_run": "x"}, 422),
             ({"name": "taken", "url": URL}, 409),
             ({"name": "a"}, 422),
         ):

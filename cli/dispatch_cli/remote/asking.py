@@ -11,24 +11,22 @@ from dispatch.client.errors import Unauthenticated
 from dispatch.client.http import HTTPClient
 from dispatch_cli.failures import AUTHENTICATION, CommandError
 from dispatch_cli.origins import nearness
-from dispatch_cli.remote import RemoteAdmin
 
 if TYPE_CHECKING:
-    from dispatch_cli.admin import Admin
     from dispatch_cli.session import Session
 
 T = TypeVar("T")
 _HERE = ("localhost", "127.0.0.1", "::1")
 
 
-async def ask_server(session: Session, url: str, act: Callable[[Admin], Awaitable[T]]) -> T:
-    """Awaits `act` on the server's services. Raises CommandError when it does not know the key."""
+async def ask_server(session: Session, url: str, act: Callable[[HTTPClient], Awaitable[T]]) -> T:
+    """Awaits `act` on a client of the server. Raises CommandError when it does not know the key."""
     key = key_of(session)
     if key and urlsplit(url).scheme.lower() == "http" and urlsplit(url).hostname not in _HERE:
         session.tell(f"warning: the API key goes to {url} over plain HTTP, for everybody on the way to read; use https")
     try:
         async with HTTPClient(url, token=key) as client:
-            return await act(RemoteAdmin(client))
+            return await act(client)
     except Unauthenticated:
         raise CommandError(
             f"{url} wants an API key that it knows" if key else f"{url} wants an API key",
