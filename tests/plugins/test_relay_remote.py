@@ -220,6 +220,7 @@ def test_keys_without_the_scope_are_refused_and_tenants_see_their_own(both: Both
 
 
 def test_a_server_that_cannot_be_asked_is_told_with_the_exit_code_of_its_kind(both: Both) -> None:
+    both.monkeypatch.chdir(both.there / "elsewhere")
     both.monkeypatch.delenv("DISPATCH_API_KEY", raising=False)
     assert run("webhook", "list", "--url", both.server.url).code == 3
     assert run("webhook", "list", "--url", "ftp://x").code == 2
