@@ -121,6 +121,8 @@ def test_an_entry_is_found_by_the_tenant_that_is_named(server: Serving, folder: 
     assert asked(server, server.key, "cron", "delete", "report", "--tenant", "shop/t-9", "--yes").code == 0
     assert asked(server, server.key, "cron", "show", "report", "--tenant", "shop/t-9").code == 4
     assert asked(server, server.key, "cron", "show", "report", "--tenant", "shop/t-8").code == 0
+    misspelt = asked(server, server.key, "cron", "show", "reprot", "--tenant", "shop/t-8")
+    assert (misspelt.code, "did you mean 'report'?" in misspelt.err) == (4, True)
 
 
 def test_the_key_may_stand_in_a_file_that_only_its_owner_reads(server: Serving, folder: Path) -> None:
