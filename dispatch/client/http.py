@@ -108,21 +108,20 @@ class HTTPClient:
     def _document(self, answer: httpx2.Response) -> Any:
         try:
             return json.loads(answer.content)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self._strange(answer) from None
 
     def _refusal(self, answer: httpx2.Response, method: str, path: str) -> DispatchError:
-        if answer.is_redirect:
+        if answer.has_redirect_location:
             return ServerFailed(f"{self.url} sends elsewhere, to {answer.headers.get('location')}: name that URL")
         try:
             error = json.loads(answer.content)["error"]
             code, message = str(error["code"]), str(error["message"])
-        except (ValueError, TypeError, KeyError):
+            fields = "; ".join(f"{one['field']}: {one['message']}" for one in error.get("details") or [])
+        except (ValueError, TypeError, KeyError, RecursionError):
             return self._strange(answer)
         if code in _OTHER_VERSION:
             return ServerFailed(f"{self.url} knows no {method} {path}: it runs another version of Dispatch")
-        details = error.get("details") or []
-        fields = "; ".join(f"{one['field']}: {one['message']}" for one in details)
         if answer.status_code >= 500 and error.get("request_id"):
             message += f" (request {error['request_id']})"
         return refusal_of(answer.status_code, code, f"{message} ({fields})" if fields else message)

@@ -9,7 +9,7 @@ from typing import Any
 
 from dispatch.dlq.model import DLQEntry
 from dispatch.errors import InvalidArguments
-from dispatch.masking import MASK, is_secret
+from dispatch.masking import MASK, mask_value
 from dispatch.services.forks import with_value
 from dispatch.services.named import named_payload
 
@@ -35,7 +35,8 @@ class Edit:
     def payload(self, entry: DLQEntry, schema: dict[str, Any] | None) -> bytes:
         """The arguments as JSON by parameter name. A secret that was shown as "***" and left so stays what it was.
 
-        Raises InvalidArguments: they do not fit the schema that was announced, or a path leads nowhere.
+        Raises InvalidArguments: they do not fit the schema that was announced, a path leads nowhere, or a "***" stands
+        for a secret that is not known.
         """
         held: Any = None
         try:
@@ -51,17 +52,30 @@ class Edit:
         return named_payload(entry.job_name, arguments, schema)
 
 
-def unmasked(shown: Any, held: Any, key: str = "") -> Any:
+def unmasked(shown: Any, held: Any, key: str = "", path: str = "") -> Any:
     """A document as somebody edited it, with what was masked for them as it is held.
+
+    Raises InvalidArguments for a mask where nothing is held that is shown so.
 
     >>> unmasked({"to": "ada", "token": "***"}, {"to": "bob", "token": "s3cret"})
     {'to': 'ada', 'token': 's3cret'}
     """
-    if shown == MASK and held and is_secret(key):
-        return held
+    if isinstance(shown, str) and MASK in shown:
+        if shown == mask_value(key, held):
+            return held
+        if shown == mask_value(key, shown.replace(MASK, "x")):
+            raise InvalidArguments(
+                f"{path}: {MASK} is shown instead of a secret, and none is held there that is shown so: write it out"
+            )
     if isinstance(shown, dict):
         inside = held if isinstance(held, dict) else {}
-        return {name: unmasked(value, inside.get(name), name) for name, value in shown.items()}
-    if isinstance(shown, list) and isinstance(held, list) and len(shown) == len(held):
-        return [unmasked(one, other, key) for one, other in zip(shown, held, strict=True)]
+        return {name: unmasked(value, inside.get(name), name, _below(path, name)) for name, value in shown.items()}
+    if isinstance(shown, list):
+        beside = held if isinstance(held, list) and len(held) == len(shown) else [None] * len(shown)
+        pairs = zip(shown, beside, strict=True)
+        return [unmasked(one, other, key, _below(path, number)) for number, (one, other) in enumerate(pairs)]
     return shown
+
+
+def _below(path: str, part: str | int) -> str:
+    return f"{path}.{part}" if path else str(part)

@@ -10,6 +10,9 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from dispatch.errors import InvalidArguments
 from dispatch.workflows.model import Checkpoint
 
+_DIGITS = 10
+"""No list has an index of so many; Python refuses to read one of thousands."""
+
 
 def edited(checkpoints: Sequence[Checkpoint], before: str, edits: Mapping[str, Any]) -> dict[str, bytes]:
     """The new data of the checkpoints that are edited, by name.
@@ -61,7 +64,7 @@ def with_value(document: Any, inside: str, value: Any, path: str) -> Any:
         if rest and part not in document:
             raise InvalidArguments(f"{path!r} leads nowhere: there is no {part!r}")
         return {**document, part: with_value(document.get(part), rest, value, path)}
-    if isinstance(document, list) and part.isdecimal() and int(part) < len(document):
+    if isinstance(document, list) and part.isdecimal() and len(part) < _DIGITS and int(part) < len(document):
         index = int(part)
         return [*document[:index], with_value(document[index], rest, value, path), *document[index + 1 :]]
     raise InvalidArguments(f"{path!r} leads nowhere: {part!r} is not in a {type(document).__name__}")

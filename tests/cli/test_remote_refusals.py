@@ -13,7 +13,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from dispatch_cli.remote.link import Link
 
+from dispatch.client.errors import ServerFailed
+from dispatch.client.http import HTTPClient
 from dispatch.scope import Scope
 from tests.cli.conftest import Ran, Seeds, run, spawn
 from tests.cli.remote import Serving, serving
@@ -121,6 +124,8 @@ def test_an_entry_is_found_by_the_tenant_that_is_named(server: Serving, folder: 
     assert asked(server, server.key, "cron", "delete", "report", "--tenant", "shop/t-9", "--yes").code == 0
     assert asked(server, server.key, "cron", "show", "report", "--tenant", "shop/t-9").code == 4
     assert asked(server, server.key, "cron", "show", "report", "--tenant", "shop/t-8").code == 0
+    misspelt = asked(server, server.key, "cron", "show", "reprot", "--tenant", "shop/t-8")
+    assert (misspelt.code, "did you mean 'report'?" in misspelt.err) == (4, True)
 
 
 def test_the_key_may_stand_in_a_file_that_only_its_owner_reads(server: Serving, folder: Path) -> None:
@@ -200,6 +205,30 @@ def test_what_is_no_server_of_ours_is_called_that(status: int, folder: Path) -> 
         ran.err
         == f"error: {url} answers {status} with what Dispatch does not say (text/html): is it a server of ours?\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"[" * 200_000),
+        (400, b'{"error":' * 200_000),
+        (422, b'{"error": {"code": "usage", "message": "m", "details": "none"}}'),
+        (422, b'{"error": {"code": "usage", "message": "m", "details": [{"field": "f"}]}}'),
+        (304, b""),
+    ],
+    ids=["deep", "deep refusal", "details", "a detail", "nothing new"],
+)
+def test_an_answer_of_another_make_is_no_fault_of_the_command(status: int, body: bytes, folder: Path) -> None:
+    with strange(status, body, Content_Type="application/json") as url:
+        ran = run("job", "list", "--url", url)
+    assert ran.code == 1
+    assert f"answers {status} with what Dispatch does not say" in ran.err
+
+
+async def test_an_answer_that_lacks_what_was_asked_for_is_of_another_version() -> None:
+    async with HTTPClient("http://127.0.0.1:1") as client:
+        with pytest.raises(ServerFailed, match="it runs another version of Dispatch"):
+            Link(client).read({"items": []}, lambda found: found["items"][0])
 
 
 def test_a_server_that_sends_elsewhere_is_not_followed_with_the_key(folder: Path) -> None:

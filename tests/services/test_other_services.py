@@ -29,6 +29,7 @@ from dispatch.errors import (
 from dispatch.events.model import ListOptions as EventOptions
 from dispatch.ids import DLQID, EventID, JobID, WorkerID
 from dispatch.jobs.model import Failure, NewJob, Transition, Unique, Verdict
+from dispatch.masking import mask_value
 from dispatch.registry import Registry
 from dispatch.scope import Scope, use_scope
 from dispatch.services.edits import Edit
@@ -117,11 +118,47 @@ async def test_a_secret_that_was_shown_masked_is_replayed_as_it_was(app: Dispatc
     assert json.loads(Edit({"note": 1}).payload(odd, None)) == {"note": 1}
 
 
+HELD = {"db": "pg://app:s3cret@db/x", "cards": [{"token": "t-1"}, {"token": "t-2"}], "secrets": {"a": 1}, "note": "***"}
+SHOWN = {"db": "pg://app:***@db/x", "cards": [{"token": "***"}, {"token": "***"}], "secrets": "***", "note": "***"}
+
+
+def _letter(carried: Any) -> DLQEntry:
+    payload = json.dumps(carried).encode()
+    now = utc_now()
+    return DLQEntry(DLQID.new(), now, now, JobID.new(), "pay", "default", DLQState.OPEN, "failed", None, payload)
+
+
+async def test_every_way_of_showing_a_secret_is_taken_back_when_it_is_replayed() -> None:
+    assert mask_value("", HELD) == SHOWN
+    edited = json.loads(Edit({**SHOWN, "amount": 2}).payload(_letter(HELD), None))
+    assert edited == {**HELD, "amount": 2}
+    assert json.loads(Edit({"token": "***"}).payload(_letter({"token": "***"}), None)) == {"token": "***"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "where"),
+    [
+        ({"cards": [{"token": "***"}]}, "cards.0.token: "),
+        ({"db": "pg://app:***@elsewhere/x"}, "db: "),
+        ({"new": {"password": "***"}}, "new.password: "),
+    ],
+    ids=["a card less", "another host", "a key more"],
+)
+async def test_a_mask_of_which_nobody_knows_what_it_hides_is_not_replayed(changed: dict[str, Any], where: str) -> None:
+    with pytest.raises(InvalidArguments, match=re.escape(f"{where}*** is shown instead of a secret")):
+        Edit({**SHOWN, **changed}).payload(_letter(HELD), None)
+
+
+async def test_a_path_with_an_index_of_thousands_of_digits_leads_nowhere() -> None:
+    with pytest.raises(InvalidArguments, match="leads nowhere"):
+        Edit(sets={f"cards.{'9' * 5000}.token": "t-3"}).payload(_letter(HELD), None)
+
+
 async def test_an_edited_dead_letter_is_replayed_once_too(app: Dispatch) -> None:
     (entry_id,) = await bury(app)
-    await app.dlq.replay(entry_id, edit=Edit(sets={"odd": 2}))
+    new_id = await app.dlq.replay(entry_id, edit=Edit(sets={"odd": 2}))
     for again in (app.dlq.replay(entry_id, edit=Edit(sets={"odd": 3})), app.dlq.rehearse(entry_id)):
-        with pytest.raises(AlreadyReplayed):
+        with pytest.raises(AlreadyReplayed, match=f"was replayed before as {new_id};"):
             await again
 
 

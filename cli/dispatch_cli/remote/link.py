@@ -52,7 +52,7 @@ class Link:
         """What `read` makes of a document. Raises ServerFailed where it makes nothing of it."""
         try:
             return read(document)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise ServerFailed(
                 f"{self.url} answers with what this version does not understand ({error!r}): "
                 "it runs another version of Dispatch"
