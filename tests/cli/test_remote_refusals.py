@@ -225,6 +225,17 @@ def test_an_answer_of_another_make_is_no_fault_of_the_command(status: int, body:
     assert f"answers {status} with what Dispatch does not say" in ran.err
 
 
+@pytest.mark.parametrize("url", ["http://ada:s3cret@jobs.example", "https://jobs.example/?token=s3cret"])
+@pytest.mark.parametrize("words", [("job", "list"), ("run", "tasks.py"), ("store", "migrate")], ids=" ".join)
+def test_a_secret_in_the_url_is_not_repeated(
+    url: str, words: tuple[str, ...], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPATCH_API_KEY", "dk_0000000000000000_key")
+    ran = run(*words, "--url", url)
+    assert ran.code == 2
+    assert "s3cret" not in ran.out + ran.err
+
+
 async def test_an_answer_that_lacks_what_was_asked_for_is_of_another_version() -> None:
     async with HTTPClient("http://127.0.0.1:1") as client:
         with pytest.raises(ServerFailed, match="it runs another version of Dispatch"):
