@@ -150,27 +150,34 @@ def in_words(**given: object) -> str:
     return " ".join(parts)
 
 
-def call_arguments(pairs: Sequence[str], document: str | None) -> Any:
-    """The arguments of a job: `key=text`, `key:=json`, or one JSON document (`@file` and `-` read it from there)."""
+_ALL = '--args \'{"key": "text"}\''
+
+
+def call_arguments(pairs: Sequence[str], document: str | None, *, whole: str = _ALL) -> Any:
+    """The arguments of a job: `key=text`, `key:=json`, or one JSON document (`@file` and `-` read it from there).
+
+    Args:
+        whole: how the command takes them all at once.
+    """
     if document is not None:
         if pairs:
             raise CommandError(f"--args holds all arguments: leave out {pairs[0]!r}, or --args")
         return _document(document)
     arguments: dict[str, Any] = {}
     for pair in pairs:
-        key, value = _pair(pair)
+        key, value = _pair(pair, whole)
         if key in arguments:
             raise CommandError(f"the argument {key!r} is given twice")
         arguments[key] = value
     return arguments
 
 
-def _pair(text: str) -> tuple[str, Any]:
+def _pair(text: str, whole: str) -> tuple[str, Any]:
     key, separator, value = text.partition("=")
     if not separator or not key or key == ":":
         raise CommandError(
-            f"{text!r} is not an argument",
-            hint='write key=text, key:=json (count:=3, flags:=["a"]), or all arguments as --args \'{"key": "text"}\'',
+            f"{text!r} is not an argument with its value",
+            hint=f'write key=text, key:=json (count:=3, flags:=["a"]), or all arguments as {whole}',
         )
     if not key.endswith(":"):
         return key, value
@@ -227,7 +234,7 @@ def _document(text: str) -> Any:
             with Path(origin).open(encoding="utf-8-sig") as stream:
                 text = _bounded(stream, origin)
         except (OSError, UnicodeDecodeError, ValueError) as error:
-            raise CommandError(f"--args {text}: the file cannot be read: {error}") from None
+            raise CommandError(f"the arguments from {origin} cannot be read: {error}") from None
     try:
         return _json(text)
     except ValueError as error:

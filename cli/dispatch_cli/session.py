@@ -86,7 +86,9 @@ class Session:
     @property
     def place(self) -> str:
         """Where things are looked after: the server, or the store as it may be shown."""
-        return self.server or self.store_url
+        from dispatch.config import mask_url
+
+        return self.store_url if self.server is None else mask_url(self.server)
 
     @property
     def tables(self) -> frozenset[str]:
@@ -226,7 +228,7 @@ class Session:
         """Ends the command with 2 when a server was named, which is no store."""
         if self.server is not None:
             raise CommandError(
-                f"this works on a store only, and {self.server} is a server",
+                f"this works on a store only, and {self.place} is a server",
                 hint="leave out --url, or name the store with --store",
             )
 
@@ -245,8 +247,10 @@ def must_be_here(ctx: typer.Context, why: str, *, storeless: bool) -> None:
     session = session_of(ctx)
     server = session.settings.server_url if storeless else session.server
     if server is not None:
+        from dispatch.config import mask_url
+
         raise CommandError(
-            f"`{ctx.command_path}` cannot be done through a server ({server}): {why}",
+            f"`{ctx.command_path}` cannot be done through a server ({mask_url(server)}): {why}",
             code="local_only",
             hint="leave out --url" if storeless or session.settings.server_url else "--store names the store it is for",
         )

@@ -104,6 +104,8 @@ def problem_of(error: Exception) -> Problem:
             ]
             fields = ", ".join(dict.fromkeys(detail["field"] for detail in details[:5]))
             return Problem(422, "invalid_request", f"the request makes no sense: look at {fields}", details=details)
+        case HTTPException(status_code=404, detail="Not Found"):
+            return Problem(404, "no_such_route", "there is no such route; GET /openapi.json lists those there are")
         case HTTPException():
             code = {404: "no_such_route", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
             return Problem(error.status_code, code, str(error.detail), headers=error.headers)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from dispatch.client.errors import ConnectionLost, RequestTimeout, ServerFailed, refusal_of
 from dispatch.errors import DispatchError, InvalidArguments, MissingExtra
+from dispatch.masking import mask_url
 
 if TYPE_CHECKING:
     import httpx2
@@ -148,7 +149,7 @@ def checked_url(url: str) -> str:
         sane = False
         parts = urlsplit("")
     if not sane or parts.query or parts.fragment or not url.isprintable() or " " in url:
-        raise InvalidArguments(f"{url!r} is no server's URL; give one such as http://127.0.0.1:8484")
+        raise InvalidArguments(f"{mask_url(url)!r} is no server's URL; give one such as http://127.0.0.1:8484")
     if parts.username is not None or parts.password is not None:
         raise InvalidArguments("the URL of a server holds no user or password: what it wants is an API key")
     return url.rstrip("/")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -158,7 +159,8 @@ class CronService:
         entry = await self.get(name, scope=scope)
         moment = schedule_of(entry).after(await self._now())
         async with self._audit.act("cron.enable", [name]):
-            return self._found(name, await self._store.crons.enable(name, next_fire_at=moment, scope=scope))
+            reply = await self._store.crons.enable(name, next_fire_at=moment, scope=scope)
+            return await self._found(name, reply, scope)
 
     async def disable(
         self, name: str, *, until: datetime | None = None, reason: str = "", by: str = "", scope: Scope | None = None
@@ -166,12 +168,13 @@ class CronService:
         """Keeps it from firing, for good or until then; deploys do not change that. Raises CronNotFound."""
         detail = "" if until is None else f"until {until.isoformat()}"
         async with self._audit.act("cron.disable", [name], who=by, reason=reason, detail=detail):
-            self._found(name, await self._store.crons.disable(name, until=until, reason=reason, by=by, scope=scope))
+            reply = await self._store.crons.disable(name, until=until, reason=reason, by=by, scope=scope)
+            await self._found(name, reply, scope)
 
     async def delete(self, name: str, *, scope: Scope | None = None) -> None:
         """Removes the entry with its history. Raises CronNotFound; Conflict while code announces it."""
         async with self._audit.act("cron.delete", [name]):
-            if not self._found(name, await self._store.crons.delete(name, scope=scope)):
+            if not await self._found(name, await self._store.crons.delete(name, scope=scope), scope):
                 raise Conflict(f"{name} is announced by the code of live workers, which would add it again: disable it")
 
     async def trigger(self, name: str, *, scope: Scope | None = None) -> Tick:
@@ -185,7 +188,7 @@ class CronService:
             else:
                 with spans.firing(name, entry.spec.scope) as carrier:
                     fired = await self._store.crons.trigger(name, carrying(tick, carrier), scope=scope)
-            self._found(name, fired.reply)
+            await self._found(name, fired.reply, scope)
             made = fired.ticks[0]
             if made.job_id is not None:
                 if tick.job is not None and self._plugins.has("job_enqueued"):
@@ -198,7 +201,7 @@ class CronService:
         """The entry. Raises CronNotFound."""
         entry = await self._store.crons.get(name, scope=scope)
         if entry is None:
-            raise _not_found(name, scope)
+            raise await self._not_found(name, scope)
         return entry
 
     async def find(self, key: str, *, scope: Scope | None = None) -> CronEntry:
@@ -257,10 +260,24 @@ class CronService:
         """The store's clock."""
         return (await self._store.crons.due(limit=0)).now
 
-    def _found(self, name: str, reply: Reply) -> bool:
+    async def _found(self, name: str, reply: Reply, scope: Scope | None) -> bool:
         if reply is Reply.MISSING:
-            raise _not_found(name, None)
+            raise await self._not_found(name, scope)
         return reply is Reply.APPLIED
+
+    async def _not_found(self, name: str, scope: Scope | None) -> CronNotFound:
+        page = await self._store.crons.list(ListOptions(scope=scope, limit=LARGEST_PAGE))
+        return not_found(name, scope, {entry.name for entry in page.items})
+
+
+def not_found(name: str, scope: Scope | None, known: Set[str]) -> CronNotFound:
+    """What to raise where no entry, or no single one, has the name; `known` are those of the scope."""
+    if name in known and scope is None:
+        return CronNotFound(f"several tenants have a cron entry {name!r}: name the tenant")
+    near = difflib.get_close_matches(name, known - {name}, 1)
+    whose = f" of tenant {scope.tenant!r}" if scope else ""
+    hint = f"did you mean {near[0]!r}?" if near else "`dispatch cron list` shows those there are"
+    return CronNotFound(f"there is no cron entry {name!r}{whose}; {hint}")
 
 
 def _timing(
@@ -284,9 +301,3 @@ def _timing(
 
 def _taken(name: str) -> DuplicateName:
     return DuplicateName(f"there is a cron entry {name!r} already; edit or delete it, or choose another name")
-
-
-def _not_found(name: str, scope: Scope | None) -> CronNotFound:
-    whose = f" of tenant {scope.tenant!r}" if scope else ""
-    also = "" if scope else "; where several tenants have one, name the tenant"
-    return CronNotFound(f"there is no cron entry {name!r}{whose}; `dispatch cron list` shows those there are{also}")

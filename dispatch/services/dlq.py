@@ -90,7 +90,8 @@ class DLQService:
         """
         entry = await self.get(entry_id, scope=scope)
         if entry.state is not DLQState.OPEN:
-            raise AlreadyReplayed(f"{entry_id} was {entry.state} before; each dead letter is decided once")
+            as_job = f" as {entry.replayed_as}" if entry.replayed_as else ""
+            raise AlreadyReplayed(f"{entry_id} was {entry.state} before{as_job}; each dead letter is decided once")
         if edit is None:
             return entry.payload
         announced = await self._store.cluster.definition(entry.job_name)

@@ -10,6 +10,7 @@ from dispatch.clock import LONGEST
 from dispatch.cluster.model import Worker
 from dispatch.jobs.model import QUARANTINE_FROM, Job, KeyHolders
 from dispatch.queues import QueueInfo
+from dispatch.text import iso
 from dispatch.workflows.model import driven_by
 
 _SHOWN = 3
@@ -67,7 +68,7 @@ def due(facts: Facts) -> Gate:
     job, now = facts.job, facts.now
     if job.run_at > now:
         why = f"retry after failure {job.failures}" if job.failures else "scheduled"
-        return Gate("due", False, f"not due: {why}, due in {span(job.run_at - now)} ({job.run_at.isoformat()})")
+        return Gate("due", False, f"not due: {why}, due in {span(job.run_at - now)} ({iso(job.run_at)})")
     return Gate("due", True, f"due for {span(now - job.run_at)}")
 
 
@@ -80,7 +81,7 @@ def pause(facts: Facts) -> Gate:
     text += f" by {found.by}" if found.by else ""
     text += f" ({found.reason})" if found.reason else ""
     until = found.until
-    text += f" for another {span(until - facts.now)} (until {until.isoformat()})" if until else " until resumed"
+    text += f" for another {span(until - facts.now)} (until {iso(until)})" if until else " until resumed"
     return Gate("pause", False, text)
 
 

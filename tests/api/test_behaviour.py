@@ -162,6 +162,9 @@ async def test_the_life_of_a_cron_entry() -> None:
         assert len((await found.ask("GET", "/v1/crons/weekly/next?count=3", token)).json()["items"]) == 3
         assert (await found.ask("DELETE", "/v1/crons/weekly", token)).status_code == 204
         assert (await found.ask("GET", "/v1/crons/weekly", token)).status_code == 404
+        nowhere = await found.ask("GET", "/v1/corns", token)
+        assert (nowhere.status_code, nowhere.json()["error"]["code"]) == (404, "no_such_route")
+        assert "/openapi.json" in nowhere.json()["error"]["message"]
         acts = (await found.ask("GET", "/v1/audit", token)).json()["items"]
         assert {"cron.create", "cron.disable", "cron.enable", "cron.edit", "cron.trigger", "cron.delete"} <= {
             act["verb"] for act in acts

@@ -124,6 +124,8 @@ def test_an_entry_is_found_by_the_tenant_that_is_named(server: Serving, folder: 
     assert asked(server, server.key, "cron", "delete", "report", "--tenant", "shop/t-9", "--yes").code == 0
     assert asked(server, server.key, "cron", "show", "report", "--tenant", "shop/t-9").code == 4
     assert asked(server, server.key, "cron", "show", "report", "--tenant", "shop/t-8").code == 0
+    misspelt = asked(server, server.key, "cron", "show", "reprot", "--tenant", "shop/t-8")
+    assert (misspelt.code, "did you mean 'report'?" in misspelt.err) == (4, True)
 
 
 def test_the_key_may_stand_in_a_file_that_only_its_owner_reads(server: Serving, folder: Path) -> None:
@@ -222,6 +224,17 @@ def test_an_answer_of_another_make_is_no_fault_of_the_command(status: int, body:
         ran = run("job", "list", "--url", url)
     assert ran.code == 1
     assert f"answers {status} with what Dispatch does not say" in ran.err
+
+
+@pytest.mark.parametrize("url", ["http://ada:s3cret@jobs.example", "https://jobs.example/?token=s3cret"])
+@pytest.mark.parametrize("words", [("job", "list"), ("run", "tasks.py"), ("store", "migrate")], ids=" ".join)
+def test_a_secret_in_the_url_is_not_repeated(
+    url: str, words: tuple[str, ...], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPATCH_API_KEY", "dk_0000000000000000_key")
+    ran = run(*words, "--url", url)
+    assert ran.code == 2
+    assert "s3cret" not in ran.out + ran.err
 
 
 async def test_an_answer_that_lacks_what_was_asked_for_is_of_another_version() -> None:

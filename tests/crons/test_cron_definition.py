@@ -98,6 +98,12 @@ async def test_entries_by_name_fit_what_was_announced_and_are_each_tenants_own()
             await app.crons.get("a")
         with pytest.raises(CronNotFound, match="of tenant 'shop/three'"):
             await app.crons.get("a", scope=Scope("shop", "three"))
+        await app.crons.create_named("nightly", "@daily", "digest", {"account": 1}, scope=one)
+        for verb in (app.crons.get, app.crons.disable, app.crons.delete, app.crons.trigger):
+            with pytest.raises(CronNotFound, match="did you mean 'nightly'"):
+                await verb("nightyl")
+            with pytest.raises(CronNotFound, match="of tenant 'shop/two'; `dispatch cron list`"):
+                await verb("nightyl", scope=two)
         with pytest.raises(InvalidDefinition, match="has no colour"):
             await app.crons.edit("a", scope=one, colour="red")
 

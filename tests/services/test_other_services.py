@@ -156,9 +156,9 @@ async def test_a_path_with_an_index_of_thousands_of_digits_leads_nowhere() -> No
 
 async def test_an_edited_dead_letter_is_replayed_once_too(app: Dispatch) -> None:
     (entry_id,) = await bury(app)
-    await app.dlq.replay(entry_id, edit=Edit(sets={"odd": 2}))
+    new_id = await app.dlq.replay(entry_id, edit=Edit(sets={"odd": 2}))
     for again in (app.dlq.replay(entry_id, edit=Edit(sets={"odd": 3})), app.dlq.rehearse(entry_id)):
-        with pytest.raises(AlreadyReplayed):
+        with pytest.raises(AlreadyReplayed, match=f"was replayed before as {new_id};"):
             await again
 
 

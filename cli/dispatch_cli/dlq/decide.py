@@ -141,7 +141,7 @@ def _edit(sets: list[str] | None, payload: str | None) -> Edit | None:
     if not sets and payload is None:
         return None
     arguments = None if payload is None else call_arguments((), payload if payload == "-" else f"@{payload}")
-    return Edit(arguments, call_arguments(sets or (), None))
+    return Edit(arguments, call_arguments(sets or (), None, whole="--payload FILE"))
 
 
 @verb(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from dispatch.client.errors import Unauthenticated
-from dispatch.client.http import HTTPClient
+from dispatch.client.http import HTTPClient, checked_url
 from dispatch_cli.failures import AUTHENTICATION, CommandError
 from dispatch_cli.origins import nearness
 
@@ -22,6 +22,7 @@ _HERE = ("localhost", "127.0.0.1", "::1")
 async def ask_server(session: Session, url: str, act: Callable[[HTTPClient], Awaitable[T]]) -> T:
     """Awaits `act` on a client of the server. Raises CommandError when it does not know the key."""
     key = key_of(session)
+    checked_url(url)
     if key and urlsplit(url).scheme.lower() == "http" and urlsplit(url).hostname not in _HERE:
         session.tell(f"warning: the API key goes to {url} over plain HTTP, for everybody on the way to read; use https")
     try:

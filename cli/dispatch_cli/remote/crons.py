@@ -12,9 +12,9 @@ from dispatch.clock import Duration, seconds
 from dispatch.cluster.model import Announcement
 from dispatch.crons.model import CronEntry, ListOptions, Misfire, Overlap, Tick
 from dispatch.entity import LARGEST_PAGE, Page
-from dispatch.errors import CronNotFound
 from dispatch.jobs.options import EnqueueOptions
 from dispatch.scope import NO_SCOPE, Scope
+from dispatch.services.crons import not_found
 from dispatch.text import iso
 from dispatch_cli.remote.link import Link, given, part, words
 from dispatch_cli.remote.reading import cron_of, tick_of
@@ -36,10 +36,8 @@ class RemoteCrons:
             return await self._link.get(f"/v1/crons/{part(name)}", cron_of)
         page = await self.list(ListOptions(names=[name], scope=scope, limit=1))
         if not page.items:
-            raise CronNotFound(
-                f"there is no cron entry {name!r} of tenant {scope.tenant!r}; "
-                "`dispatch cron list` shows those there are"
-            )
+            theirs = await self.list(ListOptions(scope=scope, limit=LARGEST_PAGE))
+            raise not_found(name, scope, {entry.name for entry in theirs.items})
         return await self._link.get(f"/v1/crons/{page.items[0].id}", cron_of)
 
     async def list(self, options: ListOptions | None = None) -> Page[CronEntry]:
