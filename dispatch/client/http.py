@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import httpx2
 
 _AT_ONCE = 16
+_LARGEST = 64 << 20
+"""Bytes of an answer at most."""
 _OTHER_VERSION = ("no_such_route", "method_not_allowed")
 
 
@@ -24,7 +27,8 @@ class HTTPClient:
 
     Args:
         url: `http://host:port`, with the path below which the API is mounted, if there is one.
-        token: an API key (`dispatch apikey create`). timeout: seconds that connecting, and an answer, may take.
+        token: an API key (`dispatch apikey create`). timeout: seconds that connecting, and an answer, may take; an
+            answer may have 64 MiB.
 
     Raises InvalidArguments, MissingExtra.
 
@@ -79,19 +83,30 @@ class HTTPClient:
         """
         import httpx2
 
+        patience = httpx2.Timeout(self._timeout, read=self._timeout + wait)
+        request = self._client.build_request(method, path, params=_given(query or {}), json=body, timeout=patience)
         try:
-            answer = await self._client.request(
-                method,
-                path,
-                params=_given(query or {}),
-                json=body,
-                timeout=httpx2.Timeout(self._timeout, read=self._timeout + wait),
-            )
+            async with asyncio.timeout(2 * self._timeout + wait):
+                answer = await self._client.send(request, stream=True)
+                content = await self._content(answer)
+        except TimeoutError:
+            raise self._lost(httpx2.ReadTimeout(""), method, path) from None
         except httpx2.RequestError as error:
             raise self._lost(error, method, path) from None
         if answer.is_success:
-            return None if answer.status_code == 204 else self._document(answer)
-        raise self._refusal(answer, method, path)
+            return None if answer.status_code == 204 else self._document(answer, content)
+        raise self._refusal(answer, content, method, path)
+
+    async def _content(self, answer: httpx2.Response) -> bytes:
+        content = bytearray()
+        try:
+            async for part in answer.aiter_bytes():
+                content += part
+                if len(content) > _LARGEST:
+                    raise ServerFailed(f"{self.url} answers with more than {_LARGEST >> 20} MiB: ask for less at once")
+        finally:
+            await answer.aclose()
+        return bytes(content)
 
     def _lost(self, error: httpx2.RequestError, method: str, path: str) -> DispatchError:
         import httpx2
@@ -106,17 +121,17 @@ class HTTPClient:
         done = "" if method == "GET" else "; what was asked for may or may not have been done"
         return ConnectionLost(f"the connection to {self.url} was lost before the answer to {method} {path} came{done}")
 
-    def _document(self, answer: httpx2.Response) -> Any:
+    def _document(self, answer: httpx2.Response, content: bytes) -> Any:
         try:
-            return json.loads(answer.content)
+            return json.loads(content)
         except (ValueError, RecursionError):
             raise self._strange(answer) from None
 
-    def _refusal(self, answer: httpx2.Response, method: str, path: str) -> DispatchError:
+    def _refusal(self, answer: httpx2.Response, content: bytes, method: str, path: str) -> DispatchError:
         if answer.has_redirect_location:
             return ServerFailed(f"{self.url} sends elsewhere, to {answer.headers.get('location')}: name that URL")
         try:
-            error = json.loads(answer.content)["error"]
+            error = json.loads(content)["error"]
             code, message = str(error["code"]), str(error["message"])
             fields = "; ".join(f"{one['field']}: {one['message']}" for one in error.get("details") or [])
         except (ValueError, TypeError, KeyError, RecursionError):

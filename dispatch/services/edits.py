@@ -13,6 +13,8 @@ from dispatch.masking import MASK, mask_value
 from dispatch.services.forks import with_value
 from dispatch.services.named import named_payload
 
+_TOLD = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Edit:
@@ -29,8 +31,9 @@ class Edit:
 
     @property
     def words(self) -> str:
-        """What was edited, for the audit record; no values, which may be secrets."""
-        return "edited: " + ", ".join(["all arguments"] * (self.arguments is not None) + [*self.sets])
+        """What was edited, for the audit record, in at most some hundred letters; no values, which may be secrets."""
+        whole = "edited: " + ", ".join(["all arguments"] * (self.arguments is not None) + [*self.sets])
+        return whole if len(whole) <= _TOLD else f"{whole[:_TOLD]}…"
 
     def payload(self, entry: DLQEntry, schema: dict[str, Any] | None) -> bytes:
         """The arguments as JSON by parameter name. A secret that was shown as "***" and left so stays what it was.

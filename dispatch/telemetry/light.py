@@ -131,10 +131,12 @@ class LightSpan(SDKSpan):
             instrumentation_scope=self._instrumentation_scope,
             record_end_metrics=self._count_end,
         )
-        whole._start_time, whole._end_time = self._start_time, self._end_time
+        made = vars(whole)
+        made["_start_time"] = self._start_time
+        del made["_end_time"]  # it may end meanwhile, in another thread
         with _filling:
             if "_lock" not in vars(self):
-                vars(self).update(vars(whole))
+                vars(self).update(made)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "_tracer" not in vars(self) or "_lock" in vars(self):

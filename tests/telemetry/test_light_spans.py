@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from dispatch.telemetry import light as light_spans
 from dispatch.telemetry.light import LightSpan, LightStart, starter
 
 PRODUCER = SpanContext(7, 8, True, TraceFlags(TraceFlags.SAMPLED))
@@ -176,3 +177,21 @@ def test_an_sdk_that_works_otherwise_makes_its_own_spans(
     monkeypatch.setattr(ReadableSpan, "__init__", renamed)
     tracer = provider.get_tracer("test")
     assert starter(tracer) == tracer.start_span
+
+
+def test_an_end_while_another_thread_begins_to_write_is_kept(
+    provider: TracerProvider, exporter: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    span = light(provider)("work")
+    assert isinstance(span, LightSpan)
+
+    class Meanwhile:
+        def __enter__(self) -> None:
+            span.end(5)
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr(light_spans, "_filling", Meanwhile())
+    span.fill()
+    span.end(9)
+    assert only(exporter).end_time == 5

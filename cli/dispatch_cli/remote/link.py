@@ -32,9 +32,13 @@ class Link:
 
     async def page(self, path: str, read: Read[T], **query: Any) -> Page[T]:
         """A page of what `read` makes of the items there."""
-        return await self.get(
-            path, lambda found: Page([read(one) for one in found["items"]], found["next_cursor"]), **query
-        )
+
+        def pages(found: Any) -> Page[T]:
+            if (following := found["next_cursor"]) is not None and following == query.get("cursor"):
+                raise ValueError("the page after this one is this one")
+            return Page([read(one) for one in found["items"]], following)
+
+        return await self.get(path, pages, **query)
 
     async def all(self, path: str, read: Read[T], **query: Any) -> list[T]:
         """All items of a list that has no pages."""
