@@ -1,10 +1,11 @@
-"""What every test may use: a registry of its own and a clock that it moves."""
+"""What every test may use: a registry and a plugin manager of its own, and a clock that it moves."""
 
 from __future__ import annotations
 
 import pytest
 
 from dispatch.clock import ManualClock
+from dispatch.plugins import PluginManager
 from dispatch.registry import Registry
 
 
@@ -16,3 +17,8 @@ def registry() -> Registry:
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
+
+
+@pytest.fixture
+def manager() -> PluginManager:
+    return PluginManager(hook_timeout=5.0)

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 import typer
-from typer._coercion import build_runtime_param
 from typer.core import TyperCommand, TyperGroup
 
 from dispatch_cli.settings import NAMES, Settings, escapes_allowed, global_parameters
@@ -21,16 +20,6 @@ F = TypeVar("F", bound="Callable[..., Any]")
 _HEADING = re.compile(r"^(Usage|[A-Z][A-Za-z ]*)(?=:)", re.MULTILINE)
 _HELP = ["-h", "--help"]
 _SEE_GLOBAL = "--store, --url, --config, -P, --json, -o FORMAT, --no-color: dispatch --help"
-
-
-class _WhenGiven:
-    """What understands an option's value, made once there is one: typer makes pydantic's validator of every option,
-    given or not, which takes as long as the work of a small command."""
-
-    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
-        if value is None:
-            return () if param.multiple or param.nargs == -1 else None
-        return build_runtime_param(param.type_descriptor).coerce(value, param=param, ctx=ctx)
 
 
 class _Shared:
@@ -43,8 +32,6 @@ class _Shared:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params = [*self.params, *global_parameters()]
-        for param in self.params:
-            param._runtime_param = _WhenGiven()
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         rest: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]

@@ -67,6 +67,14 @@ def test_a_dead_letter_is_replayed_once_as_a_new_job(seeds: Seeds) -> None:
     assert run("dlq", "list", "-o", "ids").lines == [seeds.other_letter]
 
 
+def test_a_payload_of_null_is_no_payload_and_replays_nothing(seeds: Seeds, folder: Path) -> None:
+    (folder / "null.json").write_text("null\n")
+    refused = run("dlq", "replay", seeds.letter, "--payload", "null.json", "--set", "amount:=5")
+    assert refused.code == 2
+    assert "holds null" in refused.err
+    assert seeds.letter in run("dlq", "list", "-o", "ids").lines
+
+
 def test_all_open_letters_are_replayed_with_consent_and_a_record_is_left(seeds: Seeds, folder: Path) -> None:
     refused = run("dlq", "replay", "--all")
     assert refused.code == 2

@@ -141,6 +141,8 @@ def _edit(sets: list[str] | None, payload: str | None) -> Edit | None:
     if not sets and payload is None:
         return None
     arguments = None if payload is None else call_arguments((), payload if payload == "-" else f"@{payload}")
+    if payload is not None and arguments is None:
+        raise CommandError(f"--payload {payload} holds null: arguments are an object or a list")
     return Edit(arguments, call_arguments(sets or (), None, whole="--payload FILE"))
 
 
