@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,6 +104,14 @@ def enqueue(jobs: Sequence[NewJob], now: int, *, lenient: bool = False) -> Plan[
     return answers
 
 
+def alone(job: NewJob, now: int) -> Many | None:
+    """The one step that `enqueue` of this job alone comes to, where there is nothing to look at: it adds the job, or
+    changes nothing where the id is there already. None: it takes the plan."""
+    if job.unique is None and job.idempotency is None and is_plain(job) and (job.lane is not None or not job.scope):
+        return Many("insert_plain_job", PLAIN_COLUMNS, [_plain_row(job, now)])
+    return None
+
+
 def _lock_keys(jobs: Sequence[NewJob]) -> Plan[None]:
     if all(job.unique is None and job.idempotency is None for job in jobs):
         return
@@ -123,7 +131,7 @@ def _queues_by_tenant(jobs: Sequence[NewJob]) -> Plan[set[str]]:
 
 def _enqueue_plain(jobs: Sequence[NewJob], place: Place) -> Plan[list[Enqueued]]:
     if all(map(is_plain, jobs)):
-        rows = [_plain_row(job, place) for job in jobs]
+        rows = [_plain_row(job, place.now, place.by_tenant) for job in jobs]
         alike = _alike(rows)
         if alike is None:
             added = yield Many("insert_plain_job", PLAIN_COLUMNS, rows)
@@ -265,7 +273,7 @@ def _fields(job: NewJob, place: Place) -> dict[str, Any]:
     return dict(zip(COLUMNS, _row(job, place), strict=True))
 
 
-def _lane(job: NewJob, by_tenant: set[str]) -> str:
+def _lane(job: NewJob, by_tenant: Collection[str]) -> str:
     if job.lane is not None:
         return job.lane
     if job.kind == "workflow":
@@ -290,8 +298,7 @@ def is_plain(job: NewJob) -> bool:
     )
 
 
-def _plain_row(job: NewJob, place: Place) -> tuple[Any, ...]:
-    now = place.now
+def _plain_row(job: NewJob, now: int, by_tenant: Collection[str] = ()) -> tuple[Any, ...]:
     app_id, org_id = job.scope
     return (
         # sqlite3 binds exact str many times faster than its subclasses
@@ -299,7 +306,7 @@ def _plain_row(job: NewJob, place: Place) -> tuple[Any, ...]:
         job.queue,
         job.name,
         job.kind,
-        _lane(job, place.by_tenant),
+        _lane(job, by_tenant),
         job.priority,
         now if job.delay is None and job.run_at is None else run_at(job, now),
         now,
