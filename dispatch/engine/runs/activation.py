@@ -305,12 +305,11 @@ class Activation:
             self._stopped = None
         performance = self._playing = Performance(loaded, self._job, self._means, acts=False)
         run = loaded.run
-        try:
-            args, kwargs = self._definition.signature.load(self._job.payload)
-        except InvalidArguments as error:
-            if loaded.checkpoints:
+        if loaded.checkpoints:
+            try:
+                args, kwargs = self._definition.signature.load(self._job.payload)
+            except InvalidArguments as error:
                 return await self._blocked(run, f"its input does not fit any more: {error}")
-        else:
             await play(performance, self._definition, args, kwargs, rest=lambda: self._enough(performance))
         if performance.mismatch is not None:
             return await self._blocked(run, performance.mismatch)
