@@ -154,10 +154,8 @@ def concurrency(facts: Facts) -> Gate:
         text = f"blocked by key {key!r}, {running}/{found.max} held by {held}"
         own = next((run_id for run_id in facts.above if drives and run_id in map(driven_by, found.running)), None)
         if own is not None:
-            text += (
-                f"; {own} started this run: if it waits for it, neither ever goes on. Cancel {own}, and give parents"
-            )
-            text += " and children different keys"
+            text += f"; {own} started this run: if it waits for it, neither ever goes on. Cancel {own}, and give"
+            text += " parents and children different keys"
         return Gate("concurrency", False, text)
     text = (
         f"{running}/{found.max} runs of key {key!r} are open"
