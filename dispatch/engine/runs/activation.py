@@ -236,7 +236,10 @@ class Activation:
             return await self._fail(run, Failure("ResultNotStorable", str(error)), "result_not_storable")
         limit = self._rules.result_limit
         if len(data) > limit:
-            message = f"the result of {run.name} takes {len(data):,} bytes as JSON, more than limits.result ({limit:,})"
+            message = (
+                f"the result of {run.name} ({type(value).__name__}) takes {len(data):,} bytes as JSON, more than "
+                f"limits.result ({limit:,}); store it elsewhere and return its name"
+            )
             return await self._fail(run, Failure("ResultNotStorable", message), "result_not_storable")
         unvisited = performance.journal.unvisited
         if unvisited:
