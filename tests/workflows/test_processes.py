@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,11 +14,12 @@ import pytest
 from dispatch import Dispatch
 from dispatch.clock import boot_seconds, seconds
 from dispatch.entity import LARGEST_PAGE
+from dispatch.ids import RunID
 from dispatch.workflows import RunState
 from dispatch.workflows.model import ListOptions
 
 from .fleet import Fleet, Scene, counted
-from .processes import TIMES, holder, parent, saga, sleeper, ten_steps, waiter
+from .processes import TIMES, holder, napper, parent, saga, sleeper, ten_steps, waiter
 
 STORES = ("sqlite", *(pytest.param(kind, marks=pytest.mark.proof) for kind in ("postgres", "redis")))
 
@@ -233,6 +234,48 @@ async def test_two_hundred_and_fifty_waits_meet_three_publishers(scene: Scene) -
 
 
 # -- sleep -------------------------------------------------------------------------------------------------------------
+
+
+async def nap(scene: Scene, *, length: float, kills: int) -> None:
+    """One run sleeps and waits while its workers die and are followed by others."""
+    async with scene.app() as app:
+        run = await app.start_workflow(napper, length)
+        with scene.fleet(1) as fleet:
+            await fleet.until(counted(app, RunState.WAITING, 1), within=60)
+            slept = await sleep_end(app, run.id)
+            (wait,) = await app.workflows.waits(run.id)
+            for kill in range(kills):
+                fleet.kill()
+                await fleet.until(ready(scene, kill + 2), within=60)
+                assert await app.workflows.waits(run.id) in ([wait], [])
+            await fleet.until(counted(app, RunState.COMPLETED, 1), within=60)
+        ended = await app.workflows.get(run.id)
+        assert ended.finished_at is not None
+        assert wait.deadline is not None
+        assert ended.finished_at >= max(slept, wait.deadline)
+        assert await sleep_end(app, run.id) == slept
+    assert scene.noted()["visit"] >= 2
+
+
+def ready(scene: Scene, number: int) -> Callable[[], Awaitable[bool]]:
+    """Whether that many workers have begun to work, in all."""
+
+    async def look() -> bool:
+        return scene.noted()["ready"] >= number
+
+    return look
+
+
+async def sleep_end(app: Dispatch, run_id: RunID) -> datetime:
+    """Until when a run sleeps, as it has recorded."""
+    (asleep,) = [found for found in await app.workflows.timeline(run_id) if found.kind == "sleep"]
+    return datetime.fromisoformat(json.loads(asleep.data)["until"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+async def test_a_sleep_and_a_wait_keep_their_ends_while_workers_die(scene: Scene) -> None:
+    await nap(scene, length=12, kills=2)
 
 
 async def sleep_through(scene: Scene, *, runs: int, seconds: float, spread: float = 0.0) -> dict[str, float]:
