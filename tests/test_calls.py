@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, Secret, SecretBytes, SecretStr, field_serializer
 
-from dispatch.calls import Signature, non_finite
+from dispatch.calls import Signature
 from dispatch.errors import InvalidArguments, InvalidDefinition
+from dispatch.rehearsal import non_finite
 
 
 class Colour(Enum):

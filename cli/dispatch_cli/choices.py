@@ -35,13 +35,14 @@ def one_id(kind: type[ID], text: str) -> ID:
     thing, noun = _KINDS[kind]
     try:
         return kind.parse(text.strip())
-    except ValueError as error:
+    except ValueError:
         other = next((names for known, names in _KINDS.items() if text.startswith(f"{known.prefix}_")), None)
         if other is not None and other[1] != noun:
             hint = f"it looks like the id of a {other[0]}: those are for `dispatch {other[1]} …`"
         else:
             hint = f"`dispatch {noun} list` shows the ids there are"
-        raise CommandError(f"not the id of a {thing}: {error}", hint=hint) from None
+        shape = f"{kind.prefix}_ and 26 of 0-9 and a-z but i, l, o and u"
+        raise CommandError(f"{text!r} is not the id of a {thing}: {shape}", hint=hint) from None
 
 
 def many_ids(kind: type[ID], texts: Sequence[str]) -> list[ID]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from asyncpg import UniqueViolationError
@@ -37,6 +38,7 @@ from dispatch.stores.sql.plan import Do, Plan, Rows
 from dispatch.stores.sql.rows import job_of, parsed, span, to_text
 
 _ALL = 1 << 40
+_likeness = attrgetter("queue", "name", "kind", "lane", "priority", "run_at", "delay", "scope", "metadata")
 
 
 class PostgresJobs(ServerJobs):
@@ -320,11 +322,7 @@ def _insert(jobs: Sequence[NewJob], now: int) -> Plan[list[Enqueued]]:
 def _are_alike(jobs: Sequence[NewJob]) -> bool:
     """Whether these jobs differ in id and payload only."""
     first = _likeness(jobs[0])
-    return all(_likeness(job) == first for job in jobs)
-
-
-def _likeness(job: NewJob) -> tuple[Any, ...]:
-    return job.queue, job.name, job.kind, job.lane, job.priority, job.run_at, job.delay, job.scope, job.metadata
+    return all(map(first.__eq__, map(_likeness, jobs)))
 
 
 def _shared_columns(jobs: Sequence[NewJob], now: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dispatch.jobs.model import Claimed, Enqueued, NewJob, Stolen, Transition
 from dispatch.stores.inside.connections import Inside, inside, inside_here, refuse_async
 from dispatch.stores.sql.claim import Claim
 from dispatch.stores.sql.damaged import around, bury_waiting, mend_running
-from dispatch.stores.sql.enqueue import enqueue
+from dispatch.stores.sql.enqueue import alone, enqueue
 from dispatch.stores.sql.jobs import SQLJobs
 from dispatch.stores.sql.plan import Plan, Rows
 from dispatch.stores.sqlite_complete import complete_together
@@ -67,6 +67,9 @@ class SQLiteJobs(SQLJobs):
         if not jobs:
             return []
         try:
+            step = alone(jobs[0], self._here.now()) if len(jobs) == 1 else None
+            if step is not None:
+                return [Enqueued(jobs[0].id, self._here.insert_here(step) == 1)]
             return self._here.run_here(lambda: enqueue(jobs, self._here.now()))
         except Occupied:
             return None

@@ -6,17 +6,22 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dispatch import Dispatch, hookimpl
+from dispatch.clock import ManualClock
 from dispatch.errors import DuplicateJob, StoreUnreachable, SyncInAsync
 from dispatch.ids import JobID
 from dispatch.jobs.definition import AsyncJobDefinition
-from dispatch.jobs.model import CountOptions, JobState, NewJob
+from dispatch.jobs.model import CountOptions, Enqueued, JobState, NewJob
+from dispatch.queues import QueueConfig
 from dispatch.registry import Registry
+from dispatch.scope import Scope
 from dispatch.stores.sql.plan import Do, Plan
 from dispatch.stores.sqlite import SQLiteStore
 from dispatch.stores.sqlite_connection import Occupied
@@ -70,6 +75,57 @@ async def test_it_needs_no_event_loop(store: SQLiteStore, note: AsyncJobDefiniti
         assert made[0].created
         assert (await app.job(made[0].id)).payload == b'{"text":"while the loop does nothing"}'
         assert await pending(store) == 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"delay": 60.0, "priority": 3, "queue": "other"},
+        {"run_at": datetime(2026, 3, 1, tzinfo=UTC), "kind": "delivery", "lane": "left"},
+        {"scope": Scope("shop", "t1"), "lane": "", "metadata": {"a": [1, "ä"]}},
+        {"scope": Scope("shop", "t1")},
+        {"kind": "workflow"},
+        {"max_retries": 3, "tags": ("a",)},
+    ],
+    ids=["plain", "delayed", "dated", "laned", "scoped", "driver", "optioned"],
+)
+async def test_it_writes_the_row_that_any_enqueue_writes(tmp_path: Path, fields: dict[str, Any]) -> None:
+    store = SQLiteStore(tmp_path / "jobs.db", clock=ManualClock())
+    await store.open()
+    await store.queues.configure(QueueConfig("default", fair=True))
+    one, other = new(**fields), new(**fields)
+    assert store.jobs.enqueue_here([one]) == [Enqueued(one.id, True)]
+    await store.jobs.enqueue([other, new()])
+    written = await store.jobs.get(one.id)
+    expected = await store.jobs.get(other.id)
+    assert written is not None
+    assert expected is not None
+    assert replace(written, id=other.id, effect_key=other.id) == expected
+    assert (written.lane == "shop/t1") == (fields == {"scope": Scope("shop", "t1")})
+    await store.close()
+
+
+async def test_an_id_that_is_there_already_changes_nothing(store: SQLiteStore) -> None:
+    job = new()
+    for created in (True, False):
+        (answer,) = store.jobs.enqueue_here([job]) or []
+        assert (answer.id, answer.created) == (job.id, created)
+        job = new(id=job.id, payload=b"[2]")
+    kept = await store.jobs.get(job.id)
+    assert kept is not None
+    assert kept.payload == b'{"text":"a"}'
+    assert await pending(store) == 2
+
+
+async def test_a_file_that_was_moved_away_is_not_written_to(store: SQLiteStore, tmp_path: Path) -> None:
+    file = tmp_path / "jobs.db"
+    file.rename(tmp_path / "elsewhere.db")
+    with pytest.raises(StoreUnreachable, match="moved, deleted or replaced"):
+        store.jobs.enqueue_here([new()])
+    (tmp_path / "elsewhere.db").rename(file)
+    assert store.jobs.enqueue_here([new()])
+    assert await pending(store) == 2
 
 
 async def test_it_wakes_who_waits(store: SQLiteStore) -> None:

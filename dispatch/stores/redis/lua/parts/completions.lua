@@ -1,0 +1,72 @@
+-- The short way to completed, in front of all that the long one needs: for jobs of which h:<worker> says that nothing but
+-- the row and the indexes of its cell changes. A flush of such jobs alone ends here, unless somebody listens to the feed.
+local worker, holds, freed = ARGV[2], {}, {}
+
+-- What is known of rows held like this one, or nil when the short way is not open: `found` is what h:<worker> says.
+local function hold_of(found, epoch)
+  local hold = found and holds[found]
+  if found and not hold then
+    local held, cell = found:match('^(%d+):(.*)$')
+    hold = {epoch = held, cell = cell, listed = {}, ended = {}}
+    holds[found] = hold
+  end
+  return hold and hold.epoch == epoch and hold.cell ~= '' and hold or nil
+end
+
+local function finish_row(hold, id, result)
+  if result then
+    call('HSET', P .. 'j:' .. id, 'st', 'C', 'fi', NOW_TEXT, 're', result)
+  else
+    call('HSET', P .. 'j:' .. id, 'st', 'C', 'fi', NOW_TEXT)
+  end
+  local listed, ended, last = hold.listed, hold.ended, #hold.listed
+  listed[last + 1], listed[last + 2] = '0', id
+  ended[last + 1], ended[last + 2] = NOW_TEXT, id
+  freed[#freed + 1] = id
+  hold[#hold + 1] = id
+end
+
+-- Writes the indexes of the rows that were completed in the short way.
+local function settle_completed()
+  for _, hold in pairs(holds) do
+    if #hold > 0 then
+      call('ZREM', P .. 's:R:' .. hold.cell, unpack(hold))
+      call('ZADD', P .. 's:C:' .. hold.cell, unpack(hold.listed))
+      call('ZADD', P .. 'z:C', unpack(hold.ended))
+    end
+  end
+  if #freed > 0 then
+    call('HDEL', P .. 'h:' .. worker, unpack(freed))
+  end
+end
+
+do
+  local ids, epochs, results, seen, at = {}, {}, {}, {}, 3
+  while ARGV[at + 2] == 'C' or ARGV[at + 2] == 'Cr' do
+    local id, number = ARGV[at], #ids + 1
+    if seen[id] then
+      break
+    end
+    seen[id], ids[number], epochs[number] = true, id, ARGV[at + 1]
+    if ARGV[at + 2] == 'Cr' then
+      results[number], at = ARGV[at + 3], at + 4
+    else
+      at = at + 3
+    end
+  end
+  if at > #ARGV and call('EXISTS', P .. 'yh') == 0 then
+    local found, open = call('HMGET', P .. 'h:' .. worker, unpack(ids)), true
+    for i = 1, #ids do
+      found[i] = hold_of(found[i], epochs[i])
+      open = open and found[i]
+    end
+    if open then
+      for i = 1, #ids do
+        finish_row(found[i], ids[i], results[i])
+      end
+      settle_completed()
+      wake()
+      return #ids
+    end
+  end
+end
