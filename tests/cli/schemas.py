@@ -486,7 +486,7 @@ INSPECTED = exactly(
             place=TEXT,
         ),
     },
-    workflows={"type": "array", "items": exactly(name=TEXT, version=COUNT, summary=TEXT, place=TEXT)},
+    workflows={"type": "array", "items": exactly(name=TEXT, version=COUNT, queue=TEXT, summary=TEXT, place=TEXT)},
     crons={
         "type": "array",
         "items": exactly(

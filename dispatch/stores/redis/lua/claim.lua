@@ -12,7 +12,7 @@ local told = heard('job.started')
 local function start(id, row, flat)
   local epoch = math.max(tonumber(row.e or 0) + 1, epoch_floor)
   local key = job_key(id)
-  call('HSET', key, 'st', 'R', 'w', worker, 'e', text(epoch), 'sa', NOW_TEXT, 'u', NOW_TEXT)
+  call('HSET', key, 'st', 'R', 'w', worker, 'e', text(epoch), 'sa', NOW_TEXT)
   if row.la then
     call('HDEL', key, 'la')
   end

@@ -15,9 +15,9 @@ end
 
 local function finish_row(hold, id, result)
   if result then
-    call('HSET', P .. 'j:' .. id, 'st', 'C', 'fi', NOW_TEXT, 'u', NOW_TEXT, 're', result)
+    call('HSET', P .. 'j:' .. id, 'st', 'C', 'fi', NOW_TEXT, 're', result)
   else
-    call('HSET', P .. 'j:' .. id, 'st', 'C', 'fi', NOW_TEXT, 'u', NOW_TEXT)
+    call('HSET', P .. 'j:' .. id, 'st', 'C', 'fi', NOW_TEXT)
   end
   local listed, ended, last = hold.listed, hold.ended, #hold.listed
   listed[last + 1], listed[last + 2] = '0', id

@@ -1,5 +1,5 @@
 -- A job's row is the hash j:<id>; absent fields have their default. Its fields:
---   st state (P T R C F X), q queue, n name, k kind, l lane, o priority, r run_at, c created, u updated, p payload,
+--   st state (P T R C F X), q queue, n name, k kind, l lane, o priority, r run_at, c created, u updated where it is later than c, sa and fi, p payload,
 --   w worker, e epoch, sa started, fi finished, sc scheduled, ex expires, f failures, x crashes, cr cancel reason,
 --   uk uu uh unique key, until, held until, su successors, b behind, la how the last claim was left, dl its dead letter,
 --   as set aside, re result, rs reason, et em eb error, pg pn progress, ap og scope, ek effect key, rp replay of,

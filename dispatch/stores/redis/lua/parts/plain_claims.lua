@@ -59,7 +59,7 @@ local function start_plain(id, cell, short)
   else
     epoch = epoch_floor
   end
-  call('HSET', key, 'st', 'R', 'w', worker, 'e', epoch_text, 'sa', NOW_TEXT, 'u', NOW_TEXT)
+  call('HSET', key, 'st', 'R', 'w', worker, 'e', epoch_text, 'sa', NOW_TEXT)
   if left then
     call('HDEL', key, 'la')
   end
