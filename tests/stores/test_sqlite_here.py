@@ -29,6 +29,32 @@ from dispatch.stores.sqlite_connection import Occupied
 DEADLINE = 10.0
 
 
+async def test_a_connection_that_is_given_up_while_it_opens_leaves_no_thread_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that answers later finds its event loop closed, and says so in a traceback of its own."""
+    entered, release, connect = threading.Event(), threading.Event(), sqlite3.connect
+
+    def slow(*args: Any, **options: Any) -> sqlite3.Connection:
+        entered.set()
+        assert release.wait(DEADLINE)
+        return connect(*args, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", slow)
+    before = {*threading.enumerate()}
+    opening = asyncio.create_task(SQLiteStore(tmp_path / "jobs.db").open())
+    assert await asyncio.to_thread(entered.wait, DEADLINE)
+    working = [found for found in threading.enumerate() if found not in before and "_connection_worker" in found.name]
+    opening.cancel()
+    done, _ = await asyncio.wait({opening}, timeout=0.05)
+    assert not done, "it waits for its thread"
+    release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(opening, DEADLINE)
+    assert len(working) == 1
+    assert not working[0].is_alive()
+
+
 def new(**fields: Any) -> NewJob:
     return NewJob(**{"id": JobID.new(), "name": "note", "payload": b'{"text":"a"}', **fields})
 
