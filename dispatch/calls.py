@@ -206,6 +206,8 @@ class Signature:
 
     def dump_result(self, value: Any) -> bytes:
         """The result as JSON, also where it differs from the annotation; TypeError says why it cannot be stored."""
+        if value is None and self._null_is_plain:
+            return b"null"
         if inspect.iscoroutine(value):
             value.close()
             raise TypeError(
@@ -224,6 +226,12 @@ class Signature:
         if len(data) > LONGEST_INTEGER and LONG_INTEGER.search(data):
             raise self._refused(value, f"holds {_TOO_LONG}")
         return data
+
+    @cached_property
+    def _null_is_plain(self) -> bool:
+        """Whether None is written as null, as most results are, whatever else the annotation allows."""
+        schema: Mapping[str, Any] = self._result.core_schema
+        return schema["type"] in ("none", "any", "nullable") and "serialization" not in schema
 
     def _refused(self, value: Any, why: str) -> TypeError:
         return TypeError(f"the result of {self._name} ({type(value).__name__}) {why}")

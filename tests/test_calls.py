@@ -17,7 +17,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, Secret, SecretBytes, SecretStr, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, Secret, SecretBytes, SecretStr, field_serializer
 
 from dispatch.calls import Signature
 from dispatch.errors import InvalidArguments, InvalidDefinition
@@ -456,6 +456,25 @@ def test_a_result_that_differs_from_its_annotation_is_kept_all_the_same() -> Non
 def test_an_unannotated_result_may_be_a_model() -> None:
     signature = of(unannotated)
     assert signature.load_result(signature.dump_result(Address(street="x"))) == {"street": "x", "zip": None}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "written"),
+    [
+        (None, b"null"),
+        (Any, b"null"),
+        (int, b"null"),
+        (int | None, b"null"),
+        (Annotated[None, PlainSerializer(lambda _: "nothing")], b'"nothing"'),
+        (Annotated[int | None, PlainSerializer(lambda _: 0)], b"0"),
+    ],
+    ids=["none", "any", "other", "optional", "none-serialized", "optional-serialized"],
+)
+def test_no_result_is_written_as_the_annotation_writes_it(annotation: Any, written: bytes) -> None:
+    def function() -> None: ...
+
+    function.__annotations__["return"] = annotation
+    assert of(function).dump_result(None) == written
 
 
 def circular() -> list[Any]:

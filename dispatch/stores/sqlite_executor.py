@@ -140,25 +140,16 @@ class SQLiteExecutor:
         late: bool = True,
         single: bool = False,
     ) -> T:
-        with self._told:
-            if not self._ready:
-                await self.check_schema()
-            if not write:
+        if not write:
+            with self._told:
+                await self._prepare()
                 return await self._reader.run(lambda raw: self._read(raw, plan, single))
-            if self._broken:
-                await self._open_writer_anew()
-            caller = _Caller()
-            try:
-                answer = await self._writer.run(lambda raw: self._write(raw, plan, durable, caller))
-            except asyncio.CancelledError:
-                caller.gave_up = not late
-                raise
-            except _Broken as broken:
-                await self._open_writer_anew()
-                raise broken.reason from None
-        if wake:
-            self._wakeups.bump()
-        return answer
+        caller = _Caller()
+        try:
+            return await self._act(lambda raw: self._write(raw, plan, durable, caller), wake=wake)
+        except asyncio.CancelledError:
+            caller.gave_up = not late
+            raise
 
     def run_here(self, plan: Callable[[], Plan[T]]) -> T:
         """As `run` of a durable write, in the calling thread; Occupied, with nothing done, where only `run` can.
@@ -167,11 +158,27 @@ class SQLiteExecutor:
         """
         return self._act_here(lambda raw: self._write(raw, plan, True, _Caller()))
 
-    def insert_here(self, step: Many) -> int:
-        """As `run_here`, of a step with one row, which is a transaction by itself; answers how many rows it changed."""
-        statement = self._statements[step.name]
-        (row,) = statement.arrange(step.columns, step.rows)
-        return self._act_here(lambda raw: self._insert(raw, statement.text, row))
+    async def insert(self, make: Callable[[], Many]) -> int:
+        """As `run` of a plan of this one step with one row; answers how many rows it added."""
+        return await self._act(lambda raw: self._insert(raw, make))
+
+    def insert_here(self, make: Callable[[], Many]) -> int:
+        """As `insert`, where `run_here` may."""
+        return self._act_here(lambda raw: self._insert(raw, make))
+
+    async def _act(self, act: Callable[[sqlite3.Connection], T], *, wake: bool = True) -> T:
+        with self._told:
+            await self._prepare()
+            if self._broken:
+                await self._open_writer_anew()
+            try:
+                answer = await self._writer.run(act)
+            except _Broken as broken:
+                await self._open_writer_anew()
+                raise broken.reason from None
+        if wake:
+            self._wakeups.bump()
+        return answer
 
     def _act_here(self, act: Callable[[sqlite3.Connection], T]) -> T:
         if not self._ready or self._broken:
@@ -192,6 +199,10 @@ class SQLiteExecutor:
     def wake(self) -> None:
         """Says, from any thread, that something changed."""
         self._wakeups.bump()
+
+    async def _prepare(self) -> None:
+        if not self._ready:
+            await self.check_schema()
 
     async def _open_writer_anew(self) -> None:
         await self._writer.close()
@@ -274,13 +285,16 @@ class SQLiteExecutor:
 
         return self._gated(transaction)
 
-    def _insert(self, raw: sqlite3.Connection, text: str, row: tuple[Any, ...]) -> int:
-        """A statement outside of a transaction locks, checks and commits as BEGIN IMMEDIATE and COMMIT around it do."""
+    def _insert(self, raw: sqlite3.Connection, make: Callable[[], Many]) -> int:
+        """A statement outside of a transaction locks and commits as BEGIN IMMEDIATE and COMMIT around it do."""
 
         def insertion() -> int:
             self._synchronise(raw, self._full)
             self._check_file()
-            return raw.execute(text, row).rowcount
+            step = make()
+            statement = self._statements[step.name]
+            (row,) = statement.arrange(step.columns, step.rows)
+            return raw.execute(statement.text, row).rowcount
 
         return self._gated(insertion)
 

@@ -29,6 +29,32 @@ from dispatch.stores.sqlite_connection import Occupied
 DEADLINE = 10.0
 
 
+async def test_a_connection_that_is_given_up_while_it_opens_leaves_no_thread_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that answers later finds its event loop closed, and says so in a traceback of its own."""
+    entered, release, connect = threading.Event(), threading.Event(), sqlite3.connect
+
+    def slow(*args: Any, **options: Any) -> sqlite3.Connection:
+        entered.set()
+        assert release.wait(DEADLINE)
+        return connect(*args, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", slow)
+    before = {*threading.enumerate()}
+    opening = asyncio.create_task(SQLiteStore(tmp_path / "jobs.db").open())
+    assert await asyncio.to_thread(entered.wait, DEADLINE)
+    working = [found for found in threading.enumerate() if found not in before and "_connection_worker" in found.name]
+    opening.cancel()
+    done, _ = await asyncio.wait({opening}, timeout=0.05)
+    assert not done, "it waits for its thread"
+    release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(opening, DEADLINE)
+    assert len(working) == 1
+    assert not working[0].is_alive()
+
+
 def new(**fields: Any) -> NewJob:
     return NewJob(**{"id": JobID.new(), "name": "note", "payload": b'{"text":"a"}', **fields})
 
@@ -94,24 +120,26 @@ async def test_it_writes_the_row_that_any_enqueue_writes(tmp_path: Path, fields:
     store = SQLiteStore(tmp_path / "jobs.db", clock=ManualClock())
     await store.open()
     await store.queues.configure(QueueConfig("default", fair=True))
-    one, other = new(**fields), new(**fields)
-    assert store.jobs.enqueue_here([one]) == [Enqueued(one.id, True)]
-    await store.jobs.enqueue([other, new()])
-    written = await store.jobs.get(one.id)
-    expected = await store.jobs.get(other.id)
-    assert written is not None
+    here, awaited, among_others = (new(**fields) for _ in range(3))
+    assert store.jobs.enqueue_here([here]) == [Enqueued(here.id, True)]
+    assert await store.jobs.enqueue([awaited]) == [Enqueued(awaited.id, True)]
+    await store.jobs.enqueue([among_others, new()])
+    expected = await store.jobs.get(among_others.id)
     assert expected is not None
-    assert replace(written, id=other.id, effect_key=other.id) == expected
-    assert (written.lane == "shop/t1") == (fields == {"scope": Scope("shop", "t1")})
+    for job in (here, awaited):
+        written = await store.jobs.get(job.id)
+        assert written is not None
+        assert replace(written, id=expected.id, effect_key=expected.id) == expected
+    assert (expected.lane == "shop/t1") == (fields == {"scope": Scope("shop", "t1")})
     await store.close()
 
 
 async def test_an_id_that_is_there_already_changes_nothing(store: SQLiteStore) -> None:
     job = new()
     for created in (True, False):
-        (answer,) = store.jobs.enqueue_here([job]) or []
-        assert (answer.id, answer.created) == (job.id, created)
+        assert store.jobs.enqueue_here([job]) == [Enqueued(job.id, created)]
         job = new(id=job.id, payload=b"[2]")
+    assert await store.jobs.enqueue([job]) == [Enqueued(job.id, False)]
     kept = await store.jobs.get(job.id)
     assert kept is not None
     assert kept.payload == b'{"text":"a"}'

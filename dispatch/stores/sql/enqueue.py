@@ -85,7 +85,7 @@ class Place:
 
 def enqueue(jobs: Sequence[NewJob], now: int, *, lenient: bool = False) -> Plan[list[Enqueued]]:
     """The plan of JobStore.enqueue; with `lenient` (follow-ups) a conflict drops its job instead of raising."""
-    if all(map(_is_free, jobs)):
+    if all(map(is_free, jobs)):
         return (yield from _enqueue_plain(jobs, now))
     by_tenant = yield from _queues_by_tenant(jobs)
     yield from _lock_keys(jobs)
@@ -106,10 +106,9 @@ def enqueue(jobs: Sequence[NewJob], now: int, *, lenient: bool = False) -> Plan[
     return answers
 
 
-def alone(job: NewJob, now: int) -> Many | None:
-    """The one step that `enqueue` of this job alone comes to: it adds the job, or changes nothing where the id is there
-    already. None: the plan has more to look at."""
-    return Many("insert_plain_job", PLAIN_COLUMNS, [_plain_row(job, now)]) if _is_free(job) else None
+def alone(job: NewJob, now: int) -> Many:
+    """The one step that `enqueue` of a free job alone comes to: it adds the job, unless the id is there already."""
+    return Many("insert_plain_job", PLAIN_COLUMNS, [_plain_row(job, now)])
 
 
 def _lock_keys(jobs: Sequence[NewJob]) -> Plan[None]:
@@ -306,7 +305,7 @@ def is_plain(job: NewJob) -> bool:
     )
 
 
-def _is_free(job: NewJob) -> bool:
+def is_free(job: NewJob) -> bool:
     """Whether nothing that is stored bears upon the job."""
     return job.unique is None and job.idempotency is None and (job.lane is not None or not job.scope) and is_plain(job)
 
