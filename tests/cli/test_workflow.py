@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from dispatch_cli.workflow.timeline import bar
 from jsonschema import validate
 
+from dispatch.services import EventService
 from tests.cli import schemas
 from tests.cli.conftest import Seeds, run, spawn
 
@@ -170,6 +172,19 @@ def test_events_are_followed_as_they_come(seeds: Seeds) -> None:
         published = run("event", "publish", "fresh").out
         assert tail.stdout.readline() == published
         tail.terminate()
+
+
+def test_the_events_that_there_are_come_however_slow_the_store_is(
+    seeds: Seeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = EventService.list
+
+    async def slowly(self: EventService, *args: Any, **options: Any) -> Any:
+        await asyncio.sleep(0.05)
+        return await listed(self, *args, **options)
+
+    monkeypatch.setattr(EventService, "list", slowly)
+    assert run("event", "tail", "-o", "ids", "--for", "1ms").lines == [seeds.event]
 
 
 def test_status_shows_runs_and_what_is_blocked(seeds: Seeds) -> None:
