@@ -99,11 +99,19 @@ class PostgresJobs(ServerJobs):
             return await super().enqueue(jobs)
         if _are_alike(jobs):
             try:
+                if self._own.wakeups.take_turn():
+                    return (await self._own.run(self._with_notice(jobs), single=True, then=self._brought))[0]
                 return await self._executor.run(lambda: _insert_new(jobs, self._executor.now()), single=True)
             except DataRejected as error:
                 if not isinstance(error.__cause__, UniqueViolationError):
                     raise
         return await self._executor.run(lambda: _insert(jobs, self._executor.now()), single=True)
+
+    def _with_notice(self, jobs: Sequence[NewJob]) -> Callable[[], Plan[tuple[list[Enqueued], bool]]]:
+        return lambda: _insert_and_tell(jobs, self._own.now(), self._own.place.channel)
+
+    def _brought(self, answer: tuple[list[Enqueued], bool]) -> None:
+        self._own.wakeups.brought(answer[1])
 
     async def claim(
         self,
@@ -299,6 +307,12 @@ def _insert_new(jobs: Sequence[NewJob], now: int) -> Plan[list[Enqueued]]:
     """As `_insert` for jobs that are alike; a UniqueViolationError where one of the ids was written before."""
     yield Do("insert_new_jobs", _shared_columns(jobs, now))
     return [Enqueued(job.id, True) for job in jobs]
+
+
+def _insert_and_tell(jobs: Sequence[NewJob], now: int, channel: str) -> Plan[tuple[list[Enqueued], bool]]:
+    """As `_insert_new`, with whether a notification went with it."""
+    ((told,),) = yield Rows("insert_new_jobs_and_tell", {**_shared_columns(jobs, now), "channel": channel})
+    return [Enqueued(job.id, True) for job in jobs], told
 
 
 def _insert(jobs: Sequence[NewJob], now: int) -> Plan[list[Enqueued]]:

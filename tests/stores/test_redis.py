@@ -329,6 +329,18 @@ async def test_plain_rows_and_others_are_claimed_together_and_end_as_they_must(s
     audit(redis_url(), store.namespace)
 
 
+async def test_a_row_that_the_server_has_evicted_is_missing_when_it_ends(store: RedisStore) -> None:
+    await store.jobs.enqueue([*jobs(5), *jobs(1, unique=Unique("k"))])
+    client = redis.Redis.from_url(redis_url())
+    for together in (2, 4):
+        gone, *others = await claim(store, together)
+        client.delete(f"{{{store.namespace}}}:j:{gone.id}")
+        assert await complete(store, [gone, *others]) == [Reply.MISSING] + [Reply.APPLIED] * len(others)
+        assert await store.jobs.get(gone.id) is None
+        assert await complete(store, others) == [Reply.APPLIED] * len(others)
+    client.close()
+
+
 async def test_a_job_completed_twice_in_a_call_keeps_its_first_result(store: RedisStore) -> None:
     await store.jobs.enqueue([*jobs(2), *jobs(1, unique=Unique("k"))])
     for together in (1, 2):

@@ -94,7 +94,10 @@ local function complete(said)
     return false
   end
   over[id] = true
-  finish_row(hold, id, said.result)
+  if not finish_row(hold, id, said.result) then
+    answer('m')
+    return true
+  end
   if told then
     local row = call('HMGET', job_key(id), 'k', 'n', 'q', 'f', 'sa')
     tell_job('job.completed', id, {k = row[1] or nil, n = row[2], q = row[3], f = row[4] or nil, sa = row[5] or nil})

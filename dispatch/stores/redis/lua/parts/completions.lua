@@ -13,17 +13,24 @@ local function hold_of(found, epoch)
   return hold and hold.epoch == epoch and hold.cell ~= '' and hold or nil
 end
 
+-- Answers false when the row is gone, as on a server that evicts keys: its state was not there before.
 local function finish_row(hold, id, result)
+  local key, come = P .. 'j:' .. id, nil
   if result then
-    call('HSET', P .. 'j:' .. id, 'st', 'C', 'fi', NOW_TEXT, 're', result)
+    come = call('HSET', key, 're', result, 'st', 'C', 'fi', NOW_TEXT) - 1
   else
-    call('HSET', P .. 'j:' .. id, 'st', 'C', 'fi', NOW_TEXT)
+    come = call('HSET', key, 'st', 'C', 'fi', NOW_TEXT)
+  end
+  freed[#freed + 1] = id
+  if come == 2 then
+    call('DEL', key)
+    return false
   end
   local listed, ended, last = hold.listed, hold.ended, #hold.listed
   listed[last + 1], listed[last + 2] = '0', id
   ended[last + 1], ended[last + 2] = NOW_TEXT, id
-  freed[#freed + 1] = id
   hold[#hold + 1] = id
+  return true
 end
 
 -- Writes the indexes of the rows that were completed in the short way.
@@ -61,12 +68,14 @@ do
       open = open and found[i]
     end
     if open then
+      local answers, missing = {}, false
       for i = 1, #ids do
-        finish_row(found[i], ids[i], results[i])
+        local done = finish_row(found[i], ids[i], results[i])
+        answers[i], missing = done and 'aC' or 'm', missing or not done
       end
       settle_completed()
       wake()
-      return #ids
+      return missing and answers or #ids
     end
   end
 end
