@@ -180,7 +180,7 @@ async def test_a_listener_does_not_wait_for_an_autovacuum(namespace: str) -> Non
         )
         vacuum = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = $1::regclass"
         await until(lambda: connection.fetchval(vacuum, f"{namespace}.jobs"))
-        await store.stream.listen(["job.enqueued"], "me", lease=600)
+        await PostgresStream(store._executor, limit=45.0).listen(["job.enqueued"], "me", lease=600)
         assert await standing(connection, namespace) == ALL
         await connection.close()
         await store.close()
