@@ -50,6 +50,8 @@ class Column:
     right: bool = False
     spare: int = 0
     """On a terminal that is too narrow, columns with the highest number are left out first; 0: never."""
+    folds_first: bool = False
+    """A spare column goes only where folding the texts of others is not enough."""
 
 
 class Output:
@@ -173,9 +175,11 @@ class Output:
 
         from dispatch_cli.layout import GAP, kept_of, widths_of
 
-        kept = kept_of(rows, [column.spare for column in columns], self.width)
+        kept = kept_of(rows, [0 if column.folds_first else column.spare for column in columns], self.width)
+        late = sorted((place for place in kept if columns[place].spare), key=lambda place: columns[place].spare)
+        while (widths := widths_of([[row[place] for place in kept] for row in rows], self.width)) is None and late:
+            kept.remove(late.pop())
         head, *cells = [[row[place] for place in kept] for row in rows]
-        widths = widths_of([head, *cells], self.width)
         if widths is None:
             self._stacked(columns, rows[1:])
             return

@@ -330,15 +330,7 @@ class PluginManager:
             self._fail(implementation, error, timed_out=False)
 
     def _call_now(self, implementation: Implementation, arguments: dict[str, Any]) -> None:
-        started = time.perf_counter()
-        try:
-            value = implementation.call(arguments)
-        except BaseException as error:
-            self._told(implementation, Outcome(error=error))
-            return
-        elapsed = time.perf_counter() - started
-        if elapsed > SLOW:
-            self._warn_slow(implementation, elapsed)
+        value = self._told(implementation, self._on_the_loop(implementation, arguments))
         if value is not None and inspect.isawaitable(value):
             self._begin(self._wait_for(implementation, value), implementation.hook)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -57,10 +56,7 @@ class Spans:
                     attributes["messaging.batch.message_count"] = len(some)
                 spans[queue] = self._start(f"send {queue}", kind=SpanKind.PRODUCER, attributes=attributes)
             carriers = {queue: carrier_of(span.get_span_context()) for queue, span in spans.items()}
-            yield [
-                job if "traceparent" in job.metadata else replace(job, metadata={**job.metadata, **carriers[job.queue]})
-                for job in jobs
-            ]
+            yield [job if "traceparent" in job.metadata else job.carrying(carriers[job.queue]) for job in jobs]
         except BaseException as error:
             for span in spans.values():
                 record(span, error)
@@ -75,7 +71,7 @@ class Spans:
         parent = _NO_PARENT
         links: Sequence[Link] = ()
         if producer is not None:
-            links = (trace.Link(producer),)
+            links = (trace.Link(producer, {}),)
             if self._follow:
                 parent = Context({_CURRENT: trace.NonRecordingSpan(producer)})
         span = self._start(name, parent, SpanKind.CONSUMER, Consumed(job), links)

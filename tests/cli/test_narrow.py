@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
 from dispatch_cli.layout import folded, kept_of, widths_of
 
+from dispatch.cluster.model import NewWorker
+from dispatch.ids import WorkerID
+from dispatch.stores import open_store
 from tests.cli.conftest import Seeds, run
 from tests.cli.test_every_command import on_a_screen
 
@@ -109,6 +113,30 @@ def test_a_terminal_too_narrow_for_a_table_shows_a_line_for_each_cell(seeds: See
     assert len(ID.findall("\n".join(lines))) == 7
     assert [line.split()[0] for line in lines[:8] if line] == ["id", "name", "queue", "state", "try", "created", "due"]
     assert max(map(len, lines)) <= 40
+
+
+def test_a_worker_list_folds_its_queues_before_it_leaves_out_where_they_run(
+    seeds: Seeds, narrow: pytest.MonkeyPatch
+) -> None:
+    async def register() -> None:
+        store = open_store("sqlite:///dispatch.db")
+        await store.open()
+        queues = ("default", "mailers", "thumbnails", "payments")
+        await store.cluster.register(NewWorker(WorkerID.new(), "host-1", 12345, queues, ("a",), 10, lease=3600))
+        await store.close()
+
+    asyncio.run(register())
+
+    def head(columns: int) -> list[str]:
+        narrow.setenv("COLUMNS", str(columns))
+        lines = shown("worker", "list")
+        assert all(len(found) == 30 for found in ID.findall("\n".join(lines)))
+        return lines[0].split()
+
+    assert head(90) == ["ID", "HOST", "PID", "STATE", "BUSY", "QUEUES", "SEEN"]
+    assert head(79) == ["ID", "HOST", "STATE", "BUSY", "QUEUES", "SEEN"]
+    assert head(72) == ["ID", "STATE", "BUSY", "QUEUES", "SEEN"]
+    assert head(50)[0] == "id"
 
 
 def test_a_timeline_draws_shorter_bars_where_there_is_less_room(seeds: Seeds, narrow: pytest.MonkeyPatch) -> None:

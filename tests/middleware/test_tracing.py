@@ -104,14 +104,15 @@ async def test_the_span_tells_of_the_attempt_that_it_is_about_whatever_becomes_o
 ) -> None:
     async def handler(job: Job) -> None: ...
 
-    job = make_job(failures=2)
+    job = make_job(failures=2, metadata={"traceparent": f"00-{7:032x}-{8:016x}-01"})
     await chain([Tracing(provider)], handler)(job)
     job.failures, job.epoch, job.queue = 3, 8, "elsewhere"
     (span,) = exporter.get_finished_spans()
     attributes = dict(span.attributes or {})
     told = [attributes[f"dispatch.{key}"] for key in ("job.attempt", "job.epoch", "queue")]
     assert told == [3, 7, "mails"]
-    assert json.loads(span.to_json())["attributes"] == attributes
+    written = json.loads(span.to_json())
+    assert (written["attributes"], [link["attributes"] for link in written["links"]]) == (attributes, [{}])
 
 
 @pytest.mark.parametrize("error", [ValueError("no such user"), SystemExit(2), asyncio.CancelledError()])
