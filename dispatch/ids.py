@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import ClassVar, Self
 from uuid import UUID
 
@@ -16,17 +17,20 @@ _SUFFIX_LENGTH = 26
 _BITS = (1 << 30) - 1
 
 
+@lru_cache(maxsize=16)
+def _head(moment: int) -> str:
+    """The first ten of the 26 characters, which the ids of one millisecond share."""
+    return "".join(_PAIRS[moment >> shift & 1023] for shift in (40, 30, 20, 10, 0))
+
+
 def encode_suffix(value: int) -> str:
     """The 26 base32 characters of a 128-bit integer."""
     p = _PAIRS
     # integers of 30 bits are the small ones that Python calculates with quickest
-    first, second, third, fourth = value >> 100, value >> 70 & _BITS, value >> 40 & _BITS, value >> 10 & _BITS
+    first, second, third = value >> 50 & _BITS, value >> 20 & _BITS, value & 0xFFFFF
     return (
-        f"{p[first >> 20]}{p[first >> 10 & 1023]}{p[first & 1023]}"
-        f"{p[second >> 20]}{p[second >> 10 & 1023]}{p[second & 1023]}"
-        f"{p[third >> 20]}{p[third >> 10 & 1023]}{p[third & 1023]}"
-        f"{p[fourth >> 20]}{p[fourth >> 10 & 1023]}{p[fourth & 1023]}"
-        f"{p[value & 1023]}"
+        f"{_head(value >> 80)}{p[first >> 20]}{p[first >> 10 & 1023]}{p[first & 1023]}"
+        f"{p[second >> 20]}{p[second >> 10 & 1023]}{p[second & 1023]}{p[third >> 10]}{p[third & 1023]}"
     )
 
 

@@ -1,11 +1,16 @@
-"""Tells which argument types may read back differently from what was written, so that the door tries it first."""
+"""What JSON cannot hold, and which argument types may read back differently from what was written, so that the door
+tries it first."""
 
 from __future__ import annotations
 
+import collections
+import dataclasses
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 LONGEST_INTEGER = 4300
@@ -58,3 +63,27 @@ def _marks(schema: Any) -> Iterator[str]:
     for word, inner in schema.items():
         if word not in ("metadata", "default"):
             yield from _marks(inner)
+
+
+def non_finite(value: Any, path: str = "") -> str | None:
+    """Where `value` holds NaN or an infinity (a dotted path, '' for the value itself); None when nowhere."""
+    if isinstance(value, float):
+        return path if not math.isfinite(value) else None
+    if isinstance(value, BaseModel):
+        value = dict(value)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        items: Any = value.items()
+    elif isinstance(value, list | tuple | set | frozenset | collections.deque):
+        items = enumerate(value)
+    else:
+        return None
+    for key, item in items:
+        inside = f"{path}.{key}" if path else str(key)
+        if isinstance(key, float) and not math.isfinite(key):
+            return inside
+        found = non_finite(item, inside)
+        if found is not None:
+            return found
+    return None

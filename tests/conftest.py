@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 
 from dispatch.clock import ManualClock
 from dispatch.plugins import PluginManager
 from dispatch.registry import Registry
+
+
+def pytest_collection_finish() -> None:
+    """Modules that tests write are not kept compiled: one that is written twice in a second would not be seen anew."""
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 
 @pytest.fixture

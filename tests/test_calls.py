@@ -1,123 +1,45 @@
-"""Signatures: what a function takes and returns, as JSON that comes back the same, and errors that name the field."""
+"""Signatures: what a function takes, as JSON that comes back the same, and errors that name the field."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import math
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Optional
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
+from calling import (
+    Address,
+    Asymmetric,
+    Colour,
+    Exact,
+    Forgetful,
+    HoldsSecret,
+    Loose,
+    Opaque,
+    Order,
+    Pair,
+    Point,
+    Renamed,
+    Revealed,
+    SecretTree,
+    Strings,
+    Tree,
+    of,
+    refusal,
+    there_and_back,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, Secret, SecretBytes, SecretStr, field_serializer
+from pydantic import Field, Secret, SecretStr
 
-from dispatch.calls import Signature, non_finite
 from dispatch.errors import InvalidArguments, InvalidDefinition
-
-
-class Colour(Enum):
-    RED = "red"
-
-
-class Address(BaseModel):
-    street: str
-    zip: str | None = None
-
-
-class Order(BaseModel):
-    id: int
-    address: Address
-    when: datetime
-
-
-class Renamed(BaseModel):
-    sender: str = Field(alias="from")
-
-
-class Asymmetric(BaseModel):
-    number: int = Field(validation_alias="in", serialization_alias="out")
-
-
-class Exact(BaseModel):
-    model_config = ConfigDict(strict=True)
-    when: datetime
-
-
-class Loose(BaseModel):
-    model_config = ConfigDict(ser_json_inf_nan="constants")
-    value: float
-
-
-class Strings(BaseModel):
-    model_config = ConfigDict(ser_json_inf_nan="strings")
-    value: float
-
-
-class Tree(BaseModel):
-    name: str
-    children: list[Tree] = []
-
-
-class HoldsSecret(BaseModel):
-    password: SecretStr
-
-
-class SecretTree(BaseModel):
-    children: list[SecretTree] = []
-    key: Optional[SecretBytes] = None  # noqa: UP045
-
-
-class Revealed(BaseModel):
-    password: SecretStr
-
-    @field_serializer("password")
-    def _reveal(self, value: SecretStr) -> str:
-        return value.get_secret_value()
-
-
-class Forgetful(BaseModel):
-    kept: int
-    lost: int = Field(exclude=True)
-
-
-@dataclasses.dataclass
-class Point:
-    x: float
-    y: float = 0.0
-
-
-class Pair(NamedTuple):
-    left: int
-    right: str
-
-
-class Opaque:
-    pass
-
-
-def of(function: Callable[..., Any]) -> Signature:
-    return Signature(function, name=getattr(function, "__name__", "call"))
-
-
-def there_and_back(function: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
-    signature = of(function)
-    return signature.load(signature.dump(signature.validate(args, kwargs)))
-
-
-def refusal(function: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
-    with pytest.raises(InvalidArguments) as caught:
-        signature = of(function)
-        signature.dump(signature.validate(args, kwargs))
-    return str(caught.value)
-
+from dispatch.rehearsal import non_finite
 
 # every kind of parameter
 
@@ -410,70 +332,6 @@ def test_an_annotation_that_cannot_be_evaluated_is_a_definition_error(annotation
     takes.__annotations__ = {"x": annotation}
     with pytest.raises(InvalidDefinition, match="annotation cannot be evaluated"):
         _ = of(takes).arguments
-
-
-# results
-
-
-def gives_model() -> Order | None: ...
-def gives_renamed() -> Renamed: ...  # type: ignore[empty-body]
-def gives_bytes() -> bytes: ...  # type: ignore[empty-body]
-def gives_int() -> int: ...  # type: ignore[empty-body]
-def gives_point() -> Point: ...  # type: ignore[empty-body]
-def unannotated(): ...  # type: ignore[no-untyped-def]
-async def gives_later() -> UUID: ...  # type: ignore[empty-body]
-
-
-ORDER = Order(id=1, address=Address(street="x"), when=datetime(2026, 1, 1, tzinfo=UTC))
-
-
-@pytest.mark.parametrize(
-    ("function", "value"),
-    [
-        (gives_model, ORDER),
-        (gives_model, None),
-        (gives_renamed, Renamed.model_validate({"from": "me"})),
-        (gives_bytes, b"\xff\x00"),
-        (gives_point, Point(1.0)),
-        (gives_later, UUID(int=3)),
-        (unannotated, {"a": [1, 2.5, "x", None]}),
-    ],
-)
-def test_results_come_back_as_the_annotated_type(function: Callable[..., Any], value: Any) -> None:
-    signature = of(function)
-    back = signature.load_result(signature.dump_result(value))
-    assert back == value
-    assert type(back) is type(value)
-
-
-def test_a_result_that_differs_from_its_annotation_is_kept_all_the_same() -> None:
-    signature = of(gives_int)
-    assert signature.load_result(signature.dump_result("seven")) == "seven"
-    assert signature.load_result(signature.dump_result({"id": 1})) == {"id": 1}
-
-
-def test_an_unannotated_result_may_be_a_model() -> None:
-    signature = of(unannotated)
-    assert signature.load_result(signature.dump_result(Address(street="x"))) == {"street": "x", "zip": None}
-
-
-def circular() -> list[Any]:
-    values: list[Any] = []
-    values.append(values)
-    return values
-
-
-@pytest.mark.parametrize("function", [unannotated, gives_int, gives_point])
-@pytest.mark.parametrize("value", [object(), Opaque(), circular(), "\ud800", {1: Opaque()}], ids=type)
-def test_a_result_that_json_cannot_hold_is_a_type_error(function: Callable[..., Any], value: Any) -> None:
-    with pytest.raises(TypeError, match=r"the result of .* cannot be stored as JSON"):
-        of(function).dump_result(value)
-
-
-@pytest.mark.parametrize("value", [math.nan, [math.inf], {"a": Point(math.nan)}, Loose(value=math.nan), {math.nan: 1}])
-def test_a_result_with_nan_inside_is_a_type_error(value: Any) -> None:
-    with pytest.raises(TypeError, match="holds NaN or an infinity"):
-        of(unannotated).dump_result(value)
 
 
 # what outsiders write

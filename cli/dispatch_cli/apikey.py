@@ -60,7 +60,7 @@ def create(
     reason: Reason = "",
     dry_run: DryRun = False,
 ) -> None:
-    """Make a key and show it: this once, for the store keeps only its hash. Without --expires it stays until it is
+    """Make a key and print it: this once, for the store keeps only its hash. Without --expires it stays until it is
     revoked."""
     from dispatch.documents.overview import apikey_document
     from dispatch.scope import NO_SCOPE
@@ -80,11 +80,21 @@ def create(
         return {**apikey_document(found.key), "key": found.token}
 
     document = {**session.administer(act, create=not dry_run), "dry_run": dry_run}
-    told = "would be created" if dry_run else "created; keep the key now, it is not shown again"
-    session.out.record(document, fields=[("API key", told), *((name, document[name]) for name in _SHOWN)])
+    if dry_run or session.out.format != "table":
+        fields = [("API key", "would be created"), *((name, document[name]) for name in _SHOWN)]
+        session.out.record(document, fields=fields)
+        return
+    session.tell(f"{_in_words(document)}; keep it now, it is not shown again:")
+    session.out.write(f"{document['key']}\n")
 
 
-_SHOWN = ("key", "id", "name", "scopes", "tenant", "expires_at")
+_SHOWN = ("name", "scopes", "tenant", "expires_at")
+
+
+def _in_words(document: dict[str, Any]) -> str:
+    of = f" of tenant {document['tenant']}" if document["tenant"] else ""
+    until = f", valid until {document['expires_at']}" if document["expires_at"] else ""
+    return f"API key {document['id']} ({document['name']}){of} may {', '.join(document['scopes'])}{until}"
 
 
 @verb(app, "list", examples=("dispatch apikey list", "dispatch apikey list -o ids"))

@@ -23,6 +23,7 @@ COLUMNS = (
     Column("of", "first"),
     Column("why and how", "why"),
 )
+_NARROW = (*COLUMNS[:-2], Column("of what, why and how", "all"))
 
 
 @verb(app, "list", examples=("dispatch audit list", "dispatch audit list --limit 5 --json"))
@@ -38,11 +39,13 @@ def list_records(
     documents = [dict(audit_document(record)) for record in session.administer(lambda app: app.audit.list(limit=limit))]
     if session.out.format == "table":
         documents = [{**document, **_in_words(document)} for document in documents]
-    session.out.rows(documents, COLUMNS, empty="nobody has left a record yet")
+    columns = COLUMNS if session.out.room_beside(documents, COLUMNS) >= 0 else _NARROW
+    session.out.rows(documents, columns, empty="nobody has left a record yet")
 
 
 def _in_words(document: dict[str, Any]) -> dict[str, str]:
     count = document["count"]
     many = f"{count} in all" if count != 1 else ""
     why = "; ".join(filter(None, (many, document["reason"], document["detail"])))
-    return {"first": next(iter(document["ids"]), "-"), "why": why}
+    first = next(iter(document["ids"]), "-")
+    return {"first": first, "why": why, "all": f"{first}: {why}" if why else first}

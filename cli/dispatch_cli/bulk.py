@@ -130,18 +130,31 @@ def finish(
     total = outcomes.done + outcomes.refused
     shown = outcomes.items
     cut = brief and session.out.format == "table" and total > _SCREENFUL
-    if session.out.format == "ids":
-        shown = [item for item in shown if item["ok"]]
-    elif cut:
+    if cut:
         shown = [item for item in shown if not item["ok"]][:_SCREENFUL]
-    if shown or not total:
-        session.out.rows(shown, columns, empty=empty, extra={"done": outcomes.done, "refused": outcomes.refused})
+    _write(session, outcomes, shown, columns, empty=empty)
     if outcomes.refused or cut:
         session.tell(f"{outcomes.done} done, {outcomes.refused} refused")
     if total > LISTED and not cut:
         session.tell(f"warning: only the first {LISTED:,} of {total:,} are listed")
     if outcomes.exit_code:
         raise typer.Exit(outcomes.exit_code)
+
+
+def break_off(session: Session, outcomes: Outcomes, *, columns: Sequence[Column] = COLUMNS) -> None:
+    """Says what was done by a command that does not come to its end; a program is told of each thing."""
+    if session.out.format != "table":
+        _write(session, outcomes, outcomes.items, columns)
+    session.tell(f"{outcomes.done} done, {outcomes.refused} refused before it ended; `dispatch audit list` has it")
+
+
+def _write(
+    session: Session, outcomes: Outcomes, shown: Sequence[dict[str, Any]], columns: Sequence[Column], *, empty: str = ""
+) -> None:
+    if session.out.format == "ids":
+        shown = [item for item in shown if item["ok"]]
+    if shown or not outcomes.done + outcomes.refused:
+        session.out.rows(shown, columns, empty=empty, extra={"done": outcomes.done, "refused": outcomes.refused})
 
 
 async def _in_chunks(ids: AsyncIterator[ID], size: int) -> AsyncIterator[list[ID]]:

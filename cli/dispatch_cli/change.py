@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from dispatch_cli.bulk import COLUMNS, Outcomes, each, finish, together
+from dispatch_cli.bulk import COLUMNS, Outcomes, break_off, each, finish, together
 from dispatch_cli.consent import ask
 from dispatch_cli.progress import progress
 from dispatch_cli.render import Column
@@ -125,9 +125,7 @@ def carry_out(
         session.administer(run)
     except BaseException:
         if outcomes.done and not dry_run:
-            session.tell(
-                f"{outcomes.done} done, {outcomes.refused} refused before it ended; `dispatch audit list` has it"
-            )
+            break_off(session, outcomes, columns=change.columns)
         raise
     none = "no ids were given" if isinstance(chosen, Named) else f"no {change.thing}s match"
     empty = nothing or f"{none}, so nothing was done"

@@ -22,11 +22,11 @@ _LARGEST_INPUT = 64 * 1024 * 1024
 _OF_ANOTHER_TYPE = "is not of type|is not valid under any of|is not one of|Input should be"
 """What the two ways of validating say of a value whose type does not fit."""
 _KINDS: dict[type[TypeID], tuple[str, str]] = {
-    JobID: ("job", "job"),
-    DLQID: ("dead letter", "dlq"),
-    WorkerID: ("worker", "worker"),
-    RunID: ("workflow run", "workflow"),
-    EventID: ("event", "event"),
+    JobID: ("a job", "job"),
+    DLQID: ("a dead letter", "dlq"),
+    WorkerID: ("a worker", "worker"),
+    RunID: ("a workflow run", "workflow"),
+    EventID: ("an event", "event"),
 }
 
 
@@ -35,13 +35,14 @@ def one_id(kind: type[ID], text: str) -> ID:
     thing, noun = _KINDS[kind]
     try:
         return kind.parse(text.strip())
-    except ValueError as error:
+    except ValueError:
         other = next((names for known, names in _KINDS.items() if text.startswith(f"{known.prefix}_")), None)
         if other is not None and other[1] != noun:
-            hint = f"it looks like the id of a {other[0]}: those are for `dispatch {other[1]} …`"
+            hint = f"it looks like the id of {other[0]}: those are for `dispatch {other[1]} …`"
         else:
             hint = f"`dispatch {noun} list` shows the ids there are"
-        raise CommandError(f"not the id of a {thing}: {error}", hint=hint) from None
+        shape = f"{kind.prefix}_ and 26 of 0-9 and a-z but i, l, o and u"
+        raise CommandError(f"{text!r} is not the id of {thing}: {shape}", hint=hint) from None
 
 
 def many_ids(kind: type[ID], texts: Sequence[str]) -> list[ID]:
@@ -73,6 +74,14 @@ def words_among(what: str, given: Iterable[str], known: Sequence[str]) -> list[s
             hint = f"did you mean {near[0]!r}?" if near else f"choose among {', '.join(known)}"
             raise CommandError(f"there is no {what} {word!r}", hint=hint)
     return words
+
+
+def word_among(what: str, given: str, known: Sequence[str]) -> str:
+    """One name out of a fixed set."""
+    words = words_among(what, [given], known)
+    if len(words) != 1:
+        raise CommandError(f"{given!r} is not one {what}", hint=f"choose among {', '.join(known)}")
+    return words[0]
 
 
 def duration(option: str, text: str | None) -> float | None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dispatch_cli.choices import words_among
+from dispatch_cli.choices import word_among
 from dispatch_cli.complete import words_of
 from dispatch_cli.completing import SCRIPTS
 from dispatch_cli.session import session_of
@@ -33,7 +33,7 @@ def app(
     """
     session = session_of(ctx)
     session.out.must_not_be_ids()
-    (chosen,) = words_among("shell", [shell], list(SCRIPTS))
+    chosen = word_among("shell", shell, list(SCRIPTS))
     if session.out.format == "table":
         session.out.write(SCRIPTS[chosen])
     else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from dispatch.config.model import Cron as CronTable
     from dispatch.crons.definition import CronDefinition
     from dispatch.jobs.definition import JobDefinition
+    from dispatch.jobs.limit import Limit
     from dispatch.workflows.definition import WorkflowDefinition
 
 _NEXT = 3
@@ -91,6 +93,7 @@ def _workflow(definition: WorkflowDefinition[..., Any]) -> dict[str, Any]:
     return {
         "name": definition.name,
         "version": definition.version,
+        "queue": definition.settings.queue or "default",
         "summary": definition.summary,
         "place": below_here(definition.place),
     }
@@ -128,15 +131,38 @@ def _options(definition: JobDefinition[..., Any]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for name in type(definition.settings).__dataclass_fields__:
         value = getattr(definition.settings, name)
-        if value is None or name == "queue":
-            continue
-        if callable(value):
-            given[name] = "by a function"
-        elif isinstance(value, bool | int | float | str):
-            given[name] = value
-        else:
-            given[name] = str(value)
+        if value is not None and name != "queue":
+            given[name] = _plain(value)
     return given
+
+
+def _plain(value: object) -> Any:
+    from dispatch.jobs.limit import Limit
+    from dispatch.scope import Scope
+
+    match value:
+        case bool() | int() | float() | str():
+            return value
+        case Limit():
+            return _limit_in_words(value)
+        case Scope():
+            return value.tenant
+        case list() | tuple():
+            return list(value)
+        case Mapping():
+            return dict(value)
+        case _:
+            return "by a function" if callable(value) else str(value)
+
+
+def _briefly(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _limit_in_words(limit: Limit) -> str:
+    key = "" if limit.key is None else f" for key {limit.key}"
+    of = " for each key (by a function)" if callable(limit.key) else key
+    return f"{limit.max} at once{of}" + (f", shared as {limit.name}" if limit.name else "")
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
@@ -145,11 +171,12 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
         case "job":
             takes = ", ".join(row["parameters"].get("properties", {})) or "-"
             how = {} if row["executor"] == "async" else {"executor": row["executor"]}
-            options = ", ".join(f"{name}={value}" for name, value in (how | row["options"]).items()) or "-"
+            options = ", ".join(f"{name}={_briefly(value)}" for name, value in (how | row["options"]).items()) or "-"
         case "workflow":
             takes, options = "-", f"version={row['version']}"
         case "lifespan":
             takes, options = "-", "-"
         case _:
-            takes, options = row["target"], f"{row['schedule']} ({row['timezone']}), next {', '.join(row['next'])}"
+            following = row["next"][0].replace(".000000Z", "Z") if row["next"] else "never"
+            takes, options = row["target"], f"{row['schedule']} ({row['timezone']}), next {following}"
     return {**row, "queue": row.get("queue"), "takes": takes, "options": options}

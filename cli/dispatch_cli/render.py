@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import re
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -36,7 +38,7 @@ _STATES = {
     "CLOSED": "red",
 }
 _NO_IDS, _OTHER_FORMATS = "-o ids: this command's output has no ids", "use -o table, json or jsonl"
-_ID = re.compile(r"[a-z]{3,4}_[0-9a-hjkmnp-tv-z]{26}")
+_TIMES = ("_at", "since", "until")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Column:
     right: bool = False
     spare: int = 0
     """On a terminal that is too narrow, columns with the highest number are left out first; 0: never."""
+    folds_first: bool = False
+    """A spare column goes only where folding the texts of others is not enough."""
 
 
 class Output:
@@ -57,6 +61,11 @@ class Output:
         self._settings = settings
         self.format = settings.format
         self.fancy = settings.fancy(sys.stdout)
+
+    @cached_property
+    def width(self) -> int:
+        """How many letters a line of the terminal holds."""
+        return shutil.get_terminal_size().columns
 
     def rows(
         self,
@@ -79,6 +88,17 @@ class Output:
             case _ if empty:
                 print(safe(empty), file=sys.stderr)
 
+    def room_beside(self, documents: Sequence[Document], columns: Sequence[Column]) -> float:
+        """The letters that a table with all its columns leaves on a line of the terminal; without one there is no end.
+
+        Below 0 the table does not fit.
+        """
+        if not self.fancy:
+            return math.inf
+        from dispatch_cli.layout import taken
+
+        return self.width - taken(self._grid(documents, columns))
+
     def record(
         self, document: Document, *, fields: Sequence[tuple[str, Any]], blocks: Sequence[tuple[str, str]] = ()
     ) -> None:
@@ -98,6 +118,18 @@ class Output:
     def block(self, title: str, text: str) -> None:
         """A longer text under its title."""
         self.write(f"\n{self._bold(title)}\n{_indented(safe(text))}\n")
+
+    def sentences(self, title: str, lines: Iterable[str]) -> None:
+        """Sentences under a title; on a terminal they are folded between words."""
+        if self.fancy:
+            from dispatch_cli.layout import folded
+
+            lines = ["\n".join(folded(safe(line), self.width - 2, indent="  ")) for line in lines]
+        self.block(title, "\n".join(lines))
+
+    def when(self, moment: str) -> str:
+        """A moment within a sentence: "at" that time, or how long ago for a person."""
+        return ago(datetime.fromisoformat(moment)) if self.fancy else f"at {moment}"
 
     def must_not_be_ids(self) -> None:
         """Refuses `-o ids` before a command does what has no ids to show."""
@@ -123,32 +155,56 @@ class Output:
             ) from None
 
     def _fields(self, fields: Sequence[tuple[str, Any]]) -> None:
-        width = max((len(name) for name, _ in fields), default=0)
+        width = max((len(name) for name, _ in fields), default=0) + 2
         for name, value in fields:
-            text = self._styled(name, self._text(value, name))
-            self.write(f"{self._bold(name)}{' ' * (width - len(name) + 2)}{text}\n")
+            lines = [self._text(value, name)]
+            if self.fancy and len(lines[0]) > self.width - width:
+                from dispatch_cli.layout import folded
+
+                lines = folded(lines[0], self.width - width)
+            text = self._styled(name, f"\n{' ' * width}".join(lines))
+            self.write(f"{self._bold(name)}{' ' * (width - len(name))}{text}\n")
 
     def _table(self, documents: Sequence[Document], columns: Sequence[Column]) -> None:
-        cells = [[self._text(document.get(column.key), column.key) for column in columns] for document in documents]
+        rows = self._grid(documents, columns)
         if not self.fancy:
-            self.write(aligned([[column.title.upper() for column in columns], *cells], columns))
+            self.write(aligned(rows, columns))
             return
         from rich.table import Table
         from rich.text import Text
 
-        console = self.console()
-        kept = _fitting(columns, cells, console.width)
-        columns, cells = [columns[place] for place in kept], [[row[place] for place in kept] for row in cells]
-        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-        for position, column in enumerate(columns):
-            whole = all(_ID.fullmatch(row[position]) or len(row[position]) <= 12 for row in cells)
-            justify: Any = "right" if column.right else "left"
-            table.add_column(column.title.upper(), justify=justify, no_wrap=whole, overflow="fold")
+        from dispatch_cli.layout import GAP, kept_of, widths_of
+
+        kept = kept_of(rows, [0 if column.folds_first else column.spare for column in columns], self.width)
+        late = sorted((place for place in kept if columns[place].spare), key=lambda place: columns[place].spare)
+        while (widths := widths_of([[row[place] for place in kept] for row in rows], self.width)) is None and late:
+            kept.remove(late.pop())
+        head, *cells = [[row[place] for place in kept] for row in rows]
+        if widths is None:
+            self._stacked(columns, rows[1:])
+            return
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, GAP, 0, 0))
+        for title, place, width in zip(head, kept, widths, strict=True):
+            table.add_column(title, justify="right" if columns[place].right else "left", width=width, overflow="fold")
         for row in cells:
             table.add_row(*(Text(cell, _STATES.get(cell, "")) for cell in row))
+        console = self.console()
+        console.width = self.width
         with console.capture() as capture:
             console.print(table)
         self.write("\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n")
+
+    def _grid(self, documents: Sequence[Document], columns: Sequence[Column]) -> list[list[str]]:
+        """Headings and cells as they are shown."""
+        rows = [[self._text(document.get(column.key), column.key) for column in columns] for document in documents]
+        return [[column.title.upper() for column in columns], *rows]
+
+    def _stacked(self, columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
+        """A table for a terminal that is too narrow for one: a line for each cell."""
+        for number, row in enumerate(cells):
+            self.write("\n" if number else "")
+            names = [column.title or column.key for column in columns]
+            self._fields([(name, cell) for name, cell in zip(names, row, strict=True) if cell])
 
     def console(self, *, stderr: bool = False) -> Console:
         """A rich console that obeys NO_COLOR and --no-color."""
@@ -170,8 +226,8 @@ class Output:
     def _text(self, value: Any, key: str) -> str:
         if value is None:
             return "-"
-        if key.endswith("_at") and isinstance(value, str) and self.fancy:
-            return ago(datetime.fromisoformat(value))
+        if isinstance(value, str) and self.fancy and key.endswith(_TIMES) and (moment := _moment(value)):
+            return ago(moment)
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, list | tuple):
@@ -188,6 +244,14 @@ class Output:
         return f"\x1b[{code}m{text}\x1b[0m" if code and self._settings.colored(sys.stdout) else text
 
 
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
+
+
 def aligned(rows: Sequence[Sequence[str]], columns: Sequence[Column]) -> str:
     """Rows as plain text in columns, two blanks apart, nothing cut."""
     widths = [max(len(row[position]) for row in rows) for position in range(len(columns))]
@@ -199,16 +263,6 @@ def aligned(rows: Sequence[Sequence[str]], columns: Sequence[Column]) -> str:
         ]
         lines.append("  ".join(cells).rstrip() + "\n")
     return "".join(lines)
-
-
-def _fitting(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> list[int]:
-    """The places of the columns that fit side by side; those that are not spare stay, and are folded if need be."""
-    widths = [max(len(column.title), *(len(row[place]) for row in cells)) for place, column in enumerate(columns)]
-    kept = list(range(len(columns)))
-    spare = sorted((place for place in kept if columns[place].spare), key=lambda place: columns[place].spare)
-    while spare and sum(widths[place] + 2 for place in kept) - 2 > width:
-        kept.remove(spare.pop())
-    return kept
 
 
 def ago(moment: datetime, now: datetime | None = None) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dispatch_cli import complete
-from dispatch_cli.choices import duration, words_among
+from dispatch_cli.choices import duration, word_among
 from dispatch_cli.failures import CommandError
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import single
@@ -307,12 +307,8 @@ def _logging(session: Session, log_format: str | None, log_level: str | None) ->
     """Whether to write JSON lines, and from which level on."""
     from dispatch_cli.logs import LEVELS
 
-    chosen = (
-        words_among("log format", [log_format], ("auto", "text", "json"))[0]
-        if log_format
-        else session.config.log.format
-    )
-    level = words_among("log level", [log_level], LEVELS)[0] if log_level else session.config.log.level
+    chosen = word_among("log format", log_format, ("auto", "text", "json")) if log_format else session.config.log.format
+    level = word_among("log level", log_level, LEVELS) if log_level else session.config.log.level
     return chosen == "json" or (chosen == "auto" and not session.settings.fancy(sys.stderr)), level
 
 

@@ -17,7 +17,7 @@ _QUEUES = (
     Column("pending", "pending", right=True),
     Column("retrying", "retrying", right=True),
     Column("running", "running", right=True),
-    Column("aside", "set_aside", right=True),
+    Column("aside", "set_aside", right=True, spare=1),
     Column("oldest", "oldest_due_at"),
     Column("workers", "workers", right=True),
     Column("paused", "paused"),
@@ -73,4 +73,4 @@ def _draw(session: Session, document: dict[str, Any]) -> None:
         if more > 0:
             out.write(f"and {more} more: dispatch dlq list --group\n")
     if document["attention"]:
-        out.block("attention", "\n".join(document["attention"]))
+        out.sentences("attention", document["attention"])

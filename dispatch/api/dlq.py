@@ -75,7 +75,9 @@ class ReplayBody(Body):
 class ReplayOneBody(Body):
     """Other arguments for the new job, if it is to have others; the dead letter keeps its own."""
 
-    payload: Payload = Field(None, description="All arguments; a secret that was shown as *** and left so stays.")
+    payload: Payload = Field(
+        None, description="All arguments, null for the dead letter's; a secret that was shown as *** and left so stays."
+    )
     set: dict[Text, Any] = Field({}, description='Some of them: {"customer.email": "ada@example.com"}.')
     dry_run: bool = Field(False, description="Answer with job_id null whether it could be done, and write nothing.")
     reason: Reason = ""

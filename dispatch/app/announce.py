@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dispatch.cluster.model import Announcement
+from dispatch.cluster.model import BY_FUNCTION, Announcement
 from dispatch.jobs.definition import JobDefinition
 from dispatch.registry import Registry
 from dispatch.workflows.definition import WorkflowDefinition
@@ -22,15 +22,22 @@ def announcement(definition: JobDefinition[..., Any] | WorkflowDefinition[..., A
     """The announcement of a job or workflow: queue, argument schema, and the options an enqueue needs."""
     settings = definition.settings
     options = {name: value for name in _OPTIONS if (value := getattr(settings, name)) is not None}
-    if settings.unique is not None and not callable(settings.unique):
+    schema, by_function = definition.signature.schema, []
+    if callable(settings.unique):
+        by_function.append("unique")
+    elif settings.unique is not None:
         options["unique"] = settings.unique
-    if settings.concurrency is not None and (limit := settings.concurrency.document()) is not None:
-        options["concurrency"] = limit
+    if settings.concurrency is not None:
+        limit = settings.concurrency.document()
+        if limit is None:
+            by_function.append("concurrency")
+        else:
+            options["concurrency"] = limit
     return Announcement(
         name=definition.name,
         kind="workflow" if isinstance(definition, WorkflowDefinition) else "job",
         queue=settings.queue or "default",
-        schema=definition.signature.schema,
+        schema=schema | {BY_FUNCTION: by_function} if by_function else schema,
         options=options,
         version=definition.version if isinstance(definition, WorkflowDefinition) else 0,
     )

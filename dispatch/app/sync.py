@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from dispatch.jobs.definition import JobDefinition
-from dispatch.jobs.handle import JobHandle, SyncJobHandle, sync_handle
+from dispatch.jobs.handle import SyncJobHandle
 from dispatch.portal import run_sync
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class SyncApp:
 
     def enqueue(self, definition: JobDefinition[P, R], /, *args: P.args, **kwargs: P.kwargs) -> SyncJobHandle[R]:
         """As Dispatch.enqueue, blocking."""
-        handle: JobHandle[R] = self._app.enqueue_blocking([definition.call(*args, **kwargs)])[0]
-        return sync_handle(handle)
+        handle: SyncJobHandle[R] = self._app.enqueue_blocking([definition.call(*args, **kwargs)])[0]
+        return handle
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._app, name)

@@ -12,7 +12,7 @@ from dispatch.crons.definition import CronDefinition
 from dispatch.events.model import Event
 from dispatch.ids import JobID, RunID
 from dispatch.jobs.definition import Call, JobDefinition
-from dispatch.jobs.handle import JobHandle
+from dispatch.jobs.handle import JobHandle, SyncJobHandle
 from dispatch.jobs.model import Enqueued, Job, JobState
 from dispatch.portal import bridge, refuse_in_loop, run_sync
 from dispatch.registry import Registry
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Handle = TypeVar("Handle", JobHandle[Any], SyncJobHandle[Any])
 
 
 class Verbs(Nouns, Feeding, Admitting):
@@ -53,16 +54,16 @@ class Verbs(Nouns, Feeding, Admitting):
 
     async def enqueue_calls(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]:
         """Queues validated calls in one transaction, all or none, and answers a handle for each, in order."""
-        return self._handles(calls, await self.jobs.enqueue(calls))
+        return self._handles(calls, await self.jobs.enqueue(calls), JobHandle)
 
-    def enqueue_blocking(self, calls: Sequence[Call[Any]]) -> list[JobHandle[Any]]:
+    def enqueue_blocking(self, calls: Sequence[Call[Any]]) -> list[SyncJobHandle[Any]]:
         """As `enqueue_calls`, for a thread that runs no event loop; SyncInAsync where one runs."""
         refuse_in_loop()
         loop = self.loop
         answers = self.jobs.enqueue_here(calls)
         if answers is None:
-            return run_sync(loop, lambda: self.enqueue_calls(calls))
-        return self._handles(calls, answers)
+            answers = run_sync(loop, lambda: self.jobs.enqueue(calls))
+        return self._handles(calls, answers, SyncJobHandle)
 
     async def enqueue_inside(self, calls: Sequence[Call[Any]], connection: object) -> list[JobHandle[Any]]:
         """Queues validated calls as a part of the connection's transaction; runs on the loop the connection is used on.
@@ -71,19 +72,20 @@ class Verbs(Nouns, Feeding, Admitting):
         """
         jobs = self.jobs.rows(calls)
         prepared = await bridge(self.loop, lambda: self.jobs.prepared_inside(jobs))
-        return self._handles(calls, await self.jobs.insert_inside(connection, prepared))
+        return self._handles(calls, await self.jobs.insert_inside(connection, prepared), JobHandle)
 
-    def enqueue_inside_blocking(self, calls: Sequence[Call[Any]], connection: object) -> list[JobHandle[Any]]:
+    def enqueue_inside_blocking(self, calls: Sequence[Call[Any]], connection: object) -> list[SyncJobHandle[Any]]:
         """As `enqueue_inside` for a connection of synchronous code, in the calling thread; SyncInAsync where a loop
         runs."""
         jobs = self.jobs.rows(calls)
         prepared = run_sync(self.loop, lambda: self.jobs.prepared_inside(jobs))
-        return self._handles(calls, self.jobs.insert_inside_here(connection, prepared))
+        return self._handles(calls, self.jobs.insert_inside_here(connection, prepared), SyncJobHandle)
 
-    def _handles(self, calls: Sequence[Call[Any]], answers: Sequence[Enqueued]) -> list[JobHandle[Any]]:
+    def _handles(self, calls: Sequence[Call[Any]], answers: Sequence[Enqueued], kind: type[Handle]) -> list[Handle]:
         app = cast("AppPort", self)
+        loads = {call.definition: call.definition.signature.load_result for call in calls}
         return [
-            JobHandle(answer.id, app=app, created=answer.created, load=call.definition.signature.load_result)
+            kind(answer.id, app=app, created=answer.created, load=loads[call.definition])
             for call, answer in zip(calls, answers, strict=True)
         ]
 

@@ -11,6 +11,9 @@ from typing import Any, Literal
 from dispatch.entity import Entity
 from dispatch.ids import WorkerID
 
+BY_FUNCTION = "x-by-function"
+"""The annotation of an announced schema that names the keys which only the definition's module can make."""
+
 
 class WorkerState(StrEnum):
     """`dead`: retired, or silent for longer than its lease."""
@@ -65,6 +68,11 @@ class Announcement:
     """JSON Schema of the arguments by parameter name."""
     options: dict[str, Any] = field(default_factory=dict)
     version: int = 0
+
+    @property
+    def by_function(self) -> tuple[str, ...]:
+        """Which of `unique` and `concurrency` a function of the arguments makes: an enqueue by name cannot call it."""
+        return tuple(self.schema.get(BY_FUNCTION, ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,9 @@ def returned(job: Job, definition: JobDefinition[..., object], value: object, *,
             return not_storable(job, str(error))
     if len(data) > limit:
         return not_storable(
-            job, f"the result of {job.name} takes {len(data):,} bytes as JSON, more than limits.result ({limit:,})"
+            job,
+            f"the result of {job.name} takes {len(data):,} bytes as JSON, more than limits.result ({limit:,}); store "
+            "it elsewhere and return its name",
         )
     return Transition(job.id, job.epoch, Verdict.COMPLETE, result=data)
 

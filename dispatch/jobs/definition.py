@@ -11,7 +11,7 @@ from dispatch.current import AppPort, app_for_blocking, app_here, on_app
 from dispatch.entity import shown
 from dispatch.errors import InvalidArguments, InvalidDefinition
 from dispatch.ids import JobID
-from dispatch.jobs.handle import JobHandle, SyncJobHandle, sync_handle
+from dispatch.jobs.handle import JobHandle, SyncJobHandle
 from dispatch.jobs.handler import Middleware
 from dispatch.jobs.model import NewJob
 from dispatch.jobs.options import NOTHING, EnqueueOptions, OptionsDict, build_job
@@ -20,6 +20,7 @@ from dispatch.scope import Scope
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Handle = TypeVar("Handle", JobHandle[Any], SyncJobHandle[Any])
 
 ExecutorName = Literal["async", "thread", "process"]
 LARGEST_BATCH = 10_000
@@ -163,17 +164,17 @@ class SyncDoor(Generic[P, R]):
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> SyncJobHandle[R]:
         """As JobDefinition.enqueue, blocking."""
-        handle: JobHandle[R] = self._send([self._bound._call(args, kwargs)])[0]
-        return sync_handle(handle)
+        handle: SyncJobHandle[R] = self._send([self._bound._call(args, kwargs)])[0]
+        return handle
 
     def enqueue_many(
         self, calls: Iterable[Call[R] | tuple[Sequence[Any], Mapping[str, Any]]]
     ) -> list[SyncJobHandle[R]]:
         """As JobDefinition.enqueue_many, blocking."""
         batch = self._bound._calls(calls)
-        return [sync_handle(handle) for handle in _without_skipped(batch, self._send(batch))]
+        return _without_skipped(batch, self._send(batch))
 
-    def _send(self, calls: Sequence[Call[R]]) -> list[JobHandle[Any]]:
+    def _send(self, calls: Sequence[Call[R]]) -> list[SyncJobHandle[Any]]:
         app: AppPort = app_for_blocking()
         connection = self._bound._connection
         return app.enqueue_blocking(calls) if connection is None else app.enqueue_inside_blocking(calls, connection)
@@ -199,7 +200,7 @@ def _taken_connection(options: CallOptions) -> object | None:
     return connection
 
 
-def _without_skipped(calls: Sequence[Call[R]], handles: Sequence[JobHandle[Any]]) -> list[JobHandle[R]]:
+def _without_skipped(calls: Sequence[Call[R]], handles: Sequence[Handle]) -> list[Handle]:
     return [
         handle
         for call, handle in zip(calls, handles, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dispatch import telemetry
 from dispatch.errors import Snooze
@@ -14,6 +14,9 @@ from dispatch.middleware.timeout import timed_out
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
+
+    from dispatch.telemetry.gathered import Part
+    from dispatch.telemetry.instruments import Sum
 
 _LONG = 0.01
 """Seconds from which on an attempt does not notice that its duration is noted at once, together with its span."""
@@ -28,23 +31,39 @@ class Metrics:
 
     def __init__(self, meter_provider: MeterProvider) -> None:
         self._instruments = telemetry.instruments(meter_provider)
+        self._gauges: dict[tuple[str, str], _Gauges] = {}
 
     async def __call__(self, job: Job, call_next: Next, /) -> Any:
-        name, queue = job.name, job.queue
+        gauges = self._gauges.get((job.name, job.queue)) or self._of(job.name, job.queue)
         if job.started_at is not None:
-            self._instruments.wait.record(max(0.0, (job.started_at - job.run_at).total_seconds()), name, queue)
-        state = "completed"
-        self._instruments.running.add(1, name, queue)
+            gauges.wait.record(max(0.0, (job.started_at - job.run_at).total_seconds()))
+        duration = gauges.completed
+        gauges.running.add(1)
         start = time.perf_counter()
         try:
             return await call_next(job)
         except BaseException as error:
-            state = _state(error)
+            duration = self._instruments.duration.of(job.name, job.queue, _state(error))
             raise
         finally:
             elapsed = time.perf_counter() - start
-            self._instruments.running.add(-1, name, queue)
-            self._instruments.duration.record(elapsed, name, queue, state, at_once=elapsed >= _LONG)
+            gauges.running.add(-1)
+            duration.record(elapsed, at_once=elapsed >= _LONG)
+
+    def _of(self, name: str, queue: str) -> _Gauges:
+        made = self._instruments
+        found = _Gauges(
+            made.wait.of(name, queue), made.running.of(name, queue), made.duration.of(name, queue, "completed")
+        )
+        return self._gauges.setdefault((name, queue), found)
+
+
+class _Gauges(NamedTuple):
+    """Where the measurements of one job's attempts go."""
+
+    wait: Part
+    running: Sum
+    completed: Part
 
 
 def _state(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from dispatch.plugins.containing import Outcome
 
 OWN = ("dispatch", "dispatch_cli", "dispatch_relay", "dispatch_k8s")
 """Packages whose plain functions are known to be quick."""
+_NOTHING = Outcome()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class Implementation:
     def outcome(self, arguments: Mapping[str, Any]) -> Outcome:
         """Calls it so, whatever it raises; a coroutine function answers what is to be awaited."""
         try:
-            return Outcome(self.call(arguments))
+            value = self.call(arguments)
+            return _NOTHING if value is None else Outcome(value)
         except BaseException as error:
             return Outcome(error=error)
 

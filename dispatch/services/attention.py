@@ -27,7 +27,7 @@ def attention(found: Status) -> list[str]:
             lines.append(f"queue {name!r} is paused{by}{why}: `dispatch queue resume {name}`")
         if info.set_aside:
             what = "job of queue" if info.set_aside == 1 else "jobs of queue"
-            lines.append(f"{info.set_aside} {what} {name!r} set aside: no live worker has announced the job's name")
+            lines.append(f"{info.set_aside} {what} {name!r} set aside: no live worker that serves it knows the name")
     blocked = sum(count for state, count in found.runs.items() if state == "blocked")
     if blocked:
         runs = "workflow run is" if blocked == 1 else "workflow runs are"

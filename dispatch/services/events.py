@@ -7,13 +7,13 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from dispatch.calls import non_finite
 from dispatch.entity import Page
 from dispatch.errors import EventNotFound, InvalidArguments, PayloadTooLarge
 from dispatch.events.declaration import EventDefinition, key_text
 from dispatch.events.model import NAME, Event, ListOptions
 from dispatch.ids import EventID, RunID
 from dispatch.plugins import PluginManager
+from dispatch.rehearsal import non_finite
 from dispatch.scope import Scope, capture
 from dispatch.store import Store
 from dispatch.telemetry import OFF, Telemetry

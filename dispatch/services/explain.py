@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dispatch.clock import utc_now
-from dispatch.ids import JobID
+from dispatch.ids import JobID, RunID
 from dispatch.jobs.model import WAITING, Job, JobKind, JobState, ListOptions
 from dispatch.queues import QueueInfo
 from dispatch.scope import Scope
@@ -15,6 +15,7 @@ from dispatch.store import Store
 
 _HOLDERS = 10
 _PAGE = 500
+_GENERATIONS = 20
 _EVERY_KIND: tuple[JobKind, ...] = ("job", "workflow", "delivery")
 
 
@@ -50,6 +51,7 @@ async def explained(store: Store, job: Job, *, scope: Scope | None = None) -> Ex
         holders=await _holders(store, queue, scope),
         tenant_running=await _tenant_running(store, job, queue),
         key=None if job.concurrency_key is None else await store.jobs.holders(job.concurrency_key, limit=_PAGE),
+        above=() if job.concurrency_key is None else await _above(store, job),
     )
     return explain(facts, ahead=await store.jobs.ahead(job.id))
 
@@ -88,6 +90,16 @@ async def _holders(store: Store, queue: QueueInfo, scope: Scope | None) -> list[
         states=(JobState.RUNNING,), queues=(queue.config.name,), kinds=_EVERY_KIND, scope=scope, limit=_HOLDERS
     )
     return (await store.jobs.list(options)).items
+
+
+async def _above(store: Store, job: Job) -> list[RunID]:
+    """The runs that started the run which the job drives, its parent first."""
+    found: list[RunID] = []
+    run = await store.workflows.get(job.run_id) if job.kind == "workflow" and job.run_id is not None else None
+    while run is not None and run.parent is not None and len(found) < _GENERATIONS:
+        found.append(run.parent)
+        run = await store.workflows.get(run.parent)
+    return found
 
 
 async def _tenant_running(store: Store, job: Job, queue: QueueInfo) -> int:

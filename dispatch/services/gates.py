@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from dispatch.clock import LONGEST
 from dispatch.cluster.model import Worker
+from dispatch.ids import RunID
 from dispatch.jobs.model import QUARANTINE_FROM, Job, KeyHolders
 from dispatch.queues import QueueInfo
 from dispatch.text import iso
@@ -42,6 +43,8 @@ class Facts:
     """How many jobs of the job's tenant run in its queue; counted where tenants are limited."""
     key: KeyHolders | None = None
     """Of a job with a concurrency key: how that stands."""
+    above: Sequence[RunID] = ()
+    """Of a job that drives a run: the runs that started it, its parent first."""
 
 
 def unique(facts: Facts) -> Gate:
@@ -148,7 +151,12 @@ def concurrency(facts: Facts) -> Gate:
     if running >= found.max:
         shown = [driven_by(id_) if drives else id_ for id_ in found.running[:_SHOWN]]
         held = ", ".join(shown) + (f" and {running - _SHOWN} more" if running > _SHOWN else "")
-        return Gate("concurrency", False, f"blocked by key {key!r}, {running}/{found.max} held by {held}")
+        text = f"blocked by key {key!r}, {running}/{found.max} held by {held}"
+        own = next((run_id for run_id in facts.above if drives and run_id in map(driven_by, found.running)), None)
+        if own is not None:
+            text += f"; {own} started this run: if it waits for it, neither ever goes on. Cancel {own}, and give"
+            text += " parents and children different keys"
+        return Gate("concurrency", False, text)
     text = (
         f"{running}/{found.max} runs of key {key!r} are open"
         if drives

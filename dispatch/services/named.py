@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from dispatch.calls import non_finite
 from dispatch.cluster.model import Announcement
 from dispatch.errors import InvalidArguments
 from dispatch.jobs.base import NAME
 from dispatch.jobs.model import NewJob
 from dispatch.jobs.options import EnqueueOptions, build_job
+from dispatch.rehearsal import non_finite
 from dispatch.scope import Scope
 
 

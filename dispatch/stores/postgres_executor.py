@@ -62,6 +62,7 @@ class PostgresExecutor(ServerExecutor):
     ) -> None:
         super().__init__(shown=place.shown, clock=clock, command_timeout=command_timeout, bump=wakeups.bump)
         self.place = place
+        self.wakeups = wakeups
         self._size = pool_size
         self._pooler = pooler
         self._connect = connector(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from asyncpg import UniqueViolationError
@@ -37,6 +38,7 @@ from dispatch.stores.sql.plan import Do, Plan, Rows
 from dispatch.stores.sql.rows import job_of, parsed, span, to_text
 
 _ALL = 1 << 40
+_likeness = attrgetter("queue", "name", "kind", "lane", "priority", "run_at", "delay", "scope", "metadata")
 
 
 class PostgresJobs(ServerJobs):
@@ -97,11 +99,19 @@ class PostgresJobs(ServerJobs):
             return await super().enqueue(jobs)
         if _are_alike(jobs):
             try:
+                if self._own.wakeups.take_turn():
+                    return (await self._own.run(self._with_notice(jobs), single=True, then=self._brought))[0]
                 return await self._executor.run(lambda: _insert_new(jobs, self._executor.now()), single=True)
             except DataRejected as error:
                 if not isinstance(error.__cause__, UniqueViolationError):
                     raise
         return await self._executor.run(lambda: _insert(jobs, self._executor.now()), single=True)
+
+    def _with_notice(self, jobs: Sequence[NewJob]) -> Callable[[], Plan[tuple[list[Enqueued], bool]]]:
+        return lambda: _insert_and_tell(jobs, self._own.now(), self._own.place.channel)
+
+    def _brought(self, answer: tuple[list[Enqueued], bool]) -> None:
+        self._own.wakeups.brought(answer[1])
 
     async def claim(
         self,
@@ -299,6 +309,12 @@ def _insert_new(jobs: Sequence[NewJob], now: int) -> Plan[list[Enqueued]]:
     return [Enqueued(job.id, True) for job in jobs]
 
 
+def _insert_and_tell(jobs: Sequence[NewJob], now: int, channel: str) -> Plan[tuple[list[Enqueued], bool]]:
+    """As `_insert_new`, with whether a notification went with it."""
+    ((told,),) = yield Rows("insert_new_jobs_and_tell", {**_shared_columns(jobs, now), "channel": channel})
+    return [Enqueued(job.id, True) for job in jobs], told
+
+
 def _insert(jobs: Sequence[NewJob], now: int) -> Plan[list[Enqueued]]:
     """All of them in one statement; the lanes are chosen there, where the queues' settings are."""
     if _are_alike(jobs):
@@ -320,11 +336,7 @@ def _insert(jobs: Sequence[NewJob], now: int) -> Plan[list[Enqueued]]:
 def _are_alike(jobs: Sequence[NewJob]) -> bool:
     """Whether these jobs differ in id and payload only."""
     first = _likeness(jobs[0])
-    return all(_likeness(job) == first for job in jobs)
-
-
-def _likeness(job: NewJob) -> tuple[Any, ...]:
-    return job.queue, job.name, job.kind, job.lane, job.priority, job.run_at, job.delay, job.scope, job.metadata
+    return all(map(first.__eq__, map(_likeness, jobs)))
 
 
 def _shared_columns(jobs: Sequence[NewJob], now: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from asyncpg import InterfaceError, PostgresError
 
 from dispatch.backoff import ExponentialWithJitter
+from dispatch.clock import boot_seconds
 from dispatch.errors import StoreError
 
 _APART = 0.01
@@ -17,6 +18,7 @@ _APART = 0.01
 _PROBE_EVERY = 5.0
 _PROBE_WITHIN = 3.0
 _TRIES = 3
+_NEVER = float("-inf")
 _TROUBLE = (OSError, PostgresError, InterfaceError, StoreError)
 
 
@@ -43,6 +45,8 @@ class PostgresWakeups:
         self._notify: Callable[[], Awaitable[None]] | None = None
         self._listener: asyncio.Task[None] | None = None
         self._notifier: asyncio.Task[None] | None = None
+        self._turn = _NEVER
+        """When a write began that was to bring a notification."""
         self._owed = False
         """A write has happened since the last notification was sent."""
         self._told = False
@@ -84,6 +88,22 @@ class PostgresWakeups:
             self._waiters.discard(waiter)
         return self._version
 
+    def take_turn(self) -> bool:
+        """Whether a write that begins now may bring the next notification; `brought` is to follow once it is done."""
+        now = boot_seconds()
+        if self._notify is None or self._notifier is not None or now - self._turn < _APART:
+            return False
+        self._turn = now
+        return True
+
+    def brought(self, told: bool) -> None:
+        """Says that a write which had the turn changed something, and whether a notification went with it."""
+        if told:
+            self._raise()
+        else:
+            self._turn = _NEVER
+            self.bump()
+
     def bump(self) -> None:
         """Says that this process changed something: wakes its own waiters now, the others by the next notification."""
         self._raise()
@@ -102,6 +122,9 @@ class PostgresWakeups:
         """Sends one notification for all that was written since the last one, at most one every few milliseconds."""
         try:
             failures = 0
+            early = self._turn + _APART - boot_seconds()
+            if early > 0:
+                await asyncio.sleep(early)
             while self._owed and self._notify is not None:
                 self._owed = False
                 try:

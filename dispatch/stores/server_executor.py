@@ -143,11 +143,13 @@ class ServerExecutor(ABC):
         wake: bool = True,
         late: bool = True,
         single: bool = False,
+        then: Callable[[T], None] | None = None,
     ) -> T:
+        """As an Executor does; `then` is called with the answer once it is committed, in place of the wake-up."""
         if not self._ready:
             await self.check_schema()
         waiting = None if late else _Waiting()
-        call = self._transact(plan, write=write, durable=durable, wake=wake, single=single, waiting=waiting)
+        call = self._transact(plan, write=write, durable=durable, wake=wake, single=single, waiting=waiting, then=then)
         return await self._shielded(call, self._timeout, waiting)
 
     async def schema(self) -> SchemaStatus:
@@ -263,6 +265,7 @@ class ServerExecutor(ABC):
         wake: bool,
         single: bool,
         waiting: _Waiting | None,
+        then: Callable[[T], None] | None,
     ) -> T:
         """Runs the plan, again from its beginning while others are in its way."""
         until = boot_seconds() + self._timeout / 2
@@ -283,7 +286,9 @@ class ServerExecutor(ABC):
                     raise
             await asyncio.sleep(random.uniform(0, pause))
             pause = min(2 * pause, _LONGEST_PAUSE)
-        if write and wake:
+        if then is not None:
+            then(answer)
+        elif write and wake:
             self._bump()
         return answer
 

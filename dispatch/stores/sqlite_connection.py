@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import threading
@@ -85,7 +86,13 @@ class Connection:
         )
         # A program that forgets to close its store may still end: SQLite survives the loss of this thread.
         aio._thread.daemon = True
-        return await aio
+        try:
+            return await aio
+        except BaseException:
+            # It has been told to stop; waited for, it does not answer to an event loop that is closed by then.
+            if aio._thread.is_alive():
+                await asyncio.to_thread(aio._thread.join)
+            raise
 
     async def _disconnect(self, aio: aiosqlite.Connection) -> None:
         await aio.close()

@@ -59,6 +59,8 @@ class Gate:
         # Everything that was taken is given back even where a signal interrupts the calling thread between two lines:
         # giving back what was not taken does no harm.
         try:
+            if _try(turn) and _free(beat) and _try(gate):
+                return
             self._poll(lambda: _try(turn), until)
             self._poll(lambda: _free(beat) and _try(gate), until)
         finally:

@@ -32,11 +32,12 @@ def inject(metadata: MutableMapping[str, Any]) -> None:
 
 def extract(metadata: Mapping[str, Any]) -> SpanContext | None:
     """The producer's span named by a job's metadata; None when there is none or it is malformed."""
-    carrier = carried(metadata)
-    if not carrier:
+    parent = metadata.get("traceparent")
+    if not isinstance(parent, str):
         return None
-    if len(carrier) == 1 and _PLAIN.fullmatch(carrier["traceparent"]):
-        return _parsed(carrier["traceparent"])  # a tenth of the time that a propagator takes
+    if "tracestate" not in metadata and _PLAIN.fullmatch(parent):
+        return _parsed(parent)  # a tenth of the time that a propagator takes
+    carrier = carried(metadata)
     from opentelemetry.trace import get_current_span
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -49,7 +50,7 @@ def _parsed(traceparent: str) -> SpanContext | None:
     """The span that a plain `traceparent` names; the jobs of a bulk enqueue all name the same."""
     from opentelemetry.trace import SpanContext, TraceFlags
 
-    _, trace_id, span_id, flags = (int(part, 16) for part in traceparent.split("-"))
+    trace_id, span_id, flags = int(traceparent[3:35], 16), int(traceparent[36:52], 16), int(traceparent[53:], 16)
     context = SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
     return context if context.is_valid else None
 

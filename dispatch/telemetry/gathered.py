@@ -8,8 +8,9 @@ elsewhere every value is recorded by itself.
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -32,32 +33,54 @@ class Spread:
         self._histogram = histogram
         self._keys = tuple(keys)
         self._gathers = _can_fold(type(histogram))
-        self._waiting: dict[tuple[str, ...], deque[float]] = {}
-        self._taking = threading.Lock()
+        self._parts: dict[tuple[str, ...], Part] = {}
 
-    def record(self, value: float, *values: str, at_once: bool = False) -> None:
-        """Takes a measurement in, from any thread; `at_once`, the SDK can note the current span beside it."""
-        if at_once or not self._gathers:
-            self._histogram.record(value, dict(zip(self._keys, values, strict=True)))
-            return
-        waiting = self._waiting.get(values)
-        if waiting is None:
-            waiting = self._waiting.setdefault(values, deque())
-        waiting.append(value)
-        if len(waiting) >= MOST:
-            self._take_in(values, waiting)
+    def of(self, *values: str) -> Part:
+        """Where measurements with these attributes go; for those who have many."""
+        part = self._parts.get(values)
+        if part is None:
+            attributes = dict(zip(self._keys, values, strict=True))
+            part = self._parts.setdefault(values, Part(self._histogram, attributes, gathers=self._gathers))
+        return part
+
+    def record(self, value: float, *values: str) -> None:
+        """Takes a measurement in, from any thread."""
+        self.of(*values).record(value)
 
     def hand_over(self, options: CallbackOptions) -> list[Observation]:
         """Takes in what waits; a callback of an instrument that is read together with the histogram."""
-        for values, waiting in list(self._waiting.items()):
-            self._take_in(values, waiting)
+        for part in list(self._parts.values()):
+            part.hand_over()
         return []
 
-    def _take_in(self, values: tuple[str, ...], waiting: deque[float]) -> None:
+
+class Part:
+    """What a histogram has with the same attributes."""
+
+    __slots__ = ("_attributes", "_gathers", "_histogram", "_taking", "_waiting")
+
+    def __init__(self, histogram: Histogram, attributes: dict[str, str], *, gathers: bool) -> None:
+        self._histogram = histogram
+        self._attributes = attributes
+        self._gathers = gathers
+        self._waiting: deque[float] = deque()
+        self._taking = threading.Lock()
+
+    def record(self, value: float, *, at_once: bool = False) -> None:
+        """Takes a measurement in, from any thread; `at_once`, the SDK can note the current span beside it."""
+        if at_once or not self._gathers:
+            self._histogram.record(value, self._attributes)
+            return
+        self._waiting.append(value)
+        if len(self._waiting) >= MOST:
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        """Takes in what waits."""
         with self._taking:
-            found = [waiting.popleft() for _ in range(len(waiting))]
+            found = [self._waiting.popleft() for _ in range(len(self._waiting))]
             if found:
-                _fold(self._histogram, dict(zip(self._keys, values, strict=True)), found)
+                _fold(self._histogram, dict(self._attributes), found)
 
 
 class _Measured:
@@ -70,6 +93,7 @@ class _Measured:
 def _fold(histogram: Any, attributes: dict[str, Any], values: list[float]) -> None:
     """`histogram.record` for each value, but each aggregation is looked up once."""
     from opentelemetry.sdk.metrics._internal._view_instrument_match import _hash_attributes
+    from opentelemetry.sdk.metrics._internal.aggregation import _ExplicitBucketHistogramAggregation
 
     if not histogram._is_enabled():
         return
@@ -80,9 +104,26 @@ def _fold(histogram: Any, attributes: dict[str, Any], values: list[float]) -> No
             chosen = attributes if kept is None else {key: attributes[key] for key in attributes if key in kept}
             key = _hash_attributes(chosen)
             with match._lock:
-                aggregate: Callable[..., None] = match._get_or_create_aggregation(key, chosen).aggregate
-                for measured.value in values:
-                    aggregate(measured, False)
+                aggregation = match._get_or_create_aggregation(key, chosen)
+                if type(aggregation) is _ExplicitBucketHistogramAggregation:
+                    _count(aggregation, values)
+                else:
+                    for measured.value in values:
+                        aggregation.aggregate(measured, False)
+
+
+def _count(aggregation: Any, values: list[float]) -> None:
+    """`aggregation.aggregate` for each value, in a fifth of the time."""
+    with aggregation._lock:
+        if aggregation._value is None:
+            aggregation._value = aggregation._get_empty_bucket_counts()
+        aggregation._sum += sum(values)
+        if aggregation._record_min_max:
+            aggregation._min = min(aggregation._min, *values)
+            aggregation._max = max(aggregation._max, *values)
+        counts, boundaries = aggregation._value, aggregation._boundaries
+        for value in values:
+            counts[bisect_left(boundaries, value)] += 1
 
 
 @cache

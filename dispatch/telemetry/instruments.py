@@ -27,21 +27,37 @@ class Count:
     def __init__(self, name: str, keys: Sequence[str]) -> None:
         self.name = name
         self._keys = tuple(keys)
-        self._sums: dict[tuple[str, ...], int] = {}
-        self._lock = threading.Lock()
+        self._sums: dict[tuple[str, ...], Sum] = {}
+
+    def of(self, *values: str) -> Sum:
+        """The sum of these attributes; for those who add to it often."""
+        found = self._sums.get(values)
+        return self._sums.setdefault(values, Sum()) if found is None else found
 
     def add(self, amount: int, *values: str) -> None:
         """Adds to the sum of these attributes; from any thread."""
-        with self._lock:
-            self._sums[values] = self._sums.get(values, 0) + amount
+        self.of(*values).add(amount)
 
     def read(self, options: CallbackOptions) -> list[Observation]:
         """The sums so far."""
         from opentelemetry.metrics import Observation
 
+        sums = list(self._sums.items())
+        return [Observation(found.total, dict(zip(self._keys, values, strict=True))) for values, found in sums]
+
+
+class Sum:
+    """A number that any thread adds to."""
+
+    __slots__ = ("_lock", "total")
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._lock = threading.Lock()
+
+    def add(self, amount: int) -> None:
         with self._lock:
-            sums = list(self._sums.items())
-        return [Observation(total, dict(zip(self._keys, values, strict=True))) for values, total in sums]
+            self.total += amount
 
 
 @dataclass(frozen=True, slots=True)

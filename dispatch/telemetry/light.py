@@ -8,21 +8,26 @@ the installed version shows no difference; elsewhere the tracer makes its own sp
 from __future__ import annotations
 
 import copy
+import dis
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import time_ns
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Protocol, cast
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, SynchronousMultiSpanProcessor
 from opentelemetry.sdk.trace import Span as SDKSpan
 from opentelemetry.sdk.trace import Tracer as SDKTracer
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON, Decision
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-Attributes = dict[str, Any]
+Attributes = Mapping[str, Any]
 _UNSET = Status(StatusCode.UNSET)
+_OBVIOUS = (ALWAYS_ON, DEFAULT_ON)
+"""Samplers that take every span with no parent, or with one that was taken, as it is; nobody need ask them then."""
 _MOST = 20
 """Attributes and links that one span of ours has at most; a provider that allows fewer counts and drops by itself."""
 _FLAGS = {
@@ -30,6 +35,7 @@ _FLAGS = {
     for sampled in (False, True)
     for random in (False, True)
 }
+_NOTHING = ("RESUME", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE")
 _filling = threading.Lock()
 
 
@@ -54,10 +60,18 @@ def starter(tracer: trace.Tracer) -> Start:
 
 
 class LightStart:
-    """Starts light spans as the SDK's tracer starts whole ones: same ids, same sampling, same processors."""
+    """Starts light spans as the SDK's tracer starts whole ones: same ids, same sampling, same processors.
+
+    The attributes are kept as they are given, so a mapping that is made when it is read costs nothing until then.
+    """
 
     def __init__(self, tracer: SDKTracer) -> None:
-        self._tracer: Any = tracer
+        self.tracer: Any = tracer
+        several = type(tracer.span_processor) is SynchronousMultiSpanProcessor
+        self._processor: Any = tracer.span_processor if several else _Alone(tracer.span_processor)
+        self._told = Told(())
+        self._root_flags = _FLAGS[True, bool(tracer.id_generator.is_trace_id_random())]
+        self._counts = type(self.tracer._tracer_metrics).__name__ != "NoOpTracerMetrics"
 
     def __call__(
         self,
@@ -67,53 +81,96 @@ class LightStart:
         attributes: Attributes | None = None,
         links: Sequence[Link] | None = (),
     ) -> Span:
-        tracer = self._tracer
+        tracer = self.tracer
         if not tracer._is_enabled():
             started: Span = tracer.start_span(name, context, kind, attributes, links)
             return started
-        ids, attributes, links = tracer.id_generator, attributes or {}, links or ()
-        parent: SpanContext | None = trace.get_current_span(context).get_span_context()
-        if parent is not None and parent.is_valid:
-            trace_id, random_id = parent.trace_id, parent.trace_flags.random_trace_id
+        ids = tracer.id_generator
+        nothing = context is not None and not context
+        parent = None if nothing else trace.get_current_span(context).get_span_context()
+        if parent is None or not parent.is_valid:
+            parent, trace_id, state, flags = None, ids.generate_trace_id(), None, self._root_flags
+            obvious = tracer.sampler in _OBVIOUS
         else:
-            parent, trace_id, random_id = None, ids.generate_trace_id(), ids.is_trace_id_random()
-        sampled = tracer.sampler.should_sample(context, trace_id, name, kind, attributes, links)
-        flags = _FLAGS[sampled.decision.is_sampled(), bool(random_id)]
-        own = SpanContext(trace_id, ids.generate_span_id(), False, flags, sampled.trace_state)
-        count_end = tracer._tracer_metrics.start_span(parent, sampled.decision)
-        if not sampled.decision.is_recording():
+            trace_id, state, flags = parent.trace_id, parent.trace_state, parent.trace_flags
+            obvious = tracer.sampler in _OBVIOUS and flags.sampled
+            flags = _FLAGS[True, flags.random_trace_id]
+        decision: Any = Decision.RECORD_AND_SAMPLE
+        added = False
+        if not obvious:
+            sampled = tracer.sampler.should_sample(context, trace_id, name, kind, attributes, links)
+            decision, state = sampled.decision, sampled.trace_state
+            flags = _FLAGS[decision.is_sampled(), flags.random_trace_id]
+            added = len(sampled.attributes) != len(attributes or ())
+            attributes = sampled.attributes
+        own = SpanContext(trace_id, ids.generate_span_id(), False, flags, state)
+        count_end = tracer._tracer_metrics.start_span(parent, decision) if self._counts else None
+        if not (obvious or decision.is_recording()):
             return NonRecordingSpan(own)
-        span = object.__new__(LightSpan)  # not made whole
-        ReadableSpan.__init__(
-            span, name, own, parent, tracer.resource, sampled.attributes, (), links, kind, tracer.instrumentation_info,
-            _UNSET, time_ns(), None, tracer._instrumentation_scope,
-        )  # fmt: skip
-        span._tracer, span._count_end = tracer, count_end
-        if len(sampled.attributes) != len(attributes):
-            span.fill()  # the sampler has added some, which nobody has checked
-        tracer.span_processor.on_start(span, parent_context=context)
-        return span
+        span: Any = object.__new__(LightSpan)  # not made whole
+        span._name, span._context, span._parent, span._kind = name, own, parent, kind
+        span._attributes, span._links = {} if attributes is None else attributes, links or ()
+        span._resource = tracer.resource
+        span._instrumentation_info = tracer.instrumentation_info
+        span._instrumentation_scope = tracer._instrumentation_scope
+        span._source, span._count_end = self, count_end
+        span._start_time = time_ns()
+        if added:
+            span.fill()  # the sampler has added attributes, which nobody has checked
+        for processor in self.told().starting:
+            processor.on_start(span, parent_context=context)
+        return cast("LightSpan", span)
+
+    def told(self) -> Told:
+        """The processors that there are now."""
+        told = self._told
+        if told.everyone is not self._processor._span_processors:  # a provider may be given more at any time
+            told = self._told = Told(self._processor._span_processors)
+        return told
+
+
+class Told:
+    """Who is told of spans: of those that do nothing when a span starts or is about to end, it is left out."""
+
+    def __init__(self, everyone: tuple[SpanProcessor, ...]) -> None:
+        self.everyone = everyone
+        self.starting = [one for one in everyone if not _does_nothing(one.on_start)]
+        self.ending = [one for one in everyone if not _does_nothing(one._on_ending)]
+
+
+class _Alone:
+    """A processor that stands for itself, and not for several."""
+
+    def __init__(self, processor: SpanProcessor) -> None:
+        self._span_processors = (processor,)
 
 
 class LightSpan(SDKSpan):
     """A span of the SDK without what is needed only to write to it, which comes at the first touch."""
 
-    _tracer: Any
-    _count_end: Callable[[], None]
+    _source: LightStart
+    _count_end: Callable[[], None] | None
+    _whole = False
+    _events = ()
+    _status = _UNSET
+    _end_time = None
 
     def end(self, end_time: int | None = None) -> None:
-        if self._end_time is not None or "_lock" in vars(self):
+        if self._whole or self._end_time is not None:
             super().end(end_time)
             return
         self._end_time = time_ns() if end_time is None else end_time
-        self._count_end()
-        processor = self._tracer.span_processor
-        processor._on_ending(self)
-        processor.on_end(self)
+        if self._count_end is not None:
+            self._count_end()
+        told = self._source.told()
+        for processor in told.ending:
+            processor._on_ending(self)
+        for processor in told.everyone:
+            processor.on_end(self)
 
     def fill(self) -> None:
         """Makes what a whole span has."""
-        tracer = self._tracer
+        tracer = self._source.tracer
         whole = object.__new__(LightSpan)
         SDKSpan.__init__(
             whole,
@@ -133,16 +190,23 @@ class LightSpan(SDKSpan):
         )
         made = vars(whole)
         made["_start_time"] = self._start_time
+        made["_whole"] = True
         del made["_end_time"]  # it may end meanwhile, in another thread
         with _filling:
-            if "_lock" not in vars(self):
+            if not self._whole:
                 vars(self).update(made)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or "_tracer" not in vars(self) or "_lock" in vars(self):
+        if name.startswith("__") or "_source" not in vars(self) or self._whole:
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
         self.fill()
         return getattr(self, name)
+
+
+def _does_nothing(method: Callable[..., object]) -> bool:
+    """Whether a method has nothing but a docstring; a call of one still takes time."""
+    code = getattr(method, "__code__", None)
+    return code is not None and all(made.opname in _NOTHING for made in dis.get_instructions(code))
 
 
 def _is_like(tracer: SDKTracer) -> bool:
@@ -156,20 +220,24 @@ def _is_like(tracer: SDKTracer) -> bool:
             return False
         ended: list[ReadableSpan] = []
         trial: Any = copy.copy(tracer)
-        trial.span_processor, trial.sampler = _Keeping(ended), ALWAYS_ON
+        trial.sampler = tracer.sampler if tracer.sampler in _OBVIOUS else ALWAYS_ON
+        trial.id_generator = RandomIdGenerator()
+        trial.span_processor = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]
+        trial.span_processor.add_span_processor(_Keeping(ended))
         for start in (trial.start_span, LightStart(trial)):
             _try(start)
         facts = [_facts(span) for span in ended]
-        return len(facts) == 4 and facts[:2] == facts[2:] and type(ended[2]) is LightSpan
+        return len(facts) == 6 and facts[:3] == facts[3:] and type(ended[3]) is LightSpan
     except Exception:  # another version of the SDK, then
         return False
 
 
 def _try(start: Start) -> None:
-    """One span that is left alone, and one that is written to."""
+    """Spans that are left alone, with a parent and without one, and one that is written to."""
     producer = SpanContext(1, 2, True, TraceFlags(TraceFlags.SAMPLED))
     parent = trace.set_span_in_context(NonRecordingSpan(producer), Context())
-    start("plain", parent, SpanKind.CONSUMER, {"a": "b", "c": 1}, [Link(producer)]).end()
+    start("plain", parent, SpanKind.CONSUMER, MappingProxyType({"a": "b", "c": 1}), [Link(producer)]).end()
+    start("root", Context(), attributes={"a": "b"}).end()
     written = start("written", parent, SpanKind.PRODUCER, {"a": "b"})
     written.set_attribute("d", [1, 2])
     written.add_event("happened", {"e": 3}, timestamp=4)
@@ -185,7 +253,13 @@ def _facts(span: ReadableSpan) -> tuple[object, ...]:
         [(event.name, dict(event.attributes or {}), event.timestamp) for event in span.events],
         [(link.context, dict(link.attributes or {})) for link in span.links],
         *(span.status.status_code, span.status.description, span.start_time <= span.end_time),
-        *(context.trace_id, context.trace_flags, context.trace_state, context.is_remote, context.is_valid),
+        *(
+            context.trace_id if span.parent else "its own",
+            context.trace_flags,
+            context.trace_state,
+            context.is_remote,
+            context.is_valid,
+        ),
     )
 
 

@@ -230,7 +230,7 @@ class WorkflowContext:
         try:
             length = timedelta(seconds=seconds(delta))
         except (ValueError, TypeError, OverflowError) as error:
-            raise StepMisused(f"sleep: {error}") from None
+            raise StepMisused(f"sleep({delta!r}): {error}") from None
         await self._conductor.sleep(name, "sleep", lambda now: now + length)
 
     async def sleep_until(self, when: datetime, *, name: str | None = None) -> None:

@@ -58,6 +58,12 @@ class _Lazy(Generic[R]):
         self._started = False
         self.place = _caller()
 
+    def __repr__(self) -> str:
+        return (
+            f"<{self._verb} of {self.place}: `await` it; several at once by ctx.parallel(...) or asyncio.gather(...), "
+            "which a TaskGroup cannot do>"
+        )
+
     def _start(self) -> None:
         if self._started:
             raise StepMisused(

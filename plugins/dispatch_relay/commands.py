@@ -154,6 +154,7 @@ def _changing(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
             str, typer.Option("--overlap", metavar="DURATION", help="How long the present one signs too.")
         ] = "24h",
         secret: OwnSecret = None,
+        reason: Reason = "",
         dry_run: DryRun = False,
     ) -> None:
         """Give an endpoint a new secret, and show it: this once. The present one signs beside it for a day."""
@@ -165,7 +166,7 @@ def _changing(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
         async def act(webhooks: Webhooks) -> dict[str, Any]:
             if dry_run:
                 return {**(await webhooks.get(name)), "secret": None}
-            return {**(await webhooks.rotate(name, secret=secret, overlap=span))}
+            return {**(await webhooks.rotate(name, secret=secret, overlap=span, reason=reason))}
 
         cli.show(run(act), ("name", "url", "secret", "old_secret_until"))
 
@@ -189,10 +190,10 @@ def _changing(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
         """Send nothing to an endpoint any more; what happens meanwhile is not sent later."""
         switch(name, lambda webhooks: webhooks.disable(name, reason=reason), dry_run)
 
-    @noun.verb("enable", examples=("dispatch webhook enable billing",))
-    def enable(name: Name, dry_run: DryRun = False) -> None:
+    @noun.verb("enable", examples=("dispatch webhook enable billing", "dispatch webhook enable a --reason 'it moved'"))
+    def enable(name: Name, reason: Reason = "", dry_run: DryRun = False) -> None:
         """Send an endpoint what happens from now on, also after it answered 410 Gone."""
-        switch(name, lambda webhooks: webhooks.enable(name), dry_run)
+        switch(name, lambda webhooks: webhooks.enable(name, reason=reason), dry_run)
 
 
 def _sending(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
@@ -212,7 +213,9 @@ def _sending(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
         ),
     )
     def redeliver(
-        ids: Annotated[list[str], typer.Argument(metavar="ID…", help="The deliveries' ids.")], dry_run: DryRun = False
+        ids: Annotated[list[str], typer.Argument(metavar="ID…", help="The deliveries' ids.")],
+        reason: Reason = "",
+        dry_run: DryRun = False,
     ) -> None:
         """Send webhooks again, each under its first webhook-id: failed ones as they are, arrived ones once more."""
         chosen = []
@@ -225,7 +228,7 @@ def _sending(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
         async def act(webhooks: Webhooks) -> list[dict[str, Any]]:
             rows = []
             for id_ in chosen:
-                job_id = await webhooks.redeliver(id_, dry_run=dry_run)
+                job_id = await webhooks.redeliver(id_, dry_run=dry_run, reason=reason)
                 rows.append({"id": id_, "outcome": "would be sent" if dry_run else "queued", "job_id": job_id})
             return rows
 

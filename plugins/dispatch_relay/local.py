@@ -56,8 +56,8 @@ class LocalWebhooks:
         unserved = not (dry_run or await self._service.served())
         return {**endpoint.document(), "secret": None if dry_run else key, "unserved": unserved}
 
-    async def rotate(self, name: str, *, secret: str | None, overlap: timedelta) -> RotatedDocument:
-        endpoint, key = await self._service.rotate(name, secret=secret, overlap=overlap)
+    async def rotate(self, name: str, *, secret: str | None, overlap: timedelta, reason: str) -> RotatedDocument:
+        endpoint, key = await self._service.rotate(name, secret=secret, overlap=overlap, reason=reason)
         return {**endpoint.document(), "secret": key}
 
     async def remove(self, name: str, *, reason: str) -> EndpointDocument:
@@ -68,8 +68,8 @@ class LocalWebhooks:
     async def disable(self, name: str, *, reason: str) -> EndpointDocument:
         return (await self._service.disable(name, reason=reason)).document()
 
-    async def enable(self, name: str) -> EndpointDocument:
-        return (await self._service.enable(name)).document()
+    async def enable(self, name: str, *, reason: str) -> EndpointDocument:
+        return (await self._service.enable(name, reason=reason)).document()
 
     async def test(self, name: str) -> TestDocument:
         tried = await self._service.test(name)
@@ -87,5 +87,5 @@ class LocalWebhooks:
         page = await self._service.deliveries(endpoint=endpoint, states=states, limit=limit)
         return [delivery_document(job) for job in page.items]
 
-    async def redeliver(self, job_id: JobID, *, dry_run: bool) -> str:
-        return str(await self._service.redeliver(job_id, dry_run=dry_run))
+    async def redeliver(self, job_id: JobID, *, dry_run: bool, reason: str) -> str:
+        return str(await self._service.redeliver(job_id, dry_run=dry_run, reason=reason))

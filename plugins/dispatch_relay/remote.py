@@ -63,10 +63,11 @@ class RemoteWebhooks:
         }
         return self._one(AddedDocument, await self._client.ask("POST", "/v1/webhooks", body=body))
 
-    async def rotate(self, name: str, *, secret: str | None, overlap: timedelta) -> RotatedDocument:
+    async def rotate(self, name: str, *, secret: str | None, overlap: timedelta, reason: str) -> RotatedDocument:
         body = {
             "secret": None if secret is None else checked_secret(secret),
             "overlap_seconds": checked_overlap(overlap).total_seconds(),
+            "reason": reason,
         }
         return self._one(RotatedDocument, await self._client.ask("POST", f"{_path(name)}/rotate", body=body))
 
@@ -79,8 +80,9 @@ class RemoteWebhooks:
         body = {"reason": reason}
         return self._one(EndpointDocument, await self._client.ask("POST", f"{_path(name)}/disable", body=body))
 
-    async def enable(self, name: str) -> EndpointDocument:
-        return self._one(EndpointDocument, await self._client.ask("POST", f"{_path(name)}/enable"))
+    async def enable(self, name: str, *, reason: str) -> EndpointDocument:
+        body = {"reason": reason}
+        return self._one(EndpointDocument, await self._client.ask("POST", f"{_path(name)}/enable", body=body))
 
     async def test(self, name: str) -> TestDocument:
         return self._one(TestDocument, await self._client.ask("POST", f"{_path(name)}/test", wait=TIMEOUT))
@@ -95,10 +97,11 @@ class RemoteWebhooks:
         }
         return self._all(DeliveryDocument, await self._client.ask("GET", "/v1/deliveries", query=query))
 
-    async def redeliver(self, job_id: JobID, *, dry_run: bool) -> str:
+    async def redeliver(self, job_id: JobID, *, dry_run: bool, reason: str) -> str:
         path = f"/v1/deliveries/{job_id}/redeliver"
+        body = {"dry_run": dry_run, "reason": reason}
         try:
-            return str((await self._client.ask("POST", path, body={"dry_run": dry_run}))["id"])
+            return str((await self._client.ask("POST", path, body=body))["id"])
         except (KeyError, TypeError) as error:
             raise self._strange(error) from None
 

@@ -50,10 +50,8 @@ class Why(BaseModel):
     reason: Text = ""
 
 
-class Rotation(BaseModel):
+class Rotation(Why):
     """A new secret."""
-
-    model_config = ConfigDict(extra="forbid")
 
     secret: Annotated[str | None, Field(max_length=200, description='"whsec_…"; left out: a fresh one.')] = None
     overlap_seconds: Annotated[
@@ -62,10 +60,8 @@ class Rotation(BaseModel):
     ] = OVERLAP.total_seconds()
 
 
-class Again(BaseModel):
+class Again(Why):
     """How a webhook is sent again."""
-
-    model_config = ConfigDict(extra="forbid")
 
     dry_run: Annotated[bool, Field(description="Only look whether it may be; send nothing.")] = False
 
@@ -126,7 +122,8 @@ def webhook_routes(webhooks: Callable[[], WebhookService]) -> Routes:
     async def rotate(name: Name, body: Rotation | None = None) -> RotatedDocument:
         """Give an endpoint a new secret; the present one signs beside it, for a day unless said otherwise."""
         asked = body or Rotation()
-        return await local().rotate(name, secret=asked.secret, overlap=timedelta(seconds=asked.overlap_seconds))
+        overlap = timedelta(seconds=asked.overlap_seconds)
+        return await local().rotate(name, secret=asked.secret, overlap=overlap, reason=asked.reason)
 
     @router.post("/webhooks/{name}/disable")
     async def disable(name: Name, body: Why | None = None) -> EndpointDocument:
@@ -134,9 +131,9 @@ def webhook_routes(webhooks: Callable[[], WebhookService]) -> Routes:
         return await local().disable(name, reason=body.reason if body else "")
 
     @router.post("/webhooks/{name}/enable")
-    async def enable(name: Name) -> EndpointDocument:
+    async def enable(name: Name, body: Why | None = None) -> EndpointDocument:
         """Send an endpoint what happens from now on."""
-        return await local().enable(name)
+        return await local().enable(name, reason=body.reason if body else "")
 
     @router.post("/webhooks/{name}/test")
     async def test(name: Name) -> TestDocument:
@@ -157,7 +154,8 @@ def webhook_routes(webhooks: Callable[[], WebhookService]) -> Routes:
     @router.post("/deliveries/{id}/redeliver")
     async def redeliver(id: Annotated[str, Path(pattern=_ID)], body: Again | None = None) -> Queued:
         """Send a webhook again, under its first webhook-id."""
-        return {"id": await local().redeliver(JobID(id), dry_run=body is not None and body.dry_run)}
+        asked = body or Again()
+        return {"id": await local().redeliver(JobID(id), dry_run=asked.dry_run, reason=asked.reason)}
 
     found: list[Any] = list(router.routes)
     return Routes(router, scopes={(method, route.path): ADMIN for route in found for method in route.methods})

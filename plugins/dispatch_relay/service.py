@@ -151,7 +151,7 @@ class WebhookService:
             return await self._endpoints.add(endpoint), key
 
     async def rotate(
-        self, name: str, *, secret: str | None = None, overlap: timedelta = OVERLAP
+        self, name: str, *, secret: str | None = None, overlap: timedelta = OVERLAP, reason: str = ""
     ) -> tuple[Endpoint, str]:
         """Gives an endpoint a new secret; the present one signs beside it for `overlap`, at most ten years.
 
@@ -162,7 +162,7 @@ class WebhookService:
         await self.get(name)
         self._must_be_ours(name, "change its `secret` there; the one before goes on signing for a day")
         until = utc_now() + overlap
-        async with self._audit.act("webhook.rotate", [name]):
+        async with self._audit.act("webhook.rotate", [name], reason=reason):
             return await self._endpoints.change(name, lambda endpoint: rotated(endpoint, key, until=until)), key
 
     async def remove(self, name: str, *, reason: str = "") -> None:
@@ -178,9 +178,9 @@ class WebhookService:
             await self._stored(name)
             return await self._endpoints.change(name, lambda endpoint: disabled(endpoint, reason, at=utc_now()))
 
-    async def enable(self, name: str) -> Endpoint:
+    async def enable(self, name: str, *, reason: str = "") -> Endpoint:
         """Sends what happens from now on. Raises EndpointNotFound."""
-        async with self._audit.act("webhook.enable", [name]):
+        async with self._audit.act("webhook.enable", [name], reason=reason):
             await self._stored(name)
             return await self._endpoints.change(
                 name, lambda endpoint: endpoint.model_copy(update={"disabled_at": None, "disabled_reason": ""})
@@ -220,7 +220,7 @@ class WebhookService:
         live = await self._store.cluster.list(live=True)
         return any(JOB in worker.names and QUEUE in worker.queues for worker in live)
 
-    async def redeliver(self, job_id: JobID, *, dry_run: bool = False) -> JobID:
+    async def redeliver(self, job_id: JobID, *, dry_run: bool = False, reason: str = "") -> JobID:
         """Sends a webhook again, under the same `webhook-id`: one that failed as the same delivery, one that arrived as
         another one, whose id is answered. With `dry_run` only looks whether it may be. Raises JobNotFound,
         JobNotRetryable."""
@@ -231,7 +231,7 @@ class WebhookService:
             raise JobNotRetryable(f"{job_id} is {job.state}: it is on its way already")
         if dry_run:
             return job_id
-        async with self._audit.act("webhook.redeliver", [job_id]):
+        async with self._audit.act("webhook.redeliver", [job_id], reason=reason):
             if job.state is not JobState.COMPLETED:
                 await self._jobs.retry(job_id)
                 return job_id

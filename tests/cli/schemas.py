@@ -1,42 +1,30 @@
-"""The JSON documents that commands promise, as JSON Schemas; docs/cli.md describes the same in words."""
+"""The JSON documents that commands about jobs, queues, workers and crons promise, as JSON Schemas.
+
+docs/cli.md describes the same in words.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from tests.cli.schema_parts import (
+    COUNT,
+    ERROR,
+    JOB_ID,
+    LETTER_ID,
+    MAYBE_NUMBER,
+    MAYBE_TEXT,
+    MAYBE_TIME,
+    RUN_STATES,
+    SCOPE,
+    SHORT_ERROR,
+    STATE,
+    TEXT,
+    TIME,
+    Schema,
+    exactly,
+    items,
+    maybe,
+)
 
-Schema = dict[str, Any]
-
-TEXT: Schema = {"type": "string"}
-MAYBE_TEXT: Schema = {"type": ["string", "null"]}
-POSITIVE: Schema = {"type": "number", "exclusiveMinimum": 0}
-MAYBE_NUMBER: Schema = {"type": ["number", "null"]}
-COUNT: Schema = {"type": "integer", "minimum": 0}
-TIME: Schema = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"}
-MAYBE_TIME: Schema = {"anyOf": [TIME, {"type": "null"}]}
-JOB_ID: Schema = {"type": "string", "pattern": r"^job_[0-9a-z]{26}$"}
-LETTER_ID: Schema = {"type": "string", "pattern": r"^dlq_[0-9a-z]{26}$"}
-STATE: Schema = {"enum": ["pending", "running", "retrying", "completed", "failed", "cancelled"]}
-
-_RUN_STATES = ("pending", "running", "waiting", "compensating", "completed", "failed", "cancelled", "blocked")
-
-
-def exactly(**properties: Schema) -> Schema:
-    """An object with these fields, all of them, and no other."""
-    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
-
-
-def items(of: Schema, **more: Schema) -> Schema:
-    """A list document."""
-    return exactly(items={"type": "array", "items": of}, **more)
-
-
-def maybe(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-SCOPE = maybe(exactly(app_id=TEXT, org_id=TEXT))
-SHORT_ERROR = maybe(exactly(type=TEXT, message=TEXT))
-ERROR = maybe(exactly(type=TEXT, message=TEXT, traceback=MAYBE_TEXT))
 ATTEMPT = exactly(
     number=COUNT,
     kind={"enum": ["failed", "crashed"]},
@@ -289,7 +277,7 @@ OVERVIEW = exactly(
     workers=exactly(**dict.fromkeys(("live", "draining", "stopped_last_hour"), COUNT)),
     dead_letters=COUNT,
     crons=exactly(**CRON_COUNTS, missed_last_day=COUNT),
-    runs=exactly(**dict.fromkeys(_RUN_STATES, COUNT)),
+    runs=exactly(**dict.fromkeys(RUN_STATES, COUNT)),
     attention={"type": "array", "items": TEXT},
     queues={"type": "array", "items": QUEUE},
     groups={
@@ -321,273 +309,3 @@ WATCHED = items(
         cancel_requested={"type": "boolean"},
     )
 )
-_APIKEY: dict[str, Schema] = {
-    "id": TEXT,
-    "name": TEXT,
-    "scopes": {"type": "array", "items": TEXT, "minItems": 1},
-    "tenant": MAYBE_TEXT,
-    "created_at": TIME,
-    "created_by": TEXT,
-    "expires_at": MAYBE_TIME,
-}
-APIKEYS = items(exactly(**_APIKEY))
-APIKEY_MADE = exactly(
-    **{**_APIKEY, "id": MAYBE_TEXT, "created_at": MAYBE_TIME}, key=MAYBE_TEXT, dry_run={"type": "boolean"}
-)
-APIKEY_REVOKED = exactly(**_APIKEY, outcome=TEXT, dry_run={"type": "boolean"})
-AUDIT = items(
-    exactly(
-        id=TEXT,
-        created_at=TIME,
-        ended_at=MAYBE_TIME,
-        who=TEXT,
-        verb=TEXT,
-        outcome={"enum": ["started", "done", "partly", "refused", "interrupted", "unknown"]},
-        ids={"type": "array", "items": TEXT},
-        count=COUNT,
-        reason=TEXT,
-        detail=TEXT,
-    )
-)
-PLUGINS = items(
-    exactly(name=TEXT, state={"enum": ["loaded", "disabled"]}, origin=TEXT, hooks={"type": "array", "items": TEXT})
-)
-_SPREAD = exactly(p50=MAYBE_NUMBER, p95=MAYBE_NUMBER, p99=MAYBE_NUMBER)
-STATS = items(
-    exactly(
-        name=TEXT,
-        count=COUNT,
-        completed=COUNT,
-        failed=COUNT,
-        cancelled=COUNT,
-        failure_rate={"type": ["number", "null"]},
-        per_minute={"type": ["number", "null"]},
-        wait_seconds=_SPREAD,
-        run_seconds=_SPREAD,
-    ),
-    sampled=COUNT,
-    limit=COUNT,
-    complete={"type": "boolean"},
-    oldest_at=MAYBE_TIME,
-    newest_at=MAYBE_TIME,
-)
-QUEUE_PURGED = exactly(name=TEXT, purged=COUNT, would_purge=COUNT)
-PURGED = exactly(purged=COUNT, would_purge=COUNT)
-STATUS = exactly(
-    store=TEXT,
-    schema=COUNT,
-    schema_wanted=COUNT,
-    pending={"type": "array", "items": TEXT},
-    jobs=maybe(exactly(**dict.fromkeys(STATE["enum"], COUNT))),
-    dead_letters={"type": ["integer", "null"]},
-    live_workers={"type": ["integer", "null"]},
-)
-PRUNED = exactly(
-    store=TEXT,
-    completed=COUNT,
-    failed=COUNT,
-    cancelled=COUNT,
-    workers=COUNT,
-    events=COUNT,
-    records=COUNT,
-    total=COUNT,
-    dry_run={"type": "boolean"},
-)
-_KINDS = (
-    "definitions",
-    "queues",
-    "runs",
-    "checkpoints",
-    "child_results",
-    "waits",
-    "jobs",
-    "unique_keys",
-    "idempotency",
-    "dlq",
-    "events",
-    "records",
-    "cron_codes",
-    "crons",
-    "cron_ticks",
-)
-COPIED = exactly(
-    source=TEXT,
-    destination=TEXT,
-    dry_run={"type": "boolean"},
-    resumed={"type": "boolean"},
-    written=COUNT,
-    counts=exactly(**dict.fromkeys(_KINDS, COUNT)),
-    equal={"type": ["boolean", "null"]},
-    differences={"type": "array", "items": exactly(kind={"enum": [*_KINDS]}, key=TEXT, text=TEXT)},
-)
-VERIFIED = items(
-    exactly(name=TEXT, invariants={"type": "array", "items": TEXT}, passed={"type": "boolean"}, error=TEXT),
-    store=TEXT,
-    kept=COUNT,
-    broken=COUNT,
-)
-EXAMINED = items(
-    exactly(kind={"enum": [*_KINDS]}, key=TEXT, text=TEXT, advice=TEXT), store=TEXT, seen=COUNT, damages=COUNT
-)
-CHECKED = items(
-    exactly(
-        problem={
-            "enum": ["removed", "invalid", "unserved", "blocked", "renamed", "inserted", "dropped", "fails"],
-        },
-        danger={"type": "boolean"},
-        name=TEXT,
-        step=MAYBE_TEXT,
-        queue=TEXT,
-        waiting=COUNT,
-        running=COUNT,
-        sample={"type": "array", "items": {"type": "string", "pattern": r"^(job|run)_[0-9a-z]{26}$"}},
-        text=TEXT,
-        advice=TEXT,
-    ),
-    seen=COUNT,
-    runs=COUNT,
-    dangers=COUNT,
-)
-BENCH = exactly(
-    store=TEXT,
-    jobs=COUNT,
-    concurrency=COUNT,
-    one_per_second=POSITIVE,
-    bulk_per_second=POSITIVE,
-    drain_per_second=POSITIVE,
-    latency_p50_seconds=POSITIVE,
-    latency_p95_seconds=POSITIVE,
-    latency_p99_seconds=POSITIVE,
-)
-MIGRATED = exactly(
-    store=TEXT,
-    applied={"type": "array", "items": TEXT},
-    pending={"type": "array", "items": TEXT},
-    dry_run={"type": "boolean"},
-)
-CONFIG = exactly(
-    config={"type": "object"},
-    file=MAYBE_TEXT,
-    profile=MAYBE_TEXT,
-    protected={"type": "boolean"},
-    origins={"type": "object", "additionalProperties": TEXT},
-)
-INSPECTED = exactly(
-    modules={"type": "array", "items": TEXT},
-    jobs={
-        "type": "array",
-        "items": exactly(
-            name=TEXT,
-            queue=TEXT,
-            summary=TEXT,
-            executor={"enum": ["async", "thread", "process"]},
-            parameters={"type": "object"},
-            options={"type": "object"},
-            place=TEXT,
-        ),
-    },
-    workflows={"type": "array", "items": exactly(name=TEXT, version=COUNT, summary=TEXT, place=TEXT)},
-    crons={
-        "type": "array",
-        "items": exactly(
-            name=TEXT,
-            schedule=TEXT,
-            timezone=TEXT,
-            target=TEXT,
-            overlap=TEXT,
-            misfire=TEXT,
-            jitter_seconds={"type": "number"},
-            next={"type": "array", "items": TIME, "minItems": 1},
-            place=TEXT,
-        ),
-    },
-    lifespans={"type": "array", "items": exactly(name=TEXT, place=TEXT)},
-)
-FAILURE = exactly(
-    error={
-        "type": "object",
-        "properties": {"code": TEXT, "message": TEXT, "hint": TEXT},
-        "required": ["code", "message"],
-        "additionalProperties": False,
-    }
-)
-
-RUN_ID: Schema = {"type": "string", "pattern": r"^run_[0-9a-z]{26}$"}
-EVENT_ID: Schema = {"type": "string", "pattern": r"^evt_[0-9a-z]{26}$"}
-RUN_STATE: Schema = {"enum": [*_RUN_STATES]}
-_RUN: dict[str, Schema] = {
-    "id": RUN_ID,
-    "name": TEXT,
-    "version": COUNT,
-    "state": RUN_STATE,
-    "queue": TEXT,
-    "created_at": TIME,
-    "started_at": MAYBE_TIME,
-    "finished_at": MAYBE_TIME,
-    "wakes_at": MAYBE_TIME,
-    "parent": maybe(RUN_ID),
-    "step": MAYBE_TEXT,
-    "forked_from": maybe(RUN_ID),
-    "tags": {"type": "array", "items": TEXT},
-    "scope": SCOPE,
-    "reason": MAYBE_TEXT,
-    "compensated": {"type": "boolean"},
-    "compensation_failed": {"type": "boolean"},
-}
-RUN_SUMMARY = exactly(**_RUN, error=SHORT_ERROR)
-RUN_LIST = items(exactly(**_RUN, error=SHORT_ERROR, why=MAYBE_TEXT), next_cursor=MAYBE_TEXT)
-RUN_STARTED = exactly(**_RUN, error=SHORT_ERROR, created={"type": "boolean"})
-RUN = exactly(
-    **_RUN,
-    held_up=MAYBE_TEXT,
-    error=ERROR,
-    updated_at=TIME,
-    driver=JOB_ID,
-    payload={},
-    payload_text=MAYBE_TEXT,
-    result={},
-    result_text=MAYBE_TEXT,
-    result_kept={"type": "boolean"},
-    metadata={"type": "object"},
-    checkpoints=COUNT,
-    waits={
-        "type": "array",
-        "items": exactly(name=TEXT, events={"type": "array", "items": TEXT}, key=MAYBE_TEXT, deadline=MAYBE_TIME),
-    },
-    children={"type": "array", "items": exactly(step=TEXT, child=TEXT, state=TEXT, error=SHORT_ERROR)},
-)
-TIMELINE = items(
-    exactly(
-        id=TEXT,
-        step_name=TEXT,
-        kind={"enum": ["step", "value", "sleep", "wait", "child", "undo", "failure"]},
-        state={"enum": ["recorded", "open", "completed", "failed", "cancelled"]},
-        data={},
-        data_text=MAYBE_TEXT,
-        position=COUNT,
-        attempt=COUNT,
-        worker_id=MAYBE_TEXT,
-        started_at=MAYBE_TIME,
-        created_at=TIME,
-        event_id=maybe(EVENT_ID),
-        inherited={"type": "boolean"},
-    )
-)
-RUN_DIFF = items(exactly(step_name=TEXT, left={}, right={}, left_kind=MAYBE_TEXT, right_kind=MAYBE_TEXT))
-_OUTCOME = {"id": TEXT, "ok": {"type": "boolean"}, "outcome": TEXT, "detail": TEXT}
-RUN_CHANGES = items(
-    exactly(**_OUTCOME, state=TEXT, error={"type": "null"}),
-    done=COUNT,
-    refused=COUNT,
-)
-EVENT = exactly(
-    id=EVENT_ID,
-    name=TEXT,
-    key=MAYBE_TEXT,
-    run_id=maybe(RUN_ID),
-    created_at=TIME,
-    payload={},
-    payload_text=MAYBE_TEXT,
-    scope=SCOPE,
-)
-EVENT_LIST = items(EVENT, next_cursor=MAYBE_TEXT)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import schemas
+from tests.cli import schemas_ops
 from tests.cli.conftest import Seeds, run
 from tests.cli.test_output import fits
 
@@ -15,7 +15,7 @@ ALL = ("odd", "charge_card")
 
 def check(*more: str) -> list[dict[str, object]]:
     ran = run("check", "examples_tasks", *more, "--json")
-    fits(ran.json, schemas.CHECKED)
+    fits(ran.json, schemas_ops.CHECKED)
     dangers = sum(bool(item["danger"]) for item in ran.json["items"])
     assert (ran.code, ran.json["dangers"]) == (9 if dangers else 0, dangers)
     items: list[dict[str, object]] = ran.json["items"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
+from dispatch_cli.__main__ import main as entry
 from dispatch_cli.failures import error_code, exit_code
 
 from dispatch import errors
@@ -39,7 +41,8 @@ def test_1_the_job_failed(seeds: Seeds) -> None:
         ("job list --state faild", "did you mean 'failed'?"),
         ("job list -o xml", "xml"),
         ("job show", "missing argument 'ID'"),
-        ("job show job_x", "not the id of a job"),
+        ("job show job_x", "'job_x' is not the id of a job: job_ and 26 of 0-9 and a-z"),
+        ("worker show nosuch", "'nosuch' is not the id of a worker: wkr_ and 26 of"),
         (f"job show {UNKNOWN_LETTER}", "those are for `dispatch dlq …`"),
         ("job enqueue add x", "'x' is not an argument with its value"),
         ("job enqueue add x:=nope", "the value is not JSON"),
@@ -63,6 +66,12 @@ def test_1_the_job_failed(seeds: Seeds) -> None:
         ("queue limit mailers --burst 3", "but no rate"),
         ("worker show job_01k9ztq3e8f5v8k4y3v9h2m7xa", "those are for `dispatch job …`"),
         ("worker drain", "which workers?"),
+        ("event show nosuch", "'nosuch' is not the id of an event: evt_ and"),
+        ("completion", "missing argument 'SHELL'"),
+        ("completion bsh", "did you mean 'bash'?"),
+        ("completion bash,zsh", "'bash,zsh' is not one shell"),
+        ("cron edit paused --overlap ,", "',' is not one overlap rule"),
+        ("run examples_tasks --burst --log-level debug,info", "is not one log level"),
         ("worker drain --all", "pass --yes"),
         ("status -o ids", "has no ids"),
         ("audit list --limit 0", "limit"),
@@ -83,6 +92,12 @@ def test_2_usage(words: str, said: str, seeds: Seeds) -> None:
     assert said in ran.err
     assert ran.err.startswith("error: ")
     assert ran.out == ""
+
+
+def test_2_an_empty_word_where_one_of_a_few_is_wanted(seeds: Seeds) -> None:
+    ran = run("completion", "")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "error: '' is not one shell\nhint: choose among bash, zsh, fish\n"
 
 
 def test_4_not_found(seeds: Seeds) -> None:
@@ -215,3 +230,20 @@ def test_every_class_of_error_has_a_code_and_a_name() -> None:
     assert error_code(errors.DLQNotFound("x")) == "dlq_not_found"
     assert error_code(errors.JobAlreadyComplete("x")) == "job_already_complete"
     assert json.dumps(error_code(ValueError("x"))) == '"internal"'
+
+
+class Interrupting:
+    """Somebody presses Ctrl-C while the command is imported."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "dispatch_cli.main":
+            raise KeyboardInterrupt
+
+
+def test_130_when_it_is_interrupted_before_it_has_started(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "dispatch_cli.main")
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    assert entry() == 130
+    assert capsys.readouterr() == ("", "error: interrupted\n")

@@ -11,6 +11,19 @@ import pytest
 
 from tests.cli.conftest import Seeds, run
 
+KEYED = """
+from dispatch import Limit, WorkflowContext, job, workflow
+
+@job(unique=lambda batch: batch, concurrency=Limit(key=lambda batch: batch, max=2))
+async def load(batch: str) -> None: ...
+
+@job(concurrency=Limit(key="gpu", max=1, name="render"), tags=["a"])
+async def plain() -> None: ...
+
+@workflow(concurrency=Limit(key=lambda batch: batch, max=1))
+async def audit(ctx: WorkflowContext, batch: str) -> None: ...
+"""
+
 
 def enqueued(*words: str, stdin: str = "") -> dict[str, object]:
     ran = run("job", "enqueue", *words, stdin=stdin)
@@ -52,12 +65,51 @@ def test_a_unique_key_answers_the_job_that_holds_it(seeds: Seeds) -> None:
     assert len({*by_arguments}) == 2
 
 
-def test_a_queue_without_a_worker_and_a_name_nobody_knows_are_warned_about(seeds: Seeds) -> None:
-    ran = run("job", "enqueue", "send_emal", "to=ada")
+@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--wait",)])
+def test_a_name_that_looks_like_a_slip_is_refused_unless_it_is_meant(more: tuple[str, ...], seeds: Seeds) -> None:
+    before = run("job", "count", "--json").json["total"]
+    ran = run("job", "enqueue", "send_emal", "to=ada", *more)
+    assert (ran.code, ran.out) == (2, "")
+    assert "no app has announced a job 'send_emal'; did you mean 'send_email'?" in ran.err
+    assert "--force" in ran.err
+    assert run("job", "count", "--json").json["total"] == before
+    meant = run("job", "enqueue", "send_emal", "to=ada", "--force")
+    assert (meant.code, "it waits until a worker knows it" in meant.err) == (0, True)
+
+
+@pytest.mark.parametrize(("name", "told"), [("send_sms", "did you mean 'send_email'?"), ("reindex", "it waits until")])
+def test_a_name_of_its_own_is_enqueued_for_a_worker_to_come(name: str, told: str, seeds: Seeds) -> None:
+    ran = run("job", "enqueue", name)
     assert ran.code == 0
-    assert "did you mean 'send_email'?" in ran.err
+    assert told in ran.err
+
+
+def test_keys_that_a_function_makes_are_warned_about(folder: Path) -> None:
+    (folder / "examples_keyed.py").write_text(KEYED)
+    assert run("run", "examples_keyed", "--burst").code == 0
+    ran = run("job", "enqueue", "load", "batch=acme")
+    assert ran.code == 0
+    assert "warning: the unique key of load is made by a function, which is not called here" in ran.err
+    assert "warning: the concurrency key of load is made by a function" in ran.err
+    given = run("job", "enqueue", "load", "batch=acme", "--unique", "acme", "--dry-run").err
+    assert ("unique key" in given, "concurrency key" in given) == (False, True)
+    assert "concurrency key of audit is made by a function" in run("workflow", "start", "audit", "batch=acme").err
+    assert "made by a function" not in run("job", "enqueue", "plain").err
+    options = {found["name"]: found["options"] for found in run("inspect", "examples_keyed", "--json").json["jobs"]}
+    assert options["load"] == {"unique": "by a function", "concurrency": "2 at once for each key (by a function)"}
+    assert options["plain"] == {"tags": ["a"], "concurrency": "1 at once for key gpu, shared as render"}
+
+
+def test_a_queue_without_a_worker_is_warned_about(seeds: Seeds) -> None:
     assert "no live worker serves queue 'mailers'" in run("job", "enqueue", "send_email", "to=ada").err
     assert "warning" not in run("job", "enqueue", "add", "x:=1").err
+
+
+def test_waiting_ends_with_8_when_no_worker_has_come(seeds: Seeds) -> None:
+    ran = run("job", "enqueue", "send_email", "to=ada", "--wait", "--timeout", "0.1s")
+    assert (ran.code, ran.out) == (8, "")
+    assert "no live worker serves queue 'mailers'" in ran.err
+    assert "still pending" in ran.err
 
 
 def test_waiting_prints_the_result_once_a_worker_has_run_the_job(seeds: Seeds) -> None:

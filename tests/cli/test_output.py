@@ -15,14 +15,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.cli import schemas
+from tests.cli import schema_parts, schemas, schemas_ops
 from tests.cli.conftest import Seeds, run
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
 ID = re.compile(r"job_[0-9a-z]{26}")
 
 
-def fits(document: Any, schema: schemas.Schema) -> None:
+def fits(document: Any, schema: schema_parts.Schema) -> None:
     jsonschema.validate(document, schema, cls=jsonschema.Draft202012Validator)
 
 
@@ -64,24 +64,24 @@ def on_a_terminal(*argv: str, columns: int = 80, **env: str) -> str:
         ("job enqueue send_email to=ada", schemas.ENQUEUED),
         ("job retry {failed}", schemas.OUTCOMES),
         ("job cancel {pending} {running} --yes", schemas.OUTCOMES),
-        ("job stats", schemas.STATS),
-        ("job stats add --since 1h", schemas.STATS),
+        ("job stats", schemas_ops.STATS),
+        ("job stats add --since 1h", schemas_ops.STATS),
         ("dlq list", schemas.LETTERS),
         ("dlq list --group", schemas.GROUPS),
         ("dlq show {letter}", schemas.LETTER),
-        ("dlq count", schemas.exactly(count=schemas.COUNT)),
+        ("dlq count", schema_parts.exactly(count=schema_parts.COUNT)),
         ("dlq replay {letter}", schemas.OUTCOMES),
         ("dlq discard {letter} --yes", schemas.OUTCOMES),
-        ("dlq purge --dry-run", schemas.PURGED),
+        ("dlq purge --dry-run", schemas_ops.PURGED),
         ("job delete {pending} --yes", schemas.OUTCOMES),
-        ("store prune --dry-run", schemas.PRUNED),
+        ("store prune --dry-run", schemas_ops.PRUNED),
         ("job watch {completed}", schemas.WATCHED),
         ("queue list", schemas.QUEUES),
         ("queue show slow", schemas.QUEUE),
         ("queue pause mailers --for 1h --reason x", schemas.QUEUE_CHANGED),
         ("queue resume slow", schemas.QUEUE_CHANGED),
-        ("queue purge mailers --dry-run", schemas.QUEUE_PURGED),
-        ("queue purge mailers --yes", schemas.QUEUE_PURGED),
+        ("queue purge mailers --dry-run", schemas_ops.QUEUE_PURGED),
+        ("queue purge mailers --yes", schemas_ops.QUEUE_PURGED),
         ("queue limit mailers --rate 0.5 --burst 2 --dry-run", schemas.QUEUE_CHANGED),
         ("worker list --all", schemas.WORKERS),
         ("worker show {worker}", schemas.WORKER),
@@ -105,29 +105,32 @@ def on_a_terminal(*argv: str, columns: int = 80, **env: str) -> str:
         ("doctor", schemas.DOCTOR),
         ("health --worker {worker}", schemas.HEALTH),
         ("status", schemas.OVERVIEW),
-        ("apikey create --scope job:read --tenant shop/t-42 --expires 1h", schemas.APIKEY_MADE),
-        ("apikey create --scope * --dry-run", schemas.APIKEY_MADE),
-        ("apikey list", schemas.APIKEYS),
-        ("apikey revoke {apikey}", schemas.APIKEY_REVOKED),
-        ("audit list", schemas.AUDIT),
-        ("plugin list", schemas.PLUGINS),
-        ("store status", schemas.STATUS),
-        ("store migrate --dry-run", schemas.MIGRATED),
-        ("store verify --data", schemas.EXAMINED),
-        ("store copy sqlite:///dispatch.db sqlite:///copy.db --force", schemas.COPIED),
-        ("store copy sqlite:///dispatch.db sqlite:///copy.db --force --dry-run", schemas.COPIED),
-        ("store migrate --sql", schemas.exactly(store=schemas.TEXT, pending={"type": "array"}, sql=schemas.TEXT)),
-        ("check examples_tasks --elsewhere odd", schemas.CHECKED),
-        ("bench -n 50", schemas.BENCH),
+        ("apikey create --scope job:read --tenant shop/t-42 --expires 1h", schemas_ops.APIKEY_MADE),
+        ("apikey create --scope * --dry-run", schemas_ops.APIKEY_MADE),
+        ("apikey list", schemas_ops.APIKEYS),
+        ("apikey revoke {apikey}", schemas_ops.APIKEY_REVOKED),
+        ("audit list", schemas_ops.AUDIT),
+        ("plugin list", schemas_ops.PLUGINS),
+        ("store status", schemas_ops.STATUS),
+        ("store migrate --dry-run", schemas_ops.MIGRATED),
+        ("store verify --data", schemas_ops.EXAMINED),
+        ("store copy sqlite:///dispatch.db sqlite:///copy.db --force", schemas_ops.COPIED),
+        ("store copy sqlite:///dispatch.db sqlite:///copy.db --force --dry-run", schemas_ops.COPIED),
+        (
+            "store migrate --sql",
+            schema_parts.exactly(store=schema_parts.TEXT, pending={"type": "array"}, sql=schema_parts.TEXT),
+        ),
+        ("check examples_tasks --elsewhere odd", schemas_ops.CHECKED),
+        ("bench -n 50", schemas_ops.BENCH),
         ("openapi", {"type": "object", "required": ["openapi", "info", "paths", "components"]}),
-        ("completion bash", schemas.exactly(shell=schemas.TEXT, script=schemas.TEXT)),
-        ("config show --origin", schemas.CONFIG),
-        ("config init --dry-run", schemas.exactly(path=schemas.TEXT, text=schemas.TEXT)),
-        ("config init", schemas.exactly(path=schemas.TEXT)),
-        ("inspect examples_tasks", schemas.INSPECTED),
+        ("completion bash", schema_parts.exactly(shell=schema_parts.TEXT, script=schema_parts.TEXT)),
+        ("config show --origin", schemas_ops.CONFIG),
+        ("config init --dry-run", schema_parts.exactly(path=schema_parts.TEXT, text=schema_parts.TEXT)),
+        ("config init", schema_parts.exactly(path=schema_parts.TEXT)),
+        ("inspect examples_tasks", schemas_ops.INSPECTED),
     ],
 )
-def test_json_is_one_document_with_the_promised_fields(command: str, schema: schemas.Schema, seeds: Seeds) -> None:
+def test_json_is_one_document_with_the_promised_fields(command: str, schema: schema_parts.Schema, seeds: Seeds) -> None:
     words = [word.format(**vars(seeds)) for word in command.split()]
     ran = run(*words, "--json")
     assert ran.code == 0, ran.err
@@ -232,7 +235,7 @@ def test_an_error_is_one_line_on_stderr_and_a_document_with_json(seeds: Seeds) -
     plain, document = run("job", "show", missing), run("job", "show", missing, "--json")
     assert (plain.out, document.out) == ("", "")
     assert plain.err == f"error: there is no job {missing}; `dispatch job list` shows what there is\n"
-    fits(json.loads(document.err), schemas.FAILURE)
+    fits(json.loads(document.err), schemas_ops.FAILURE)
     assert json.loads(document.err)["error"]["code"] == "job_not_found"
     assert json.loads(run("--json", "job", "lst").err)["error"]["code"] == "usage"
 

@@ -288,3 +288,51 @@ def test_a_result_can_be_waited_for_and_a_job_watched_through_a_worker_that_serv
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+@contextmanager
+def breaking() -> Iterator[str]:
+    """A server that replays one dead letter and fails from then on."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            first = len(asked) == 1
+            body = json.dumps({"id": LETTERS[0], "job_id": "job_01k9ztr0c2e6r9v1s8f0q5b4nd"} if first else {}).encode()
+            self.send_response(201 if first else 500)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as found:
+        thread = threading.Thread(target=found.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{found.server_port}"
+        finally:
+            found.shutdown()
+            thread.join(60)
+
+
+LETTERS = ("dlq_01k9ztr0c2e6r9v1s8f0q5b4nd", "dlq_01k9ztr0c2e6r9v1s8f0q5b4ne")
+
+
+def test_a_program_is_told_what_was_done_by_a_command_that_a_server_breaks_off(folder: Path) -> None:
+    for output in ("json", "jsonl", "ids"):
+        with breaking() as url:
+            ran = run("dlq", "replay", *LETTERS, "--rate", "1000/s", "--yes", "--url", url, "-o", output)
+        assert ran.code == 1
+        assert "1 done, 0 refused before it ended" in ran.err
+        match output:
+            case "json":
+                assert (ran.json["done"], [item["id"] for item in ran.json["items"]]) == (1, [LETTERS[0]])
+                assert ran.json["items"][0]["job_id"] == "job_01k9ztr0c2e6r9v1s8f0q5b4nd"
+            case "jsonl":
+                assert [json.loads(line)["id"] for line in ran.lines] == [LETTERS[0]]
+            case _:
+                assert ran.lines == [LETTERS[0]]

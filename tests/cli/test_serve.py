@@ -40,7 +40,7 @@ def get(url: str, token: str = "") -> tuple[int, Any]:
 
 
 def test_serve_lets_in_keys_and_the_person_at_the_terminal_and_stops_at_a_signal(seeds: Seeds) -> None:
-    token = run("apikey", "create", "--scope", "job:read", "--json").json["key"]
+    token = run("apikey", "create", "--scope", "job:read").out.strip()
     process = spawn("serve", "examples_tasks", "--port", "0")
     try:
         found = started(process)

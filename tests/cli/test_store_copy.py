@@ -11,7 +11,7 @@ from dispatch_cli.store import verify as module
 
 from dispatch.services import transfer
 from dispatch.testing.conformance import cases
-from tests.cli import schemas
+from tests.cli import schemas_ops
 from tests.cli.conftest import Seeds, run
 from tests.cli.test_output import fits
 
@@ -99,7 +99,7 @@ def test_verify_counts_promises_by_part_and_leaves_the_store_alone(
     assert ran.code == 0
     assert f"{len(few)} of {len(few)} promises kept" in ran.err
     assert "leadership" in ran.out
-    fits(run("store", "verify", "--json").json, schemas.VERIFIED)
+    fits(run("store", "verify", "--json").json, schemas_ops.VERIFIED)
     assert (folder / "dispatch.db").read_bytes() == before
     assert [path for path in folder.iterdir() if "scratch" in path.name] == []
 

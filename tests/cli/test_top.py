@@ -76,6 +76,18 @@ def test_what_does_not_fit_is_counted_and_every_section_keeps_its_head() -> None
     assert "queue-39" in text, "the deepest comes first"
 
 
+def test_a_queue_that_waits_for_nobody_comes_before_deeper_ones() -> None:
+    view = view_of(queues=12, workers=1)
+    status = view.latest.status
+    infos = [*status.queues, QueueInfo(QueueConfig("exports"), None, pending=1), QueueInfo(QueueConfig("empty"), None)]
+    found = status_of(infos, status.live, [], now=NOW)
+    view.add(Look(found, completed=0, failed=0, at=NOW, clock=40.0))
+    lines = [line.plain for line in frame(view, Screen(80, 24))]
+    titles = next(number for number, line in enumerate(lines) if line.startswith("QUEUE"))
+    assert [line.split()[0][:8] for line in lines[titles + 1 : titles + 3]] == ["exports", "queue-11"]
+    assert not any(line.startswith("empty") for line in lines)
+
+
 def test_without_a_height_nothing_is_left_out() -> None:
     text = "\n".join(line.plain for line in frame(view_of(40, 40, 40, 40), Screen(1000)))
     assert text.count("queue-") > 40 * 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,26 +10,27 @@ import pytest
 from dispatch_cli.workflow.timeline import bar
 from jsonschema import validate
 
-from tests.cli import schemas
+from dispatch.services import EventService
+from tests.cli import schemas_runs
 from tests.cli.conftest import Seeds, run, spawn
 
 
 def test_documents_are_as_promised(seeds: Seeds) -> None:
     promised: list[tuple[Any, tuple[str, ...]]] = [
-        (schemas.RUN_LIST, ("workflow", "list")),
-        (schemas.RUN, ("workflow", "show", seeds.run_waiting)),
-        (schemas.RUN, ("workflow", "show", seeds.run_failed)),
-        (schemas.TIMELINE, ("workflow", "timeline", seeds.run_done)),
-        (schemas.RUN_DIFF, ("workflow", "diff", seeds.run_done, seeds.run_failed)),
-        (schemas.RUN_CHANGES, ("workflow", "cancel", seeds.run_waiting, "--dry-run")),
-        (schemas.RUN_CHANGES, ("workflow", "retry", seeds.run_failed)),
-        (schemas.RUN_CHANGES, ("workflow", "migrate", seeds.run_waiting, "--to-version", "3")),
-        (schemas.RUN_SUMMARY, ("workflow", "fork", seeds.run_done, "--from", "ship")),
-        (schemas.RUN_STARTED, ("workflow", "start", "checkout", "order:=4")),
-        (schemas.EVENT, ("workflow", "signal", seeds.run_waiting, "hello", "[1]")),
-        (schemas.EVENT, ("event", "publish", "news", '{"a": 1}', "--key", "k")),
-        (schemas.EVENT, ("event", "show", seeds.event)),
-        (schemas.EVENT_LIST, ("event", "list")),
+        (schemas_runs.RUN_LIST, ("workflow", "list")),
+        (schemas_runs.RUN, ("workflow", "show", seeds.run_waiting)),
+        (schemas_runs.RUN, ("workflow", "show", seeds.run_failed)),
+        (schemas_runs.TIMELINE, ("workflow", "timeline", seeds.run_done)),
+        (schemas_runs.RUN_DIFF, ("workflow", "diff", seeds.run_done, seeds.run_failed)),
+        (schemas_runs.RUN_CHANGES, ("workflow", "cancel", seeds.run_waiting, "--dry-run")),
+        (schemas_runs.RUN_CHANGES, ("workflow", "retry", seeds.run_failed)),
+        (schemas_runs.RUN_CHANGES, ("workflow", "migrate", seeds.run_waiting, "--to-version", "3")),
+        (schemas_runs.RUN_SUMMARY, ("workflow", "fork", seeds.run_done, "--from", "ship")),
+        (schemas_runs.RUN_STARTED, ("workflow", "start", "checkout", "order:=4")),
+        (schemas_runs.EVENT, ("workflow", "signal", seeds.run_waiting, "hello", "[1]")),
+        (schemas_runs.EVENT, ("event", "publish", "news", '{"a": 1}', "--key", "k")),
+        (schemas_runs.EVENT, ("event", "show", seeds.event)),
+        (schemas_runs.EVENT_LIST, ("event", "list")),
     ]
     for schema, words in promised:
         ran = run(*words, "--json")
@@ -170,6 +172,19 @@ def test_events_are_followed_as_they_come(seeds: Seeds) -> None:
         published = run("event", "publish", "fresh").out
         assert tail.stdout.readline() == published
         tail.terminate()
+
+
+def test_the_events_that_there_are_come_however_slow_the_store_is(
+    seeds: Seeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = EventService.list
+
+    async def slowly(self: EventService, *args: Any, **options: Any) -> Any:
+        await asyncio.sleep(0.05)
+        return await listed(self, *args, **options)
+
+    monkeypatch.setattr(EventService, "list", slowly)
+    assert run("event", "tail", "-o", "ids", "--for", "1ms").lines == [seeds.event]
 
 
 def test_status_shows_runs_and_what_is_blocked(seeds: Seeds) -> None:

@@ -31,7 +31,7 @@ from snippets import LANGUAGES, Command, Snippet, commands, snippets
 
 from dispatch.config import load
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 _ID = re.compile(r"\b(job|dlq|wkr|run|evt)_[0-9a-hjkmnp-tv-z]{26}\b")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.]*(?:Z|\+00:00)?")
 _VARYING = re.compile(rf"((?:job|dlq|wkr|run|evt)_[0-9a-hjkmnp-tv-z]{{26}}|{_TIME.pattern}|…)")

@@ -25,7 +25,7 @@ def name_of(page: Path) -> str:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_snippet_of_the_page_runs(page: Path, tmp_path: Path) -> None:
     arguments = [sys.executable, "-W", "error", str(RUNNER), str(page)]
-    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=55)
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=170)
     assert done.returncode == 0, done.stderr[-4000:]
 
 

@@ -214,7 +214,7 @@ def test_a_result_is_kept_unless_told_otherwise(value: Any, facts: Any, settings
     ("value", "message"),
     [
         (object(), "the result of work (object) cannot be stored as JSON"),
-        (float("nan"), "the result of work holds NaN or an infinity"),
+        (float("nan"), "the result of work (float) holds NaN or an infinity"),
         ("x" * 99, "the result of work takes 101 bytes as JSON, more than limits.result (100)"),
         (Stored(b"x" * 101), "takes 101 bytes"),
     ],

@@ -31,7 +31,7 @@ def run(folder: Path, *arguments: str | Path, path: Path = EXAMPLES) -> str:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("DISPATCH_")}
     environment["PYTHONPATH"] = os.pathsep.join([str(path), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, *map(str, arguments)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
 

@@ -31,7 +31,7 @@ def refuse() -> None:
 
 def environment(folder: Path, wheel: Path) -> Path:
     """A virtual environment that has the wheel installed, beside the packages that the tests run with."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=50)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=120)
     (site,) = folder.glob("lib/python*/site-packages")
     zipfile.ZipFile(wheel).extractall(site)  # all that installing a pure wheel is
     (site / "tests.pth").write_text("\n".join(path for path in map(os.path.abspath, sys.path) if Path(path).is_dir()))
@@ -58,7 +58,7 @@ def dispatch(python: Path, tmp_path: Path) -> Callable[..., subprocess.Completed
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         command = [str(python), "-m", "dispatch_cli", *words]
-        return subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=40)
+        return subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=120)
 
     return run
 

@@ -36,7 +36,7 @@ def run(folder: Path, site: Path, *arguments: str | Path, **more: str) -> str:
     """What a Python command line prints; it must succeed."""
     command = [sys.executable, *map(str, arguments)]
     environment = surroundings(site, **more)
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
 
@@ -65,7 +65,7 @@ def serving(folder: Path, site: Path, *arguments: str | Path, **more: str) -> It
             raise AssertionError(f"it ended without serving:\n{seen}")
     finally:
         server.send_signal(signal.SIGINT)
-        seen += server.communicate(timeout=20)[0]
+        seen += server.communicate(timeout=60)[0]
     assert "Traceback" not in seen, seen
 
 

@@ -221,7 +221,7 @@ class Controller:
         """The events of a kind with these fields, so far."""
         return [e for e in self.look() if e["kind"] == kind and all(e.get(k) == v for k, v in fields.items())]
 
-    def until(self, fact: Callable[[], object], what: str, *, timeout: float = 30.0) -> None:
+    def until(self, fact: Callable[[], object], what: str, *, timeout: float = 90.0) -> None:
         """Waits until the fact is true; fails when it is not within the timeout, or when a worker ends unasked."""
         deadline = time.monotonic() + timeout
         while True:

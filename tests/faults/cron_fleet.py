@@ -86,7 +86,7 @@ class Fleet:
         self.processes[pid].wait()
         self.start()
 
-    def until(self, question: Callable[[Store], Awaitable[bool]], *, within: float = 30.0) -> None:
+    def until(self, question: Callable[[Store], Awaitable[bool]], *, within: float = 90.0) -> None:
         """Returns once the store's answer is yes."""
         deadline = time.monotonic() + within
         while not self.ask(question):

@@ -112,6 +112,23 @@ def test_a_limit_with_a_plain_key_is_announced_and_kept_by_an_enqueue_by_name(re
     assert (new.concurrency_key, new.concurrency_max) == ("|render|gpu", 2) == limit_of(render)
 
 
+def test_keys_that_only_the_module_can_make_are_announced_as_such_and_left_out_by_name() -> None:
+    registry = Registry()
+
+    @registry.job(concurrency=Limit(key=lambda batch: batch, max=2), unique=lambda batch: batch)
+    async def load(batch: str) -> None: ...
+
+    @registry.job(concurrency=Limit(max=2), unique=True)
+    async def plain(batch: str) -> None: ...
+
+    announced = announcement(load)
+    assert announced.by_function == ("unique", "concurrency")
+    new = named_job("load", {"batch": "a"}, EnqueueOptions(), announced=announced, scope=Scope(), idempotency_ttl=1.0)
+    assert (new.unique, new.concurrency_key, new.concurrency_max) == (None, None, None)
+    assert announcement(plain).by_function == ()
+    assert announcement(plain).schema == plain.signature.schema
+
+
 @pytest.mark.parametrize("odd", ["\0", "a\0b", "\ud800", "x" * 10_000])
 def test_a_key_that_not_every_store_could_keep_is_a_digest(odd: str, greet: JobDefinition[..., Any]) -> None:
     key, _ = limit_of(greet.options(concurrency=Limit(key=odd, max=1)), "x")

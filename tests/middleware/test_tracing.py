@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -96,6 +97,22 @@ async def test_the_span_is_linked_to_the_producer_and_its_child_unless_traces_ar
 def only(exporter: InMemorySpanExporter) -> tuple[ReadableSpan, str]:
     (span,) = exporter.get_finished_spans()
     return span, str((span.attributes or {})["error.type"])
+
+
+async def test_the_span_tells_of_the_attempt_that_it_is_about_whatever_becomes_of_the_job_before_it_is_read(
+    provider: TracerProvider, exporter: InMemorySpanExporter, make_job: MakeJob
+) -> None:
+    async def handler(job: Job) -> None: ...
+
+    job = make_job(failures=2, metadata={"traceparent": f"00-{7:032x}-{8:016x}-01"})
+    await chain([Tracing(provider)], handler)(job)
+    job.failures, job.epoch, job.queue = 3, 8, "elsewhere"
+    (span,) = exporter.get_finished_spans()
+    attributes = dict(span.attributes or {})
+    told = [attributes[f"dispatch.{key}"] for key in ("job.attempt", "job.epoch", "queue")]
+    assert told == [3, 7, "mails"]
+    written = json.loads(span.to_json())
+    assert (written["attributes"], [link["attributes"] for link in written["links"]]) == (attributes, [{}])
 
 
 @pytest.mark.parametrize("error", [ValueError("no such user"), SystemExit(2), asyncio.CancelledError()])

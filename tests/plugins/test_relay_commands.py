@@ -127,14 +127,17 @@ def test_a_rehearsal_changes_nothing(folder: Path) -> None:
 def test_an_endpoint_is_switched_rotated_and_removed(folder: Path) -> None:
     first = run("webhook", "add", "a", URL, "--json").json["secret"]
     assert run("webhook", "disable", "a", "--reason", "moves", "--json").json["state"] == "disabled"
-    assert run("webhook", "enable", "a", "--json").json["state"] == "enabled"
-    rotated = run("webhook", "rotate", "a", "--overlap", "1h", "--json").json
+    assert run("webhook", "enable", "a", "--reason", "moved", "--json").json["state"] == "enabled"
+    rotated = run("webhook", "rotate", "a", "--overlap", "1h", "--reason", "leaked", "--json").json
     assert rotated["secret"] != first
     assert rotated["old_secret_until"]
     assert run("webhook", "remove", "a", "--yes", "--json").json["outcome"] == "removed"
     assert run("webhook", "list", "-o", "ids").lines == ["configured"]
-    verbs = [item["verb"] for item in run("audit", "list", "--json").json["items"]]
-    assert verbs[:5] == [f"webhook.{verb}" for verb in ("remove", "rotate", "enable", "disable", "add")]
+    records = run("audit", "list", "--json").json["items"][:5]
+    assert [record["verb"] for record in records] == [
+        f"webhook.{verb}" for verb in ("remove", "rotate", "enable", "disable", "add")
+    ]
+    assert [record["reason"] for record in records] == ["", "leaked", "moved", "moves", ""]
 
 
 def test_a_store_that_is_not_there_is_not_made_by_looking(folder: Path) -> None:
@@ -150,8 +153,10 @@ def test_deliveries_are_listed_and_sent_again(folder: Path, port: int) -> None:
     assert (row["state"], row["status"]) == ("completed", 200)
     assert run("webhook", "deliveries", "--state", "failed").err == "no deliveries match\n"
     assert run("webhook", "redeliver", row["id"], "--dry-run", "--json").json["items"][0]["outcome"] == "would be sent"
-    again = run("webhook", "redeliver", row["id"], "--json").json["items"][0]
+    again = run("webhook", "redeliver", row["id"], "--reason", "it was lost", "--json").json["items"][0]
     assert again["job_id"] != row["id"]
+    record = run("audit", "list", "--json").json["items"][0]
+    assert (record["verb"], record["reason"]) == ("webhook.redeliver", "it was lost")
     assert [one.id for one in delivered(port)][:1] == ["job_1:1"]
 
 

@@ -42,12 +42,13 @@ REHEARSED = (
 CHANGING = (
     f"add b {URL} --event job.* --rate 30/m --header X-Token:core --tenant shop/t-1 --secret {OTHER}",
     f"add .. {URL}",
-    f"rotate a --secret {OTHER} --overlap 1m",
+    f"rotate a --secret {OTHER} --overlap 1m --reason leaked",
     "rotate ..",
     "disable a --reason moves",
     "disable configured",
-    "enable a",
-    "redeliver {delivery}",
+    "enable a --reason moved",
+    "enable configured",
+    "redeliver {delivery} --reason lost",
     "remove .. --yes --reason done",
     "remove a --yes",
 )
@@ -171,7 +172,11 @@ def test_changing_does_the_same_in_the_name_of_the_key(both: Both) -> None:
     records = run("audit", "list", "--json").json["items"][: len(CHANGING)]
     assert [record["verb"] for record in reversed(records)] == [f"webhook.{text.split()[0]}" for text in CHANGING]
     assert all(record["who"].startswith("tester (key ") for record in records)
-    assert {record["reason"] for record in records} == {"", "moves", "done"}
+    reasons = [text.partition("--reason ")[2] for text in CHANGING]
+    assert [record["reason"] for record in reversed(records)] == reasons
+    both.monkeypatch.chdir(both.here)
+    here = run("audit", "list", "--json").json["items"][: len(CHANGING)]
+    assert [record["reason"] for record in reversed(here)] == reasons
 
 
 def test_what_cannot_be_is_refused_for_the_same_reason(both: Both) -> None:

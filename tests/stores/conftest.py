@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from servers.again import give_back
 from store_kinds import Make, kinds, maker
 
 from dispatch.clock import ManualClock
 from dispatch.store import Store
+
+
+@pytest.fixture(autouse=True)
+def _again() -> Iterator[None]:
+    """What the test was lent is for the next one."""
+    yield
+    give_back()
 
 
 @pytest.fixture(params=kinds())

@@ -107,7 +107,7 @@ FEED_REDIS = (
         "    if true then\n      tell_retry",
     ),
     _lua("one alone is told to nobody", "", "feed", "enqueue_now", "key, P .. 'yh')", "key)"),
-    _lua("the short way is not told", "", "feed", "finish", "if told and kind == 'job' then", "if false then"),
+    _lua("the short way is not told", "", "feed", "finish", "if told then", "if false then"),
     _lua("skipped ticks are told", "", "feed_runs", "cron_fire", "if outcome == 'fired' then", "if true then"),
     _lua("runs begin with each claim", "", "feed_runs", "claim", "local first = not run.sa", "local first = true"),
 )

@@ -17,6 +17,8 @@ NEVER = "253402214400000000"
 """The time of runs that sleep until they are woken: they stand nowhere."""
 ALONE = {"schema", "registrations", "cv", "leader", "definitions", "cc", "cw"}
 """Keys that no row accounts for."""
+NOT_PLAIN = {"uk", "cr", "dl", "ap", "og", "ck", "sp", "re"}
+"""Fields of a running row because of which more than it and its cell changes when it is completed."""
 FAMILIES_ALONE = {"qs", "sl", "sc", "w", "ys", "yb", "yh", "yl", "y", "aw", "veto"}
 
 
@@ -113,7 +115,9 @@ def _state(index: Index, tallies: defaultdict[str, Counter[str]], id_: str, row:
     if state in "CFX" and row.get("k") != "workflow":
         index[f"z:{state}"][id_] = float(row["fi"])
     if state == "R":
-        index[f"h:{row['w']}"][id_] = None
+        index[f"h:{row['w']}"][id_] = (
+            f"{row.get('e', '0')}:{'' if NOT_PLAIN & row.keys() or row.get('k') == 'workflow' else cell}"
+        )
         if "cr" in row:
             index[f"hc:{row['w']}"][id_] = None
         if tenant:

@@ -22,8 +22,11 @@ def kinds(chosen: Sequence[str] = KINDS, *, late: Any = pytest.mark.proof) -> li
     return [pytest.param(kind, marks=late if kind in SHARED else ()) for kind in chosen]
 
 
-def maker(kind: str, folder: Path) -> Make:
-    """Makes empty, unopened stores of one kind; each call gives another one."""
+def maker(kind: str, folder: Path, *, anew: bool = False) -> Make:
+    """Makes empty, unopened stores of one kind; each call gives another one, for no longer than the test takes.
+
+    `anew`: opening one makes its tables; otherwise those of a former test may be used again.
+    """
     count = 0
 
     def make(clock: ManualClock) -> Store:
@@ -34,11 +37,13 @@ def maker(kind: str, folder: Path) -> Make:
 
             return MemoryStore(clock=clock)
         if kind == "postgres":
+            from servers.again import lent_namespace
             from servers.postgres import new_namespace, postgres_url
 
             from dispatch.stores.postgres import PostgresStore
 
-            return PostgresStore(postgres_url(), namespace=new_namespace(), clock=clock, command_timeout=20.0)
+            namespace = new_namespace() if anew else lent_namespace()
+            return PostgresStore(postgres_url(), namespace=namespace, clock=clock, command_timeout=20.0)
         if kind == "mysql":
             from servers.mysql import mysql_url
             from servers.postgres import new_namespace
@@ -53,9 +58,12 @@ def maker(kind: str, folder: Path) -> Make:
             from dispatch.stores.redis import RedisStore
 
             return RedisStore(redis_url(), namespace=new_namespace(), clock=clock, timeout=20.0)
+        from servers.again import made_file
+
         from dispatch.stores.sqlite import SQLiteStore
 
-        return SQLiteStore(folder / f"store-{count}.db", clock=clock)
+        file = folder / f"store-{count}.db"
+        return SQLiteStore(file if anew else made_file(file), clock=clock)
 
     return make
 

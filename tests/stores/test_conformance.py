@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from redis_audit import audit
+from servers.again import lent_namespace, made_file
 from servers.mysql import forget as forget_tables
 from servers.mysql import mysql_url
 from servers.postgres import new_namespace, postgres_url
@@ -35,14 +36,14 @@ class TestSQLite(StoreConformance):
         self.folder = tmp_path
 
     async def make_store(self, clock: ManualClock) -> Store:
-        return SQLiteStore(self.folder / "store.db", clock=clock)
+        return SQLiteStore(made_file(self.folder / "store.db"), clock=clock)
 
 
 class TestPostgres(StoreConformance):
     async def make_store(self, clock: ManualClock) -> Store:
         from dispatch.stores.postgres import PostgresStore
 
-        return PostgresStore(postgres_url(), namespace=new_namespace(), clock=clock, command_timeout=20.0)
+        return PostgresStore(postgres_url(), namespace=lent_namespace(), clock=clock, command_timeout=20.0)
 
 
 class TestRedis(StoreConformance):
@@ -66,7 +67,8 @@ class TestSQLAlchemySQLite(StoreConformance):
     async def make_store(self, clock: ManualClock) -> Store:
         from dispatch.stores.sqlalchemy import SQLAlchemyStore
 
-        return SQLAlchemyStore(f"sqlalchemy+sqlite+aiosqlite:///{self.folder}/store.db", clock=clock)
+        file = made_file(self.folder / "store.db")
+        return SQLAlchemyStore(f"sqlalchemy+sqlite+aiosqlite:///{file}", clock=clock)
 
 
 @pytest.mark.proof  # the same statements and server as TestPostgres, through another pool
@@ -75,7 +77,7 @@ class TestSQLAlchemyPostgres(StoreConformance):
         from dispatch.stores.sqlalchemy import SQLAlchemyStore
 
         url = postgres_url().replace("postgresql://", "sqlalchemy+postgresql+asyncpg://")
-        return SQLAlchemyStore(url, namespace=new_namespace(), clock=clock, command_timeout=20.0)
+        return SQLAlchemyStore(url, namespace=lent_namespace(), clock=clock, command_timeout=20.0)
 
 
 _SOONEST = ("opening", "races", "jobs_fence", "run_waits", "stream")

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from reference import Letter, ModelJob, Reference
+from servers.again import give_back
 from store_kinds import audited, kinds, maker
 
 from dispatch.clock import ManualClock
@@ -67,6 +68,7 @@ class Histories(RuleBasedStateMachine):
             self.run(self.store.close())
             self.runner.close()
             self.folder.cleanup()
+            give_back()
 
     def new_id(self) -> JobID:
         self.count += 1
@@ -283,13 +285,14 @@ def seen(row: Job) -> tuple[object, ...]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("examples", [10, pytest.param(40, marks=pytest.mark.proof)])
 @pytest.mark.parametrize("kind", kinds(late=pytest.mark.long))
-def test_a_store_behaves_as_the_reference_model_in_random_histories(kind: str) -> None:
+def test_a_store_behaves_as_the_reference_model_in_random_histories(kind: str, examples: int) -> None:
     machine = type("Histories", (Histories,), {"kind": kind})
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=25,
+            max_examples=examples,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,

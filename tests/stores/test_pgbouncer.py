@@ -22,6 +22,7 @@ def pooled() -> Iterator[str]:
 
 
 QUICK = (
+    "feed",
     "jobs_claim",
     "jobs_enqueue",
     "jobs_fence",
@@ -30,6 +31,7 @@ QUICK = (
     "leadership",
     "queues",
     "races",
+    "stream",
     "unique",
 )
 

@@ -239,16 +239,18 @@ async def test_without_hiredis_a_server_that_is_not_there_or_wants_a_password_is
 async def test_an_empty_namespace_becomes_a_store_unless_told_not_to() -> None:
     namespace = new_namespace()
     async with opened(redis_url(), namespace=namespace, migrate="never") as store:
-        assert (await store.schema()).pending == ("0002_start",)
+        assert (await store.schema()).pending == ("0003_start",)
         with pytest.raises(SchemaMismatch, match="is no store yet; run `dispatch store migrate`"):
             await store.jobs.enqueue(jobs(1))
-        assert await store.migrate() == ["0002_start"]
+        assert await store.migrate() == ["0003_start"]
         assert await store.migrate() == []
         await store.jobs.enqueue(jobs(1))
     forget(namespace)
 
 
-@pytest.mark.parametrize(("schema", "advice"), [(99, "upgrade"), (1, "Copy it with the version that wrote it")])
+@pytest.mark.parametrize(
+    ("schema", "advice"), [(99, "upgrade"), (1, "Copy it with the version"), (2, "Copy it with the version")]
+)
 async def test_a_namespace_of_another_layout_is_refused_and_stays_as_it_is(schema: int, advice: str) -> None:
     namespace = new_namespace()
     client = redis.Redis.from_url(redis_url())
@@ -306,6 +308,49 @@ async def test_more_than_a_script_takes_is_claimed_renewed_and_finished(store: R
     assert await complete(store, claimed) == [Reply.APPLIED] * 600
     assert (await count(store, JobState.COMPLETED), await count(store, JobState.PENDING)) == (600, 50)
     assert await store.jobs.prune(completed=-1.0, failed=None, cancelled=None, limit=500) == 500
+    audit(redis_url(), store.namespace)
+
+
+async def test_plain_rows_and_others_are_claimed_together_and_end_as_they_must(store: RedisStore) -> None:
+    given = [*jobs(3), *jobs(1, unique=Unique("k")), *jobs(2, metadata={"a": "b"}), *jobs(1, expires_in=60.0), *jobs(3)]
+    for job in given:
+        await store.jobs.enqueue([job])
+    claimed = await claim(store, 20)
+    assert [job.id for job in claimed] == [job.id for job in given]
+    assert [job.unique_key for job in claimed] == [job.unique and "k" for job in given]
+    assert [job.metadata for job in claimed] == [job.metadata for job in given]
+    stored = [await store.jobs.get(job.id) for job in claimed]
+    assert stored == claimed
+    audit(redis_url(), store.namespace)
+    await store.jobs.cancel(claimed[0].id)
+    audit(redis_url(), store.namespace)
+    assert await complete(store, claimed) == [Reply.APPLIED] * 10
+    assert await count(store, JobState.COMPLETED) == 10
+    audit(redis_url(), store.namespace)
+
+
+async def test_a_row_that_the_server_has_evicted_is_missing_when_it_ends(store: RedisStore) -> None:
+    await store.jobs.enqueue([*jobs(5), *jobs(1, unique=Unique("k"))])
+    client = redis.Redis.from_url(redis_url())
+    for together in (2, 4):
+        gone, *others = await claim(store, together)
+        client.delete(f"{{{store.namespace}}}:j:{gone.id}")
+        assert await complete(store, [gone, *others]) == [Reply.MISSING] + [Reply.APPLIED] * len(others)
+        assert await store.jobs.get(gone.id) is None
+        assert await complete(store, others) == [Reply.APPLIED] * len(others)
+    client.close()
+
+
+async def test_a_job_completed_twice_in_a_call_keeps_its_first_result(store: RedisStore) -> None:
+    await store.jobs.enqueue([*jobs(2), *jobs(1, unique=Unique("k"))])
+    for together in (1, 2):
+        job, *others = await claim(store, together)
+        said = [Transition(job.id, job.epoch, Verdict.COMPLETE, result=result) for result in (b"1", b"2")]
+        said += [Transition(other.id, other.epoch, Verdict.COMPLETE) for other in others]
+        assert [answer.reply for answer in await store.jobs.finish(WORKER, said)] == [Reply.APPLIED] * (together + 1)
+        kept = await store.jobs.get(job.id)
+        assert kept is not None
+        assert kept.result == b"1"
     audit(redis_url(), store.namespace)
 
 

@@ -6,22 +6,53 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dispatch import Dispatch, hookimpl
+from dispatch.clock import ManualClock
 from dispatch.errors import DuplicateJob, StoreUnreachable, SyncInAsync
 from dispatch.ids import JobID
 from dispatch.jobs.definition import AsyncJobDefinition
-from dispatch.jobs.model import CountOptions, JobState, NewJob
+from dispatch.jobs.model import CountOptions, Enqueued, JobState, NewJob
+from dispatch.queues import QueueConfig
 from dispatch.registry import Registry
+from dispatch.scope import Scope
 from dispatch.stores.sql.plan import Do, Plan
 from dispatch.stores.sqlite import SQLiteStore
 from dispatch.stores.sqlite_connection import Occupied
 
 DEADLINE = 10.0
+
+
+async def test_a_connection_that_is_given_up_while_it_opens_leaves_no_thread_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that answers later finds its event loop closed, and says so in a traceback of its own."""
+    entered, release, connect = threading.Event(), threading.Event(), sqlite3.connect
+
+    def slow(*args: Any, **options: Any) -> sqlite3.Connection:
+        entered.set()
+        assert release.wait(DEADLINE)
+        return connect(*args, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", slow)
+    before = {*threading.enumerate()}
+    opening = asyncio.create_task(SQLiteStore(tmp_path / "jobs.db").open())
+    assert await asyncio.to_thread(entered.wait, DEADLINE)
+    working = [found for found in threading.enumerate() if found not in before and "_connection_worker" in found.name]
+    opening.cancel()
+    done, _ = await asyncio.wait({opening}, timeout=0.05)
+    assert not done, "it waits for its thread"
+    release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(opening, DEADLINE)
+    assert len(working) == 1
+    assert not working[0].is_alive()
 
 
 def new(**fields: Any) -> NewJob:
@@ -70,6 +101,59 @@ async def test_it_needs_no_event_loop(store: SQLiteStore, note: AsyncJobDefiniti
         assert made[0].created
         assert (await app.job(made[0].id)).payload == b'{"text":"while the loop does nothing"}'
         assert await pending(store) == 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"delay": 60.0, "priority": 3, "queue": "other"},
+        {"run_at": datetime(2026, 3, 1, tzinfo=UTC), "kind": "delivery", "lane": "left"},
+        {"scope": Scope("shop", "t1"), "lane": "", "metadata": {"a": [1, "ä"]}},
+        {"scope": Scope("shop", "t1")},
+        {"kind": "workflow"},
+        {"max_retries": 3, "tags": ("a",)},
+    ],
+    ids=["plain", "delayed", "dated", "laned", "scoped", "driver", "optioned"],
+)
+async def test_it_writes_the_row_that_any_enqueue_writes(tmp_path: Path, fields: dict[str, Any]) -> None:
+    store = SQLiteStore(tmp_path / "jobs.db", clock=ManualClock())
+    await store.open()
+    await store.queues.configure(QueueConfig("default", fair=True))
+    here, awaited, among_others = (new(**fields) for _ in range(3))
+    assert store.jobs.enqueue_here([here]) == [Enqueued(here.id, True)]
+    assert await store.jobs.enqueue([awaited]) == [Enqueued(awaited.id, True)]
+    await store.jobs.enqueue([among_others, new()])
+    expected = await store.jobs.get(among_others.id)
+    assert expected is not None
+    for job in (here, awaited):
+        written = await store.jobs.get(job.id)
+        assert written is not None
+        assert replace(written, id=expected.id, effect_key=expected.id) == expected
+    assert (expected.lane == "shop/t1") == (fields == {"scope": Scope("shop", "t1")})
+    await store.close()
+
+
+async def test_an_id_that_is_there_already_changes_nothing(store: SQLiteStore) -> None:
+    job = new()
+    for created in (True, False):
+        assert store.jobs.enqueue_here([job]) == [Enqueued(job.id, created)]
+        job = new(id=job.id, payload=b"[2]")
+    assert await store.jobs.enqueue([job]) == [Enqueued(job.id, False)]
+    kept = await store.jobs.get(job.id)
+    assert kept is not None
+    assert kept.payload == b'{"text":"a"}'
+    assert await pending(store) == 2
+
+
+async def test_a_file_that_was_moved_away_is_not_written_to(store: SQLiteStore, tmp_path: Path) -> None:
+    file = tmp_path / "jobs.db"
+    file.rename(tmp_path / "elsewhere.db")
+    with pytest.raises(StoreUnreachable, match="moved, deleted or replaced"):
+        store.jobs.enqueue_here([new()])
+    (tmp_path / "elsewhere.db").rename(file)
+    assert store.jobs.enqueue_here([new()])
+    assert await pending(store) == 2
 
 
 async def test_it_wakes_who_waits(store: SQLiteStore) -> None:

@@ -11,7 +11,11 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions
 from opentelemetry.sdk.metrics import Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
-from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
+from opentelemetry.sdk.metrics.view import (
+    ExplicitBucketHistogramAggregation,
+    ExponentialBucketHistogramAggregation,
+    View,
+)
 
 from dispatch.telemetry import gathered, instruments
 from dispatch.telemetry.gathered import MOST, Spread
@@ -89,6 +93,25 @@ def test_views_are_obeyed(reader: InMemoryMetricReader) -> None:
         made.duration.record(1.0, name, "q", "completed")
     assert wait(reader) == [({"queue": "q"}, 2)]
     assert [(point.count, point.scale) for point in points(reader, "dispatch.job.duration")] == [(1, 20), (1, 20)]
+    provider.shutdown()
+
+
+def test_values_beside_and_on_the_boundaries_are_counted_where_the_sdk_counts_them(
+    reader: InMemoryMetricReader,
+) -> None:
+    views = [
+        View(instrument_name=name, aggregation=ExplicitBucketHistogramAggregation((1.0, 5.0), record_min_max=extremes))
+        for name, extremes in (("dispatch.job.wait", False), ("dispatch.job.duration", True))
+    ]
+    provider = MeterProvider([reader], views=views)
+    made = instruments(provider)
+    for value in (0.5, 1.0, 1.5, 5.0, 9.0, 9.5):
+        made.wait.record(value, "a", "q")
+        made.duration.record(value, "a", "q", "completed")
+    (waits,), (durations,) = points(reader, "dispatch.job.wait"), points(reader, "dispatch.job.duration")
+    assert list(waits.bucket_counts) == list(durations.bucket_counts) == [2, 2, 2]
+    assert (waits.sum, waits.count, durations.min, durations.max) == (26.5, 6, 0.5, 9.5)
+    assert (waits.min, waits.max) == (float("inf"), float("-inf"))
     provider.shutdown()
 
 

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import (
+    ConcurrentMultiSpanProcessor,
+    ReadableSpan,
+    Span,
+    SpanLimits,
+    SpanProcessor,
+    TracerProvider,
+)
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult
@@ -151,6 +158,66 @@ def test_a_processor_that_writes_to_each_span_is_heard(
     provider.add_span_processor(Writing())
     light(provider)("work").end()
     assert dict(only(exporter).attributes or {}) == {"written": "work"}
+
+
+def test_a_processor_that_comes_later_or_has_its_say_before_the_end_is_heard(
+    provider: TracerProvider, exporter: InMemorySpanExporter
+) -> None:
+    ending: list[str] = []
+
+    class Late(SpanProcessor):
+        def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+            span.set_attribute("begun", True)
+
+        def _on_ending(self, span: Span) -> None:
+            ending.append(span.name)
+
+    start = light(provider)
+    start("before").end()
+    provider.add_span_processor(Late())
+    start("after").end()
+    before, after = exporter.get_finished_spans()
+    assert (dict(before.attributes or {}), dict(after.attributes or {})) == ({}, {"begun": True})
+    assert ending == ["after"]
+
+
+def test_a_processor_that_stands_for_several_threads_is_told_of_all(exporter: InMemorySpanExporter) -> None:
+    provider = TracerProvider(active_span_processor=ConcurrentMultiSpanProcessor(1))
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    light(provider)("work").end()
+    assert only(exporter).name == "work"
+    provider.shutdown()
+
+
+@pytest.mark.parametrize(("flags", "recorded"), [(TraceFlags.SAMPLED, True), (TraceFlags.DEFAULT, False)])
+def test_what_was_decided_of_the_parent_holds_for_the_span(
+    flags: int, recorded: bool, provider: TracerProvider, exporter: InMemorySpanExporter
+) -> None:
+    state = trace.TraceState([("vendor", "said")])
+    producer = SpanContext(7, 8, True, TraceFlags(flags | TraceFlags.RANDOM_TRACE_ID), state)
+    parent = trace.set_span_in_context(trace.NonRecordingSpan(producer), Context())
+    start, theirs = light(provider), provider.get_tracer("theirs")
+    found = []
+    for span in (start("work", parent), theirs.start_span("work", parent)):
+        own = span.get_span_context()
+        found.append((span.is_recording(), own.trace_id, own.trace_flags, own.trace_state))
+        span.end()
+    assert found[0] == found[1] and found[0][0] is recorded
+    assert len(exporter.get_finished_spans()) == 2 * recorded
+
+
+def test_attributes_are_made_when_they_are_read(provider: TracerProvider, exporter: InMemorySpanExporter) -> None:
+    class Counted(dict[str, int]):
+        reads = 0
+
+        def __len__(self) -> int:
+            self.reads += 1
+            return super().__len__()
+
+    attributes = Counted(a=1)
+    light(provider)("work", Context(), attributes=attributes).end()
+    assert attributes.reads == 0
+    assert dict(only(exporter).attributes or {}) == {"a": 1}
 
 
 def test_where_the_sdk_must_count_attributes_or_cut_them_it_makes_its_own_spans() -> None:

@@ -51,7 +51,7 @@ def run(folder: Path, *plugins: str, options: tuple[str, ...] = ()) -> str:
     ]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DISPATCH_", "PYTEST_"))}
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=150)
     return " ".join((done.stdout + done.stderr).split())
 
 

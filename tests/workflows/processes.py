@@ -90,6 +90,13 @@ async def waiter(ctx: WorkflowContext, key: str) -> str:
 
 
 @registry.workflow
+async def napper(ctx: WorkflowContext, length: float) -> None:
+    """Sleeps and waits that long from its first visits, at the same time."""
+    note("visit")
+    await ctx.parallel(ctx.sleep(length), ctx.wait_for_any("never", timeout=length))
+
+
+@registry.workflow
 async def sleeper(ctx: WorkflowContext, until: str) -> None:
     """Sleeps until then."""
     await ctx.sleep_until(datetime.fromisoformat(until))

@@ -16,13 +16,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dispatch import Config, Dispatch, Fail, Registry, WorkflowContext, event
+from dispatch import Config, Dispatch, Fail, Limit, Registry, WorkflowContext, event
 from dispatch.engine.run import RunOptions, run_worker
 from dispatch.errors import EventTimeout, StepFailed
 from dispatch.jobs.context import current_job
 
 registry = Registry()
 told = event("told", str)
+CHILDREN = 2
+"""How many children of a height, of one run and those that it started, may be open at once."""
 EVER = datetime(2020, 1, 1, tzinfo=UTC)
 """Children begin after what they wait for may have been published."""
 Program = list[list[Any]]
@@ -57,7 +59,7 @@ class Maker:
         verbs = {"step": 8, "flaky": 2, "bad": 0.5, "sleep": 1, "wait": 1.5, "never": 0.5, "random": 1, "enqueue": 0.7}
         verbs |= {"intent": 1, "fan": 1, "remote": 0.7}
         if depth:
-            verbs |= {"parallel": 2, "catch": 3, "child": 1, "kids": 0.7}
+            verbs |= {"parallel": 2, "catch": 3, "child": 1.5, "kids": 2}
         verb = rng.choices(list(verbs), list(verbs.values()))[0]
         match verb:
             case "step":
@@ -71,7 +73,7 @@ class Maker:
             case "child":
                 return [verb, self._name(), self._nodes(depth=depth - 1, length=rng.randint(1, 3))]
             case "kids":
-                parts = [self._nodes(depth=0, length=1) for _ in range(rng.randint(1, 3))]
+                parts = [self._nodes(depth=0, length=1) for _ in range(rng.randint(1, 4))]
                 return [verb, self._name(), parts, rng.random() < 0.5]
             case "parallel":
                 return [
@@ -100,6 +102,23 @@ def events(nodes: Program) -> list[str]:
             case ["kids", _, parts, _] | ["parallel", parts]:
                 found += [name for part in parts for name in events(part)]
     return found
+
+
+def height(nodes: Program) -> int:
+    """How many generations of children a program has. A child's is less than its parent's, so the key of one height is
+    never waited for by who holds it."""
+    most = 0
+    for node in nodes:
+        match node:
+            case ["child", _, inner]:
+                most = max(most, 1 + height(inner))
+            case ["kids", _, parts, _]:
+                most = max(most, *(1 + height(part) for part in parts))
+            case ["catch", inner]:
+                most = max(most, height(inner))
+            case ["parallel", parts]:
+                most = max(most, *(height(part) for part in parts))
+    return most
 
 
 # -- foretelling -------------------------------------------------------------------------------------------------------
@@ -287,7 +306,7 @@ async def play(ctx: WorkflowContext, run: str, nodes: Program) -> list[Any]:
     return await _play(ctx, run, nodes)
 
 
-@registry.workflow(max_retries=0)
+@registry.workflow(max_retries=0, concurrency=Limit(key=lambda nodes, run: f"{run} {height(nodes)}", max=CHILDREN))
 async def part(ctx: WorkflowContext, nodes: Program, run: str) -> list[Any]:
     """A child: plays a part of one."""
     return await _play(ctx, run, nodes)
@@ -393,6 +412,7 @@ async def main(url: str, namespace: str, folder: Path) -> None:
         "poll_interval": "0.1s",
         "grace": "0s",
         "park_after": "0.05s",
+        "max_crashes": 30,  # more than anybody is killed
     }
     config = Config.model_validate({**times, "namespace": namespace})
     async with Dispatch(url, config=config, registry=registry) as app:

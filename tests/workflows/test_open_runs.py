@@ -14,6 +14,7 @@ from dispatch.jobs.options import EnqueueOptions
 from dispatch.registry import Registry
 from dispatch.testing import MemoryApp
 from dispatch.workflows import RunHandle, RunState
+from dispatch.workflows.model import ListOptions as RunOptions
 
 from .conftest import Effects
 
@@ -138,3 +139,79 @@ def test_a_key_that_takes_more_than_the_workflow_does_is_refused(registry: Regis
 
         @registry.workflow(concurrency=Limit(key=lambda a, b: (a, b), max=1))
         async def flow(ctx: WorkflowContext, order: int) -> None: ...
+
+
+async def test_a_run_that_waits_for_a_child_under_its_own_full_key_is_told_of(
+    registry: Registry, app: MemoryApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared = Limit(key="all", name="imports", max=1)
+
+    @registry.workflow(concurrency=shared)
+    async def leaf(ctx: WorkflowContext) -> None: ...
+
+    @registry.workflow
+    async def middle(ctx: WorkflowContext) -> None:
+        await ctx.run_child(leaf)
+
+    @registry.workflow(concurrency=shared)
+    async def top(ctx: WorkflowContext) -> None:
+        await ctx.run_child(middle)
+
+    @registry.workflow(concurrency=shared)
+    async def direct(ctx: WorkflowContext) -> None:
+        await ctx.parallel(ctx.run_child(leaf), ctx.run_child(leaf, name="again"))
+
+    run = await top.start()
+    await app.run_until_idle()
+    (blocked,) = (await app.workflows.list(RunOptions(names=("leaf",)))).items
+    says = await app.workflows.held_up(blocked)
+    assert says is not None
+    assert f"{run.id} started this run: if it waits for it, neither ever goes on. Cancel {run.id}" in says
+    assert "under its own concurrency key" not in caplog.text
+    await run.cancel()
+    run = await direct.start()
+    await app.run_until_idle()
+    (warning,) = [record for record in caplog.records if "under its own concurrency key" in record.message]
+    assert warning.message == (
+        f"direct@1 ({run.id}) waits for its child leaf@1 under its own concurrency key '@|imports|all' (max 1): where "
+        "runs that wait so hold every place, no child begins and they wait for ever; give the child a key of its own"
+    )
+
+
+async def test_a_child_that_others_keep_waiting_is_not_said_to_wait_for_ever(
+    registry: Registry, app: MemoryApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    @registry.workflow(concurrency=Limit(max=1))
+    async def leaf(ctx: WorkflowContext) -> None:
+        await ctx.sleep(60)
+
+    @registry.workflow(concurrency=Limit(max=1))
+    async def top(ctx: WorkflowContext) -> None:
+        await ctx.run_child(leaf)
+
+    await leaf.start()
+    await app.run_until_idle()
+    await top.start()
+    await app.run_until_idle()
+    (blocked,) = (await app.workflows.list(RunOptions(names=("leaf",), states=(RunState.PENDING,)))).items
+    says = await app.workflows.held_up(blocked)
+    assert says is not None
+    assert says.startswith("blocked by key '@|leaf|'")
+    assert "neither" not in says
+    assert "concurrency key" not in caplog.text
+
+
+async def test_the_body_of_a_run_that_is_cancelled_before_it_began_is_not_played(
+    registry: Registry, app: MemoryApp, effects: Effects
+) -> None:
+    @registry.workflow(concurrency=Limit(max=1))
+    async def flow(ctx: WorkflowContext, number: int) -> None:
+        effects.log.append(f"body {number}")
+        await ctx.sleep(60)
+
+    first, second = await flow.start(1), await flow.start(2)
+    await app.run_until_idle()
+    await second.cancel()
+    await app.run_until_idle()
+    assert await states(app, first, second) == ["waiting", "cancelled"]
+    assert effects.log == ["body 1"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -17,74 +16,16 @@ from dispatch.workflows import RunState
 
 from .fleet import Fleet, Scene
 from .open_runs import MOST, registry, visit
+from .places import most_open, note_states, noted_states
 
 STORES = ("sqlite", "postgres", "redis")
 KEYS = ("a", "b")
 OPEN = (RunState.RUNNING, RunState.WAITING, RunState.COMPENSATING, RunState.BLOCKED)
-_SQLITE = """
-CREATE TABLE noted (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT, state TEXT);
-CREATE TRIGGER noted_runs AFTER UPDATE OF state ON runs WHEN NEW.state <> OLD.state
-BEGIN INSERT INTO noted (id, state) VALUES (NEW.id, NEW.state); END;
-"""
-_POSTGRES = """
-SET search_path TO "{0}";
-CREATE TABLE noted (number BIGINT GENERATED ALWAYS AS IDENTITY, id TEXT, state TEXT);
-CREATE FUNCTION note_run() RETURNS trigger LANGUAGE plpgsql AS
-  $$ BEGIN INSERT INTO "{0}".noted (id, state) VALUES (NEW.id, NEW.state); RETURN NULL; END $$;
-CREATE TRIGGER noted_runs AFTER UPDATE OF state ON runs FOR EACH ROW WHEN (NEW.state <> OLD.state)
-  EXECUTE FUNCTION note_run();
-"""
 
 
 @pytest.fixture(params=STORES)
 def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Scene:
     return Scene(request.param, tmp_path, registry)
-
-
-async def note_states(scene: Scene) -> None:
-    """Makes an SQL store note every change of a run's state, in the order of their transactions."""
-    if scene.url.startswith("sqlite"):
-        connection = sqlite3.connect(scene.folder / "runs.db", timeout=30)
-        connection.executescript(_SQLITE)
-        connection.close()
-    elif scene.url.startswith("postgres"):
-        import asyncpg
-
-        server = await asyncpg.connect(scene.url)
-        await server.execute(_POSTGRES.format(scene.namespace))
-        await server.close()
-
-
-async def noted_states(scene: Scene) -> list[tuple[str, str]]:
-    """Run and new state of every change."""
-    select = "SELECT id, state FROM {}noted ORDER BY number"
-    if scene.url.startswith("sqlite"):
-        connection = sqlite3.connect(scene.folder / "runs.db", timeout=30)
-        rows = connection.execute(select.format("")).fetchall()
-        connection.close()
-        return rows
-    if not scene.url.startswith("postgres"):
-        return []
-    import asyncpg
-
-    server = await asyncpg.connect(scene.url)
-    found = await server.fetch(select.format(f'"{scene.namespace}".'))
-    await server.close()
-    return [(row["id"], row["state"]) for row in found]
-
-
-def most_open(changes: list[tuple[str, str]], customers: dict[str, str]) -> Counter[str]:
-    """How many runs of each customer were open at most, but for those that were cancelled before their first start."""
-    standing: dict[str, str] = {}
-    never_began: set[str] = set()
-    most: Counter[str] = Counter()
-    for run_id, state in changes:
-        if run_id not in standing and state == RunState.COMPENSATING:
-            never_began.add(run_id)
-        standing[run_id] = state
-        opened = (id_ for id_, state in standing.items() if state in OPEN and id_ not in never_began)
-        most |= Counter(customers[id_] for id_ in opened)
-    return most
 
 
 async def storm(scene: Scene, *, runs: int, kills: int, within: float) -> None:

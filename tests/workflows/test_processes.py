@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from dispatch import Dispatch
 from dispatch.clock import boot_seconds, seconds
+from dispatch.entity import LARGEST_PAGE
+from dispatch.ids import RunID
 from dispatch.workflows import RunState
 from dispatch.workflows.model import ListOptions
 
 from .fleet import Fleet, Scene, counted
-from .processes import TIMES, holder, parent, saga, sleeper, ten_steps, waiter
+from .processes import TIMES, holder, napper, parent, saga, sleeper, ten_steps, waiter
 
 STORES = ("sqlite", *(pytest.param(kind, marks=pytest.mark.proof) for kind in ("postgres", "redis")))
 
@@ -232,22 +236,98 @@ async def test_two_hundred_and_fifty_waits_meet_three_publishers(scene: Scene) -
 # -- sleep -------------------------------------------------------------------------------------------------------------
 
 
-async def sleep_through(scene: Scene, *, runs: int, seconds: float) -> None:
-    """Many runs sleep until one moment; a new worker starts beside them as ever."""
-    until = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+async def nap(scene: Scene, *, length: float, kills: int) -> None:
+    """One run sleeps and waits while its workers die and are followed by others."""
+    async with scene.app() as app:
+        run = await app.start_workflow(napper, length)
+        with scene.fleet(1) as fleet:
+            await fleet.until(counted(app, RunState.WAITING, 1), within=60)
+            slept = await sleep_end(app, run.id)
+            (wait,) = await app.workflows.waits(run.id)
+            for kill in range(kills):
+                fleet.kill()
+                await fleet.until(ready(scene, kill + 2), within=60)
+                assert await app.workflows.waits(run.id) in ([wait], [])
+            await fleet.until(counted(app, RunState.COMPLETED, 1), within=60)
+        ended = await app.workflows.get(run.id)
+        assert ended.finished_at is not None
+        assert wait.deadline is not None
+        assert ended.finished_at >= max(slept, wait.deadline)
+        assert await sleep_end(app, run.id) == slept
+    assert scene.noted()["visit"] >= 2
+
+
+def ready(scene: Scene, number: int) -> Callable[[], Awaitable[bool]]:
+    """Whether that many workers have begun to work, in all."""
+
+    async def look() -> bool:
+        return scene.noted()["ready"] >= number
+
+    return look
+
+
+async def sleep_end(app: Dispatch, run_id: RunID) -> datetime:
+    """Until when a run sleeps, as it has recorded."""
+    (asleep,) = [found for found in await app.workflows.timeline(run_id) if found.kind == "sleep"]
+    return datetime.fromisoformat(json.loads(asleep.data)["until"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+async def test_a_sleep_and_a_wait_keep_their_ends_while_workers_die(scene: Scene) -> None:
+    await nap(scene, length=12, kills=2)
+
+
+async def sleep_through(scene: Scene, *, runs: int, seconds: float, spread: float = 0.0) -> dict[str, float]:
+    """Many runs sleep, until one moment or one after the other; a new worker starts beside them as ever.
+
+    Answers what it cost, and how long after its moment each was awake and had come to its end.
+    """
+    first = datetime.now(UTC) + timedelta(seconds=seconds)
     every = 0.05 if runs < 10_000 else 1.0  # the count of many runs takes a while itself
+    moments: dict[str, datetime] = {}
     async with scene.app() as app:
         for start in range(0, runs, 1000):
-            await app.workflows.start([sleeper.call(until) for _ in range(min(1000, runs - start))])
+            part = [first + timedelta(seconds=spread * n / runs) for n in range(start, min(start + 1000, runs))]
+            made = await app.workflows.start([sleeper.call(moment.isoformat()) for moment in part])
+            moments |= {str(run.id): moment for run, moment in zip(made, part, strict=True)}
         with scene.fleet(1) as fleet:
+            began = boot_seconds()
             await fleet.until(counted(app, RunState.WAITING, min(runs, 1000)), within=seconds)
             early = resident_mib(fleet)
             await fleet.until(counted(app, RunState.WAITING, runs), within=seconds, every=every)
-            assert resident_mib(fleet) - early < 20
+            parked, late = boot_seconds() - began, resident_mib(fleet)
+            assert late - early < 20
             run = await app.start_workflow(ten_steps)
             fleet.kill()
+            began = boot_seconds()
             assert await run.result(timeout=20)
-            await fleet.until(counted(app, RunState.COMPLETED, runs + 1), within=2 * seconds + 30, every=every)
+            started = boot_seconds() - began
+            within = 2 * seconds + spread + 30
+            await fleet.until(counted(app, RunState.COMPLETED, runs + 1), within=within, every=every)
+        after = sorted(await lateness(app, moments))
+    return {
+        "parked after": parked,
+        "MiB of the worker early": early,
+        "and late": late,
+        "a new worker had played a run after": started,
+        **{f"late, {name}": after[int(part * (runs - 1))] for name, part in (("p50", 0.5), ("p99", 0.99), ("max", 1))},
+    }
+
+
+async def lateness(app: Dispatch, moments: Mapping[str, datetime]) -> list[float]:
+    """Seconds from the moment of each run to its end."""
+    found: list[float] = []
+    options = ListOptions(names=("sleeper",), limit=LARGEST_PAGE)
+    while True:
+        page = await app.workflows.list(options)
+        for run in page.items:
+            assert run.finished_at is not None
+            assert run.finished_at >= moments[run.id]
+            found.append((run.finished_at - moments[run.id]) / timedelta(seconds=1))
+        if page.next_cursor is None:
+            return found
+        options = replace(options, cursor=page.next_cursor)
 
 
 def resident_mib(fleet: Fleet) -> float:
@@ -264,5 +344,12 @@ async def test_two_thousand_sleeping_runs_cost_rows_and_no_memory(scene: Scene) 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-async def test_a_hundred_thousand_sleeping_runs_cost_rows_and_no_memory(scene: Scene) -> None:
-    await sleep_through(scene, runs=100_000, seconds=900)
+@pytest.mark.parametrize("spread", [0.0, 400.0], ids=["at once", "in turn"])
+async def test_a_hundred_thousand_sleeping_runs_cost_rows_and_no_memory(
+    scene: Scene, spread: float, record_property: Callable[[str, object], None]
+) -> None:
+    """At once: what comes last is as late as the others take. In turn: each should be awake within a second."""
+    found = await sleep_through(scene, runs=100_000, seconds=900, spread=spread)
+    for name, value in found.items():
+        record_property(name, value)
+    print(f"{scene.url.partition(':')[0]}: " + ", ".join(f"{name} {value:.2f}" for name, value in found.items()))

@@ -131,6 +131,24 @@ async def test_a_task_group_is_refused_before_anything_acts(
     assert effects.log == []
 
 
+async def test_a_step_given_to_a_task_group_as_it_is_says_what_to_do(app: MemoryApp, registry: Registry) -> None:
+    async def body(ctx: WorkflowContext) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ctx.step("a", int))  # type: ignore[arg-type]
+
+    said = await refused(app, registry, body)
+    assert "a coroutine was expected, got <step 'a' of " in said
+    assert "`await` it; several at once by ctx.parallel(...)" in said
+
+
+@pytest.mark.parametrize("length", [float("nan"), float("inf"), "soon", None], ids=str)
+async def test_a_sleep_of_no_length_names_what_it_was_given(app: MemoryApp, registry: Registry, length: Any) -> None:
+    async def body(ctx: WorkflowContext) -> None:
+        await ctx.sleep(length)
+
+    assert f"sleep({length!r}): " in await refused(app, registry, body)
+
+
 async def _await(step: Any) -> Any:
     return await step
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dispatch_cli import complete
-from dispatch_cli.choices import call_arguments, duration, hint_at_json, words_among
+from dispatch_cli.choices import call_arguments, duration, hint_at_json, word_among
 from dispatch_cli.consent import DryRun, Reason
 from dispatch_cli.cron.base import Name, Tenant, app, scope_of, show_change
 from dispatch_cli.failures import CommandError
@@ -170,8 +170,8 @@ def _timing(
     """The options that were given."""
     given: dict[str, Any] = {
         "timezone": timezone,
-        "overlap": overlap and words_among("overlap rule", [overlap], OVERLAPS)[0],
-        "misfire": misfire and words_among("misfire rule", [misfire], MISFIRES)[0],
+        "overlap": overlap and word_among("overlap rule", overlap, OVERLAPS),
+        "misfire": misfire and word_among("misfire rule", misfire, MISFIRES),
         "misfire_window": duration("--misfire-window", window),
         "jitter": duration("--jitter", jitter),
     }

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from dispatch.crons.model import CronSpec
 
 _NEXT = 3
-_BAR = 40
+_BAR, _BESIDE = 40, 17
+"""Letters of the longest bar, and of what stands on its left."""
 _YEAR = timedelta(days=366)
 _COLUMNS = (
     Column("cron", "name"),
@@ -149,7 +150,8 @@ def _draw(session: Session, document: dict[str, Any], *, empty: str) -> None:
     out.rows(rows, _COLUMNS, empty=empty)
     if not rows:
         return
-    out.block("ticks in each hour of the next day (UTC)", "\n".join(_bars(document["hours"])))
+    width = min(_BAR, max(out.width - _BESIDE, 1)) if out.fancy else _BAR
+    out.block("ticks in each hour of the next day (UTC)", "\n".join(_bars(document["hours"], width)))
     busiest = document["busiest"]
     if busiest is not None:
         out.write(
@@ -157,10 +159,10 @@ def _draw(session: Session, document: dict[str, Any], *, empty: str) -> None:
         )
     if document["collisions"]:
         lines = [f"{line['name']}: {line['text']} ({line['timezone']})" for line in document["collisions"]]
-        out.block("changes of the clock within a year", "\n".join(lines))
+        out.sentences("changes of the clock within a year", lines)
 
 
-def _bars(hours: list[dict[str, Any]]) -> list[str]:
+def _bars(hours: list[dict[str, Any]], width: int) -> list[str]:
     """A line an hour, its bar as long as its share of the fullest."""
     most = max(hour["ticks"] for hour in hours) or 1
     mark = "█"
@@ -169,6 +171,6 @@ def _bars(hours: list[dict[str, Any]]) -> list[str]:
     except UnicodeEncodeError:
         mark = "#"
     return [
-        f"{hour['at'][11:16]}  {hour['ticks']:>6,}  {mark * -(-hour['ticks'] * _BAR // most)}".rstrip()
+        f"{hour['at'][11:16]}  {hour['ticks']:>6,}  {mark * -(-hour['ticks'] * width // most)}".rstrip()
         for hour in hours
     ]

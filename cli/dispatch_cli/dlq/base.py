@@ -23,8 +23,8 @@ EXAMPLE = "dlq_01k9ztr0c2e6r9v1s8f0q5b4nd"
 COLUMNS = (
     Column("id", "id"),
     Column("job", "job_name"),
-    Column("queue", "queue"),
-    Column("state", "state"),
+    Column("queue", "queue", spare=1),
+    Column("state", "state", spare=2),
     Column("error", "why"),
     Column("died", "created_at"),
 )
@@ -32,7 +32,7 @@ GROUP_COLUMNS = (
     Column("job", "job_name"),
     Column("error", "error_type"),
     Column("count", "count", right=True),
-    Column("oldest", "oldest_at"),
+    Column("oldest", "oldest_at", spare=1),
     Column("newest", "newest_at"),
     Column("sample", "sample"),
 )

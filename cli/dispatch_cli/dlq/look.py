@@ -113,4 +113,4 @@ def show(
     document = session.administer(look)
     hidden = {"payload", "payload_text", "attempts", "error", "updated_at"}
     fields = [(key, value) for key, value in document.items() if key not in hidden]
-    session.out.record(document, fields=fields, blocks=blocks_of(document))
+    session.out.record(document, fields=fields, blocks=blocks_of(session.out, document))

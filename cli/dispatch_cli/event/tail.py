@@ -26,7 +26,7 @@ def tail(
     name: Names = None,
     key: Key = None,
     for_: Annotated[
-        str | None, typer.Option("--for", metavar="DURATION", help="End after that time; default: Ctrl-C ends it.")
+        str | None, typer.Option("--for", metavar="DURATION", help="Follow for that long; default: Ctrl-C ends it.")
     ] = None,
     last: Annotated[int, typer.Option("--last", min=0, max=200, metavar="N", help="Begin with the last N.")] = 10,
 ) -> None:
@@ -35,13 +35,14 @@ def tail(
     limit = duration("--for", for_)
 
     async def follow(app: Admin) -> None:
-        seen: set[str] | None = None
+        version = app.version
+        seen = await _newer(session, app, name, key, None, last)  # what there is comes however slow the server is
         try:
             async with asyncio.timeout(limit):
                 while True:
+                    await app.changed(version, _LOOK)
                     version = app.version
                     seen = await _newer(session, app, name, key, seen, last)
-                    await app.changed(version, _LOOK)
         except TimeoutError:
             return
 

@@ -18,10 +18,12 @@ from dispatch_cli.consent import DryRun
 from dispatch_cli.failures import NOT_FOUND, CommandError
 from dispatch_cli.job.base import app
 from dispatch_cli.job.wait import Timeout, Wait, print_result
+from dispatch_cli.named import in_wait, must_be_meant, warn_of_keys
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
+    from dispatch.cluster.model import Announcement
     from dispatch.jobs.model import Enqueued, Job
     from dispatch.jobs.options import EnqueueOptions
     from dispatch_cli.admin import Admin
@@ -67,6 +69,9 @@ def enqueue(
     tag: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="Tags to find it by.")] = None,
     wait: Wait = False,
     timeout: Timeout = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also under a name that looks like a slip of one that is known.")
+    ] = False,
     dry_run: DryRun = False,
 ) -> None:
     """Queue a job by name and print its id; the code that runs it need not be here."""
@@ -96,19 +101,22 @@ def enqueue(
     )
 
     async def act(app: Admin) -> Job | None:
-        await _warn_of_typos(session, app, name)
+        known = {found.name: found for found in await app.workers.definitions() if found.kind == "job"}
+        must_be_meant(session, name, known, force=force)
+        announced = known.get(name)
         if dry_run:
-            await _rehearse(session, app, name, arguments, options)
+            await _rehearse(session, app, name, arguments, options, announced)
             return None
         async with app.audit.act("job.enqueue", detail=name) as held:
             answer = await app.jobs.enqueue_named(name, arguments, options)
             held.settle([answer.id], count=int(answer.created or answer.replaced))
         job = await app.jobs.get(answer.id)
+        warn_of_keys(session, announced, unique=unique is not None)
         await _warn_unless_served(session, app, job.queue)
         if not wait:
             _tell_of(session, answer, job)
             return None
-        session.tell(f"{_became(answer)} {job.id}; waiting for its result")
+        session.tell(f"{_became(answer)} {job.id}; {in_wait(limit)}")
         return await app.jobs.wait(job.id, timeout=limit)
 
     with hint_at_json(pairs or ()):
@@ -131,7 +139,9 @@ def _tell_of(session: Session, answer: Enqueued, job: Job) -> None:
     session.out.write(f"{job.id}\n")
 
 
-async def _rehearse(session: Session, app: Admin, name: str, arguments: Any, options: EnqueueOptions) -> None:
+async def _rehearse(
+    session: Session, app: Admin, name: str, arguments: Any, options: EnqueueOptions, announced: Announcement | None
+) -> None:
     """Checks and shows what an enqueue would write."""
     from dispatch.documents.base import readable
     from dispatch.errors import PayloadTooLarge
@@ -139,12 +149,11 @@ async def _rehearse(session: Session, app: Admin, name: str, arguments: Any, opt
     from dispatch.services.named import named_job
     from dispatch.text import iso
 
-    definitions = await app.workers.definitions()
-    announced = next((found for found in definitions if (found.kind, found.name) == ("job", name)), None)
     ttl = session.config.idempotency_ttl.total_seconds()
     job = named_job(name, arguments, options, announced=announced, scope=capture(), idempotency_ttl=ttl)
     if len(job.payload) > session.config.limits.payload:
         raise PayloadTooLarge(f"{name}: the arguments take {len(job.payload):,} bytes, more than limits.payload")
+    warn_of_keys(session, announced, unique=options.unique is not None)
     await _warn_unless_served(session, app, job.queue)
     document = {
         "name": name,
@@ -157,16 +166,6 @@ async def _rehearse(session: Session, app: Admin, name: str, arguments: Any, opt
     }
     session.tell("nothing was written; this would be enqueued:")
     session.out.record(document, fields=[(key, value) for key, value in document.items() if key != "dry_run"])
-
-
-async def _warn_of_typos(session: Session, app: Admin, name: str) -> None:
-    known = [found.name for found in await app.workers.definitions() if found.kind == "job"]
-    if known and name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        session.tell(
-            f"warning: no app has announced a job {name!r}"
-            + (f"; did you mean {near[0]!r}?" if near else "; it waits until a worker knows it")
-        )
 
 
 async def _warn_unless_served(session: Session, app: Admin, queue: str) -> None:

@@ -11,7 +11,7 @@ import typer
 from dispatch_cli.choices import one_id, page_cursor, words_among
 from dispatch_cli.job.base import COLUMNS, EXAMPLE, STATES, WAITING, OneID, app
 from dispatch_cli.job.filters import Names, Queues, Since, States, Tags, Until, filters_of
-from dispatch_cli.render import Column
+from dispatch_cli.render import Column, Output
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 
@@ -88,10 +88,10 @@ def show(ctx: typer.Context, id_: OneID) -> None:
     document = session.administer(look)
     hidden = {"payload", "payload_text", "result", "result_text", "result_kept", "attempts", "error", "updated_at"}
     fields = [(key, value) for key, value in document.items() if key not in hidden and value is not False]
-    session.out.record(document, fields=fields, blocks=blocks_of(document))
+    session.out.record(document, fields=fields, blocks=blocks_of(session.out, document))
 
 
-def blocks_of(document: dict[str, Any]) -> list[tuple[str, str]]:
+def blocks_of(out: Output, document: dict[str, Any]) -> list[tuple[str, str]]:
     """The longer texts of a job or dead letter: arguments, result, attempts with their tracebacks."""
     blocks = []
     for title, key in (("arguments", "payload"), ("result", "result")):
@@ -102,7 +102,7 @@ def blocks_of(document: dict[str, Any]) -> list[tuple[str, str]]:
     for attempt in document["attempts"]:
         error = attempt["error"]
         where = f" on {attempt['worker_id']}" if attempt["worker_id"] else ""
-        title = f"attempt {attempt['number']} {attempt['kind']} at {attempt['ended_at']}{where}"
+        title = f"attempt {attempt['number']} {attempt['kind']} {out.when(attempt['ended_at'])}{where}"
         blocks.append((title, error["traceback"] or f"{error['type']}: {error['message']}"))
     if document["error"] and not document["attempts"]:
         error = document["error"]

@@ -11,7 +11,7 @@ from dispatch_cli import complete
 from dispatch_cli.choices import since_when
 from dispatch_cli.failures import NOT_FOUND, CommandError
 from dispatch_cli.job.base import app
-from dispatch_cli.render import Column, brief
+from dispatch_cli.render import Column, ago, brief
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 
@@ -86,8 +86,10 @@ def _in_words(stat: NameStats) -> dict[str, str]:
 def _tell_sample(session: Session, found: JobStats, limit: int) -> None:
     from dispatch.text import iso
 
+    told = ago if session.out.fancy else iso
+    first, last = (told(moment) if moment else "-" for moment in (found.oldest_at, found.newest_at))
     which = "all that are kept" if found.complete else f"of the {limit:,} newest; --limit looks at more"
-    session.tell(f"{found.sampled:,} ended jobs, {which}; from {iso(found.oldest_at)} to {iso(found.newest_at)}")
+    session.tell(f"{found.sampled:,} ended jobs, {which}; from {first} to {last}")
 
 
 async def _must_be_known(app: Admin, name: str) -> None:

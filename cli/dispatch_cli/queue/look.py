@@ -21,7 +21,7 @@ COLUMNS = (
     Column("pending", "pending", right=True),
     Column("retrying", "retrying", right=True),
     Column("running", "running", right=True),
-    Column("aside", "set_aside", right=True),
+    Column("aside", "set_aside", right=True, spare=1),
     Column("oldest", "oldest_due_at"),
     Column("workers", "workers", right=True),
     Column("paused", "paused"),

@@ -15,6 +15,7 @@ from dispatch_cli.render import ago
 
 if TYPE_CHECKING:
     from dispatch.cluster.model import Worker
+    from dispatch.queues import QueueInfo
     from dispatch_cli.top.view import View
 
 _BLOCKS, _ASCII = "▁▂▃▄▅▆▇█", "_.-=+*#@"
@@ -120,9 +121,8 @@ def _sections(view: View, screen: Screen) -> list[Section]:
 
 def _queues(view: View, screen: Screen) -> Section:
     status, now = view.latest.status, view.latest.at
-    ordered = sorted(status.queues, key=lambda info: (-info.pending - info.retrying, info.config.name))
     rows, styles = [], []
-    for info in ordered:
+    for info in sorted(status.queues, key=lambda info: _rank(info, status.served_by[info.config.name])):
         name = info.config.name
         served = status.served_by[name]
         waiting = info.pending + info.retrying
@@ -141,6 +141,12 @@ def _queues(view: View, screen: Screen) -> Section:
         styles.append("yellow" if info.pause else "red" if waiting and not served else "")
     titles = ("queue", "pending", "retrying", "running", "oldest", "workers", "", "depth")
     return Section(titles, rows, frozenset({1, 2, 3, 4, 5}), styles, share=4, newest_last=True)
+
+
+def _rank(info: QueueInfo, served: int) -> tuple[bool, int, str]:
+    """Queues that wait for nobody come first, then the deepest."""
+    waiting = info.pending + info.retrying
+    return not waiting or served > 0, -waiting, info.config.name
 
 
 def _workers(view: View, screen: Screen) -> Section:
@@ -225,19 +231,21 @@ def _rooms(sections: Sequence[Section], lines: int | None) -> list[int]:
 
 
 def _table(section: Section, room: int, width: int) -> list[Text]:
-    hidden = len(section.rows) - room
-    shown = section.rows[: room - 1] if hidden > 0 and room > 1 else section.rows[:room]
+    """The titles and so many rows; what there is no room for is counted beside the titles, else in the last row."""
+    shown = section.rows[:room]
     widths = _widths([section.titles, *shown], width)
-    lines = [_row([title.upper() for title in section.titles], widths, section.right, "bold")]
+    head = _row([title.upper() for title in section.titles], widths, section.right, "bold")
+    lines = [head]
     for row, style in zip(shown, section.styles, strict=False):
         row = [*row[:-1], row[-1][-widths[-1] :] if section.newest_last and widths[-1] else row[-1]]
         lines.append(_row(row, widths, section.right, style))
-    if len(shown) < len(section.rows):
-        more = Text(f"and {len(section.rows) - len(shown):,} more", "dim")
-        if len(lines) <= room:
-            lines.append(more)
+    hidden = len(section.rows) - room
+    if hidden > 0:
+        more = f"  +{hidden:,} more"
+        if head.cell_len + len(more) <= width or room == 1:
+            head.append(more, "dim")
         else:
-            lines[0].append("  ").append(more)
+            lines[-1] = Text(f"+{hidden + 1:,} more", "dim")
     return lines
 
 

@@ -15,8 +15,8 @@ from dispatch_cli.worker.base import EXAMPLE, app
 
 COLUMNS = (
     Column("id", "id"),
-    Column("host", "hostname"),
-    Column("pid", "pid", right=True),
+    Column("host", "hostname", spare=1, folds_first=True),
+    Column("pid", "pid", right=True, spare=2, folds_first=True),
     Column("state", "state"),
     Column("busy", "busy", right=True),
     Column("queues", "queues"),

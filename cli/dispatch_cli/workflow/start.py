@@ -11,12 +11,14 @@ from dispatch_cli.choices import call_arguments, duration, hint_at_json, moment
 from dispatch_cli.consent import DryRun
 from dispatch_cli.failures import CommandError
 from dispatch_cli.job.enqueue import Document, Pairs
+from dispatch_cli.named import in_wait, warn_of_keys
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 from dispatch_cli.workflow.base import app
 from dispatch_cli.workflow.result import Timeout, Wait, print_result
 
 if TYPE_CHECKING:
+    from dispatch.jobs.options import EnqueueOptions
     from dispatch.workflows.model import CreatedRun, Run
     from dispatch_cli.admin import Admin
 
@@ -82,6 +84,7 @@ def start(
     async def act(app: Admin) -> Run | None:
         if dry_run:
             made = await app.workflows.rehearse(name, arguments, options, version=version)
+            await _warn_of_keys(session, app, (made.name, made.version), options)
             session.tell("nothing was written; this would be started:")
             document = {
                 "name": made.name,
@@ -96,11 +99,12 @@ def start(
             answer = await app.workflows.start_named(name, arguments, options, version=version)
             held.settle([answer.id], count=int(answer.created))
         run = await app.workflows.get(answer.id)
+        await _warn_of_keys(session, app, (run.name, run.version), options)
         await _warn_unless_served(session, app, run)
         if not wait:
             _tell_of(session, answer, run)
             return None
-        session.tell(f"{_became(answer)} {run.id}; waiting for its result")
+        session.tell(f"{_became(answer)} {run.id}; {in_wait(limit)}")
         return await app.workflows.wait(run.id, timeout=limit)
 
     with hint_at_json(pairs or ()):
@@ -127,6 +131,12 @@ def _tell_of(session: Session, answer: CreatedRun, run: Run) -> None:
         return
     session.tell(f"{_became(answer)} {run.name} version {run.version} on queue {run.queue!r}")
     session.out.write(f"{run.id}\n")
+
+
+async def _warn_of_keys(session: Session, app: Admin, which: tuple[str, int], options: EnqueueOptions) -> None:
+    definitions = [found for found in await app.workers.definitions() if found.kind == "workflow"]
+    announced = next((found for found in definitions if (found.name, found.version) == which), None)
+    warn_of_keys(session, announced, unique=options.unique is not None)
 
 
 async def _warn_unless_served(session: Session, app: Admin, run: Run) -> None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from dispatch.workflows.model import Checkpoint, ChildResult, Run
     from dispatch_cli.admin import Admin
 
-WIDTH = 40
+WIDTH, _LEAST = 40, 10
+"""Letters of the longest bar where there is room, and where there is little."""
 COLUMNS = (
     Column("step", "step_name"),
     Column("kind", "kind"),
@@ -49,11 +50,13 @@ def timeline(ctx: typer.Context, id_: OneRun) -> None:
     if session.out.format != "table":
         session.out.rows(documents, ())
         return
-    session.out.rows(drawn(documents, checkpoints), COLUMNS, empty="nothing is recorded yet")
+    room = session.out.room_beside(drawn(documents, checkpoints, 0), COLUMNS)
+    rows = drawn(documents, checkpoints, int(min(WIDTH, max(room + len(COLUMNS[-1].title), _LEAST))))
+    session.out.rows(rows, COLUMNS, empty="nothing is recorded yet")
     session.tell(f"{run.name} version {run.version} is {run.state}")
 
 
-def drawn(documents: Sequence[dict[str, Any]], checkpoints: Sequence[Checkpoint]) -> list[dict[str, Any]]:
+def drawn(documents: Sequence[dict[str, Any]], checkpoints: Sequence[Checkpoint], width: int) -> list[dict[str, Any]]:
     """The rows of the picture: each with a bar from its start to its end, on one scale."""
     spans = [(found.started_at or found.created_at, _end(found)) for found in checkpoints]
     first = min((start for start, _ in spans), default=None)
@@ -61,12 +64,12 @@ def drawn(documents: Sequence[dict[str, Any]], checkpoints: Sequence[Checkpoint]
     if first is None or last is None:
         return []
     return [
-        {**document, "took": brief((end - start) / timedelta(seconds=1)), "bar": bar(start, end, first, last)}
+        {**document, "took": brief((end - start) / timedelta(seconds=1)), "bar": bar(start, end, first, last, width)}
         for document, (start, end) in zip(documents, spans, strict=True)
     ]
 
 
-def bar(start: datetime, end: datetime, first: datetime, last: datetime, width: int = WIDTH) -> str:
+def bar(start: datetime, end: datetime, first: datetime, last: datetime, width: int) -> str:
     """A bar on a line of that width that stands for the time from first to last.
 
     >>> from datetime import UTC

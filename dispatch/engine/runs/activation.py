@@ -236,7 +236,10 @@ class Activation:
             return await self._fail(run, Failure("ResultNotStorable", str(error)), "result_not_storable")
         limit = self._rules.result_limit
         if len(data) > limit:
-            message = f"the result of {run.name} takes {len(data):,} bytes as JSON, more than limits.result ({limit:,})"
+            message = (
+                f"the result of {run.name} ({type(value).__name__}) takes {len(data):,} bytes as JSON, more than "
+                f"limits.result ({limit:,}); store it elsewhere and return its name"
+            )
             return await self._fail(run, Failure("ResultNotStorable", message), "result_not_storable")
         unvisited = performance.journal.unvisited
         if unvisited:
@@ -305,12 +308,11 @@ class Activation:
             self._stopped = None
         performance = self._playing = Performance(loaded, self._job, self._means, acts=False)
         run = loaded.run
-        try:
-            args, kwargs = self._definition.signature.load(self._job.payload)
-        except InvalidArguments as error:
-            if loaded.checkpoints:
+        if loaded.checkpoints:
+            try:
+                args, kwargs = self._definition.signature.load(self._job.payload)
+            except InvalidArguments as error:
                 return await self._blocked(run, f"its input does not fit any more: {error}")
-        else:
             await play(performance, self._definition, args, kwargs, rest=lambda: self._enough(performance))
         if performance.mismatch is not None:
             return await self._blocked(run, performance.mismatch)

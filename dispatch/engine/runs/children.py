@@ -84,6 +84,8 @@ class Children(Ledger):
             idempotency_ttl=self.means.idempotency_ttl,
         )
         run.driver = await self.means.prepare(run.driver)
+        if awaited and run.driver.concurrency_key is not None:
+            self.means.report.waits_for(run.driver, self.job)
         fields: dict[str, Any] = {"run": run.id} if awaited else {"run": run.id, "spawned": True}
         data = documents.document(**fields, **_asked(run.driver, run.id))
         return await self.recorded(NewCheckpoint(name, "child", data, started_at=self.now, runs=(run,)))

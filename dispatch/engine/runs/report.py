@@ -22,6 +22,8 @@ class RunReport:
         self._report = report
         self._plugins = plugins
         self._logger = logger
+        self._warned: set[tuple[str, str]] = set()
+        """The drivers, of parents and of children, that were told to share a key."""
 
     def activated(self, job: Job) -> None:
         """A driver was claimed and its run loaded."""
@@ -50,6 +52,19 @@ class RunReport:
         """A run has queued a job."""
         if job.kind == "job" and self._plugins.has("job_enqueued"):
             self._plugins.background("job_enqueued", job=job)
+
+    def waits_for(self, child: NewJob, parent: Job) -> None:
+        """A run is about to wait for a child that needs a place of a concurrency key; said once of each pair."""
+        key, pair = parent.concurrency_key, (parent.name, child.name)
+        if key is None or child.concurrency_key != key or pair in self._warned:
+            return
+        self._warned.add(pair)
+        self._logger.warning(
+            "%s (%s) waits for its child %s under its own concurrency key %r (max %s): where runs that wait so hold "
+            "every place, no child begins and they wait for ever; give the child a key of its own",
+            *(parent.name, parent.run_id, child.name, key, child.concurrency_max),
+            extra={"event": "workflow_shares_key", "run_id": str(parent.run_id), "workflow": parent.name},
+        )
 
     def event_skipped(self, run: Run, wait: str, event: Event, why: str) -> None:
         """An event's payload did not fit what the wait declares."""

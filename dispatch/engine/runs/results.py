@@ -15,7 +15,7 @@ from dispatch.jobs.base import Definition
 def _anything() -> Any: ...
 
 
-_ANY = Signature(_anything, name="a step")
+_ANY = Signature(_anything, name="the step")
 
 
 def codec(function: Callable[..., Any]) -> Signature:

@@ -109,7 +109,7 @@ class StepRunner:
         try:
             data = value.data if isinstance(value, Stored) else codec(spec.function).dump_result(value)
         except TypeError as error:
-            raise not_storable(spec.name, f"its result ({type(value).__name__}) cannot be stored: {error}") from None
+            raise not_storable(spec.name, str(error)) from None
         if len(data) > self._result_limit:
             raise not_storable(
                 spec.name,

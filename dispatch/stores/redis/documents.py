@@ -185,7 +185,8 @@ def work_document(fields: Sequence[Field], row: Row, own_id: str) -> Document:
     found["timeout"] = None if timeout is None else float(timeout)
     found |= {name: options.get(_OPTIONS[name]) for name in ("max_retries", "backoff", "keep_result")}
     found["backoff"] = found["backoff"] or None
-    found["updated_at"] = found["created_at"] if found["updated_at"] is None else found["updated_at"]
+    changes = [found.get(name) for name in ("created_at", "updated_at", "started_at", "finished_at")]
+    found["updated_at"] = max(moment for moment in changes if moment is not None)
     found["effect_key"] = own_id if found["effect_key"] is None else found["effect_key"]
     found["unique_until"] = None if found["unique_key"] is None else found["unique_until"] or "finish"
     return found

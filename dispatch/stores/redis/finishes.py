@@ -35,7 +35,7 @@ async def finish(
     calls = [(worker_id, *chunk) for chunk in chunks(given, at_once)]
     if not calls:
         return []
-    return [_finished(answer) for reply in await client.run_all("finish", calls) for answer in reply]
+    return [answer for reply in await client.run_all("finish", calls) for answer in _answers(reply)]
 
 
 def chunks(given: Sequence[list[Any]], at_once: int) -> Iterator[list[Any]]:
@@ -86,6 +86,11 @@ def _arguments(said: Transition) -> list[Any]:
         for new in said.then:
             fields += new_job(new)
     return [said.job_id, said.epoch, _VERDICTS[said.verdict] + flags, *fields]
+
+
+def _answers(reply: int | Sequence[bytes]) -> list[Finished]:
+    """The answers of a script, where those of completions alone are told in short: by their number."""
+    return [_COMPLETED] * reply if isinstance(reply, int) else [_finished(answer) for answer in reply]
 
 
 def _finished(answer: bytes) -> Finished:

@@ -27,6 +27,8 @@ STATES = {
 CODES = {state: code.decode() for code, state in STATES.items()}
 _LEAST = 7
 """Fields that every row has, with the id."""
+_CHANGES = (b"c", b"u", b"sa", b"fi")
+"""Times of which the latest says when the row was changed."""
 _OPTIONS = ("retries", "timeout", "backoff", "keep")
 _NOTHING_CHOSEN = (None,) * len(_OPTIONS)
 _LONGEST = 9_000 * 366 * 86_400 * SECOND
@@ -243,14 +245,14 @@ def job_of(flat: Sequence[bytes]) -> Job:
             # most rows that are claimed hold no more than each must: that takes half the time
             name, queue, state = row[b"n"].decode(), row[b"q"].decode(), STATES[row[b"st"]]
             return Job(JobID(id_), created_at, created_at, name, queue, state, row[b"p"], created_at, effect_key=id_)
-        updated, kind, lane, priority = get(b"u"), get(b"k"), get(b"l"), get(b"o")
+        kind, lane, priority = get(b"k"), get(b"l"), get(b"o")
         worker, metadata, tags, effect_key = get(b"w"), get(b"m"), get(b"t"), get(b"ek")
         behind, replay_of, run_id, progress = get(b"b"), get(b"rp"), get(b"ri"), get(b"pg")
         options = options_of(row) if b"d" in row else {}
         return Job(
             JobID(id_),
             created_at,
-            created_at if updated is None else EPOCH + timedelta(0, 0, int(updated)),
+            EPOCH + timedelta(0, 0, max([int(row[key]) for key in _CHANGES if key in row])),
             row[b"n"].decode(),
             row[b"q"].decode(),
             STATES[row[b"st"]],

@@ -23,8 +23,8 @@ from dispatch.stores.redis.transfer import RedisTransfer
 from dispatch.stores.redis.wakeups import RedisWakeups
 from dispatch.stores.redis.workflows import RedisWorkflows
 
-SCHEMA = 2
-_NAMES = {2: "0002_start"}
+SCHEMA = 3
+_NAMES = {3: "0003_start"}
 _MIGRATE = ("auto", "empty", "never")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 

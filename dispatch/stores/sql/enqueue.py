@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,13 +85,15 @@ class Place:
 
 def enqueue(jobs: Sequence[NewJob], now: int, *, lenient: bool = False) -> Plan[list[Enqueued]]:
     """The plan of JobStore.enqueue; with `lenient` (follow-ups) a conflict drops its job instead of raising."""
+    if all(map(is_free, jobs)):
+        return (yield from _enqueue_plain(jobs, now))
     by_tenant = yield from _queues_by_tenant(jobs)
     yield from _lock_keys(jobs)
     keyed = any(job.concurrency_key is not None for job in jobs)
     fits = (yield from concurrency.fitting(jobs, [run_at(job, now) <= now for job in jobs])) if keyed else set[str]()
     place = Place(by_tenant, fits, now)
     if all(job.unique is None and job.idempotency is None for job in jobs):
-        answers = yield from _enqueue_plain(jobs, place)
+        answers = yield from _enqueue_keyless(jobs, place)
     else:
         yield Do("prune_idempotency", {"now": now})
         yield Do("prune_unique", {"now": now})
@@ -102,6 +104,11 @@ def enqueue(jobs: Sequence[NewJob], now: int, *, lenient: bool = False) -> Plan[
     if keyed or place.left:
         yield from concurrency.admit(jobs, answers, fits, place.left, now)
     return answers
+
+
+def alone(job: NewJob, now: int) -> Many:
+    """The one step that `enqueue` of a free job alone comes to: it adds the job, unless the id is there already."""
+    return Many("insert_plain_job", PLAIN_COLUMNS, [_plain_row(job, now)])
 
 
 def _lock_keys(jobs: Sequence[NewJob]) -> Plan[None]:
@@ -121,16 +128,24 @@ def _queues_by_tenant(jobs: Sequence[NewJob]) -> Plan[set[str]]:
     return {row[0] for row in settings if row[4] or row[5] is not None}
 
 
-def _enqueue_plain(jobs: Sequence[NewJob], place: Place) -> Plan[list[Enqueued]]:
-    if all(map(is_plain, jobs)):
-        rows = [_plain_row(job, place) for job in jobs]
-        alike = _alike(rows)
-        if alike is None:
-            added = yield Many("insert_plain_job", PLAIN_COLUMNS, rows)
-        else:
-            added = yield Do("insert_alike_jobs", alike)
+def _enqueue_plain(jobs: Sequence[NewJob], now: int, by_tenant: Collection[str] = ()) -> Plan[list[Enqueued]]:
+    rows = [_plain_row(job, now, by_tenant) for job in jobs]
+    alike = _alike(rows)
+    if alike is None:
+        added = yield Many("insert_plain_job", PLAIN_COLUMNS, rows)
     else:
-        added = yield Many("insert_job", COLUMNS, [_row(job, place) for job in jobs])
+        added = yield Do("insert_alike_jobs", alike)
+    return (yield from _answers(jobs, added))
+
+
+def _enqueue_keyless(jobs: Sequence[NewJob], place: Place) -> Plan[list[Enqueued]]:
+    if all(map(is_plain, jobs)):
+        return (yield from _enqueue_plain(jobs, place.now, place.by_tenant))
+    added = yield Many("insert_job", COLUMNS, [_row(job, place) for job in jobs])
+    return (yield from _answers(jobs, added))
+
+
+def _answers(jobs: Sequence[NewJob], added: int) -> Plan[list[Enqueued]]:
     if added == len(jobs):
         return [Enqueued(job.id, True) for job in jobs]
     known = yield Rows("jobs_before", {"ids": names_text([job.id for job in jobs]), "added": added})
@@ -265,7 +280,7 @@ def _fields(job: NewJob, place: Place) -> dict[str, Any]:
     return dict(zip(COLUMNS, _row(job, place), strict=True))
 
 
-def _lane(job: NewJob, by_tenant: set[str]) -> str:
+def _lane(job: NewJob, by_tenant: Collection[str]) -> str:
     if job.lane is not None:
         return job.lane
     if job.kind == "workflow":
@@ -290,8 +305,12 @@ def is_plain(job: NewJob) -> bool:
     )
 
 
-def _plain_row(job: NewJob, place: Place) -> tuple[Any, ...]:
-    now = place.now
+def is_free(job: NewJob) -> bool:
+    """Whether nothing that is stored bears upon the job."""
+    return job.unique is None and job.idempotency is None and (job.lane is not None or not job.scope) and is_plain(job)
+
+
+def _plain_row(job: NewJob, now: int, by_tenant: Collection[str] = ()) -> tuple[Any, ...]:
     app_id, org_id = job.scope
     return (
         # sqlite3 binds exact str many times faster than its subclasses
@@ -299,7 +318,7 @@ def _plain_row(job: NewJob, place: Place) -> tuple[Any, ...]:
         job.queue,
         job.name,
         job.kind,
-        _lane(job, place.by_tenant),
+        _lane(job, by_tenant),
         job.priority,
         now if job.delay is None and job.run_at is None else run_at(job, now),
         now,

@@ -22,6 +22,9 @@ TABLES = (
 )
 """The tables of a store on a server, where a schema of its own holds them."""
 
+FUNCTIONS = ("feed_triggers", "feed_on", "feed_off")
+"""The functions that statements call, in the same schema."""
+
 
 class Statement:
     """The text of a statement with numbered parameters, and the names that the numbers stand for."""
@@ -51,9 +54,10 @@ class Statement:
 def load(folder: Path, mark: str = "?", schema: str = "") -> dict[str, Statement]:
     """Every `-- name:` block of the folder's .sql files, with `{part}` replaced by that `-- part:` block.
 
-    `mark` stands before the numbers of parameters; with `schema`, `{table}` is replaced by `schema.table`.
+    `mark` stands before the numbers of parameters; with `schema`, `{table}` is replaced by `schema.table`, and so are
+    names of functions.
     """
-    tables = {table: f"{schema}.{table}" for table in TABLES} if schema else {}
+    tables = {name: f"{schema}.{name}" for name in (*TABLES, *FUNCTIONS)} if schema else {}
     return {name: Statement(name, text, mark) for name, text in texts(folder, tables).items()}
 
 

@@ -84,6 +84,8 @@ async def a_beat_without_jobs_still_hears_of_lost_claims(env: Env) -> None:
     job = await env.start()
     assert (await env.store.jobs.renew(env.worker, [], lease=30)).unnamed == pairs(job)
     assert (await env.store.jobs.renew(env.other, [], lease=30)).unnamed == []
+    await env.finish(job, Verdict.COMPLETE)
+    assert (await env.store.jobs.renew(env.worker, [], lease=30)).unnamed == []
 
 
 @case("I30")

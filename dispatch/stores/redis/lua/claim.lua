@@ -1,33 +1,24 @@
 -- Makes due rows running in a worker's name, queue by queue, lane by lane in rotation, within every limit.
 -- flags: allow-oom
 -- wakes: seldom
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends gates channels_of_events publishing driving_starts
+-- parts: base keys plain_claims feed tells rows moves concurrency place ready admit unique runs wakes ends gates channels_of_events publishing driving_starts
 -- ARGV: now, worker, limit, lease (microseconds), alone, number of queues, each with what may be taken from it, names.
--- Answers jobs, expired jobs, when to look again ('' nobody knows), now.
-local worker, limit, lease, alone = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
+-- Answers jobs, expired jobs, when to look again ('' nobody knows), now; queue, name and epoch of those jobs that are told
+-- in short. A job is its id with its epoch and the row, or in short when it was made and its payload.
 local PROMOTED, PASSED, LANES = 200, 200, 256
-local queues, names = {}, {}
-local at = 7
-for _ = 1, tonumber(ARGV[6]) do
-  queues[#queues + 1] = {name = ARGV[at], cap = tonumber(ARGV[at + 1])}
-  at = at + 2
-end
-for i = at, #ARGV do
-  names[ARGV[i]] = true
-end
-
-local lease_until, epoch_floor = NOW + lease, math.floor(NOW / 1000)
-local claimed, overdue, expired, taken_ids, blocked = {}, {}, {}, {}, 0
+local overdue, expired, blocked = {}, {}, 0
+local told = heard('job.started')
 
 local function start(id, row, flat)
   local epoch = math.max(tonumber(row.e or 0) + 1, epoch_floor)
   local key = job_key(id)
-  call('HSET', key, 'st', 'R', 'w', worker, 'e', text(epoch), 'sa', NOW_TEXT, 'u', NOW_TEXT)
+  call('HSET', key, 'st', 'R', 'w', worker, 'e', text(epoch), 'sa', NOW_TEXT)
   if row.la then
     call('HDEL', key, 'la')
   end
   move(id, row, 'R', lease_until)
-  taken_ids[#taken_ids + 1] = id
+  held[#held + 1] = id
+  held[#held + 1] = held_as(row, text(epoch))
   if row.ck then
     call('SADD', P .. 'kr:' .. row.ck, id)
   end
@@ -39,107 +30,17 @@ local function start(id, row, flat)
     give_up_key(row.uk, id)
   end
   tell_job('job.started', id, row)
-  claimed[#claimed + 1] = {id, epoch, flat}
+  claimed[3 * count + 1], claimed[3 * count + 2], claimed[3 * count + 3] = id, epoch, flat
+  count = count + 1
 end
 
 local function is_overdue(row)
   return row.ex and row.k ~= 'workflow' and not row.sa and tonumber(row.ex) < NOW
 end
 
--- What keeps a row off the short way: keys, a tenant, an end of its time, a driver's kind.
-local ODD = {ck = true, ap = true, og = true, uu = true, ex = true, k = true}
--- Rows taken in the short way: by state and cell the ids; and all of them as members of the running ones.
-local plainly, leased = {P = {}, T = {}}, {}
-local FLOOR_TEXT, told = text(epoch_floor), heard('job.started')
-
--- The short way to running; answers false, with nothing done, when it is not open to the row.
-local function start_plain(id, cell)
-  local key = P .. 'j:' .. id
-  local flat = call('HGETALL', key)
-  local state, epoch, left
-  for i = 1, #flat, 2 do
-    local field = flat[i]
-    if field == 'st' then
-      state = flat[i + 1]
-    elseif field == 'e' then
-      epoch = tonumber(flat[i + 1]) + 1
-    elseif field == 'la' then
-      left = true
-    elseif ODD[field] then
-      return false
-    end
-  end
-  if not plainly[state] then
-    return false
-  end
-  local epoch_text = FLOOR_TEXT
-  if epoch and epoch > epoch_floor then
-    epoch_text = text(epoch)
-  else
-    epoch = epoch_floor
-  end
-  call('HSET', key, 'st', 'R', 'w', worker, 'e', epoch_text, 'sa', NOW_TEXT, 'u', NOW_TEXT)
-  if left then
-    call('HDEL', key, 'la')
-  end
-  local ids, running = plainly[state][cell], leased[cell]
-  if not ids then
-    ids = {}
-    plainly[state][cell] = ids
-  end
-  if not running then
-    running = {}
-    leased[cell] = running
-  end
-  ids[#ids + 1] = id
-  running[#running + 1] = lease_until
-  running[#running + 1] = id
-  taken_ids[#taken_ids + 1] = id
-  if told then
-    tell_job('job.started', id, table_of(flat))
-  end
-  claimed[#claimed + 1] = {id, epoch, flat}
-  return true
-end
-
--- The same for a lane in which one name waits: takes rows from its front until one wants the long way.
-local function take_plain(queue, name, lane, wanted)
-  local key, cell, taken = ready_key(queue, name, lane), cell_of('job', queue, name), 0
-  for _, member in ipairs(call('ZRANGE', key, 0, wanted - 1)) do
-    if member:sub(1, 18) > NOW_STAMP or not start_plain(member:sub(19), cell) then
-      break
-    end
-    taken = taken + 1
-  end
-  if taken > 0 then
-    call('ZREMRANGEBYRANK', key, 0, taken - 1)
-    close_lane(queue, name, lane)
-  end
-  return taken
-end
-
--- Writes the indexes of the rows that were taken in the short way.
-local function settle_plain()
-  for state, cells in pairs(plainly) do
-    for cell, ids in pairs(cells) do
-      call('ZREM', P .. 's:' .. state .. ':' .. cell, unpack(ids))
-    end
-  end
-  for cell, running in pairs(leased) do
-    call('ZADD', P .. 's:R:' .. cell, unpack(running))
-  end
-  plainly, leased = {P = {}, T = {}}, {}
-end
-
 -- Takes up to `wanted` rows of one lane; `skipped` says how many each of its sets keeps at its head.
 local function take_lane(this, lane, open, wanted, skipped)
   local cursors, taken = {}, 0
-  if #open == 1 and not this.tenant_limit then
-    taken = take_plain(this.queue, open[1], lane, wanted)
-    if taken == wanted then
-      return taken
-    end
-  end
   for _, name in ipairs(open) do
     local key = ready_key(this.queue, name, lane)
     local cell = cell_of('job', this.queue, name)
@@ -175,9 +76,16 @@ local function take_lane(this, lane, open, wanted, skipped)
     looked = looked + 1
     best.at = best.at + 2
     local id = best_member:sub(19)
-    if not this.tenant_limit and best_member:sub(1, 18) <= NOW_STAMP and start_plain(id, best.cell) then
+    local plain, as_it_was
+    if not this.tenant_limit and best_member:sub(1, 18) <= NOW_STAMP then
+      plain, as_it_was = start_plain(id, best.cell)
+    end
+    if plain then
       best.gone[#best.gone + 1] = best_member
       taken = taken + 1
+      if told then
+        tell_job('job.started', id, table_of(as_it_was))
+      end
     else
       local row, flat = job(id)
       if not row then
@@ -350,7 +258,7 @@ if not single then
   local equal = math.max(1, math.floor(limit / math.max(1, #queues)))
   for _, most in ipairs({equal, limit}) do
     for i, queue in ipairs(queues) do
-      local wanted = math.min(most, queue.cap, limit - #claimed)
+      local wanted = math.min(most, queue.cap, limit - count)
       if wanted > 0 then
         queue.cap = queue.cap - take_from(gates[i], wanted)
       end
@@ -395,7 +303,7 @@ local look_again
 local function consider(moment)
   look_again = look_again and math.min(look_again, moment) or moment
 end
-if not single and #claimed < limit then
+if not single and count < limit then
   for i, queue in ipairs(queues) do
     local this = gates[i]
     local opens = opens_at(this)
@@ -418,9 +326,6 @@ if not single and #claimed < limit then
   end
 end
 
-if #taken_ids > 0 then
-  call('SADD', P .. 'h:' .. worker, unpack(taken_ids))
-end
 settle()
 settle_plain()
 for _, one in ipairs(overdue) do
@@ -429,4 +334,4 @@ end
 if #expired > 0 then
   wake()
 end
-return {claimed, expired, look_again and text(look_again) or '', NOW_TEXT}
+return {claimed, expired, look_again and text(look_again) or '', NOW_TEXT, short_queue, short_name, epoch_floor}

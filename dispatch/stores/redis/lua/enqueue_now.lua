@@ -7,7 +7,7 @@
 local answers, at, made, seen = {}, 2, false, {}
 
 while at <= #ARGV do
-  local queue, name, kind, priority = ARGV[at], ARGV[at + 1], ARGV[at + 2], -tonumber(ARGV[at + 3])
+  local queue, name, kind, priority = ARGV[at], ARGV[at + 1], ARGV[at + 2], text(-ARGV[at + 3])
   local last = at + 4 + ARGV[at + 4]
   local shared = {'st', 'P', 'c', NOW_TEXT, 'r', NOW_TEXT, unpack(ARGV, at + 5, last)}
   local first, count = last + 2, tonumber(ARGV[last + 1])
@@ -25,7 +25,7 @@ while at <= #ARGV do
     else
       seen[id] = true
       call('HSET', key, 'p', ARGV[i + 1], unpack(shared))
-      listed[#listed + 1] = 0
+      listed[#listed + 1] = '0'
       listed[#listed + 1] = id
       ready[#ready + 1] = priority
       ready[#ready + 1] = NOW_STAMP .. id

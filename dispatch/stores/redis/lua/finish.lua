@@ -1,12 +1,12 @@
 -- Ends claims: each transition is applied only while its row runs for this worker at this epoch.
 -- flags: allow-oom
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving inserts
+-- parts: base keys completions feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving inserts
 -- ARGV: now, worker, transitions. A transition is id, epoch, a verdict (C complete, R retry, S snooze, L release, F fail,
 -- X cancel) with flags, and what the flags bring: r result, f failure (type, message), t its traceback, w delay
 -- (microseconds), s reason, d dead letter's id, n number of follow-ups and those.
 -- Answers for each a reply (a applied, s stale, c conflict, m missing), the row's state and the dead letter's id,
--- of a waiting row instead when it is due.
-local worker, answers, at = ARGV[2], {}, 3
+-- of a waiting row instead when it is due; or, where all are completed, how many they are.
+local answers, at = {}, 3
 local VERDICTS = {C = 'complete', R = 'retry', S = 'snooze', L = 'release', F = 'fail', X = 'cancel'}
 
 local function answer(reply, row)
@@ -84,60 +84,26 @@ local function mark(said)
   return worker .. ':' .. said.epoch .. ':' .. VERDICTS[said.verdict]
 end
 
--- Rows that were completed in the short way, by cell.
-local completed, cells, freed, told = {}, {}, {}, heard('job.completed')
+local told, over = heard('job.completed'), {}
 
--- The short way to completed: nobody waits behind the job, it has no key, no tenant, and nobody asked for its end.
--- Answers false, with nothing done, when it is not open to the row.
+-- Completes in the short way; answers false, with nothing done, when it is not open to the row.
 local function complete(said)
-  local key = P .. 'j:' .. said.id
-  local row = call('HMGET', key, 'st', 'w', 'e', 'q', 'n', 'k', 'uk', 'cr', 'dl', 'ap', 'og', 'ck', 'sp')
-  if row[1] ~= 'R' or row[2] ~= worker or (row[3] or '0') ~= said.epoch or row[7] or row[8] or row[9] or row[10] or row[11]
-    or row[12] or row[13] or row[6] == 'workflow' then
+  local id = said.id
+  local hold = not over[id] and hold_of(call('HGET', P .. 'h:' .. worker, id), said.epoch)
+  if not hold then
     return false
   end
-  if said.result then
-    call('HSET', key, 'st', 'C', 'fi', NOW_TEXT, 'u', NOW_TEXT, 're', said.result)
-  else
-    call('HSET', key, 'st', 'C', 'fi', NOW_TEXT, 'u', NOW_TEXT)
-    call('HDEL', key, 're')
+  over[id] = true
+  if not finish_row(hold, id, said.result) then
+    answer('m')
+    return true
   end
-  local kind, by_name = row[6] or 'job', cells[row[4]]
-  if not by_name then
-    by_name = {}
-    cells[row[4]] = by_name
-  end
-  local cell = by_name[kind .. row[5]]
-  if not cell then
-    cell = cell_of(kind, row[4], row[5])
-    by_name[kind .. row[5]] = cell
-    completed[cell] = {}
-  end
-  local ids = completed[cell]
-  ids[#ids + 1] = said.id
-  freed[#freed + 1] = said.id
-  if told and kind == 'job' then
-    local found = call('HMGET', key, 'f', 'sa')
-    tell_job('job.completed', said.id, {n = row[5], q = row[4], f = found[1] or nil, sa = found[2] or nil})
+  if told then
+    local row = call('HMGET', job_key(id), 'k', 'n', 'q', 'f', 'sa')
+    tell_job('job.completed', id, {k = row[1] or nil, n = row[2], q = row[3], f = row[4] or nil, sa = row[5] or nil})
   end
   answers[#answers + 1] = 'aC'
   return true
-end
-
-local function settle_completed()
-  for cell, ids in pairs(completed) do
-    local listed, ended = {}, {}
-    for i, id in ipairs(ids) do
-      listed[2 * i - 1], listed[2 * i] = 0, id
-      ended[2 * i - 1], ended[2 * i] = NOW_TEXT, id
-    end
-    call('ZREM', P .. 's:R:' .. cell, unpack(ids))
-    call('ZADD', P .. 's:C:' .. cell, unpack(listed))
-    call('ZADD', P .. 'z:C', unpack(ended))
-  end
-  if #freed > 0 then
-    call('SREM', P .. 'h:' .. worker, unpack(freed))
-  end
 end
 
 local function apply(said)

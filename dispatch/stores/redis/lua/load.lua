@@ -67,7 +67,7 @@ local function load_job()
     end
     place_row(id, row)
   elseif state == 'R' then
-    call('SADD', P .. 'h:' .. row.w, id)
+    call('HSET', P .. 'h:' .. row.w, id, held_as(row, row.e or '0'))
     if row.ck then
       call('SADD', P .. 'kr:' .. row.ck, id)
     end

@@ -17,9 +17,9 @@ for i = 5, #ARGV, 2 do
   end
 end
 if ARGV[4] == '1' then
-  for _, id in ipairs(call('SMEMBERS', P .. 'h:' .. worker)) do
-    all[#all + 1] = id
-    all[#all + 1] = call('HGET', job_key(id), 'e') or '0'
+  all = call('HGETALL', P .. 'h:' .. worker)
+  for i = 2, #all, 2 do
+    all[i] = all[i]:match('^%d+')
   end
 end
 return {held, stopping, all}

@@ -51,6 +51,13 @@ SELECT CASE WHEN count(*) < cardinality(:id::text[]) THEN coalesce(array_agg(id)
 -- The same for jobs whose ids were never written, which costs a third less; refused where one of them was.
 {add_same_jobs};
 
+-- name: insert_new_jobs_and_tell
+-- The same with a notification, unless another transaction brings one: who notifies keeps all others that do so waiting
+-- until it is on the disk. Answers whether it did.
+WITH added AS ({add_same_jobs} RETURNING 1)
+SELECT CASE WHEN pg_try_advisory_xact_lock(1146310468, hashtext(:channel::text))
+  THEN (SELECT true FROM pg_notify(:channel, '')) ELSE false END FROM (SELECT count(*) FROM added) AS all_of_them;
+
 -- part: add_same_jobs
 INSERT INTO {jobs} (id, ready, state, queue, name, kind, lane, priority, run_at, created_at, updated_at,
   app_id, org_id, metadata, payload)

@@ -97,3 +97,20 @@ UPDATE {stream_state} SET pruned = greatest(pruned, :position);
 -- name: hush
 -- Nobody listens until this is said again: what is loaded from elsewhere is no state change.
 UPDATE {stream_listeners} SET until = -until;
+
+-- name: untold
+-- Tables of which changes are not told, as triggers are missing.
+SELECT DISTINCT about FROM {feed_triggers}() WHERE NOT stands ORDER BY about;
+
+-- name: told_to_nobody
+-- Tables of which changes are told although nobody listens.
+SELECT DISTINCT about FROM {feed_triggers}() WHERE stands AND NOT EXISTS (SELECT 1 FROM {stream_listeners})
+ORDER BY about;
+
+-- name: tell
+-- Makes the triggers of a table; answers whether they stand.
+SELECT {feed_on}(:about);
+
+-- name: keep_quiet
+-- Removes the triggers of a table unless somebody listens; answers whether it did.
+SELECT {feed_off}(:about);

@@ -6,6 +6,7 @@ local function cancel_job(id, row, reason)
   elseif row.st == 'R' then
     call('HSETNX', job_key(id), 'cr', reason)
     call('HSET', job_key(id), 'u', NOW_TEXT)
+    call('HSET', P .. 'h:' .. row.w, id, (row.e or '0') .. ':')
     call('SADD', P .. 'hc:' .. row.w, id)
   else
     return false

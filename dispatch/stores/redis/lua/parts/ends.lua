@@ -94,7 +94,7 @@ end
 
 -- Takes a running row off its worker's hands; the caller gives it its next state. A driver keeps the place of its key.
 local function stop(id, row)
-  call('SREM', P .. 'h:' .. row.w, id)
+  call('HDEL', P .. 'h:' .. row.w, id)
   if row.cr then
     call('SREM', P .. 'hc:' .. row.w, id)
   end

@@ -1,15 +1,4 @@
 -- Taking waiting rows out of where they stand, and moving them when they have become due.
--- Forgets a lane that has become empty, and its name when it was the last.
-local function close_lane(queue, name, lane)
-  if call('EXISTS', ready_key(queue, name, lane)) == 0 then
-    local lanes = P .. 'l:' .. pair(queue, name)
-    call('ZREM', lanes, lane)
-    if call('EXISTS', lanes) == 0 then
-      call('SREM', P .. 'rn:' .. queue, name)
-    end
-  end
-end
-
 -- Notes when the first later row of a name is due.
 local function note_next(queue, name)
   local first = call('ZRANGE', P .. 'd:' .. pair(queue, name), 0, 0)[1]
