@@ -55,11 +55,18 @@ async def _newer(
     """Writes what is new since the look before (None: there was none, so the last few); answers what there is."""
     from dispatch.events.model import ListOptions
 
-    page = await app.events.list(ListOptions(names=names or (), key=key, limit=_PAGE))
-    fresh = page.items[:last] if seen is None else [event for event in page.items if event.id not in seen]
+    looked_at: list[Event] = []
+    cursor: str | None = None
+    while True:
+        page = await app.events.list(ListOptions(names=names or (), key=key, limit=_PAGE, cursor=cursor))
+        looked_at += page.items
+        cursor = page.next_cursor
+        if seen is None or cursor is None or any(event.id in seen for event in page.items):
+            break
+    fresh = looked_at[:last] if seen is None else [event for event in looked_at if event.id not in seen]
     for event in reversed(fresh):
         _write(session, event)
-    return {event.id for event in page.items}
+    return {event.id for event in looked_at}
 
 
 def _write(session: Session, event: Event) -> None:
