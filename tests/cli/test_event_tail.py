@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from dispatch_cli.event import tail
 
 from dispatch import testing
-from dispatch_cli.event import tail
 
 
 async def test_more_events_than_a_page_holds_are_all_told_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
