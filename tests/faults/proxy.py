@@ -173,7 +173,7 @@ class RedisEar:
 
 def _way(script: str, reply: Any) -> str | None:
     """What was committed, if anything."""
-    if script == "finish" and isinstance(reply, list):
+    if script == "finish" and isinstance(reply, list | int):
         return script
     if script == "claim" and isinstance(reply, list) and reply[0]:
         return script

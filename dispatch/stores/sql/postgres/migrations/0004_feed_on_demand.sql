@@ -1,5 +1,5 @@
 -- The feed's triggers are made by whoever begins to listen and removed when nobody does: what they need, copies of all rows
--- that a statement changes, makes a drain cost a quarter more even where nothing is told.
+-- that a statement changes, makes a drain cost a tenth to a quarter more even where nothing is told.
 
 -- Which triggers write the feed, of which table, and which of them stand.
 CREATE FUNCTION feed_triggers() RETURNS TABLE (about TEXT, name TEXT, event TEXT, copies TEXT, stands BOOLEAN)
