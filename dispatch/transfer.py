@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from dispatch.entity import Page
 from dispatch.errors import DataRejected
+from dispatch.jobs.model import JobState, Verdict
 
 TransferKind = Literal[
     "definitions",
@@ -154,3 +155,18 @@ def checked(kind: TransferKind, documents: Sequence[Document]) -> Sequence[Docum
             odd = ", ".join(sorted(document.keys() ^ wanted))
             raise DataRejected(f"a document of {kind} lacks or has in excess: {odd}; nothing was written")
     return documents
+
+
+def left_as(job: Document) -> str | None:
+    """How the latest claim ended: a plain completion is not written down, and what ended an earlier claim is over.
+
+    Takes `state`, `worker_id`, `epoch` and what was written down as `left_as`; answers what the document says, the same
+    whatever store the job is in.
+    """
+    kept: str | None = job["left_as"]
+    worker, epoch, state = job["worker_id"], job["epoch"], job["state"]
+    if kept is not None and state != JobState.RUNNING and kept.split(":")[1:2] == [str(epoch)]:
+        return kept
+    if state == JobState.COMPLETED and worker is not None:
+        return f"{worker}:{epoch}:{Verdict.COMPLETE.value}"
+    return None

@@ -12,17 +12,20 @@ from pathlib import Path
 
 import pytest
 from population import digest, populate
+from servers.postgres import new_namespace
+from servers.redis import forget, redis_url
 
 from dispatch import Dispatch, WorkflowContext
 from dispatch.clock import ManualClock
 from dispatch.cluster import NewWorker
 from dispatch.errors import CopyRefused
 from dispatch.ids import JobID, RunID, WorkerID
-from dispatch.jobs.model import NewJob
+from dispatch.jobs.model import NewJob, Transition, Verdict
 from dispatch.registry import Registry
 from dispatch.services.transfer import MARK, StoreCopy
 from dispatch.store import Store
 from dispatch.stores import open_store
+from dispatch.stores.redis import RedisStore
 from dispatch.testing.conformance.env import Env
 from dispatch.testing.conformance.run_transfer import populate_runs
 from dispatch.transfer import Document, TransferKind
@@ -112,6 +115,34 @@ async def test_a_copy_is_the_same_through_files_and_memory(tmp_path: Path) -> No
 
 async def test_a_copy_that_was_killed_half_way_is_taken_up_again(tmp_path: Path) -> None:
     await killed_half_way(tmp_path, 3000)
+
+
+async def test_what_was_completed_on_redis_is_the_same_in_a_file_and_back_again(tmp_path: Path) -> None:
+    (kept, file), worker = (f"sqlite:///{tmp_path}/{name}.db" for name in "ab"), WorkerID.new()
+    async with opened(kept, file) as (mirror, target), AsyncExitStack() as stack:
+        source, back = (RedisStore(redis_url(), namespace=new_namespace()) for _ in range(2))
+        for store in (source, back):
+            stack.callback(forget, store.namespace)
+            await store.open()
+            stack.push_async_callback(store.close)
+        await source.jobs.enqueue([NewJob(JobID.new(), "work", b"{}") for _ in range(3)])
+        for verdict in (Verdict.SNOOZE, Verdict.COMPLETE):
+            claimed = await source.jobs.claim(worker, queues={"default": 9}, names=["work"], limit=2, lease=60.0)
+            await source.jobs.finish(worker, [Transition(job.id, job.epoch, verdict) for job in claimed.jobs])
+        await copied(source, target)
+        await copied(target, back)
+        await copied(back, mirror)
+
+
+async def test_what_was_completed_at_its_second_try_is_the_same_in_another_file(tmp_path: Path) -> None:
+    here, there = (f"sqlite:///{tmp_path}/{name}.db" for name in ("here", "there"))
+    async with opened(here, there) as (source, target):
+        worker = WorkerID.new()
+        await source.jobs.enqueue([NewJob(JobID.new(), "work", b"{}")])
+        for verdict in (Verdict.SNOOZE, Verdict.COMPLETE):
+            (job,) = (await source.jobs.claim(worker, queues={"default": 1}, names=["work"], limit=1, lease=60.0)).jobs
+            await source.jobs.finish(worker, [Transition(job.id, job.epoch, verdict)])
+        await copied(source, target)
 
 
 @pytest.mark.proof

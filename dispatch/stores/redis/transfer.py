@@ -16,7 +16,7 @@ from dispatch.stores.redis.client import RedisClient
 from dispatch.stores.redis.dlq import CODES as LETTER_CODES
 from dispatch.stores.redis.dlq import STATES as LETTER_STATES
 from dispatch.stores.redis.rows import CODES, STATES, table, to_json
-from dispatch.transfer import KINDS, RUN_KINDS, Document, TransferKind, checked
+from dispatch.transfer import KINDS, RUN_KINDS, Document, TransferKind, checked, left_as
 
 _AT_ONCE = 200
 _STRIDE = 9
@@ -106,6 +106,7 @@ def _job(row: Sequence[Any]) -> tuple[str, Document]:
     document = as_.work_document(as_.JOB, found, id_)
     document |= {"id": id_, "state": STATES[found[b"st"]].value, "attempts": as_.attempt_documents(attempts, _STRIDE)}
     document["lease_until"] = int(float(found[b"le"])) if b"le" in found else None
+    document["left_as"] = left_as(document)
     return id_, document
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from dispatch.entity import LARGEST_PAGE, Page
 from dispatch.errors import DataRejected
-from dispatch.jobs.model import WAITING, JobState, Verdict
+from dispatch.jobs.model import WAITING, JobState
 from dispatch.scope import Scope
 from dispatch.stores.sql.finish import ready
 from dispatch.stores.sql.limits import burst
 from dispatch.stores.sql.plan import Do, Each, Executor, Many, Plan, Rows
 from dispatch.stores.sql.rows import NEVER, names_text, parsed, to_text
-from dispatch.transfer import ATTEMPT_FIELDS, FIELDS, KINDS, Document, TransferKind, checked
+from dispatch.transfer import ATTEMPT_FIELDS, FIELDS, KINDS, Document, TransferKind, checked, left_as
 
 _ROOM = 4 * 1024 * 1024
 """Bytes of payloads and results in one page."""
@@ -126,21 +126,11 @@ def _document_of(document: Document) -> Document:
             found = parsed(document[name], [] if empty == [] else {})
             document[name] = found or (None if empty is None else found)
     if "left_as" in document:
-        document["left_as"] = _left_as(document)
+        document["left_as"] = left_as(document)
     for name in ("payload", "data"):
         if document.get(name, b"") is None:
             document[name] = b""
     return document
-
-
-def _left_as(job: Document) -> str | None:
-    """How the latest claim ended; a plain completion is not written down, and what ended an earlier one is over."""
-    worker, epoch = job["worker_id"], job["epoch"]
-    if job["left_as"] is None and job["state"] == JobState.COMPLETED and worker is not None:
-        return f"{worker}:{epoch}:{Verdict.COMPLETE.value}"
-    text: str | None = job["left_as"]
-    fits = text is not None and job["state"] != JobState.RUNNING and text.split(":")[1:2] == [str(epoch)]
-    return text if fits else None
 
 
 def _add_attempts(jobs: list[Document]) -> Plan[None]:

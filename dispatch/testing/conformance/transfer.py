@@ -110,6 +110,24 @@ async def what_another_store_exported_loads_and_exports_the_same(env: Env) -> No
         assert (mine.set_aside, mine.oldest_due_at) == (theirs.set_aside, theirs.oldest_due_at)
 
 
+@case("I1", "I4")
+async def it_is_told_how_each_claim_ended_in_the_same_words_by_any_store(env: Env) -> None:
+    done, snoozed = await env.start("done"), await env.start("snoozed")
+    await env.finish(done, Verdict.COMPLETE, result=b"1")
+    await env.finish(snoozed, Verdict.SNOOZE, delay=5)
+    waiting = {document["id"]: document["left_as"] for document in (await dump_of(env.store))["jobs"]}
+    assert waiting == {
+        done.id: f"{env.worker}:{done.epoch}:complete",
+        snoozed.id: f"{env.worker}:{snoozed.epoch}:snooze",
+    }
+    env.clock.advance(6)
+    again = await env.take(names=["snoozed"])
+    assert {d["id"]: d["left_as"] for d in (await dump_of(env.store))["jobs"]} == {**waiting, again.id: None}
+    await env.finish(again, Verdict.COMPLETE)
+    ended = {document["id"]: document["left_as"] for document in (await dump_of(env.store))["jobs"]}
+    assert ended == {**waiting, again.id: f"{env.worker}:{again.epoch}:complete"}
+
+
 @case("I2")
 async def loading_again_changes_nothing_whatever_the_documents_say(env: Env) -> None:
     await _populate(env)
