@@ -339,6 +339,7 @@ async def test_a_row_that_the_server_has_evicted_is_missing_when_it_ends(store: 
         assert await store.jobs.get(gone.id) is None
         assert await complete(store, others) == [Reply.APPLIED] * len(others)
     client.close()
+    audit(redis_url(), store.namespace)
 
 
 async def test_a_job_completed_twice_in_a_call_keeps_its_first_result(store: RedisStore) -> None:

@@ -111,6 +111,11 @@ local function apply(said)
   local key = job_key(id)
   local row = job(id)
   if not row then
+    if call('HDEL', P .. 'h:' .. worker, id) == 1 then
+      each_cell(nil, nil, nil, function(cell)
+        call('ZREM', P .. 's:R:' .. cell, id)
+      end)
+    end
     return answer('m')
   end
   if row.st ~= 'R' or row.w ~= worker or (row.e or '0') ~= said.epoch then

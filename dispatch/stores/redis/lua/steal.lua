@@ -7,8 +7,25 @@
 local limit, max_crashes, count = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local letters = 5 + count
 local lapsed, stolen = {}, {}
+
+-- Of a cell, with the ends of their leases; ids whose row is gone, as on a server that evicts keys, leave the index.
+local function lapsed_in(key)
+  while true do
+    local found, gone = call('ZRANGEBYSCORE', key, '-inf', '(' .. NOW_TEXT, 'WITHSCORES', 'LIMIT', 0, limit), {}
+    for i = 1, #found, 2 do
+      if call('EXISTS', job_key(found[i])) == 0 then
+        gone[#gone + 1] = found[i]
+      end
+    end
+    if #gone == 0 then
+      return found
+    end
+    call('ZREM', key, unpack(gone))
+  end
+end
+
 each_cell(nil, nil, nil, function(cell)
-  local found = call('ZRANGEBYSCORE', P .. 's:R:' .. cell, '-inf', '(' .. NOW_TEXT, 'WITHSCORES', 'LIMIT', 0, limit)
+  local found = lapsed_in(P .. 's:R:' .. cell)
   for i = 1, #found, 2 do
     lapsed[#lapsed + 1] = {id = found[i], lease = tonumber(found[i + 1])}
   end

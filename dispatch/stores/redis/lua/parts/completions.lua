@@ -24,6 +24,7 @@ local function finish_row(hold, id, result)
   freed[#freed + 1] = id
   if come == 2 then
     call('DEL', key)
+    call('ZREM', P .. 's:R:' .. hold.cell, id)
     return false
   end
   local listed, ended, last = hold.listed, hold.ended, #hold.listed
