@@ -40,10 +40,10 @@ def evict(store: RedisStore, *gone: Job) -> None:
     client.close()
 
 
-def left(store: RedisStore, family: str) -> list[bytes]:
+def left(store: RedisStore, family: str) -> list[bytes | str]:
     """The keys of a family that are there."""
     client = redis.Redis.from_url(redis_url())
-    found: list[bytes] = client.keys(f"{{{store.namespace}}}:{family}:*")
+    found = [*client.keys(f"{{{store.namespace}}}:{family}:*")]
     client.close()
     return found
 
