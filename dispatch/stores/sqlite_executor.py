@@ -7,6 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -189,6 +190,13 @@ class SQLiteExecutor:
             except _Broken as broken:
                 self._broken = True
                 raise broken.reason from None
+            except Occupied:
+                raise
+            except BaseException:
+                # a signal may have cut off the rolling back, too: whoever else writes would be kept out
+                with suppress(Occupied, sqlite3.Error):
+                    self._writer.run_here(self._roll_back)
+                raise
         self._wakeups.bump()
         return answer
 
@@ -265,6 +273,7 @@ class SQLiteExecutor:
 
     def _write(self, raw: sqlite3.Connection, plan: Callable[[], Plan[T]], durable: bool, caller: _Caller) -> T:
         def transaction() -> T:
+            self._roll_back(raw)
             self._synchronise(raw, self._full if durable or self._full == "NORMAL" else "NORMAL")
             try:
                 raw.execute("BEGIN IMMEDIATE")
@@ -289,6 +298,7 @@ class SQLiteExecutor:
         """A statement outside of a transaction locks and commits as BEGIN IMMEDIATE and COMMIT around it do."""
 
         def insertion() -> int:
+            self._roll_back(raw)
             self._synchronise(raw, self._full)
             self._check_file()
             step = make()
@@ -312,6 +322,8 @@ class SQLiteExecutor:
             )
 
     def _roll_back(self, raw: sqlite3.Connection) -> None:
+        """Ends a transaction that is open: one that failed, or that a signal's exception left in the caller's thread,
+        where a statement of the next write would become part of it and never be committed."""
         if raw.in_transaction:
             raw.execute("ROLLBACK")
 

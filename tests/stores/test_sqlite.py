@@ -236,7 +236,8 @@ async def test_a_connection_that_cannot_roll_back_is_thrown_away(
     first = store._executor._writer._aio
 
     def broken(raw: sqlite3.Connection) -> None:
-        raise sqlite3.OperationalError("disk I/O error")
+        if raw.in_transaction:
+            raise sqlite3.OperationalError("disk I/O error")
 
     def plan() -> Plan[None]:
         yield Do("pause_queue", {"queue": "q", "now": 1, "until": None, "by": "", "reason": ""})

@@ -25,6 +25,7 @@ from dispatch.scope import Scope
 from dispatch.stores.sql.plan import Do, Plan
 from dispatch.stores.sqlite import SQLiteStore
 from dispatch.stores.sqlite_connection import Occupied
+from dispatch.stores.sqlite_executor import SQLiteExecutor
 
 DEADLINE = 10.0
 
@@ -221,7 +222,8 @@ async def test_a_connection_that_cannot_roll_back_is_opened_anew_by_the_next_wri
         raise LookupError("oh")
 
     def cannot(raw: sqlite3.Connection) -> None:
-        raise sqlite3.OperationalError("disk I/O error")
+        if raw.in_transaction:
+            raise sqlite3.OperationalError("disk I/O error")
 
     monkeypatch.setattr(store._executor, "_roll_back", cannot)
     with pytest.raises(LookupError, match="oh"):
@@ -269,3 +271,33 @@ async def test_a_conflict_is_raised_to_the_caller(store: SQLiteStore, note: Asyn
         with pytest.raises(SyncInAsync):
             once.sync.enqueue("c")
         assert await pending(store) == 2
+
+
+@pytest.mark.parametrize("interrupts", [1, 2], ids=["rolling back", "rolling back twice"])
+async def test_what_is_enqueued_after_an_interrupted_write_is_committed(
+    store: SQLiteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupts: int
+) -> None:
+    left, roll_back = [interrupts], SQLiteExecutor._roll_back
+
+    def interrupted(executor: SQLiteExecutor, raw: sqlite3.Connection) -> None:
+        if raw.in_transaction and left[0]:
+            left[0] -= 1
+            raise KeyboardInterrupt
+        roll_back(executor, raw)
+
+    def failing() -> Plan[None]:
+        yield from pause()
+        raise LookupError("oh")
+
+    monkeypatch.setattr(SQLiteExecutor, "_roll_back", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store._executor.run_here(failing)
+    assert left == [0]
+    here, awaited = store.jobs.enqueue_here([new()]), await store.jobs.enqueue([new()])
+    assert here is not None
+    with sqlite3.connect(tmp_path / "jobs.db", timeout=DEADLINE) as other:
+        seen = {id_ for (id_,) in other.execute("SELECT id FROM jobs")}
+        assert {here[0].id, awaited[0].id} <= seen
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("ROLLBACK")
+    assert (await store.queues.get("q")).pause is None
