@@ -98,7 +98,8 @@ class LightStart:
         decision: Any = Decision.RECORD_AND_SAMPLE
         added = False
         if not obvious:
-            sampled = tracer.sampler.should_sample(context, trace_id, name, kind, attributes, links)
+            given = None if attributes is None else dict(attributes)  # samplers may write to it, as to any dict
+            sampled = tracer.sampler.should_sample(context, trace_id, name, kind, given, links)
             decision, state = sampled.decision, sampled.trace_state
             flags = _FLAGS[decision.is_sampled(), flags.random_trace_id]
             added = len(sampled.attributes) != len(attributes or ())

@@ -157,7 +157,10 @@ class Spans:
 
 
 class Consumed(Mapping[str, str | int]):
-    """The attributes of a span for work on a job as it is now, made when somebody reads them."""
+    """The attributes of a span for work on a job as it is now, made when somebody reads them.
+
+    What reads spans knows mappings that can be copied, joined and printed as a dict can; copies are dicts.
+    """
 
     __slots__ = ("_job", "_made")
 
@@ -185,6 +188,19 @@ class Consumed(Mapping[str, str | int]):
     def __len__(self) -> int:
         return len(self._all())
 
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self._all(), **other} if isinstance(other, Mapping) else NotImplemented
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**other, **self._all()} if isinstance(other, Mapping) else NotImplemented
+
+    def copy(self) -> Attributes:
+        """A dict of them."""
+        return self._all().copy()
+
 
 def record(span: Span, error: BaseException, kind: str = "") -> None:
     """Notes an error on a span."""
@@ -197,11 +213,24 @@ def record(span: Span, error: BaseException, kind: str = "") -> None:
 
 def _starter(tracer: Tracer) -> Start:
     """What starts spans there; the SDK is not imported for a tracer that is not its own."""
-    if not type(tracer).__module__.startswith("opentelemetry.sdk."):
-        return tracer.start_span
-    from dispatch.telemetry.light import starter
+    if type(tracer).__module__.startswith("opentelemetry.sdk."):
+        from dispatch.telemetry.light import LightStart, starter
 
-    return starter(tracer)
+        start = starter(tracer)
+        if isinstance(start, LightStart):
+            return start
+
+    def start_whole(
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Mapping[str, Any] | None = None,
+        links: Sequence[Link] | None = (),
+    ) -> Span:
+        """What is not ours gets attributes as everybody gives them, in a dict."""
+        return tracer.start_span(name, context, kind, None if attributes is None else dict(attributes), links)
+
+    return start_whole
 
 
 def _by_queue(jobs: Sequence[NewJob]) -> dict[str, list[NewJob]]:
