@@ -69,6 +69,8 @@ class Change(Generic[ID]):
     columns: Sequence[Column] = COLUMNS
     act_on_many: Callable[[Admin, Sequence[ID], Outcomes], Awaitable[None]] | None = None
     """As `act` for many at once, where that is quicker."""
+    detail: str = ""
+    """For the audit record; default: how they were chosen."""
 
 
 def carry_out(
@@ -115,7 +117,8 @@ def carry_out(
                 await work()
                 return
             first = [str(id_) for id_ in chosen.given] if isinstance(chosen, Named) else []
-            async with app.audit.act(change.verb, first, count=total, reason=reason, detail=chosen.words) as act:
+            detail = change.detail or chosen.words
+            async with app.audit.act(change.verb, first, count=total, reason=reason, detail=detail) as act:
                 try:
                     await work()
                 finally:

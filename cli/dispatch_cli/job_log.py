@@ -9,6 +9,7 @@ from typing import Any
 from dispatch.clock import utc_now
 from dispatch.hookspecs import hookimpl
 from dispatch.jobs.model import Failure, Job
+from dispatch.telemetry import carried
 from dispatch_cli.places import last_own_line
 from dispatch_cli.render import ago
 
@@ -76,6 +77,8 @@ def _log(level: int, event: str, job: Job, text: str, *, failure: Failure | None
         "attempt": job.attempt,
         **facts,
     }
+    if trace := carried(job.metadata):
+        extra["trace_id"] = trace["traceparent"][3:35]
     if failure is not None and failure.traceback:
         extra["traceback"] = failure.traceback
     EVENTS.log(level, "%s", f"{job.name} {job.id}  {text}".rstrip(), extra=extra)

@@ -16,19 +16,28 @@ _SLIP = 0.85
 """How alike two names are, out of 1, when one is most likely a slip of the other: a letter in seven."""
 
 
-def must_be_meant(session: Session, name: str, known: Collection[str], *, force: bool) -> None:
-    """Refuses a job's name that nobody has announced when it looks like a slip; warns of one that does not."""
-    if not known or name in known:
+def must_be_meant(
+    session: Session,
+    name: str,
+    known: Collection[str],
+    *,
+    force: bool,
+    what: str = "a job",
+    forced: str = "--force enqueues it as it is, for a worker that will know it",
+    waits: str = "it waits",
+) -> None:
+    """Refuses a name that nobody has announced when it looks like a slip; warns of one that does not."""
+    if name in known:
         return
     slip = difflib.get_close_matches(name, known, 1, _SLIP)
     if slip and not force:
         raise CommandError(
-            f"no app has announced a job {name!r}; did you mean {slip[0]!r}?",
-            hint="--force enqueues it as it is, for a worker that will know it",
+            f"no app has announced {what} {name!r}; did you mean {slip[0]!r}?",
+            hint=forced,
         )
     near = difflib.get_close_matches(name, known, 1)
-    told = f"did you mean {near[0]!r}?" if near and not force else "it waits until a worker knows it"
-    session.tell(f"warning: no app has announced a job {name!r}; {told}")
+    told = f"did you mean {near[0]!r}?" if near and not force else f"{waits} until a worker knows it"
+    session.tell(f"warning: no app has announced {what} {name!r}; {told}")
 
 
 def warn_of_keys(session: Session, announced: Announcement | None, *, unique: bool) -> None:

@@ -33,6 +33,7 @@ from dispatch.registry import Registry
 from dispatch.scope import Scope, capture
 from dispatch.services.admission import Limits, check_size, with_additions
 from dispatch.services.audit import AuditService
+from dispatch.services.drivers import drives
 from dispatch.services.explain import Explanation, explained
 from dispatch.services.named import named_job
 from dispatch.services.stats import SAMPLE, JobStats, read_stats
@@ -254,6 +255,8 @@ class JobService:
         if changed.reply is Reply.CONFLICT:
             if changed.state is JobState.COMPLETED:
                 return JobAlreadyComplete(f"{job_id} has completed; there is nothing to cancel")
+            if not changed.state.terminal and (told := drives(await self._store.jobs.get(job_id), "cancel")):
+                return JobNotCancellable(told)
             return JobNotCancellable(f"{job_id} is {changed.state} already; `dispatch job show {job_id}` tells why")
         if changed.state is JobState.CANCELLED and self._plugins.has("job_cancelled"):
             self._plugins.background("job_cancelled", job=await self.get(job_id))
@@ -274,6 +277,8 @@ class JobService:
         if changed.reply is Reply.CONFLICT:
             if changed.state is JobState.COMPLETED:
                 raise JobAlreadyComplete(f"{job_id} has completed; enqueue a new job to run it again")
+            if told := drives(await self._store.jobs.get(job_id), "retry"):
+                raise JobNotRetryable(told)
             if changed.replayed_as is not None:
                 raise AlreadyReplayed(
                     f"{job_id} cannot be retried: its dead letter was replayed as {changed.replayed_as}, "
@@ -301,6 +306,8 @@ class JobService:
             if reply is Reply.MISSING:
                 raise _not_found(job_id)
             if reply is Reply.CONFLICT:
+                if told := drives(await self._store.jobs.get(job_id), "delete"):
+                    raise JobNotDeletable(told)
                 state = JobState.RUNNING if states is None else (await self.get(job_id, scope=scope)).state
                 if state is JobState.RUNNING:
                     raise running_not_deletable(job_id)

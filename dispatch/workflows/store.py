@@ -37,14 +37,15 @@ class WorkflowStore(Protocol):
     A run's driver is a row of `jobs`, claimed, renewed, stolen, released and retried like any job, with these
     differences: the claim never expires it; `steal` past max_crashes, `cancel` and an expiry never end it, they make
     the run COMPENSATING and the driver due (an expiry in the claim itself); only `finish` ends it, and `steal` one that
-    crashed too often while it compensated: FAILED, compensation_failed. `jobs.finish` takes RETRY, RELEASE and SNOOZE
-    for a driver, nothing that ends it: CONFLICT; with a cancellation requested they make the run COMPENSATING and due.
-    A claim makes the run RUNNING, or COMPENSATING once that has begun. `jobs.set_aside` makes it BLOCKED, as no live
-    worker has its version. `jobs.delete`, `jobs.cancel`, `jobs.retry` and `dlq.replay` of a driver answer
-    CONFLICT: the verbs here are meant. Wherever a job or run with `run_id` and `step` of a parent ends (finish, steal,
-    cancel, expiry, delete …), its ChildResult is written in that transaction, once; the parent's wake_seq rises, and
-    the parent is woken if the Group that it parked on is then satisfied. Every fenced write locks the driver's row and
-    is STALE unless that is running for this worker at this epoch.
+    crashed too often while it compensated: FAILED, compensation_failed. That loss becomes the run's error; any other
+    `steal` of one that compensates, or is to be cancelled, leaves the error that it has. `jobs.finish` takes RETRY,
+    RELEASE and SNOOZE for a driver, nothing that ends it: CONFLICT; with a cancellation requested they make the run
+    COMPENSATING and due. A claim makes the run RUNNING, or COMPENSATING once that has begun. `jobs.set_aside` makes it
+    BLOCKED, as no live worker has its version. `jobs.delete`, `jobs.cancel`, `jobs.retry` and `dlq.replay` of a driver
+    answer CONFLICT: the verbs here are meant. Wherever a job or run with `run_id` and `step` of a parent ends (finish,
+    steal, cancel, expiry, delete …), its ChildResult is written in that transaction, once; the parent's wake_seq rises,
+    and the parent is woken if the Group that it parked on is then satisfied. Every fenced write locks the driver's row
+    and is STALE unless that is running for this worker at this epoch.
     """
 
     async def create(self, runs: Sequence[NewRun]) -> list[CreatedRun]:
@@ -84,7 +85,8 @@ class WorkflowStore(Protocol):
 
     async def park(self, worker_id: WorkerID, parks: Sequence[Park]) -> list[Parked]:
         """Puts drivers to sleep: state pending, due at `until` or never, failures and crashes 0, slot free; the run is
-        WAITING. CONFLICT while wake_seq differs from seen_seq or a Group is satisfied already."""
+        WAITING, without an error; one that compensates stays that and keeps its error. CONFLICT while wake_seq differs
+        from seen_seq or a Group is satisfied already."""
         ...
 
     async def compensate(

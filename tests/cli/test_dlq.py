@@ -75,6 +75,15 @@ def test_a_payload_of_null_is_no_payload_and_replays_nothing(seeds: Seeds, folde
     assert seeds.letter in run("dlq", "list", "-o", "ids").lines
 
 
+def test_the_record_of_an_edited_replay_says_which_places_were_edited_but_not_what_to(
+    seeds: Seeds, folder: Path
+) -> None:
+    run("dlq", "replay", seeds.letter, "--set", "amount:=5", "--reason", "slip")
+    run("dlq", "replay", seeds.other_letter, "--reason", "as it was")
+    details = {record["reason"]: record["detail"] for record in audit(folder)}
+    assert details == {"slip": "edited: amount", "as it was": ""}
+
+
 def test_all_open_letters_are_replayed_with_consent_and_a_record_is_left(seeds: Seeds, folder: Path) -> None:
     refused = run("dlq", "replay", "--all")
     assert refused.code == 2

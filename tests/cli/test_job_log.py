@@ -88,6 +88,16 @@ def test_a_retry_says_where_it_failed_and_when_it_goes_on(told: pytest.LogCaptur
     assert all(record.traceback == failure.traceback for record in told.records)  # type: ignore[attr-defined]
 
 
+def test_a_line_carries_the_trace_of_its_job_where_it_has_one(told: pytest.LogCaptureFixture) -> None:
+    events, trace = Events(as_json=True), "4bf92f3577b34da6a3ce929d0e0e4736"
+    traced = a_job(metadata={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+    events.job_completed(traced, 0.1)
+    events.job_failed(traced, Failure("Boom", "no"))
+    events.job_dlq(traced, Failure("Boom", "no"))
+    events.job_completed(a_job(), 0.1)
+    assert [getattr(record, "trace_id", None) for record in told.records] == [trace, trace, trace, None]
+
+
 def test_a_moment_that_is_near_is_told_to_the_tenth_of_a_second() -> None:
     now = utc_now()
     assert soon(now) == "at once"

@@ -155,3 +155,20 @@ def test_the_refusal_of_a_store_shows_no_password(folder: Path, url: str) -> Non
     assert ran.code == 2
     assert "s3cret" not in ran.err
     assert "***" in ran.err
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)], ids=["done", "rehearsed"])
+def test_a_cron_entry_whose_target_looks_like_a_slip_is_refused_unless_it_is_meant(
+    more: tuple[str, ...], seeds: Seeds
+) -> None:
+    words = ("cron", "create", "digest", "@daily")
+    for slip, meant in (("send_emal", "send_email"), ("chekout", "checkout")):
+        refused = run(*words, slip, *more)
+        assert (refused.code, refused.out) == (2, "")
+        assert f"no app has announced a job or workflow {slip!r}; did you mean {meant!r}?" in refused.err
+        assert "--force" in refused.err
+    assert run("cron", "show", "digest").code == 4
+    other = run(*words, "reindex", "--dry-run")
+    assert (other.code, "its jobs wait until a worker knows it" in other.err) == (0, True)
+    forced = run(*words, "send_emal", "--force", *more)
+    assert (forced.code, "its jobs wait until a worker knows it" in forced.err) == (0, True)

@@ -10,7 +10,9 @@ import pytest
 from dispatch_cli.workflow.timeline import bar
 from jsonschema import validate
 
+from dispatch.ids import RunID
 from dispatch.services import EventService
+from dispatch.workflows.model import driver_id
 from tests.cli import schemas_runs
 from tests.cli.conftest import Seeds, run, spawn
 
@@ -190,3 +192,21 @@ def test_the_events_that_there_are_come_however_slow_the_store_is(
 def test_status_shows_runs_and_what_is_blocked(seeds: Seeds) -> None:
     document = run("status", "--json").json
     assert document["runs"]["waiting"] == 1
+
+
+@pytest.mark.parametrize("how", [(), ("--dry-run",)], ids=["done", "rehearsed"])
+def test_the_job_that_drives_a_run_is_not_touched_and_the_runs_own_command_is_named(
+    how: tuple[str, ...], seeds: Seeds
+) -> None:
+    waiting, failed = seeds.run_waiting, seeds.run_failed
+    for run_id, verb, told in (
+        (waiting, "cancel", f"drives {waiting}: `dispatch workflow cancel {waiting}`"),
+        (waiting, "delete", f"drives {waiting}: `dispatch workflow cancel {waiting}`"),
+        (waiting, "retry", f"drives {waiting}: `dispatch workflow retry {waiting}`"),
+        (failed, "cancel", "is failed already"),
+        (failed, "delete", f"drives {failed} and is removed with it"),
+        (failed, "retry", f"drives {failed}: `dispatch workflow retry {failed}`"),
+    ):
+        consent = () if verb == "retry" else ("--yes",)
+        ran = run("job", verb, driver_id(RunID(run_id)), *consent, *how)
+        assert (ran.code, told in ran.err) == (5, True), ran.err

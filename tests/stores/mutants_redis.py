@@ -82,6 +82,20 @@ REDIS = (
     _lua("lost claims not named", "I8", "jobs_lease", "renew", "if ARGV[4] == '1' then", "if false then"),
     _lua("renewal drops the epoch", "I4", "jobs_lease", "renew", "and (row[3] or '0') == ARGV[i + 1]", ""),
     _lua("steal ignores the lease", "I29", "steal", "lapsed steal", "'(' .. NOW_TEXT", "'+inf'"),
+    _lua(
+        "a loss hides why it compensates", "I24", "run_errors", "steal", "not run.co or crashes > max_crashes", "true"
+    ),
+    _lua(
+        "a lost compensation hides that",
+        "I10",
+        "run_errors",
+        "steal",
+        "not run.co or crashes > max_crashes",
+        "not run.co",
+    ),
+    _lua("a loss hides a cancellation", "I5", "run_errors", "steal", "not row.cr and (", "("),
+    _lua("a park keeps the error", "I21", "run_errors", "park", "run.et and not run.co", "false"),
+    _lua("a park loses why it compensates", "I21", "run_errors", "park", "run.et and not run.co", "run.et"),
     _lua("no crash count", "I10", "steal", "steal", "call('HSET', job_key(id), 'x', text(crashes))", ""),
     _lua("no quarantine", "I10", "jobs_gates", "steal", "local QUARANTINE_FROM = 2", "local QUARANTINE_FROM = 1000"),
     _lua(

@@ -311,6 +311,13 @@ RUNS_SQLITE = (
     ),
     _sql("wakes move what is due", "I22", "run_parking", ("wake_drivers", "AND run_at > :now", "")),
     _sql("parks count", "I10", "run_parking", ("park_driver", "failures = 0, crashes = 0,", "")),
+    _sql(
+        "parks keep the error",
+        "I21",
+        "run_errors",
+        ("park_run", "CASE WHEN compensating THEN error_type END", "error_type"),
+    ),
+    _sql("parks lose why it compensates", "I21", "run_errors", ("park_run", "THEN error_type END", "THEN NULL END")),
     _sql("parks keep the lease", "I21", "run_parking", ("park_driver", "worker_id = NULL,", "")),
     _sql("parks are not known again", "I4", "run_parking", ("park_driver", "left_as = :left_as,", "")),
     _sql("completed children take the short way", "I23", "run_children", ("complete_jobs", "AND run_id IS NULL", "")),

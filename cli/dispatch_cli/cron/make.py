@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +11,7 @@ from dispatch_cli.choices import call_arguments, duration, hint_at_json, word_am
 from dispatch_cli.consent import DryRun, Reason
 from dispatch_cli.cron.base import Name, Tenant, app, scope_of, show_change
 from dispatch_cli.failures import CommandError
+from dispatch_cli.named import must_be_meant
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 
@@ -85,6 +85,9 @@ def create(
     tenant: Annotated[
         str | None, typer.Option("--tenant", metavar="APP/ORG", help="Whose it is: its jobs run in that scope.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also for a target that looks like a slip of a name that is known.")
+    ] = False,
     reason: Reason = "",
     dry_run: DryRun = False,
 ) -> None:
@@ -98,7 +101,7 @@ def create(
     options = EnqueueOptions(queue=queue, priority=priority, tags=tag)
 
     async def act(app: Admin) -> CronEntry:
-        await _warn_of_typos(session, app, target)
+        await _must_be_meant(session, app, target, force=force)
         made = {"scope": scope_of(tenant) or NO_SCOPE, **timing}
         if dry_run:
             return await app.crons.create_named(name, schedule, target, arguments, options, dry_run=True, **made)
@@ -178,9 +181,13 @@ def _timing(
     return {key: value for key, value in given.items() if value is not None}
 
 
-async def _warn_of_typos(session: Session, app: Admin, target: str) -> None:
-    known = [found.name for found in await app.workers.definitions()]
-    if target not in known:
-        near = difflib.get_close_matches(target, known, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else "; its jobs wait until a worker knows it"
-        session.tell(f"warning: no app has announced a job or workflow {target!r}{hint}")
+async def _must_be_meant(session: Session, app: Admin, target: str, *, force: bool) -> None:
+    must_be_meant(
+        session,
+        target,
+        {found.name for found in await app.workers.definitions()},
+        force=force,
+        what="a job or workflow",
+        forced="--force makes the entry as it is, for a worker that will know its target",
+        waits="its jobs wait",
+    )

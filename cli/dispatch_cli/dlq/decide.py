@@ -129,6 +129,7 @@ def replay(
         asks="replay {}" if every else "",
         interval=interval_of("--rate", rate),
         columns=_REPLAYED,
+        detail="" if edit is None else edit.words,
     )
     with hint_at_json(sets or ()):
         carry_out(session_of(ctx), change, chosen, reason=reason, yes=yes, confirm=confirm, dry_run=dry_run)

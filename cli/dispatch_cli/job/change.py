@@ -172,7 +172,7 @@ def delete(
         outcomes.add(job_id, "deleted")
 
     async def rehearse(app: Admin, job_id: JobID, outcomes: Outcomes) -> None:
-        await _must_not_run(app, job_id)
+        await _must_be_deletable(app, job_id)
         outcomes.add(job_id, "would be deleted")
 
     change = Change("job.delete", "job", "deleting", act, rehearse, "delete {} for good")
@@ -217,8 +217,11 @@ async def _could_retry(app: Admin, job_id: JobID) -> str:
     """The state a retry would lead to; raises what a retry would raise."""
     from dispatch.errors import JobAlreadyComplete, JobNotRetryable
     from dispatch.jobs.model import JobState
+    from dispatch.services.drivers import drives
 
     job = await app.jobs.get(job_id)
+    if job.state is not JobState.COMPLETED and (told := drives(job, "retry")):
+        raise JobNotRetryable(told)
     match job.state:
         case JobState.COMPLETED:
             raise JobAlreadyComplete(f"{job_id} has completed; enqueue a new job to run it again")
@@ -234,8 +237,11 @@ async def _could_cancel(app: Admin, job_id: JobID) -> str:
     """The state a cancel would lead to; raises what a cancel would raise."""
     from dispatch.errors import JobAlreadyComplete, JobNotCancellable
     from dispatch.jobs.model import JobState
+    from dispatch.services.drivers import drives
 
     job = await app.jobs.get(job_id)
+    if not job.state.terminal and (told := drives(job, "cancel")):
+        raise JobNotCancellable(told)
     if job.state is JobState.COMPLETED:
         raise JobAlreadyComplete(f"{job_id} has completed; there is nothing to cancel")
     if job.state.terminal:
@@ -243,10 +249,15 @@ async def _could_cancel(app: Admin, job_id: JobID) -> str:
     return "running" if job.state is JobState.RUNNING else "cancelled"
 
 
-async def _must_not_run(app: Admin, job_id: JobID) -> None:
+async def _must_be_deletable(app: Admin, job_id: JobID) -> None:
     """Raises what a deletion would raise."""
+    from dispatch.errors import JobNotDeletable
     from dispatch.jobs.model import JobState
+    from dispatch.services.drivers import drives
     from dispatch.services.jobs import running_not_deletable
 
-    if (await app.jobs.get(job_id)).state is JobState.RUNNING:
+    job = await app.jobs.get(job_id)
+    if told := drives(job, "delete"):
+        raise JobNotDeletable(told)
+    if job.state is JobState.RUNNING:
         raise running_not_deletable(job_id)

@@ -102,7 +102,8 @@ def enqueue(
 
     async def act(app: Admin) -> Job | None:
         known = {found.name: found for found in await app.workers.definitions() if found.kind == "job"}
-        must_be_meant(session, name, known, force=force)
+        if known:
+            must_be_meant(session, name, known, force=force)
         announced = known.get(name)
         if dry_run:
             await _rehearse(session, app, name, arguments, options, announced)

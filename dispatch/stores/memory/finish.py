@@ -132,8 +132,8 @@ def steal(data: Data, limit: int, max_crashes: int, delays: Sequence[float], now
         row.letter = None
         row.crashes += 1
         run = data.runs.driven_by(row)
-        if run is not None:
-            run.error = failure
+        if run is not None and not row.cancel_requested and (not run.compensating or row.crashes > max_crashes):
+            run.error = failure  # else why it compensates is what it ends with
         if run is not None and (row.cancel_requested or row.crashes > max_crashes):
             lose_driver(data, row, run, now)
         elif row.cancel_requested:

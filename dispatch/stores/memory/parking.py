@@ -45,6 +45,8 @@ def _park_one(data: Data, worker_id: WorkerID, said: Park, now: datetime) -> Rep
         return Reply.APPLIED
     row.failures = row.crashes = 0
     run.parked = True
+    if not run.compensating:
+        run.error = None
     run.wakes_at = said.until
     run.groups = [group for group in groups if group is not None]
     data.runs.to_state(run, run.standing, now)

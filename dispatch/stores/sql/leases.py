@@ -87,7 +87,7 @@ def _steal_one(
         },
     )
     yield Do("add_attempt", attempt(job.id, held, "crashed", failure, now))
-    if run is not None:
+    if run is not None and cancel_reason is None and not run.compensating:  # else why it compensates is kept
         yield Do("note_run_error", {"id": run.id, **failure_params(failure)})
     entry: DLQID | None = None
     if state is JobState.FAILED:

@@ -73,6 +73,7 @@ MODULES = (
     "run_children",
     "run_families",
     "run_ends",
+    "run_errors",
     "run_forks",
     "run_concurrency",
     "opening",

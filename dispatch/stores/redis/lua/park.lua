@@ -56,6 +56,10 @@ local function park(row, run, said)
   end
   call('HDEL', job_key(said.driver), 'f', 'x')
   row.f, row.x = nil, nil
+  if run.et and not run.co then
+    call('HDEL', run_key(run_id), 'et', 'em', 'eb')
+    run.et, run.em, run.eb = nil, nil, nil
+  end
   local modes = {}
   for number, group in ipairs(said.groups) do
     modes[number] = group.mode

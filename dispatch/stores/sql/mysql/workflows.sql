@@ -300,7 +300,9 @@ WHERE id = :id AND state = 'running' AND worker_id = :worker_id AND epoch = :epo
 -- name: park_run
 -- Its driver sleeps.
 UPDATE {runs} AS runs SET state = CASE WHEN compensating = 1 THEN 'compensating' ELSE 'waiting' END, parked = 1, wakes_at = :wakes_at,
-  updated_at = :now
+  updated_at = :now, error_type = CASE WHEN compensating = 1 THEN error_type END,
+  error_message = CASE WHEN compensating = 1 THEN error_message END,
+  error_traceback = CASE WHEN compensating = 1 THEN error_traceback END
 WHERE id = :id;
 
 -- name: compensate_run

@@ -353,7 +353,9 @@ WHERE j.id = n.id AND j.state = 'running' AND j.worker_id = n.worker_id AND j.ep
 -- name: park_run
 -- Its driver sleeps.
 UPDATE {runs} AS r SET state = CASE WHEN compensating = 1 THEN 'compensating' ELSE 'waiting' END, parked = 1,
-  wakes_at = n.wakes_at, updated_at = n.now
+  wakes_at = n.wakes_at, updated_at = n.now, error_type = CASE WHEN compensating = 1 THEN error_type END,
+  error_message = CASE WHEN compensating = 1 THEN error_message END,
+  error_traceback = CASE WHEN compensating = 1 THEN error_traceback END
 FROM unnest(:id::text[], :wakes_at::int8[], :now::int8[]) AS n (id, wakes_at, now)
 WHERE r.id = n.id;
 
