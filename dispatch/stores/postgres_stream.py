@@ -32,8 +32,9 @@ class PostgresStream(SQLStream):
 
     async def listen(self, channels: Collection[str], listener: str, *, lease: float) -> None:
         def act() -> Plan[int | None]:
+            known = yield Rows("listens", {"listener": listener})
             began = yield from self._listen(channels, listener, self._executor.now(), span(lease))
-            return (yield Rows("own_transaction", {}))[0][0] if began else None
+            return (yield Rows("own_transaction", {}))[0][0] if began or not known else None
 
         await self._tell_changes()
         own = await self._executor.run(act, wake=False)

@@ -308,3 +308,22 @@ async def test_a_store_with_permanent_triggers_keeps_them_while_somebody_listens
     for text in scripts[3:]:
         await admin.execute(text)
     assert await standing(admin, namespace) == stand
+
+
+async def test_a_second_listener_waits_for_what_was_open_before_it_as_the_first_does(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dispatch.stores.postgres_stream._PATIENCE", 30.0)
+    await store.stream.listen(["job.enqueued"], "me", lease=60)
+    connection = await asyncpg.connect(postgres_url())
+    try:
+        async with connection.transaction():
+            await store.jobs.prepare_inside()
+            await store.jobs.enqueue_inside(connection, [new()])
+            beginning = asyncio.create_task(store.stream.listen(["job.enqueued"], "you", lease=60))
+            done, _ = await asyncio.wait({beginning}, timeout=0.2)
+            assert not done
+            await store.stream.listen(["job.enqueued"], "me", lease=60)  # who only goes on does not wait
+        await beginning
+    finally:
+        await connection.close()

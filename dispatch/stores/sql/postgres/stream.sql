@@ -30,6 +30,10 @@ UPDATE {stream_state} SET last = last + (SELECT count(*) FROM numbered);
 SELECT DISTINCT channel FROM {stream_listeners}
 WHERE until > :now AND channel = ANY (ARRAY(SELECT json_array_elements_text(:channels::json)));
 
+-- name: listens
+-- Whether a listener is known: a new one waits for what was open before it, as the first of a channel does.
+SELECT 1 FROM {stream_listeners} WHERE listener = :listener LIMIT 1;
+
 -- name: missing_after
 -- Channels of which entries after a position were dropped, because nobody listened.
 SELECT n.name FROM json_array_elements_text(:channels::json) AS n (name)
