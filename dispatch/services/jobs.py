@@ -22,6 +22,7 @@ from dispatch.errors import (
     WaitTimeout,
 )
 from dispatch.ids import JobID
+from dispatch.jobs.batch import new_jobs
 from dispatch.jobs.context import running_job
 from dispatch.jobs.definition import Call
 from dispatch.jobs.model import Attempt, Changed, CountOptions, Enqueued, Job, JobState, ListOptions, NewJob
@@ -92,8 +93,7 @@ class JobService:
     def rows(self, calls: Sequence[Call[Any]]) -> list[NewJob]:
         """The rows that calls ask for, in the scope and trace of whoever asks."""
         scope, metadata = capture(), self.trace()
-        ttl = self._idempotency_ttl
-        return [call.new_job(scope=scope, idempotency_ttl=ttl, metadata=metadata) for call in calls]
+        return new_jobs(calls, scope=scope, idempotency_ttl=self._idempotency_ttl, metadata=metadata)
 
     def trace(self) -> dict[str, Any]:
         """What new work carries of the trace that it is asked for in, where no span of its own is made for that."""
