@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from dispatch.errors import DuplicateJob
 from dispatch.ids import JobID
@@ -15,7 +16,7 @@ from dispatch.workflows.model import RunState, driver_name
 MODES: tuple[OnConflict, ...] = ("return", "skip", "raise", "replace")
 
 
-async def _expired(env: Env, **options: object) -> JobID:
+async def _expired(env: Env, **options: Any) -> JobID:
     """A job with the key that has expired, which no worker has noticed."""
     job_id = await env.add(payload=b"old", expires_in=5, **{"unique": Unique("k"), **options})
     env.clock.advance(6)
@@ -57,7 +58,7 @@ async def an_expired_job_makes_way_wherever_it_waits(env: Env) -> None:
 
 @case("I1", "I28")
 async def an_expired_job_leaves_its_concurrency_key_as_any_end_does(env: Env) -> None:
-    key = {"concurrency_key": "@c", "concurrency_max": 1}
+    key: dict[str, Any] = {"concurrency_key": "@c", "concurrency_max": 1}
     running = await env.start(**key)
     old = await _expired(env, **key)
     assert (await env.job(old)).blocked
