@@ -128,7 +128,7 @@ local function apply(said)
     return answer('c', row)
   end
   stop(id, row)
-  if run and said.error_type then
+  if run and not run.co and said.error_type then
     note_run_error(row.ri, run, said.error_type, said.message, said.traceback)
   end
   if row.dl then

@@ -52,7 +52,9 @@ local function finish(row, run, said)
       row.f = text(tonumber(row.f or 0) + 1)
       call('HSET', key, 'f', row.f)
     end
-    note_run_error(said.run, run, said.error_type, said.message, said.traceback)
+    if not (run.co and run.et) then
+      note_run_error(said.run, run, said.error_type, said.message, said.traceback)
+    end
   end
   if said.compensation_failed then
     call('HSET', run_key(said.run), 'cf', '1')

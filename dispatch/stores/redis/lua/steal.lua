@@ -49,7 +49,7 @@ for number = 1, math.min(limit, #lapsed) do
   call('HDEL', job_key(id), 'w', 'dl')
   row.x, row.w, row.dl = text(crashes), nil, nil
   local run = driven(row)
-  if run and not row.cr and (not run.co or crashes > max_crashes) then -- else why it compensates is what it ends with
+  if run and not row.cr and (not run.co or (crashes > max_crashes and not run.et)) then -- else why it compensates is what it ends with
     note_run_error(row.ri, run, 'WorkerLost', message, nil)
   end
   if run and (row.cr or crashes > max_crashes) then

@@ -95,7 +95,7 @@ local function lose_driver(id, row, run_id, run, letter)
     compensates(id, row, run_id, run, 'worker_lost')
   else
     call('HSET', run_key(run_id), 'cf', '1')
-    end_run(id, row, run_id, run, 'F', 'worker_lost', nil, letter)
+    end_run(id, row, run_id, run, 'F', run.rs or 'worker_lost', nil, letter)
     return true
   end
   return false
