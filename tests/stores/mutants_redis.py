@@ -172,6 +172,9 @@ REDIS = (
     _lua("running rows of keys not counted", "I28", "concurrency", "claim", "- call('SCARD', P .. 'kr:' .. key)", ""),
     _lua("nobody is let in", "I28", "concurrency", "finish", "if room > 0 then", "if false then"),
     _lua("successor lost", "I1", "successors", "finish", "place_row(front.id, front.row)", ""),
+    _lua("an expired job keeps its key", "I1", "expired_holders", "enqueue", "if not overdue then", "if true then"),
+    _lua("an expired run keeps its key", "I1", "expired_holders", "create_runs", "if not overdue then", "if true then"),
+    _lua("a cancelled run expires", "I1", "expired_holders", "create_runs", "return not undone,", "return true,"),
     _lua("keys never freed", "I1", "unique", "finish", "give_up_key(row.uk, id)\n", ""),
     _lua(
         "idempotency lost",

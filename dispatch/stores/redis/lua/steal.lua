@@ -1,7 +1,7 @@
 -- Takes running jobs with a lapsed lease, longest lapsed first, from whoever held them.
 -- flags: allow-oom
 -- wakes: seldom
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation cancels channels_of_events driving
 -- ARGV: now, limit, max_crashes, number of delays, delays (microseconds), ids for dead letters.
 -- Answers for each the worker it had, the dead letter's id, and the row.
 local limit, max_crashes, count = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
