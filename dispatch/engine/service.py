@@ -55,6 +55,7 @@ class Service:
         self._stopping = False
         self._halt.clear()
         self._task = asyncio.create_task(self._supervise(), name=f"dispatch {self.name}")
+        self._task.add_done_callback(_retrieve)
 
     def nudge(self) -> None:
         """Ends the present pause."""
@@ -120,3 +121,9 @@ class Service:
     def _backoff(failures: int) -> float:
         longest: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures, 10))
         return longest * (0.5 + random.random() / 2)
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """What ended the loop has been told already; asyncio is not to complain that nobody asked."""
+    if not task.cancelled():
+        task.exception()

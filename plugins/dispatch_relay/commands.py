@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -141,7 +141,7 @@ def _changing(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
             create=not dry_run,
         )
         unserved = added.pop("unserved")
-        cli.show(added, ("name", "url", "events", "tenant", "secret"))
+        cli.show(added, ("name", "url", "events", "tenant", "secret"), once=_secret_of(added))
         if not dry_run:
             cli.tell("the receiver verifies with this secret; it is not shown again")
         if unserved:
@@ -168,7 +168,8 @@ def _changing(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
                 return {**(await webhooks.get(name)), "secret": None}
             return {**(await webhooks.rotate(name, secret=secret, overlap=span, reason=reason))}
 
-        cli.show(run(act), ("name", "url", "secret", "old_secret_until"))
+        rotated = run(act)
+        cli.show(rotated, ("name", "url", "secret", "old_secret_until"), once=_secret_of(rotated))
 
     @noun.verb("remove", examples=("dispatch webhook remove billing --yes",))
     def remove(
@@ -233,6 +234,12 @@ def _sending(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
             return rows
 
         cli.show(run(act), ("id", "outcome", ("delivery", "job_id")))
+
+
+def _secret_of(endpoint: Mapping[str, Any]) -> str:
+    """A new secret in one line; nothing where there is none, as in a rehearsal."""
+    secret = endpoint["secret"]
+    return f"the secret of endpoint {endpoint['name']}: {secret}; keep it now, it is not shown again" if secret else ""
 
 
 def _header_of(text: str) -> tuple[str, str]:

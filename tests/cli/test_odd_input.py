@@ -172,3 +172,19 @@ def test_a_cron_entry_whose_target_looks_like_a_slip_is_refused_unless_it_is_mea
     assert (other.code, "its jobs wait until a worker knows it" in other.err) == (0, True)
     forced = run(*words, "send_emal", "--force", *more)
     assert (forced.code, "its jobs wait until a worker knows it" in forced.err) == (0, True)
+
+
+def test_a_cron_entry_whose_call_nobody_serves_is_warned_about_in_the_words_of_an_enqueue(seeds: Seeds) -> None:
+    told = run("job", "enqueue", "send_email", "to=ada").err.splitlines()[0]
+    assert told.startswith("warning: no live worker serves queue 'mailers'")
+    create = ("cron", "create", "digest", "@daily", "send_email", "to=ada")
+    assert told in run(*create, "--dry-run").err.splitlines()
+    assert told in run(*create).err.splitlines()
+    for more in ((), ("--dry-run",)):
+        assert told in run("cron", "trigger", "digest", *more).err.splitlines()
+        assert "warning" not in run("cron", "trigger", "nightly", *more).err
+    assert "warning" not in run("cron", "create", "adding", "@daily", "add", "x:=1").err
+    played = run("workflow", "start", "checkout", "order:=8").err.splitlines()[0]
+    assert played.startswith("warning: no live worker plays checkout version 3")
+    assert played in run("cron", "create", "shopping", "@daily", "checkout", "order:=1").err.splitlines()
+    assert played in run("cron", "trigger", "shopping").err.splitlines()

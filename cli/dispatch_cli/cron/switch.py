@@ -12,6 +12,7 @@ from dispatch_cli.choices import moment
 from dispatch_cli.consent import Confirm, DryRun, Reason, ask, who
 from dispatch_cli.cron.base import Name, Tenant, app, scope_of, show_change
 from dispatch_cli.failures import CONFLICT, CommandError
+from dispatch_cli.named import warn_unless_called
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
@@ -90,6 +91,7 @@ def trigger(
 
     async def act(app: Admin) -> dict[str, Any]:
         entry = await app.crons.get(name, scope=scope)
+        await warn_unless_called(session, app, entry)
         if dry_run:
             call = f"{entry.spec.target}({entry.spec.payload.decode(errors='backslashreplace')})"
             session.tell(f"nothing was written; this would be called: {call}")
