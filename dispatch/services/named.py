@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -53,6 +54,13 @@ def named_payload(name: str, arguments: Any, schema: dict[str, Any] | None) -> b
         return to_json(document)
     except PydanticSerializationError as error:
         raise InvalidArguments(f"{name}: an argument cannot be stored as JSON: {error}") from None
+
+
+def hint_of(name: str, known: Sequence[str]) -> str:
+    """What to say of a job's name that nobody has announced, where others are; "": nothing."""
+    near = difflib.get_close_matches(name, known, 1)
+    told = f"; did you mean {near[0]!r}?" if near else "; it waits until a worker knows it"
+    return f"no app has announced a job {name!r}{told}" if known else ""
 
 
 def _arrange(name: str, arguments: Any, schema: dict[str, Any] | None) -> dict[str, Any]:

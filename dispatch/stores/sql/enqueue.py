@@ -12,7 +12,7 @@ from dispatch.clock import micros
 from dispatch.errors import DuplicateJob, IdempotencyMismatch
 from dispatch.ids import JobID
 from dispatch.jobs.model import QUARANTINE_FROM, Enqueued, JobState, NewJob, Unique, as_given
-from dispatch.stores.sql import concurrency, unique
+from dispatch.stores.sql import concurrency, holders, unique
 from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.rows import later, names_text, to_text
 from dispatch.workflows.model import RunState
@@ -212,7 +212,9 @@ def _enqueue_one(job: NewJob, place: Place, lenient: bool) -> Plan[Enqueued]:
                     "other arguments; use a new key for a new request"
                 )
             return Enqueued(JobID(kept[0]), False)
-    answer = yield from _insert_unique(job, job.unique, place, lenient)
+    expired: list[JobID] = []
+    answer = yield from _insert_unique(job, job.unique, place, lenient, expired)
+    answer.expired = tuple(expired)
     if key is not None:
         yield Do(
             "keep_idempotent",
@@ -227,12 +229,14 @@ def _enqueue_one(job: NewJob, place: Place, lenient: bool) -> Plan[Enqueued]:
     return answer
 
 
-def _insert_unique(job: NewJob, wanted: Unique | None, place: Place, lenient: bool) -> Plan[Enqueued]:
+def _insert_unique(
+    job: NewJob, wanted: Unique | None, place: Place, lenient: bool, expired: list[JobID]
+) -> Plan[Enqueued]:
     now = place.now
     if wanted is None:
         yield from _insert(job, place)
         return Enqueued(job.id, True)
-    holder = yield from unique.holder(wanted.key, now)
+    holder = yield from holders.holder(wanted.key, now, expired)
     if holder is None:
         yield from _insert(job, place)
         yield from unique.take(wanted.key, job.id, hold_until(wanted, now))
