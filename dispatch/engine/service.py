@@ -56,6 +56,7 @@ class Service:
         self._stopping = False
         self._halt.clear()
         self._task = asyncio.create_task(self._supervise(), name=f"dispatch {self.name}")
+        self._task.add_done_callback(_retrieve)
 
     def nudge(self) -> None:
         """Ends the present pause, or the next one."""
@@ -133,3 +134,9 @@ class Service:
 def _end(pause: asyncio.Future[None] | None) -> None:
     if pause is not None and not pause.done():
         pause.set_result(None)
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """What ended the loop has been told already; asyncio is not to complain that nobody asked."""
+    if not task.cancelled():
+        task.exception()

@@ -223,6 +223,8 @@ class Enqueued:
     """False: a job with that key (or this very id) was already there; `id` names it."""
     replaced: bool = False
     """True: on_conflict="replace" put the new payload into that job."""
+    expired: tuple[JobID, ...] = ()
+    """Jobs that held its unique key and were cancelled for it: they had expired before their first start."""
     hint: str = field(default="", compare=False)
     """What an enqueue by name says of a name that nobody has announced; "": it is known, or nothing is."""
 
