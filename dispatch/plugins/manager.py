@@ -195,7 +195,7 @@ class PluginManager:
                 waiting = True
             elif not one.trusted:
                 self._hand_over(one, arguments)
-            elif inspect.isawaitable(value := self._told(one, one.outcome(arguments))):
+            elif (value := self._told(one, one.outcome(arguments))) is not None and inspect.isawaitable(value):
                 self._begin(self._wait_for(one, value), hook)
         if not waiting:
             return
