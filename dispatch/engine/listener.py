@@ -58,7 +58,8 @@ class Listener(Service):
         if version != self._seen:
             self._seen = version
             self._owes_look = True
-            self._worker.nudge()
+            if version > self._worker.claimed_of:
+                self._worker.nudge()
             for service in self._others:
                 service.nudge()
         if self._owes_look and boot_seconds() - self._looked_at >= _BETWEEN_LOOKS:

@@ -12,6 +12,7 @@ from asyncpg import InterfaceError, PostgresError
 from dispatch.backoff import ExponentialWithJitter
 from dispatch.clock import boot_seconds
 from dispatch.errors import StoreError
+from dispatch.ids import new_public_id
 
 _APART = 0.01
 """Seconds between two notifications of one process: whoever waits needs no more."""
@@ -51,10 +52,13 @@ class PostgresWakeups:
         """A write has happened since the last notification was sent."""
         self._told = False
         """That listening does not work was logged."""
+        self.sender = ""
+        """What its own notifications say, which bring it nothing new: it woke its waiters when it wrote."""
 
     def open(self, *, connect: Callable[[], Awaitable[Any]], notify: Callable[[], Awaitable[None]]) -> None:
         """Says how to reach the server; the listening begins with the first wait."""
         self._connect, self._notify = connect, notify
+        self.sender = new_public_id()
 
     async def close(self) -> None:
         """Sends what is owed, stops listening, wakes who waits; idempotent."""
@@ -111,7 +115,11 @@ class PostgresWakeups:
         if self._notifier is None and self._notify is not None:
             self._notifier = asyncio.get_running_loop().create_task(self._notify_all(), name="dispatch notifier")
 
-    def _raise(self, *_: object) -> None:
+    def _hear(self, _connection: object, _pid: int, _channel: str, sender: object) -> None:
+        if sender != self.sender:
+            self._raise()
+
+    def _raise(self) -> None:
         self._version += 1
         waiters, self._waiters = self._waiters, set()
         for waiter in waiters:
@@ -172,7 +180,7 @@ class PostgresWakeups:
             heard.set()
 
         connection.add_termination_listener(end)
-        await connection.add_listener(self._channel, self._raise)
+        await connection.add_listener(self._channel, self._hear)
         await connection.add_listener(own, lambda *_: heard.set())
         self._raise()  # whatever happened before was not heard
         while not lost.is_set():
