@@ -18,19 +18,19 @@ _BITS = (1 << 30) - 1
 
 
 @lru_cache(maxsize=16)
-def _head(moment: int) -> str:
-    """The first ten of the 26 characters, which the ids of one millisecond share."""
-    return "".join(_PAIRS[moment >> shift & 1023] for shift in (40, 30, 20, 10, 0))
+def _head(upper: int) -> str:
+    """The first sixteen of the 26 characters, which ids share that one process makes in one millisecond."""
+    return "".join(_PAIRS[upper >> shift & 1023] for shift in (70, 60, 50, 40, 30, 20, 10, 0))
 
 
 def encode_suffix(value: int) -> str:
     """The 26 base32 characters of a 128-bit integer."""
     p = _PAIRS
     # integers of 30 bits are the small ones that Python calculates with quickest
-    first, second, third = value >> 50 & _BITS, value >> 20 & _BITS, value & 0xFFFFF
+    first, second = value >> 20 & _BITS, value & 0xFFFFF
     return (
-        f"{_head(value >> 80)}{p[first >> 20]}{p[first >> 10 & 1023]}{p[first & 1023]}"
-        f"{p[second >> 20]}{p[second >> 10 & 1023]}{p[second & 1023]}{p[third >> 10]}{p[third & 1023]}"
+        f"{_head(value >> 50)}{p[first >> 20]}{p[first >> 10 & 1023]}{p[first & 1023]}"
+        f"{p[second >> 10]}{p[second & 1023]}"
     )
 
 

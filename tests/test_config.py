@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import dispatch.config
 from dispatch.config import (
     Config,
     LoadedConfig,
@@ -29,7 +30,7 @@ from dispatch.config import (
 from dispatch.errors import ConfigError
 from dispatch.queues import QueueConfig
 
-EXAMPLE = Path(__file__).parents[1] / "dispatch.toml.example"
+EXAMPLE = Path(dispatch.config.__file__).with_name("dispatch.toml.example")
 
 
 def loaded(folder: Path, text: str = "", *, env: dict[str, str] | None = None, **options: Any) -> LoadedConfig:
@@ -350,6 +351,9 @@ def test_a_new_file_holds_the_defaults_and_an_old_one_is_left_alone(tmp_path: Pa
     path = write_example(tmp_path / "dispatch.toml")
     assert Config(**tomllib.loads(path.read_text())) == Config.default()
     assert path.read_text() == example_toml()
+    comments = [line for line in EXAMPLE.read_text().splitlines() if not line or line.startswith("#")]
+    assert [line for line in path.read_text().splitlines() if not line or line.startswith("#")] == comments
+    assert len(comments) > 100
     with pytest.raises(ConfigError, match="exists and is left alone"):
         write_example(path)
     with pytest.raises(ConfigError, match="cannot be written"):

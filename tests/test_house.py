@@ -119,4 +119,5 @@ def test_the_wheel_holds_our_packages_and_nothing_else(tmp_path: Path) -> None:
     data = {str(path.relative_to(ROOT)) for path in (ROOT / "dispatch").rglob("*.sql")}
     static = ROOT / "dispatch" / "api" / "dashboard" / "static"
     data |= {str(path.relative_to(ROOT)) for path in static.rglob("*") if path.is_file()}
+    data |= {"dispatch/config/dispatch.toml.example"}
     assert data <= names

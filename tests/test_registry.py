@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from types import FunctionType
+from typing import Annotated, Any, Protocol, get_type_hints
 
 import pytest
 
@@ -12,7 +13,9 @@ import dispatch
 from dispatch.crons.definition import CronDefinition
 from dispatch.errors import DuplicateName, InvalidDefinition
 from dispatch.jobs.definition import AsyncJobDefinition
+from dispatch.jobs.model import Job
 from dispatch.registry import Registry, default_registry
+from dispatch.workflows.context import WorkflowContext
 
 
 def module(source: str, path: str) -> dict[str, Any]:
@@ -103,6 +106,56 @@ def test_a_workflow_is_async_and_takes_its_context(registry: Registry) -> None:
         registry.workflow(nothing)
     with pytest.raises(InvalidDefinition, match="version is 0; it starts at 1"):
         registry.workflow(version=0)(checkout)
+
+
+async def by_name(order: str) -> None: ...
+async def by_model(order: Job) -> None: ...
+async def by_alias(lines: list[str]) -> None: ...
+async def by_keyword(*, ctx: WorkflowContext) -> None: ...
+
+
+@pytest.mark.parametrize("wrong", [by_name, by_model, by_alias, by_keyword])
+@pytest.mark.parametrize("evaluated", [True, False])
+def test_a_workflow_whose_first_parameter_cannot_be_the_context_is_refused(
+    wrong: Any, evaluated: bool, registry: Registry
+) -> None:
+    if evaluated:
+        wrong = annotated(wrong, **get_type_hints(wrong))
+    with pytest.raises(InvalidDefinition, match=rf"async def {wrong.__name__}\(ctx: WorkflowContext, \.\.\.\)"):
+        registry.workflow(wrong)
+
+
+class Narrow(Protocol):
+    """What one workflow needs of its context."""
+
+    run_id: str
+
+
+class Own(WorkflowContext):
+    """A context with verbs of one's own."""
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        *(WorkflowContext, Own, Narrow, Any, object, WorkflowContext | None, Annotated[WorkflowContext, 1]),
+        *("WorkflowContext", "dispatch.WorkflowContext", "Annotated[WorkflowContext, 1]", "Later", "Any", "Narrow"),
+    ],
+    ids=str,
+)
+def test_a_first_parameter_that_may_be_the_context_is_accepted(hint: Any, registry: Registry) -> None:
+    async def body(ctx, order: int) -> None: ...  # type: ignore[no-untyped-def]
+
+    registry.workflow(name="bare")(body)
+    registry.workflow(name="annotated")(annotated(body, ctx=hint))
+    assert {name for name, _ in registry.workflows} == {"bare", "annotated"}
+
+
+def annotated(function: Any, **hints: Any) -> Any:
+    """A twin of the function with other annotations."""
+    twin = FunctionType(function.__code__, function.__globals__, function.__name__)
+    twin.__kwdefaults__, twin.__annotations__ = function.__kwdefaults__, {**function.__annotations__, **hints}
+    return twin
 
 
 # crons

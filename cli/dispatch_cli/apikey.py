@@ -81,6 +81,8 @@ def create(
 
     document = {**session.administer(act, create=not dry_run), "dry_run": dry_run}
     if dry_run or session.out.format != "table":
+        if not dry_run and session.out.format == "ids":
+            session.tell(f"{_in_words(document)}; keep it now, it is not shown again: {document['key']}")
         fields = [("API key", "would be created"), *((name, document[name]) for name in _SHOWN)]
         session.out.record(document, fields=fields)
         return

@@ -64,8 +64,11 @@ class Facade:
         columns: Sequence[str | tuple[str, str]] = (),
         *,
         empty: str = "",
+        once: str = "",
     ) -> None:
         out = _session.get().out
+        if once and out.format == "ids":
+            self.tell(once)
         pairs = [(each, each) if isinstance(each, str) else each for each in columns]
         if isinstance(found, Mapping):
             fields = pairs or [(key.replace("_", " "), key) for key in found]

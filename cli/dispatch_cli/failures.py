@@ -31,6 +31,7 @@ CODES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.DataRejected, USAGE),
     (errors.StoreError, STORE),
     (errors.DiscoveryError, DISCOVERY),
+    (errors.DuplicateName, CONFLICT),
     (errors.UsageError, USAGE),
     (errors.NotFound, NOT_FOUND),
     (errors.JobPurged, NOT_FOUND),

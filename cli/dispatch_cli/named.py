@@ -1,17 +1,21 @@
-"""What a person is told who enqueues or starts by name: of slips, of keys that only code makes, of long waits."""
+"""What a person is told who makes work by name: of slips, keys that only code makes, work that nobody does, waits."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Collection
+from typing import TYPE_CHECKING, TypeVar
 
+from dispatch.client.errors import Forbidden
 from dispatch_cli.failures import CommandError
 
 if TYPE_CHECKING:
     from dispatch.cluster.model import Announcement
+    from dispatch.crons.model import CronEntry
+    from dispatch_cli.admin import Admin
     from dispatch_cli.session import Session
 
+T = TypeVar("T")
 _SLIP = 0.85
 """How alike two names are, out of 1, when one is most likely a slip of the other: a letter in seven."""
 
@@ -58,6 +62,43 @@ def warn_of_keys(session: Session, announced: Announcement | None, *, unique: bo
                 f"warning: the {what} key of {announced.name} is made by a function, which is not called here: "
                 f"{missing[what]}"
             )
+
+
+async def if_allowed(asked: Awaitable[T]) -> T | None:
+    """What is asked of a server; None where the key may not know it: what is only told beside the work stops none."""
+    try:
+        return await asked
+    except Forbidden:
+        return None
+
+
+async def warn_unless_served(session: Session, app: Admin, queue: str) -> None:
+    """Says so when nobody takes jobs from that queue now."""
+    live = await if_allowed(app.workers.list(live=True))
+    if live is not None and not any(queue in worker.queues for worker in live):
+        session.tell(f"warning: no live worker serves queue {queue!r}: start one with `dispatch run … -q {queue}`")
+
+
+async def warn_unless_played(session: Session, app: Admin, name: str, version: int, queue: str) -> None:
+    """Says so when nobody has the code of that workflow and takes its runs from that queue now."""
+    from dispatch.workflows.model import driver_name
+
+    driver = driver_name(name, version)
+    live = await if_allowed(app.workers.list(live=True))
+    if live is not None and not any(queue in worker.queues and driver in worker.names for worker in live):
+        session.tell(
+            f"warning: no live worker plays {name} version {version} from queue {queue!r}: "
+            "start one with `dispatch run …`"
+        )
+
+
+async def warn_unless_called(session: Session, app: Admin, entry: CronEntry) -> None:
+    """Says so when nobody would do now what a cron entry calls."""
+    queue = str(entry.spec.options.get("queue", "default"))
+    if entry.spec.kind == "workflow":
+        await warn_unless_played(session, app, entry.spec.target, entry.spec.version or 1, queue)
+    else:
+        await warn_unless_served(session, app, queue)
 
 
 def in_wait(limit: float | None) -> str:

@@ -82,7 +82,7 @@ class Output:
             case "jsonl":
                 self.write("".join(f"{_dumps(document)}\n" for document in documents))
             case "ids":
-                self.write("".join(f"{_identity(document)}\n" for document in documents))
+                self.write("".join(map(_identity, documents)))
             case _ if documents:
                 self._table(documents, columns)
             case _ if empty:
@@ -109,7 +109,7 @@ class Output:
             case "jsonl":
                 self.write(f"{_dumps(document)}\n")
             case "ids":
-                self.write(f"{_identity(document)}\n")
+                self.write(_identity(document))
             case _:
                 self._fields([(name, value) for name, value in fields if value not in (None, "", [], {})])
                 for title, text in blocks:
@@ -298,9 +298,10 @@ def _dumps(document: Any, indent: int | None = None) -> str:
 
 
 def _identity(document: Document) -> str:
+    """The line of its id; what a rehearsal has not made has none."""
     for key in ("id", "name"):
         if key in document:
-            return str(document[key])
+            return "" if document[key] is None else f"{document[key]}\n"
     raise CommandError(_NO_IDS, hint=_OTHER_FORMATS)
 
 

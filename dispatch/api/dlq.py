@@ -79,13 +79,14 @@ class ReplayOneBody(Body):
         None, description="All arguments, null for the dead letter's; a secret that was shown as *** and left so stays."
     )
     set: dict[Text, Any] = Field({}, description='Some of them: {"customer.email": "ada@example.com"}.')
+    force: bool = Field(False, description="Whether `set` may add fields that are not there.")
     dry_run: bool = Field(False, description="Answer with job_id null whether it could be done, and write nothing.")
     reason: Reason = ""
 
     @property
     def edit(self) -> Edit | None:
         """What is to be edited, if anything."""
-        return Edit(self.payload, self.set) if self.payload is not None or self.set else None
+        return Edit(self.payload, self.set, self.force) if self.payload is not None or self.set else None
 
 
 class DiscardBody(Body):
@@ -182,7 +183,7 @@ async def show(ask: Asked, entry_id: LetterIDText) -> Response:
 
 async def replay(ask: Asked, entry_id: LetterIDText, body: ReplayOneBody | None = None) -> Response:
     """Make a new job from a dead letter, once, with its arguments or with others."""
-    given = body or ReplayOneBody(payload=None, set={}, dry_run=False)
+    given = body or ReplayOneBody(payload=None, set={}, force=False, dry_run=False)
     if given.dry_run:
         await ask.app.dlq.rehearse(DLQID(entry_id), scope=ask.scope, edit=given.edit)
         return reply({"id": entry_id, "job_id": None})

@@ -83,9 +83,8 @@ class Verbs(Nouns, Feeding, Admitting):
 
     def _handles(self, calls: Sequence[Call[Any]], answers: Sequence[Enqueued], kind: type[Handle]) -> list[Handle]:
         app = cast("AppPort", self)
-        loads = {call.definition: call.definition.signature.load_result for call in calls}
         return [
-            kind(answer.id, app=app, created=answer.created, load=loads[call.definition])
+            kind(answer.id, app=app, created=answer.created, load=call.definition.load_result)
             for call, answer in zip(calls, answers, strict=True)
         ]
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from dispatch.config.model import Config
 from dispatch.errors import ConfigError
 
+_WORDS = Path(__file__).with_name("dispatch.toml.example")
+_KEY = re.compile(r"([a-z_]+) = ")
+
 
 def example_toml() -> str:
-    """The defaults as TOML; keys without a default, such as `app`, are left out."""
+    """Every key at its default as TOML, with what it means: the words of `dispatch.toml.example`, the values of now."""
     import tomli_w
 
-    tables: dict[str, Any] = Config.default().model_dump(mode="json")
-    return tomli_w.dumps({key: value for key, value in tables.items() if value not in (None, {})})
+    defaults: dict[str, Any] = Config.default().model_dump(mode="json")
+    table, lines = defaults, []
+    for line in _WORDS.read_text(encoding="utf-8").splitlines(keepends=True):
+        if line.startswith("["):
+            table = defaults[line.strip("[]\n")]
+        found = _KEY.match(line)
+        lines.append(tomli_w.dumps({found[1]: table[found[1]]}) if found else line)
+    return "".join(lines)
 
 
 def write_example(path: str | Path) -> Path:

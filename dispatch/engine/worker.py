@@ -89,8 +89,6 @@ class Worker(Service):
         """Claims whose outcome the store has not acknowledged."""
         self.executing = 0
         self.claiming = False
-        self.claimed_of = -1
-        """The version of the store when the latest claim began, which saw all that had happened until then."""
         self.hold = False
         """True: claim nothing (draining for a quarantined job, or stopping)."""
         self.idle_round = False
@@ -127,7 +125,7 @@ class Worker(Service):
             self._hungry = True
             return None
         alone = not self.held and not self._was_alone
-        self.claiming, self.claimed_of = True, self._store.wakeups.version
+        self.claiming = True
         try:
             async with asyncio.timeout(self._settings.call_timeout):
                 claimed = await self._store.jobs.claim(

@@ -57,6 +57,7 @@ class CLI(Protocol):
         columns: Sequence[str | tuple[str, str]] = (),
         *,
         empty: str = "",
+        once: str = "",
     ) -> None:
         """Writes one document, or a list of them, as `-o` says: table, JSON, JSON lines or ids (their key "id").
 
@@ -64,6 +65,7 @@ class CLI(Protocol):
             found: plain JSON values.
             columns: the keys that a table shows, or pairs of heading and key (default: all keys).
             empty: what a person is told when the list is empty.
+            once: what is told on stderr where `-o ids` leaves it out, though nothing shows it again: a new secret.
         """
         ...
 

@@ -40,6 +40,8 @@ class Definition:
             self.signature = Signature(function, name=chosen, skip=self.own_parameters)
         except ValueError as error:
             raise InvalidDefinition(f"{chosen}: its arguments are not known ({error}); wrap it in a function") from None
+        self.load_result = self.signature.load_result
+        """Reads a stored result; all handles of a batch share this one."""
 
     @property
     def key(self) -> tuple[object, ...]:

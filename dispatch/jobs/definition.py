@@ -36,19 +36,21 @@ class CallOptions(OptionsDict, total=False):
 class Call(Generic[R]):
     """One validated call of a definition: what `enqueue` sends, as a value."""
 
-    __slots__ = ("arguments", "definition", "options", "payload")
+    __slots__ = ("arguments", "definition", "effective", "options", "payload")
 
-    def __init__(self, definition: JobDefinition[..., R], arguments: dict[str, Any], options: EnqueueOptions) -> None:
+    def __init__(
+        self,
+        definition: JobDefinition[..., R],
+        arguments: dict[str, Any],
+        options: EnqueueOptions,
+        effective: EnqueueOptions | None = None,
+    ) -> None:
         self.definition = definition
         self.arguments = arguments
         self.options = options
+        self.effective = options.over(definition.settings) if effective is None else effective
+        """The options of this call over those of its definition; who makes many calls finds them once."""
         self.payload = definition.signature.dump(arguments)
-
-    @property
-    def effective(self) -> EnqueueOptions:
-        """The options of this call over those of its definition."""
-        settings = self.definition.settings
-        return settings if self.options is NOTHING else self.options.over(settings)
 
     def new_job(self, *, scope: Scope, idempotency_ttl: float, metadata: Mapping[str, Any] | None = None) -> NewJob:
         """The row this call asks for."""
@@ -124,14 +126,15 @@ class _Door(Generic[P, R]):
         return SyncDoor(self)
 
     def _calls(self, calls: Iterable[Call[R] | tuple[Sequence[Any], Mapping[str, Any]]]) -> list[Call[R]]:
-        definition = self._definition
+        definition, chosen = self._definition, self._chosen
+        validate, effective = definition.signature.validate, chosen.over(definition.settings)
         batch: list[Call[R]] = []
         for item in calls:
             if isinstance(item, Call):
                 batch.append(item)
                 continue
             args, kwargs = _taken_apart(item, definition.name)
-            batch.append(Call(definition, definition.signature.validate(args, kwargs), self._chosen))
+            batch.append(Call(definition, validate(args, kwargs), chosen, effective))
         if len(batch) > LARGEST_BATCH:
             raise InvalidArguments(
                 f"{len(batch)} calls in one enqueue_many; at most {LARGEST_BATCH} fit one transaction"

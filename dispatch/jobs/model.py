@@ -193,6 +193,11 @@ class NewJob:
     concurrency_max: int | None = None
     """At least 1; None exactly when there is no key."""
 
+    @property
+    def metadata_text(self) -> str:
+        """The same for jobs whose metadata is written alike, as 1, 1.0 and True are not, although they are equal."""
+        return repr(self.metadata) if self.metadata else ""
+
     def carrying(self, more: Mapping[str, Any]) -> NewJob:
         """A copy that has these in its metadata too; `dataclasses.replace` takes four times as long.
 
@@ -223,6 +228,8 @@ class Enqueued:
     """False: a job with that key (or this very id) was already there; `id` names it."""
     replaced: bool = False
     """True: on_conflict="replace" put the new payload into that job."""
+    expired: tuple[JobID, ...] = ()
+    """Jobs that held its unique key and were cancelled for it: they had expired before their first start."""
     hint: str = field(default="", compare=False)
     """What an enqueue by name says of a name that nobody has announced; "": it is known, or nothing is."""
 

@@ -131,6 +131,8 @@ class EnqueueOptions:
 
     def over(self, base: EnqueueOptions) -> EnqueueOptions:
         """These options where they say something, else those of `base`; metadata and tags add up."""
+        if self is NOTHING or base is NOTHING:
+            return base if self is NOTHING else self
         merged = {f: getattr(base, f) if getattr(self, f) is None else getattr(self, f) for f in _FIELDS}
         if self.delay is not None and self.run_at is None:
             merged["run_at"] = None

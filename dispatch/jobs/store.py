@@ -88,6 +88,9 @@ class JobStore(Protocol):
         holder; "replace" puts payload, run_at, priority, metadata, tags, options and expiry of the new job into a
         waiting holder, or stores the new job as the one successor of a running holder (state pending, `behind` set, not
         claimable; a second replace rewrites that successor), which the holder's end makes claimable and hands the key.
+        A waiting holder that was never started and is past expires_at, with no `hold_for` running, is out of the way
+        first, whatever the `on_conflict`: cancelled (reason "expired") as by a claim, or its run compensates and has no
+        unique key any more. So it is for follow-ups, ticks, children, retry and replay.
 
         Raises:
             DuplicateJob: a key is held and its on_conflict is "raise"; nothing was written.

@@ -10,6 +10,7 @@ from dispatch.jobs.handler import Handler, Middleware, Next
 from dispatch.jobs.model import Job
 from dispatch.middleware.logging import Logging
 from dispatch.middleware.metrics import Metrics
+from dispatch.middleware.observed import joined
 from dispatch.middleware.recover import Recover
 from dispatch.middleware.scope import ScopeMiddleware
 from dispatch.middleware.timeout import Timeout
@@ -41,7 +42,7 @@ def chain(middlewares: Sequence[Middleware], handler: Handler) -> Handler:
     >>> chain([], hello) is hello
     True
     """
-    for middleware in reversed(middlewares):
+    for middleware in reversed(joined(middlewares)):
         handler = _around(middleware, handler)
     return handler
 

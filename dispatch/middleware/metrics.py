@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
 
     from dispatch.telemetry.gathered import Part
-    from dispatch.telemetry.instruments import Sum
+    from dispatch.telemetry.instruments import Level
 
 _LONG = 0.01
 """Seconds from which on an attempt does not notice that its duration is noted at once, together with its span."""
@@ -31,38 +31,50 @@ class Metrics:
 
     def __init__(self, meter_provider: MeterProvider) -> None:
         self._instruments = telemetry.instruments(meter_provider)
-        self._gauges: dict[tuple[str, str], _Gauges] = {}
+        self._gauges: dict[tuple[str, str], Gauges] = {}
 
     async def __call__(self, job: Job, call_next: Next, /) -> Any:
-        gauges = self._gauges.get((job.name, job.queue)) or self._of(job.name, job.queue)
-        if job.started_at is not None:
-            gauges.wait.record(max(0.0, (job.started_at - job.run_at).total_seconds()))
-        duration = gauges.completed
-        gauges.running.add(1)
+        gauges = self.begin(job)
         start = time.perf_counter()
         try:
-            return await call_next(job)
+            result = await call_next(job)
         except BaseException as error:
-            duration = self._instruments.duration.of(job.name, job.queue, _state(error))
+            self.end(gauges, time.perf_counter() - start, self.failed(job, error))
             raise
-        finally:
-            elapsed = time.perf_counter() - start
-            gauges.running.add(-1)
-            duration.record(elapsed, at_once=elapsed >= _LONG)
+        self.end(gauges, time.perf_counter() - start, gauges.completed)
+        return result
 
-    def _of(self, name: str, queue: str) -> _Gauges:
+    def begin(self, job: Job) -> Gauges:
+        """An attempt begins."""
+        gauges = self._gauges.get((job.name, job.queue)) or self._of(job.name, job.queue)
+        if job.started_at is not None:
+            waited = (job.started_at - job.run_at).total_seconds()
+            gauges.wait.record(waited if waited > 0.0 else 0.0)
+        gauges.running.enter()
+        return gauges
+
+    def failed(self, job: Job, error: BaseException) -> Part:
+        """Where the duration of an attempt goes that raised this."""
+        return self._instruments.duration.of(job.name, job.queue, _state(error))
+
+    def end(self, gauges: Gauges, elapsed: float, duration: Part) -> None:
+        """An attempt has ended, after so many seconds."""
+        gauges.running.leave()
+        duration.record(elapsed, at_once=elapsed >= _LONG)
+
+    def _of(self, name: str, queue: str) -> Gauges:
         made = self._instruments
-        found = _Gauges(
+        found = Gauges(
             made.wait.of(name, queue), made.running.of(name, queue), made.duration.of(name, queue, "completed")
         )
         return self._gauges.setdefault((name, queue), found)
 
 
-class _Gauges(NamedTuple):
+class Gauges(NamedTuple):
     """Where the measurements of one job's attempts go."""
 
     wait: Part
-    running: Sum
+    running: Level
     completed: Part
 
 

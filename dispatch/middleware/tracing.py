@@ -10,7 +10,12 @@ from dispatch.jobs.model import Job
 from dispatch.middleware.timeout import timed_out
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import TracerProvider
+    from contextvars import Token
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, TracerProvider
+
+    Begun = tuple[Span, Token[Context]]
 
 
 class Tracing:
@@ -25,19 +30,32 @@ class Tracing:
 
         from dispatch.telemetry.spans import Spans, record
 
-        self._context = context
+        self._attach, self._detach = context.attach, context.detach
         self._record = record
         self._spans = Spans(tracer_provider, follow=follow)
 
     async def __call__(self, job: Job, call_next: Next, /) -> Any:
-        span, context = self._spans.start_consuming(f"process {job.queue}", job)
-        token = self._context.attach(context)
+        begun = self.begin(job)
         try:
             return await call_next(job)
         except BaseException as error:
-            if not isinstance(error, Snooze):
-                self._record(span, error, "timeout" if timed_out() else "")
+            self.failed(begun, error)
             raise
         finally:
-            self._context.detach(token)
-            span.end()
+            self.end(begun)
+
+    def begin(self, job: Job) -> Begun:
+        """An attempt begins; its span is the current one until its end."""
+        span, context = self._spans.start_consuming(f"process {job.queue}", job)
+        return span, self._attach(context)
+
+    def failed(self, begun: Begun, error: BaseException) -> None:
+        """The attempt raises this."""
+        if not isinstance(error, Snooze):
+            self._record(begun[0], error, "timeout" if timed_out() else "")
+
+    def end(self, begun: Begun) -> None:
+        """The attempt has ended."""
+        span, token = begun
+        self._detach(token)
+        span.end()

@@ -35,4 +35,7 @@ class Implementation:
 
     def call(self, arguments: Mapping[str, Any]) -> Any:
         """Calls it with those of the hook's arguments that it takes."""
+        if len(self.names) == 1:
+            (name,) = self.names
+            return self.function(**{name: arguments[name]})
         return self.function(**{name: arguments[name] for name in self.names})

@@ -10,8 +10,8 @@ from typing import Any
 from dispatch.dlq.model import DLQEntry
 from dispatch.errors import InvalidArguments
 from dispatch.masking import MASK, mask_value
-from dispatch.services.forks import with_value
 from dispatch.services.named import named_payload
+from dispatch.services.places import missing, with_value
 
 _TOLD = 500
 
@@ -28,6 +28,8 @@ class Edit:
     """All arguments: an object (by parameter name) or a list (by position); None: those of the dead letter."""
     sets: Mapping[str, Any] = field(default_factory=dict)
     """Then these: `{"customer.email": "ada@example.com"}`, a path into them to its new value."""
+    force: bool = False
+    """Whether `sets` may also add fields that are not there and that no announced schema names."""
 
     @property
     def words(self) -> str:
@@ -38,8 +40,8 @@ class Edit:
     def payload(self, entry: DLQEntry, schema: dict[str, Any] | None) -> bytes:
         """The arguments as JSON by parameter name. A secret that was shown as "***" and left so stays what it was.
 
-        Raises InvalidArguments: they do not fit the schema that was announced, a path leads nowhere, or a "***" stands
-        for a secret that is not known.
+        Raises InvalidArguments: they do not fit the schema that was announced, a path leads nowhere or to a field
+        that is not there, or a "***" stands for a secret that is not known.
         """
         held: Any = None
         try:
@@ -50,9 +52,16 @@ class Edit:
                     f"what {entry.id} carries is no JSON, so nothing in it can be edited: give all arguments"
                 ) from None
         arguments = held if self.arguments is None else unmasked(self.arguments, held)
+        slips: list[str] = []
         for path, value in self.sets.items():
+            slips += filter(None, [missing(arguments, path, schema)])
             arguments = with_value(arguments, path, value, path)
-        return named_payload(entry.job_name, arguments, schema)
+        payload = named_payload(entry.job_name, arguments, schema)
+        if slips and not self.force:
+            raise InvalidArguments(
+                f"{entry.job_name}: {' '.join(slips)} With force, fields that are not there are added"
+            )
+        return payload
 
 
 def unmasked(shown: Any, held: Any, key: str = "", path: str = "") -> Any:

@@ -8,10 +8,8 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from dispatch.errors import InvalidArguments
+from dispatch.services.places import with_value
 from dispatch.workflows.model import Checkpoint
-
-_DIGITS = 10
-"""No list has an index of so many; Python refuses to read one of thousands."""
 
 
 def edited(checkpoints: Sequence[Checkpoint], before: str, edits: Mapping[str, Any]) -> dict[str, bytes]:
@@ -53,18 +51,3 @@ def differences(
     names = dict.fromkeys([*ours, *theirs])
     pairs = [(name, ours.get(name), theirs.get(name)) for name in names]
     return [(name, a, b) for name, a, b in pairs if a is None or b is None or (a.kind, a.data) != (b.kind, b.data)]
-
-
-def with_value(document: Any, inside: str, value: Any, path: str) -> Any:
-    """A copy of a JSON document with another value at a place inside; InvalidArguments where `path` leads nowhere."""
-    if not inside:
-        return value
-    part, _, rest = inside.partition(".")
-    if isinstance(document, dict):
-        if rest and part not in document:
-            raise InvalidArguments(f"{path!r} leads nowhere: there is no {part!r}")
-        return {**document, part: with_value(document.get(part), rest, value, path)}
-    if isinstance(document, list) and part.isdecimal() and len(part) < _DIGITS and int(part) < len(document):
-        index = int(part)
-        return [*document[:index], with_value(document[index], rest, value, path), *document[index + 1 :]]
-    raise InvalidArguments(f"{path!r} leads nowhere: {part!r} is not in a {type(document).__name__}")

@@ -62,7 +62,8 @@ def expiry(facts: Facts) -> Gate:
         return Gate("expiry", True, "does not expire")
     if job.expires_at < now:
         ago = span(now - job.expires_at)
-        return Gate("expiry", False, f"expired {ago} ago without a start: the worker that finds it due cancels it")
+        who = ", or whoever enqueues its unique key," if job.unique_key is not None else ""
+        return Gate("expiry", False, f"expired {ago} ago without a start: the worker that finds it due{who} cancels it")
     return Gate("expiry", True, f"expires in {span(job.expires_at - now)} unless it has started")
 
 

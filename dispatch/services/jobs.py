@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import AsyncGenerator, Collection, Sequence
 from datetime import datetime
 from typing import Any
@@ -23,6 +22,7 @@ from dispatch.errors import (
     WaitTimeout,
 )
 from dispatch.ids import JobID
+from dispatch.jobs.batch import new_jobs
 from dispatch.jobs.context import running_job
 from dispatch.jobs.definition import Call
 from dispatch.jobs.model import Attempt, Changed, CountOptions, Enqueued, Job, JobState, ListOptions, NewJob
@@ -35,7 +35,7 @@ from dispatch.services.admission import Limits, check_size, with_additions
 from dispatch.services.audit import AuditService
 from dispatch.services.drivers import drives
 from dispatch.services.explain import Explanation, explained
-from dispatch.services.named import named_job
+from dispatch.services.named import hint_of, named_job
 from dispatch.services.stats import SAMPLE, JobStats, read_stats
 from dispatch.store import Store
 from dispatch.telemetry import OFF, Telemetry, carried, inject
@@ -80,6 +80,8 @@ class JobService:
         if self._here is None or self._plugins.has("job_enqueuing") or self._plugins.has("job_enqueued"):
             return None
         jobs = self.rows(calls)
+        if self._plugins.has("job_cancelled") and any(job.unique is not None for job in jobs):
+            return None  # one that has expired may make way
         for job in jobs:
             check_size(job, self._limits)
         spans = self._telemetry.spans
@@ -91,8 +93,7 @@ class JobService:
     def rows(self, calls: Sequence[Call[Any]]) -> list[NewJob]:
         """The rows that calls ask for, in the scope and trace of whoever asks."""
         scope, metadata = capture(), self.trace()
-        ttl = self._idempotency_ttl
-        return [call.new_job(scope=scope, idempotency_ttl=ttl, metadata=metadata) for call in calls]
+        return new_jobs(calls, scope=scope, idempotency_ttl=self._idempotency_ttl, metadata=metadata)
 
     def trace(self) -> dict[str, Any]:
         """What new work carries of the trace that it is asked for in, where no span of its own is made for that."""
@@ -132,13 +133,10 @@ class JobService:
 
     async def _unknown(self, name: str) -> str:
         """What to say of a name that no app has announced, where others are."""
-        known = [found.name for found in await self._store.cluster.definitions() if found.kind == "job"]
-        near = difflib.get_close_matches(name, known, 1)
-        told = f"; did you mean {near[0]!r}?" if near else "; it waits until a worker knows it"
-        return f"no app has announced a job {name!r}{told}" if known else ""
+        return hint_of(name, [one.name for one in await self._store.cluster.definitions() if one.kind == "job"])
 
     async def insert(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        """Writes rows that are built already: checks their sizes, asks `job_enqueuing`, tells `job_enqueued`."""
+        """Writes rows that are built already, and asks and tells the plugins."""
         if self._plugins.has("job_enqueuing"):
             jobs = [await with_additions(job, self._plugins, self._limits) for job in jobs]
         for job in jobs:
@@ -153,6 +151,10 @@ class JobService:
             for job, answer in zip(jobs, answers, strict=True):
                 if answer.created:
                     self._plugins.background("job_enqueued", job=job)
+        if self._plugins.has("job_cancelled"):
+            for answer in answers:
+                for job_id in answer.expired:
+                    self._plugins.background("job_cancelled", job=await self.get(job_id))
         return answers
 
     async def prepared_inside(self, jobs: Sequence[NewJob]) -> list[NewJob]:

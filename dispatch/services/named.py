@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -55,6 +56,13 @@ def named_payload(name: str, arguments: Any, schema: dict[str, Any] | None) -> b
         raise InvalidArguments(f"{name}: an argument cannot be stored as JSON: {error}") from None
 
 
+def hint_of(name: str, known: Sequence[str]) -> str:
+    """What to say of a job's name that nobody has announced, where others are; "": nothing."""
+    near = difflib.get_close_matches(name, known, 1)
+    told = f"; did you mean {near[0]!r}?" if near else "; it waits until a worker knows it"
+    return f"no app has announced a job {name!r}{told}" if known else ""
+
+
 def _arrange(name: str, arguments: Any, schema: dict[str, Any] | None) -> dict[str, Any]:
     names = list(schema.get("properties", {})) if schema else []
     if isinstance(arguments, list):
@@ -80,15 +88,15 @@ def _is_model(part: dict[str, Any], schema: dict[str, Any]) -> bool:
 def _check(name: str, document: dict[str, Any], schema: dict[str, Any]) -> None:
     from jsonschema import Draft202012Validator
 
-    names = list(schema.get("properties", {}))
     problems = []
     for error in Draft202012Validator(schema).iter_errors(document):
         path = ".".join(str(part) for part in error.absolute_path)
-        if error.validator == "additionalProperties" and not path:
-            for unknown in sorted(set(document) - set(names)):
+        if error.validator == "additionalProperties":
+            names = list(error.schema.get("properties", {}))
+            for unknown in sorted(set(error.instance) - set(names)):
                 near = difflib.get_close_matches(unknown, names, 1)
                 hint = f"; did you mean {near[0]!r}?" if near else f"; it takes {', '.join(names) or 'nothing'}"
-                problems.append(f"no parameter {unknown!r}{hint}")
+                problems.append(f"{path}: no field {unknown!r}{hint}" if path else f"no parameter {unknown!r}{hint}")
         else:
             problems.append(f"{path}: {error.message}" if path else error.message)
     if problems:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from asyncpg import InterfaceError, PostgresError
@@ -24,7 +25,7 @@ _TROUBLE = (OSError, PostgresError, InterfaceError, StoreError)
 
 
 class PostgresWakeups:
-    """The wakeups part of one store, used on one loop."""
+    """The wakeups part of one store, and TellsAtOnce; used on one loop."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class PostgresWakeups:
         self._probe_within = probe_within
         self._version = 0
         self._waiters: set[asyncio.Future[None]] = set()
+        self._at_once: set[Callable[[], object]] = set()
         self._connect: Callable[[], Awaitable[Any]] | None = None
         self._notify: Callable[[], Awaitable[None]] | None = None
         self._listener: asyncio.Task[None] | None = None
@@ -119,8 +121,15 @@ class PostgresWakeups:
         if sender != self.sender:
             self._raise()
 
+    def tell(self, changed: Callable[[], object]) -> Callable[[], object]:
+        """Calls `changed` as soon as `version` rises, while somebody waits; answers what ends that."""
+        self._at_once.add(changed)
+        return partial(self._at_once.discard, changed)
+
     def _raise(self) -> None:
         self._version += 1
+        for changed in tuple(self._at_once):
+            changed()
         waiters, self._waiters = self._waiters, set()
         for waiter in waiters:
             if not waiter.done():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 
 from dispatch.errors import (
@@ -16,6 +17,7 @@ from dispatch.errors import (
 
 _DATA = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, OverflowError, UnicodeError, TypeError)
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED"}
 _CORRUPT = {"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT"}
 
@@ -43,7 +45,7 @@ def store_error(error: BaseException, path: str) -> StoreError | None:
             f"{path}: the file cannot be written ({error}); nothing was written. "
             "Check owner and mode of the file and its directory"
         )
-    if code == "SQLITE_FULL":
+    if code == "SQLITE_FULL" or (isinstance(error, OSError) and error.errno in _NO_ROOM):
         return StoreFull(f"{path}: no room left ({error}); nothing was written. Free space on its disk")
     if code in _CORRUPT:
         return StoreCorrupt(
@@ -52,7 +54,10 @@ def store_error(error: BaseException, path: str) -> StoreError | None:
     if code == "SQLITE_CANTOPEN":
         return StoreUnreachable(f"{path}: cannot be opened ({error}). Check that path, directory and mode are right")
     if code == "SQLITE_IOERR":
-        return StoreUnreachable(f"{path}: the disk failed ({error}). Check the disk and the system log")
+        return StoreUnreachable(
+            f"{path}: the disk failed ({error}). Look whether there is room on it and within the quota, whether files "
+            "may grow (`ulimit -f`), and at the system log"
+        )
     if isinstance(error, _DATA) or code in {"SQLITE_TOOBIG", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH"}:
         return DataRejected(
             f"{path}: a value cannot be stored ({type(error).__name__}: {error}); nothing of that write was stored"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 import time
 from collections.abc import Callable
@@ -23,6 +24,11 @@ class Gate:
 
     The turn makes two busy writers alternate, and the beat file tells every process exactly when somebody needs to go
     first, so no writer has to pause after each transaction just in case. One Gate serves one thread.
+
+    Most writers are alone, and asking three files costs as much as a small insert does: the first byte of `.gate.turn`,
+    which all processes map, says whether anybody may be waiting, and while nobody is, the gate alone is asked for.
+    Whoever waits sets it at each try, so that it is soon set again if a writer that has just found nobody waiting
+    clears it at that moment; a waiter that was killed leaves it set, which costs the next writer the long way, once.
     """
 
     def __init__(self, path: str, *, timeout: float, first: bool = False) -> None:
@@ -30,17 +36,33 @@ class Gate:
         self._timeout = timeout
         self._first = first
         self._files: list[int] = []
+        self._awaited: mmap.mmap | bytearray = bytearray(1)
         _gates.add(self)
 
     def open(self) -> None:
         """Opens (or creates, mode 0600) the lock files; OSError where that is impossible."""
-        if not self._files:
+        if self._files:
+            return
+        files: list[int] = []
+        try:
             for suffix in (".gate", ".gate.turn", ".gate.beat"):
-                self._files.append(os.open(self._path + suffix, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                file = os.open(self._path + suffix, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                files.append(file)
+            if not os.fstat(files[1]).st_size:
+                os.pwrite(files[1], b"\0", 0)  # not a hole: a disk too full to fill it would kill who writes to the map
+            self._awaited = mmap.mmap(files[1], 1)
+        except BaseException:
+            for file in files:
+                os.close(file)
+            raise
+        self._files = files
 
     def close(self) -> None:
         """Gives up whatever is held."""
         files, self._files = self._files, []
+        awaited, self._awaited = self._awaited, bytearray(1)
+        if isinstance(awaited, mmap.mmap):
+            awaited.close()  # it holds a descriptor of its own, and with it the lock
         for file in files:
             os.close(file)
 
@@ -48,6 +70,8 @@ class Gate:
         """Waits for the gate; StoreBusy after the timeout (or at the deadline, in monotonic seconds)."""
         self.open()
         gate, turn, beat = self._files
+        if not self._awaited[0] and _try(gate):
+            return
         until = time.monotonic() + self._timeout if deadline is None else deadline
         if self._first:
             try:
@@ -60,6 +84,7 @@ class Gate:
         # giving back what was not taken does no harm.
         try:
             if _try(turn) and _free(beat) and _try(gate):
+                self._awaited[0] = 0
                 return
             self._poll(lambda: _try(turn), until)
             self._poll(lambda: _free(beat) and _try(gate), until)
@@ -74,6 +99,7 @@ class Gate:
     def _poll(self, attempt: Callable[[], bool], until: float) -> None:
         pause = _FIRST_PAUSE
         while not attempt():
+            self._awaited[0] = 1
             if time.monotonic() >= until:
                 raise StoreBusy(
                     f"{self._path}: other processes held the write gate for {self._timeout:g} s; nothing was written. "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -18,6 +19,41 @@ _BOUNDARIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 
 
 _NAME = ("name",)
 _JOB = ("name", "queue")
+
+
+class Levels:
+    """How many there are now, by the values of the attributes that it names; told when somebody reads."""
+
+    def __init__(self, name: str, keys: Sequence[str]) -> None:
+        self.name = name
+        self._keys = tuple(keys)
+        self._levels: dict[tuple[str, ...], Level] = {}
+
+    def of(self, *values: str) -> Level:
+        """The level of these attributes."""
+        return self._levels.get(values) or self._levels.setdefault(values, Level())
+
+    def read(self, options: CallbackOptions) -> list[Observation]:
+        """The levels now."""
+        from opentelemetry.metrics import Observation
+
+        levels = list(self._levels.items())
+        return [Observation(found.height, dict(zip(self._keys, values, strict=True))) for values, found in levels]
+
+
+class Level:
+    """How many have come, from any thread, and not gone yet; a list grows and shrinks without a lock."""
+
+    __slots__ = ("_there", "enter", "leave")
+
+    def __init__(self) -> None:
+        self._there: list[None] = []
+        self.enter = partial(self._there.append, None)
+        self.leave = self._there.pop
+
+    @property
+    def height(self) -> int:
+        return len(self._there)
 
 
 class Count:
@@ -36,7 +72,7 @@ class Count:
 
     def add(self, amount: int, *values: str) -> None:
         """Adds to the sum of these attributes; from any thread."""
-        self.of(*values).add(amount)
+        (self._sums.get(values) or self.of(*values)).add(amount)
 
     def read(self, options: CallbackOptions) -> list[Observation]:
         """The sums so far."""
@@ -80,7 +116,7 @@ class Instruments:
     duration: Spread
     wait: Spread
     store_calls: Spread
-    running: Count
+    running: Levels
     depth: _Gauge
     oldest_age: _Gauge
     loop_lag: _Gauge
@@ -116,7 +152,7 @@ def _make(meter: Meter) -> Instruments:
     duration = seconds("job.duration", "How long an attempt took", (*_JOB, "state"))
     wait = seconds("job.wait", "From due to started", _JOB)
     store_calls = seconds("store.call.duration", "How long a call of the store took", _NAME)
-    running = Count("dispatch.worker.running", _JOB)
+    running = Levels("dispatch.worker.running", _JOB)
     read = [running.read, *(spread.hand_over for spread in (duration, wait, store_calls))]
     meter.create_observable_up_down_counter(running.name, read, unit="{job}", description="Attempts that run")
     return Instruments(

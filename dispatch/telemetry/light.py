@@ -1,4 +1,4 @@
-"""The SDK's spans, made in full only when somebody asks more of one than its ids: a quarter of the time.
+"""The SDK's spans, made in full only when somebody asks more of one than its ids.
 
 Most spans of jobs begin, are current, and end. The SDK makes locks, lists and checked copies for each of them; a
 LightSpan leaves that until it is written to. It rests on inner names of the SDK, so it is used only where a trial with
@@ -10,10 +10,12 @@ from __future__ import annotations
 import copy
 import dis
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from random import getrandbits
 from time import time_ns
 from types import MappingProxyType
-from typing import Any, Protocol, cast
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -22,11 +24,23 @@ from opentelemetry.sdk.trace import Span as SDKSpan
 from opentelemetry.sdk.trace import Tracer as SDKTracer
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON, Decision
-from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import (
+    DEFAULT_TRACE_STATE,
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+)
 
-Attributes = Mapping[str, Any]
+from dispatch.telemetry.batched import taking
+from dispatch.telemetry.start import NO_PARENT, Attributes, Late, Start, as_dict, below, whole
+
 _UNSET = Status(StatusCode.UNSET)
-_OBVIOUS = (ALWAYS_ON, DEFAULT_ON)
+_OBVIOUS = (DEFAULT_ON, ALWAYS_ON)
 """Samplers that take every span with no parent, or with one that was taken, as it is; nobody need ask them then."""
 _MOST = 20
 """Attributes and links that one span of ours has at most; a provider that allows fewer counts and drops by itself."""
@@ -35,92 +49,88 @@ _FLAGS = {
     for sampled in (False, True)
     for random in (False, True)
 }
+_TAKE = Decision.RECORD_AND_SAMPLE
 _NOTHING = ("RESUME", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE")
 _filling = threading.Lock()
 
 
-class Start(Protocol):
-    """What `Tracer.start_span` does, with the arguments that we give."""
-
-    def __call__(
-        self,
-        name: str,
-        context: Context | None = None,
-        kind: SpanKind = SpanKind.INTERNAL,
-        attributes: Attributes | None = None,
-        links: Sequence[Link] | None = (),
-    ) -> Span: ...
-
-
 def starter(tracer: trace.Tracer) -> Start:
     """What starts spans at a tracer: light ones where they can be told from its own by nothing but their speed."""
-    if type(tracer) is SDKTracer and _is_like(tracer):
-        return LightStart(tracer)
-    return tracer.start_span
+    return LightStart(tracer) if type(tracer) is SDKTracer and _is_like(tracer) else whole(tracer)
 
 
 class LightStart:
-    """Starts light spans as the SDK's tracer starts whole ones: same ids, same sampling, same processors.
-
-    The attributes are kept as they are given, so a mapping that is made when it is read costs nothing until then.
-    """
+    """Starts light spans as the SDK's tracer starts whole ones: same ids, same sampling, same processors."""
 
     def __init__(self, tracer: SDKTracer) -> None:
         self.tracer: Any = tracer
         several = type(tracer.span_processor) is SynchronousMultiSpanProcessor
         self._processor: Any = tracer.span_processor if several else _Alone(tracer.span_processor)
         self._told = Told(())
-        self._root_flags = _FLAGS[True, bool(tracer.id_generator.is_trace_id_random())]
+        ids = tracer.id_generator
+        self._trace_id, self._span_id = ids.generate_trace_id, ids.generate_span_id
+        self._random, self._own = (getrandbits, _trusted) if type(ids) is RandomIdGenerator else (_no_bits, _looked_at)
+        self._root_flags = _FLAGS[True, bool(ids.is_trace_id_random())]
         self._counts = type(self.tracer._tracer_metrics).__name__ != "NoOpTracerMetrics"
 
     def __call__(
         self,
         name: str,
-        context: Context | None = None,
+        context: Context | SpanContext | None = None,
         kind: SpanKind = SpanKind.INTERNAL,
-        attributes: Attributes | None = None,
+        attributes: Attributes | Late | None = None,
         links: Sequence[Link] | None = (),
     ) -> Span:
         tracer = self.tracer
         if not tracer._is_enabled():
-            started: Span = tracer.start_span(name, context, kind, attributes, links)
-            return started
-        ids = tracer.id_generator
-        nothing = context is not None and not context
-        parent = None if nothing else trace.get_current_span(context).get_span_context()
+            return whole(tracer)(name, context, kind, attributes, links)
+        parent: SpanContext | None
+        if context is NO_PARENT:
+            parent = None
+        elif isinstance(context, SpanContext):
+            parent = context
+        else:
+            parent = trace.get_current_span(context).get_span_context()
+        ask = tracer.sampler not in _OBVIOUS
         if parent is None or not parent.is_valid:
-            parent, trace_id, state, flags = None, ids.generate_trace_id(), None, self._root_flags
-            obvious = tracer.sampler in _OBVIOUS
+            parent, state, flags = None, DEFAULT_TRACE_STATE, self._root_flags
+            trace_id = self._random(128) or self._trace_id()
         else:
             trace_id, state, flags = parent.trace_id, parent.trace_state, parent.trace_flags
-            obvious = tracer.sampler in _OBVIOUS and flags.sampled
+            ask = ask or not flags.sampled
             flags = _FLAGS[True, flags.random_trace_id]
-        decision: Any = Decision.RECORD_AND_SAMPLE
-        added = False
-        if not obvious:
-            given = None if attributes is None else dict(attributes)  # samplers may write to it, as to any dict
-            sampled = tracer.sampler.should_sample(context, trace_id, name, kind, given, links)
-            decision, state = sampled.decision, sampled.trace_state
+        unusual = False
+        decision: Any = _TAKE
+        if ask:
+            given = as_dict(attributes)  # samplers may write to it, as to any dict
+            many = len(given or ())
+            sampled = tracer.sampler.should_sample(below(context), trace_id, name, kind, given, links)
+            decision, attributes = sampled.decision, sampled.attributes
+            state = DEFAULT_TRACE_STATE if sampled.trace_state is None else sampled.trace_state
             flags = _FLAGS[decision.is_sampled(), flags.random_trace_id]
-            added = len(sampled.attributes) != len(attributes or ())
-            attributes = sampled.attributes
-        own = SpanContext(trace_id, ids.generate_span_id(), False, flags, state)
+            unusual = len(sampled.attributes) != many or not decision.is_sampled()
+        own = self._own((trace_id, self._random(64) or self._span_id(), False, flags, state, True))
         count_end = tracer._tracer_metrics.start_span(parent, decision) if self._counts else None
-        if not (obvious or decision.is_recording()):
+        if unusual and not decision.is_recording():
             return NonRecordingSpan(own)
         span: Any = object.__new__(LightSpan)  # not made whole
         span._name, span._context, span._parent, span._kind = name, own, parent, kind
-        span._attributes, span._links = {} if attributes is None else attributes, links or ()
+        if callable(attributes):
+            span._late = attributes
+        else:
+            span._attributes = {} if attributes is None else attributes
+        span._links = links or ()
         span._resource = tracer.resource
         span._instrumentation_info = tracer.instrumentation_info
         span._instrumentation_scope = tracer._instrumentation_scope
-        span._source, span._count_end = self, count_end
+        span._source, span._count_end, span._end_time = self, count_end, None
         span._start_time = time_ns()
-        if added:
-            span.fill()  # the sampler has added attributes, which nobody has checked
+        if unusual:
+            span.fill()  # with what the sampler has added, which nobody has checked; or it is seen but not exported
         for processor in self.told().starting:
-            processor.on_start(span, parent_context=context)
-        return cast("LightSpan", span)
+            processor.on_start(span, parent_context=below(context))
+        started: Span = span
+        return started
 
     def told(self) -> Told:
         """The processors that there are now."""
@@ -137,6 +147,20 @@ class Told:
         self.everyone = everyone
         self.starting = [one for one in everyone if not _does_nothing(one.on_start)]
         self.ending = [one for one in everyone if not _does_nothing(one._on_ending)]
+        self.taking = [taking(one) for one in everyone]
+
+
+_Members = tuple[int, int, bool, TraceFlags, trace.TraceState, bool]
+_trusted: Callable[[_Members], SpanContext] = partial(tuple.__new__, SpanContext)
+"""A SpanContext of its members; one that looks at them first takes twice the time."""
+
+
+def _looked_at(members: _Members) -> SpanContext:
+    return SpanContext(*members[:5])
+
+
+def _no_bits(number: int) -> int:
+    return 0
 
 
 class _Alone:
@@ -151,10 +175,10 @@ class LightSpan(SDKSpan):
 
     _source: LightStart
     _count_end: Callable[[], None] | None
+    _late: Late
     _whole = False
     _events = ()
     _status = _UNSET
-    _end_time = None
 
     def end(self, end_time: int | None = None) -> None:
         if self._whole or self._end_time is not None:
@@ -166,8 +190,8 @@ class LightSpan(SDKSpan):
         told = self._source.told()
         for processor in told.ending:
             processor._on_ending(self)
-        for processor in told.everyone:
-            processor.on_end(self)
+        for take in told.taking:
+            take(self)
 
     def fill(self) -> None:
         """Makes what a whole span has."""
@@ -200,6 +224,8 @@ class LightSpan(SDKSpan):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "_source" not in vars(self) or self._whole:
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+        if name == "_attributes":
+            return vars(self).setdefault(name, self._late())
         self.fill()
         return getattr(self, name)
 

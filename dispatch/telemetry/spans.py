@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode
 
 from dispatch.telemetry.carrier import carrier_of, extract
 from dispatch.telemetry.providers import tracer
+from dispatch.telemetry.start import CURRENT, NO_PARENT, Start, whole
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Link, Tracer, TracerProvider
@@ -21,12 +22,8 @@ if TYPE_CHECKING:
     from dispatch.ids import JobID
     from dispatch.jobs.model import Job, NewJob
     from dispatch.scope import Scope
-    from dispatch.telemetry.light import Start
 
 Attributes = dict[str, str | int]
-_NO_PARENT = Context()
-(_CURRENT,) = trace.set_span_in_context(trace.INVALID_SPAN, _NO_PARENT)
-"""The key of the current span: a context made with it takes a third of the time of one that is copied and added to."""
 
 
 class Spans:
@@ -68,14 +65,15 @@ class Spans:
     def start_consuming(self, name: str, job: Job) -> tuple[Span, Context]:
         """A consumer span for work on a job, with the producer as its parent, or as a link alone; not current yet."""
         producer = extract(job.metadata)
-        parent = _NO_PARENT
+        parent: Context | SpanContext = NO_PARENT
         links: Sequence[Link] = ()
         if producer is not None:
             links = (trace.Link(producer, {}),)
             if self._follow:
-                parent = Context({_CURRENT: trace.NonRecordingSpan(producer)})
-        span = self._start(name, parent, SpanKind.CONSUMER, Consumed(job), links)
-        return span, Context({_CURRENT: span})
+                parent = producer
+        attributes = partial(_consumed, job.id, job.name, job.queue, job.scope, job.failures, job.epoch)
+        span = self._start(name, parent, SpanKind.CONSUMER, attributes, links)
+        return span, Context({CURRENT: span})
 
     @contextmanager
     def running(self, job: Job, workflow: str, version: int) -> Iterator[None]:
@@ -108,7 +106,7 @@ class Spans:
         """A producer span `fire {entry}`, the beginning of a trace, around the firing of a cron entry; yields what the
         jobs that it makes carry."""
         attributes = {"dispatch.cron.name": name, **_tenant(scope)}
-        span = self._start(f"fire {name}", context=_NO_PARENT, kind=SpanKind.PRODUCER, attributes=attributes)
+        span = self._start(f"fire {name}", context=NO_PARENT, kind=SpanKind.PRODUCER, attributes=attributes)
         try:
             yield carrier_of(span.get_span_context())
         except BaseException as error:
@@ -133,9 +131,9 @@ class Spans:
             yield lambda status: None
             return
         caller = extract(headers)
-        parent = _NO_PARENT
+        parent = NO_PARENT
         if caller is not None:
-            parent = trace.set_span_in_context(trace.NonRecordingSpan(caller), _NO_PARENT)
+            parent = trace.set_span_in_context(trace.NonRecordingSpan(caller), NO_PARENT)
         attributes: Attributes = {"http.request.method": method, "http.route": route}
         span = self._start(f"{method} {route}", context=parent, kind=SpanKind.SERVER, attributes=attributes)
 
@@ -144,7 +142,7 @@ class Spans:
             if status >= 500:
                 span.set_status(Status(StatusCode.ERROR))
 
-        token = contexts.attach(trace.set_span_in_context(span, _NO_PARENT))
+        token = contexts.attach(trace.set_span_in_context(span, NO_PARENT))
         try:
             yield told
         finally:
@@ -154,52 +152,6 @@ class Spans:
     def failed(self, error: BaseException) -> None:
         """Notes on the current span that its work has failed."""
         record(trace.get_current_span(), error)
-
-
-class Consumed(Mapping[str, str | int]):
-    """The attributes of a span for work on a job as it is now, made when somebody reads them.
-
-    What reads spans knows mappings that can be copied, joined and printed as a dict can; copies are dicts.
-    """
-
-    __slots__ = ("_job", "_made")
-
-    def __init__(self, job: Job) -> None:
-        self._job = (job.id, job.name, job.queue, job.scope, job.attempt, job.epoch)
-        self._made: Attributes | None = None
-
-    def _all(self) -> Attributes:
-        if self._made is None:
-            job_id, name, queue, scope, attempt, epoch = self._job
-            self._made = {
-                **_messaging("process", queue),
-                **_facts(job_id, name, scope),
-                "dispatch.job.attempt": attempt,
-                "dispatch.job.epoch": epoch,
-            }
-        return self._made
-
-    def __getitem__(self, key: str) -> str | int:
-        return self._all()[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def __repr__(self) -> str:
-        return repr(self._all())
-
-    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
-        return {**self._all(), **other} if isinstance(other, Mapping) else NotImplemented
-
-    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
-        return {**other, **self._all()} if isinstance(other, Mapping) else NotImplemented
-
-    def copy(self) -> Attributes:
-        """A dict of them."""
-        return self._all().copy()
 
 
 def record(span: Span, error: BaseException, kind: str = "") -> None:
@@ -214,23 +166,10 @@ def record(span: Span, error: BaseException, kind: str = "") -> None:
 def _starter(tracer: Tracer) -> Start:
     """What starts spans there; the SDK is not imported for a tracer that is not its own."""
     if type(tracer).__module__.startswith("opentelemetry.sdk."):
-        from dispatch.telemetry.light import LightStart, starter
+        from dispatch.telemetry.light import starter
 
-        start = starter(tracer)
-        if isinstance(start, LightStart):
-            return start
-
-    def start_whole(
-        name: str,
-        context: Context | None = None,
-        kind: SpanKind = SpanKind.INTERNAL,
-        attributes: Mapping[str, Any] | None = None,
-        links: Sequence[Link] | None = (),
-    ) -> Span:
-        """What is not ours gets attributes as everybody gives them, in a dict."""
-        return tracer.start_span(name, context, kind, None if attributes is None else dict(attributes), links)
-
-    return start_whole
+        return starter(tracer)
+    return whole(tracer)
 
 
 def _by_queue(jobs: Sequence[NewJob]) -> dict[str, list[NewJob]]:
@@ -248,6 +187,16 @@ def _messaging(operation: str, queue: str) -> Mapping[str, str | int]:
         "messaging.operation.type": operation,
         "messaging.destination.name": queue,
         "dispatch.queue": queue,
+    }
+
+
+def _consumed(job_id: JobID, name: str, queue: str, scope: Scope, failures: int, epoch: int) -> Attributes:
+    """The attributes of a span for work on a job as it was when that began."""
+    return {
+        **_messaging("process", queue),
+        **_facts(job_id, name, scope),
+        "dispatch.job.attempt": failures + 1,
+        "dispatch.job.epoch": epoch,
     }
 
 

@@ -16,6 +16,7 @@ from dispatch.jobs.definition import BoundJob, JobDefinition
 from dispatch.jobs.handle import JobHandle
 from dispatch.workflows.conductor import AnyJob, AnyWorkflow, Conductor, EventWait
 from dispatch.workflows.definition import BoundWorkflow, WorkflowDefinition
+from dispatch.workflows.first_parameter import Context
 from dispatch.workflows.handle import RunHandle
 from dispatch.workflows.steps import FanOut, Step, Undo
 
@@ -30,7 +31,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class WorkflowContext:
+class WorkflowContext(Context):
     """What a workflow's body does its work through. Every verb has a name in the run and is recorded under it, once;
     when the body runs again, a recorded verb answers what it answered before.
 

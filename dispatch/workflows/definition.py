@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
@@ -17,6 +16,7 @@ from dispatch.jobs.options import NOTHING, EnqueueOptions, OptionsDict, build_jo
 from dispatch.jobs.unique import Keyed
 from dispatch.portal import run_sync
 from dispatch.scope import Scope
+from dispatch.workflows.first_parameter import takes_context
 from dispatch.workflows.handle import RunHandle, SyncRunHandle, sync_run_handle
 from dispatch.workflows.model import NewRun, driver_id, driver_name
 
@@ -226,9 +226,10 @@ class WorkflowDefinition(Keyed, _Door[P, R]):
             raise InvalidDefinition(f"{self.name}: version is {version}; it starts at 1")
         if not self.is_async:
             raise InvalidDefinition(f"{self.name}: a workflow is `async def`; put blocking work into its steps")
-        if not inspect.signature(function).parameters:
+        if not takes_context(function):
             raise InvalidDefinition(
-                f"{self.name}: a workflow's first parameter is its context: async def {self.name}(ctx, ...)"
+                f"{self.name}: a workflow's first parameter is its context: "
+                f"async def {self.name}(ctx: WorkflowContext, ...)"
             )
         refused = _refused(settings)
         if refused:

@@ -120,9 +120,9 @@ def outcome_of_run(run: Run, load: Callable[[bytes], Any] | None = None) -> Any:
         raise RunCancelled(f"{run.name} ({run.id}) was cancelled ({run.reason or 'no reason given'})")
     error = run.error
     text = f"{error.type}: {error.message}" if error else (run.reason or "failed")
-    undone = "; an undo keeps failing: `dispatch workflow show` tells which" if run.compensation_failed else ""
+    how = f"; an undo keeps failing: `dispatch job show {run.driver}` tells how" if run.compensation_failed else ""
     raise RunFailed(
-        f"{run.name} ({run.id}) failed: {text}{undone}",
+        f"{run.name} ({run.id}) failed: {text}{how}",
         type=error.type if error else "",
         traceback=error.traceback if error else None,
     )

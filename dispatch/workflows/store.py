@@ -37,8 +37,10 @@ class WorkflowStore(Protocol):
     A run's driver is a row of `jobs`, claimed, renewed, stolen, released and retried like any job, with these
     differences: the claim never expires it; `steal` past max_crashes, `cancel` and an expiry never end it, they make
     the run COMPENSATING and the driver due (an expiry in the claim itself); only `finish` ends it, and `steal` one that
-    crashed too often while it compensated: FAILED, compensation_failed. That loss becomes the run's error; any other
-    `steal` of one that compensates, or is to be cancelled, leaves the error that it has. `jobs.finish` takes RETRY,
+    crashed too often while it compensated: FAILED, compensation_failed. A run that compensates keeps the error and
+    the reason that it does so for, whatever its undos fail with and whoever is lost: those are in its driver's
+    attempts. It gets the failure or loss that ends it only where it has none (it was cancelled, or expired); a `steal`
+    of one that is to be cancelled leaves its error, too. `jobs.finish` takes RETRY,
     RELEASE and SNOOZE for a driver, nothing that ends it: CONFLICT; with a cancellation requested they make the run
     COMPENSATING and due. A claim makes the run RUNNING, or COMPENSATING once that has begun. `jobs.set_aside` makes it
     BLOCKED, as no live worker has its version. `jobs.delete`, `jobs.cancel`, `jobs.retry` and `dlq.replay` of a driver

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -98,6 +99,25 @@ def literal(host: str) -> Address | None:
         return ip_address(host.strip("[]"))
     except ValueError:
         return None
+
+
+def certain(host: str) -> list[Address]:
+    """The addresses of a host for which no name server is asked: one that is written out, in whatever notation, or a
+    name of this machine itself; none for any other name, which is judged when it is called.
+
+    >>> certain("localhost")[0], certain("127.1"), certain("example.com")
+    (IPv4Address('127.0.0.1'), [IPv4Address('127.0.0.1')], [])
+    """
+    written = literal(host)
+    if written is not None:
+        return [written]
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return [IPv4Address("127.0.0.1"), IPv6Address("::1")]
+    try:
+        return [IPv4Address(socket.inet_aton(name))]
+    except OSError:
+        return []
 
 
 def _unmapped(address: Address) -> Address:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -141,11 +141,13 @@ def _changing(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
             create=not dry_run,
         )
         unserved = added.pop("unserved")
-        cli.show(added, ("name", "url", "events", "tenant", "secret"))
+        cli.show(added, ("name", "url", "events", "tenant", "secret"), once=_secret_of(added))
         if not dry_run:
             cli.tell("the receiver verifies with this secret; it is not shown again")
         if unserved:
-            cli.tell("no live worker sends webhooks: `dispatch run` with the relay among its plugins, on queue relay")
+            cli.tell(
+                "warning: no live worker sends webhooks: `dispatch run` with the relay among its plugins, -q relay"
+            )
 
     @noun.verb("rotate", examples=("dispatch webhook rotate billing", "dispatch webhook rotate billing --overlap 1h"))
     def rotate(
@@ -168,7 +170,8 @@ def _changing(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
                 return {**(await webhooks.get(name)), "secret": None}
             return {**(await webhooks.rotate(name, secret=secret, overlap=span, reason=reason))}
 
-        cli.show(run(act), ("name", "url", "secret", "old_secret_until"))
+        rotated = run(act)
+        cli.show(rotated, ("name", "url", "secret", "old_secret_until"), once=_secret_of(rotated))
 
     @noun.verb("remove", examples=("dispatch webhook remove billing --yes",))
     def remove(
@@ -222,8 +225,13 @@ def _sending(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
         for text in dict.fromkeys(ids):
             try:
                 chosen.append(JobID.parse(text))
-            except ValueError as error:
-                cli.fail(f"not the id of a delivery: {error}", code="usage", exit_code=2)
+            except ValueError:
+                cli.fail(
+                    f"{text!r} is not the id of a delivery: {JobID.prefix}_ and 26 letters and digits",
+                    code="usage",
+                    exit_code=2,
+                    hint="`dispatch webhook deliveries` shows the ids",
+                )
 
         async def act(webhooks: Webhooks) -> list[dict[str, Any]]:
             rows = []
@@ -233,6 +241,12 @@ def _sending(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
             return rows
 
         cli.show(run(act), ("id", "outcome", ("delivery", "job_id")))
+
+
+def _secret_of(endpoint: Mapping[str, Any]) -> str:
+    """A new secret in one line; nothing where there is none, as in a rehearsal."""
+    secret = endpoint["secret"]
+    return f"the secret of endpoint {endpoint['name']}: {secret}; keep it now, it is not shown again" if secret else ""
 
 
 def _header_of(text: str) -> tuple[str, str]:

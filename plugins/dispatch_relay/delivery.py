@@ -21,6 +21,7 @@ from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.model import Job, JobState, NewJob
 from dispatch.registry import Registry
 from dispatch.scope import Scope
+from dispatch.text import iso
 from dispatch_relay.endpoint import Endpoint, checked_url
 from dispatch_relay.endpoints import Endpoints
 from dispatch_relay.errors import EndpointNotFound, InvalidEndpoint, Undelivered
@@ -242,6 +243,6 @@ def delivery_document(job: Job) -> DeliveryDocument:
         "status": receipt.get("status"),
         "elapsed_ms": receipt.get("elapsed_ms"),
         "error": job.error.message if job.error else None,
-        "next_attempt_at": job.run_at.isoformat() if job.state is JobState.RETRYING else None,
-        "created_at": job.created_at.isoformat(),
+        "next_attempt_at": iso(job.run_at) if job.state is JobState.RETRYING else None,
+        "created_at": iso(job.created_at),
     }

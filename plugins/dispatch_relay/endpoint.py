@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict
 
 from dispatch.masking import MASK, mask_url, mask_value, masked
-from dispatch_relay.errors import InvalidEndpoint
+from dispatch.text import iso
+from dispatch_relay.addresses import Allowed, certain
+from dispatch_relay.errors import AddressDenied, InvalidEndpoint
 from dispatch_relay.events import DEFINITIONS, PREFIX
 
 CONCURRENCY = 2
@@ -123,9 +125,9 @@ class Endpoint(BaseModel):
             "concurrency": self.concurrency,
             "origin": self.origin,
             "state": "enabled" if self.enabled else "disabled",
-            "disabled_at": None if self.disabled_at is None else self.disabled_at.isoformat(),
+            "disabled_at": iso(self.disabled_at),
             "disabled_reason": self.disabled_reason,
-            "old_secret_until": next((s.until.isoformat() for s in self.secrets if s.until is not None), None),
+            "old_secret_until": next((iso(s.until) for s in self.secrets if s.until is not None), None),
         }
 
 
@@ -206,9 +208,15 @@ def checked_url(url: str, *, allow_http: bool) -> str:
     return str(parsed)
 
 
-def host_of(url: str) -> str:
-    """The host of a URL that was checked."""
-    return httpx2.URL(url).host
+def must_be_allowed(url: str, allowed: Allowed) -> str:
+    """The URL, which was checked, unless it is certain by now that its host is none that webhooks may be sent to: an
+    InvalidEndpoint, in the words that a delivery would fail with. Names are judged when they are called."""
+    host = httpx2.URL(url).host
+    try:
+        allowed.check(host, certain(host))
+    except AddressDenied as error:
+        raise InvalidEndpoint(str(error)) from None
+    return url
 
 
 def disabled(endpoint: Endpoint, reason: str, *, at: datetime) -> Endpoint:

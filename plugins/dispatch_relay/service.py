@@ -14,7 +14,7 @@ from dispatch.jobs.model import Job, JobState, ListOptions
 from dispatch.scope import Scope
 from dispatch.services import AuditService, JobService
 from dispatch.store import Store
-from dispatch_relay.addresses import Allowed, literal
+from dispatch_relay.addresses import Allowed
 from dispatch_relay.configured import OVERLAP, Configured
 from dispatch_relay.delivery import JOB, QUEUE, Deliverer, again, tag_of
 from dispatch_relay.endpoint import (
@@ -26,11 +26,11 @@ from dispatch_relay.endpoint import (
     checked_name,
     checked_url,
     disabled,
-    host_of,
+    must_be_allowed,
     parsed_rate,
 )
 from dispatch_relay.endpoints import Endpoints, no_endpoint, rotated
-from dispatch_relay.errors import AddressDenied, EndpointConfigured, EndpointNotFound, InvalidEndpoint, Undelivered
+from dispatch_relay.errors import EndpointConfigured, EndpointNotFound, InvalidEndpoint, Undelivered
 from dispatch_relay.message import RelayEvent
 from dispatch_relay.settings import RelaySettings
 from dispatch_relay.signing import checked_secret, new_secret
@@ -253,16 +253,7 @@ class WebhookService:
             raise EndpointConfigured(f"{name!r} stands in the configuration ([plugin.relay.endpoints.{name}]): {hint}")
 
     def _checked_url(self, url: str) -> str:
-        """Also refuses addresses that are written out and never could be called; names are judged when they are."""
-        checked = checked_url(url, allow_http=self._settings.allow_http)
-        host = host_of(checked)
-        address = literal(host)
-        if address is not None:
-            try:
-                self._allowed.check(host, [address])
-            except AddressDenied as error:
-                raise InvalidEndpoint(str(error)) from None
-        return checked
+        return must_be_allowed(checked_url(url, allow_http=self._settings.allow_http), self._allowed)
 
 
 def checked_overlap(overlap: timedelta) -> timedelta:

@@ -10,12 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from dispatch.config.units import Interval
 from dispatch.masking import masked
+from dispatch_relay.addresses import Allowed
 from dispatch_relay.endpoint import (
     CONCURRENCY,
     checked_events,
     checked_headers,
     checked_name,
     checked_url,
+    must_be_allowed,
     parsed_rate,
 )
 from dispatch_relay.errors import InvalidEndpoint
@@ -78,10 +80,11 @@ class RelaySettings(_Table):
 
     @model_validator(mode="after")
     def _reachable(self) -> RelaySettings:
+        allowed = Allowed(self.allow_hosts)
         for name, table in self.endpoints.items():
             try:
                 checked_name(name)
-                checked_url(table.url, allow_http=self.allow_http)
+                must_be_allowed(checked_url(table.url, allow_http=self.allow_http), allowed)
             except InvalidEndpoint as error:
                 raise ValueError(f"endpoints.{name}: {error}") from None
         return self

@@ -120,6 +120,11 @@ def test_5_conflict(seeds: Seeds) -> None:
     keyed = ("job", "enqueue", "add", "--idempotency-key", "k")
     assert run(*keyed, "x:=1").code == 0
     assert run(*keyed, "x:=2").code == 5
+    taken = run("cron", "create", "nightly", "@daily", "add", "x:=1")
+    assert (taken.code, taken.err) == (
+        5,
+        "error: there is a cron entry 'nightly' already; edit or delete it, or choose another name\n",
+    )
 
 
 def test_6_the_store_cannot_be_reached(folder: Path) -> None:

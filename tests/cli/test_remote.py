@@ -81,7 +81,7 @@ def pair(
         yield here, there, found
 
 
-EDITED = "{letter} --set amount:=5 --set note=phoned"
+EDITED = "{letter} --set amount:=5 --set note=phoned --force"
 """A replay with other arguments."""
 
 

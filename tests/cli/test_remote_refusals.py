@@ -115,6 +115,19 @@ def test_a_key_of_a_tenant_sees_nothing_of_others(server: Serving, folder: Path,
     assert asked(server, key, "cron", "create", "digest", "@daily", "add", "x:=1", "--tenant", "shop/t-2").code == 3
 
 
+def test_a_key_that_may_not_see_workers_or_definitions_is_told_what_it_has_made(server: Serving, folder: Path) -> None:
+    """Warnings are asked for beside the work: a refusal of those, after it was done, would have it done twice."""
+    key = server.make_key("job:read", "job:write")
+    made = asked(server, key, "job", "enqueue", "send_email", "to=ada")
+    assert (made.code, made.out[:4], made.err) == (0, "job_", "enqueued send_email on queue 'mailers'\n")
+    key = server.make_key("workflow:read", "workflow:write")
+    started = asked(server, key, "workflow", "start", "checkout", "order:=8")
+    assert (started.code, started.out[:4]) == (0, "run_"), started.err
+    key = server.make_key("cron:read", "cron:write")
+    assert asked(server, key, "cron", "create", "by-key", "@daily", "send_emal").code == 0
+    assert asked(server, key, "cron", "trigger", "by-key").code == 0
+
+
 def test_an_entry_is_found_by_the_tenant_that_is_named(server: Serving, folder: Path) -> None:
     for tenant in ("shop/t-8", "shop/t-9"):
         words = ("cron", "create", "report", "@daily", "add", "x:=1", "--tenant", tenant)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dispatch import hookimpl
+from dispatch import Dispatch, hookimpl
 from dispatch.backoff import Constant
 from dispatch.errors import Fail, JobCancelled, JobFailed, PayloadTooLarge, Snooze
 from dispatch.ids import JobID, WorkerID
@@ -17,6 +19,7 @@ from dispatch.jobs.context import current_job
 from dispatch.jobs.model import CountOptions, Job, JobState, NewJob
 from dispatch.registry import Registry
 from dispatch.stores.memory import MemoryStore
+from dispatch.stores.sqlite import SQLiteStore
 
 from .conftest import QUICK, Start
 from .facts import eventually
@@ -216,6 +219,49 @@ async def test_an_expired_job_is_told_of_as_cancelled(
     await app.close()
     assert recorder.of("job_cancelled") == [{"state": JobState.CANCELLED, "reason": "expired"}]
     assert recorder.counts["job_started"] == 0
+
+
+async def test_an_expired_job_that_makes_way_for_its_twin_is_told_of_as_cancelled(
+    registry: Registry, start: Start, recorder: Recorder, clock: Any
+) -> None:
+    @registry.job(unique=True)
+    async def work() -> None: ...
+
+    app = await start(store=MemoryStore(clock=clock), app={"plugins": [recorder]})
+    await app.stop()
+    old = await work.options(expires_in=5).enqueue()
+    clock.advance(6)
+    fresh = await work.enqueue()
+    await app.start()
+    await fresh.result(timeout=5)
+    with pytest.raises(JobCancelled):
+        await old.result(timeout=5)
+    await app.close()
+    assert recorder.of("job_cancelled") == [{"state": JobState.CANCELLED, "reason": "expired"}]
+    assert recorder.counts["job_enqueued"] == 2
+
+
+def test_blocking_code_tells_of_the_expired_job_too(registry: Registry, tmp_path: Path) -> None:
+    class Cancelled:
+        def __init__(self) -> None:
+            self.seen: list[JobID] = []
+
+        @hookimpl
+        def job_cancelled(self, job: Job) -> None:
+            self.seen.append(job.id)
+
+    @registry.job(unique=True)
+    def work() -> None: ...
+
+    told = Cancelled()
+    with Dispatch(SQLiteStore(tmp_path / "store.db"), registry=registry, plugins=[told]):
+        old = work.options(expires_in=0.001).sync.enqueue()
+        fresh = work.sync.enqueue()
+        ends = time.monotonic() + 20
+        while not fresh.created and time.monotonic() < ends:  # until the store's clock says that it has expired
+            fresh = work.sync.enqueue()
+    assert fresh.created
+    assert told.seen == [old.id]
 
 
 async def test_a_snooze_and_a_release_are_told_of_by_no_hook(

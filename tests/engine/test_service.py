@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -122,6 +124,26 @@ async def test_a_loop_that_dies_is_reported() -> None:
         await task
     assert [type(death) for death in loop.deaths] == [Fatal]
     await loop.stop()
+
+
+async def test_of_a_loop_that_has_died_asyncio_does_not_complain_once_more() -> None:
+    class Fatal(BaseException):
+        pass
+
+    async def live_and_die() -> weakref.ref[asyncio.Task[None]]:
+        loop = Loop(raising(Fatal()))
+        loop.start()
+        await eventually(lambda: loop.deaths)
+        await loop.stop()
+        assert loop._task is not None
+        return weakref.ref(loop._task)
+
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    task = await live_and_die()
+    gc.collect()
+    assert task() is None
+    assert complaints == []
 
 
 async def test_stopping_waits_for_the_round_and_starts_no_other() -> None:

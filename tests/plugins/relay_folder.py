@@ -33,6 +33,7 @@ REFUSED = (
     (("add", "a", URL), 5),
     (("add", "b", "ftp://x"), 2),
     (("add", "b", "https://10.0.0.1/"), 2),
+    (("add", "b", "https://localhost/"), 2),
     (("add", "b", URL, "-H", "nocolon"), 2),
     (("rotate", "nope"), 4),
     (("rotate", "a", "--overlap", "soon"), 2),

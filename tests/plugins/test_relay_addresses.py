@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from dispatch_relay.addresses import Address, Allowed, denied
-from dispatch_relay.endpoint import checked_url
+from dispatch_relay.endpoint import checked_url, must_be_allowed
 from dispatch_relay.errors import AddressDenied, InvalidEndpoint, Undelivered
 from dispatch_relay.sender import Sender
+from dispatch_relay.settings import RelaySettings
 from dispatch_relay.signing import new_secret
+from pydantic import ValidationError
 
 from .webhook_sink import sink
 
@@ -183,3 +185,45 @@ def test_what_the_operator_allows_is_allowed(allowed: str, host: str, address: s
 def test_and_nothing_beside_it(allowed: str, host: str, address: str) -> None:
     with pytest.raises(AddressDenied, match="allow_hosts"):
         Allowed([allowed]).check(host, [ip_address(address)])
+
+
+SPELLED = (
+    *("https://localhost/", "https://LOCALHOST:8443/hook", "https://127.1/", "https://0/", "https://2130706433/"),
+    *("https://0x7f000001/", "https://10.0.0.7/", "https://169.254.169.254/", "https://[::1]/", "https://[fe80::1]/"),
+    "https://[::ffff:10.0.0.1]/",
+)
+SPELLED_FOR_SOME = ("https://localhost./", "https://app.localhost/", "https://127.0.0.1./")
+"""Not every system resolves these."""
+
+
+@pytest.mark.parametrize("url", SPELLED)
+async def test_what_a_delivery_would_be_denied_for_sure_is_refused_at_the_door_in_the_same_words(url: str) -> None:
+    sender = Sender(Allowed(), timeout=5)
+    with pytest.raises(Undelivered) as denied:
+        await post(sender, url)
+    await sender.close()
+    with pytest.raises(InvalidEndpoint) as refused:
+        must_be_allowed(checked_url(url, allow_http=False), Allowed())
+    assert str(refused.value).partition(" is ")[2] == str(denied.value).partition(" is ")[2] != ""
+
+
+@pytest.mark.parametrize("url", [*SPELLED, *SPELLED_FOR_SOME])
+def test_the_configuration_refuses_it_too(url: str) -> None:
+    with pytest.raises(ValidationError, match=r"endpoints\.a: .* webhooks go to public addresses only"):
+        RelaySettings.model_validate({"endpoints": {"a": {"url": url, "secret": new_secret()}}})
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.com/", "https://internal.example/", "https://8.8.8.8/", "https://localhost.example/"]
+)
+def test_other_names_are_judged_when_they_are_called(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: pytest.fail("nobody should ask"))
+    assert must_be_allowed(url, Allowed()) == url
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.0/8"])
+def test_what_the_operator_allows_is_not_refused_at_the_door(host: str) -> None:
+    allowed = Allowed([host, "::1"])
+    assert must_be_allowed("https://localhost:8443/", allowed)
+    endpoints = {"a": {"url": "https://localhost:8443/", "secret": new_secret()}}
+    assert RelaySettings.model_validate({"allow_hosts": [host, "::1"], "endpoints": endpoints}).endpoints

@@ -76,7 +76,7 @@ def test_the_entry_points_of_the_project_lead_to_what_they_name() -> None:
 
 
 def test_the_example_configuration_shows_every_key_of_the_relay_with_its_default() -> None:
-    text = re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", (ROOT / "dispatch.toml.example").read_text())
+    text = re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", (ROOT / "dispatch" / "config" / "dispatch.toml.example").read_text())
     section = tomllib.loads(text.replace("env:NAME_WEBHOOK_SECRET", SECRET))["plugin"]["relay"]
     assert set(section) == set(RelaySettings.model_fields)
     assert set(section["endpoints"]["NAME"]) == set(EndpointTable.model_fields)
@@ -116,6 +116,15 @@ def test_what_cannot_be_is_refused_with_the_exit_code_of_its_kind(folder: Path) 
     assert run("webhook", "list", "-o", "ids").lines == ["a", "configured"]
 
 
+def test_what_is_no_id_of_a_delivery_is_told_as_other_commands_tell_it(folder: Path) -> None:
+    ran = run("webhook", "redeliver", "nope")
+    assert (ran.code, ran.err) == (
+        2,
+        "error: 'nope' is not the id of a delivery: job_ and 26 letters and digits\n"
+        "hint: `dispatch webhook deliveries` shows the ids\n",
+    )
+
+
 def test_a_rehearsal_changes_nothing(folder: Path) -> None:
     run("webhook", "add", "a", URL)
     before = run("webhook", "list", "--json").out
@@ -138,6 +147,32 @@ def test_an_endpoint_is_switched_rotated_and_removed(folder: Path) -> None:
         f"webhook.{verb}" for verb in ("remove", "rotate", "enable", "disable", "add")
     ]
     assert [record["reason"] for record in records] == ["", "leaked", "moved", "moves", ""]
+
+
+def test_with_ids_a_new_secret_goes_to_stderr_since_nothing_shows_it_again(folder: Path) -> None:
+    secrets = set()
+    for words in (("add", "a", URL), ("rotate", "a")):
+        ran = run("webhook", *words, "-o", "ids")
+        assert (ran.code, ran.out) == (0, "a\n")
+        [told] = [line for line in ran.err.splitlines() if "whsec_" in line]
+        found = re.fullmatch(r"the secret of endpoint a: (whsec_\S+); keep it now, it is not shown again", told)
+        assert found is not None, told
+        secrets.add(found[1])
+    assert len(secrets) == 2
+    for verb, words in (("add", ("b", URL)), ("rotate", ("a",))):
+        rehearsed = run("webhook", verb, *words, "--dry-run", "-o", "ids")
+        assert (rehearsed.code, rehearsed.out, rehearsed.err) == (0, f"{words[0]}\n", "")
+    assert "whsec_" not in run("webhook", "rotate", "a", "--json").err
+
+
+def test_times_end_in_z(folder: Path, port: int) -> None:
+    run("webhook", "add", "a", f"http://127.0.0.1:{port}/", "-e", "job.failed", "--secret", SECRET)
+    assert run("webhook", "rotate", "a", "--json").json["old_secret_until"].endswith("Z")
+    assert run("webhook", "disable", "a", "--json").json["disabled_at"].endswith("Z")
+    run("webhook", "enable", "a")
+    delivered(port, lambda got: Reply(500))
+    [row] = run("webhook", "deliveries", "--json").json["items"]
+    assert (row["created_at"][-1], row["next_attempt_at"][-1]) == ("Z", "Z")
 
 
 def test_a_store_that_is_not_there_is_not_made_by_looking(folder: Path) -> None:

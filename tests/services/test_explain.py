@@ -118,6 +118,9 @@ def test_a_job_past_its_expiry_says_so_before_anything_else() -> None:
     late = job(run_at=NOW + timedelta(hours=1), expires_at=NOW - timedelta(seconds=5))
     explanation = explain(Facts(late, queue(), [], NOW), ahead=0)
     assert explanation.summary == "expired 5.0 s ago without a start: the worker that finds it due cancels it"
+    late.unique_key = "k"
+    told = explain(Facts(late, queue(), [], NOW), ahead=0).summary
+    assert told.endswith("the worker that finds it due, or whoever enqueues its unique key, cancels it")
 
 
 @pytest.mark.parametrize(

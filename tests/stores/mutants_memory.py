@@ -10,7 +10,7 @@ from mutants import Fault, Plant
 
 from dispatch.dlq import DLQState
 from dispatch.jobs.model import WAITING, JobState, Verdict
-from dispatch.stores.memory import aside, changes, claim, finish, keys, leases, ready
+from dispatch.stores.memory import aside, changes, claim, expiry, finish, keys, leases, ready
 from dispatch.stores.memory.data import Data
 
 
@@ -136,6 +136,12 @@ MEMORY = (
         plant=_around(changes, "start_over", _open_letter_retry),
     ),
     Fault("tenants never full", "I28", ("jobs_gates",), plant=_around(claim, "tenant_full", _constant(False))),
+    Fault(
+        "an expired job keeps its key",
+        "I1",
+        ("expired_holders",),
+        plant=_around(expiry, "_has_expired", _constant(False)),
+    ),
     Fault("keys never freed", "I1", ("unique",), plant=_around(keys.Keys, "give_up", _constant(None))),
     Fault("idempotency keys dropped", "I2", ("idempotency",), plant=_around(keys.Keys, "remember", _constant(None))),
     Fault("dead workers serve", "I29", ("aside",), plant=_around(aside, "is_live", _constant(True))),

@@ -317,6 +317,7 @@ RUNS_SQLITE = (
         "run_errors",
         ("park_run", "CASE WHEN compensating THEN error_type END", "error_type"),
     ),
+    _sql("undos hide why it compensates", "I24", "run_errors", ("note_run_error", "AND compensating = 0", "")),
     _sql("parks lose why it compensates", "I21", "run_errors", ("park_run", "THEN error_type END", "THEN NULL END")),
     _sql("parks keep the lease", "I21", "run_parking", ("park_driver", "worker_id = NULL,", "")),
     _sql("parks are not known again", "I4", "run_parking", ("park_driver", "left_as = :left_as,", "")),

@@ -90,6 +90,19 @@ SQLITE = (
     _sql("lapsed slots stay", "I28", "queues", ("live_slots", "AND lease_until > :now", "")),
     _sql("successor lost", "I1", "successors", ("free_successor", "ready = 1", "ready = 0")),
     _sql("keys never freed", "I1", "unique", ("free_unique", *NOWHERE)),
+    _sql("an expired job keeps its key", "I1", "expired_holders", ("unique_holder", "live = 1 AND", "live > 1 AND")),
+    _sql(
+        "an expired run keeps its key",
+        "I1",
+        "expired_holders",
+        ("unique_holder", "j.behind IS", "run_id IS NULL AND j.behind IS"),
+    ),
+    _sql(
+        "a cancelled run expires",
+        "I1",
+        "expired_holders",
+        ("unique_holder", "r.compensating = 1", "r.compensating > 1"),
+    ),
     _sql("hold_for ignored", "I1", "unique", ("hold_unique", *NOWHERE)),
     _sql("idempotency lost", "I2", "idempotency", ("idempotent", "expires_at > :now", "0")),
     _sql(

@@ -122,6 +122,26 @@ async def test_a_job_of_asynchronous_code_is_there_if_and_only_if_the_commit_is(
 
 
 @pytest.mark.parametrize("kind", ASYNC + ASYNC_PG)
+async def test_an_expired_job_makes_way_with_the_commit(kind: str, tmp_path: Path) -> None:
+    stage = Stage(kind, tmp_path)
+    async with Dispatch(stage.store(), registry=registry) as app:
+        prepare(stage.place)
+        old = await ship.options(unique="k", expires_in=0.001).enqueue(1)
+        fresh = old
+        async with asyncio.timeout(20):
+            while not fresh.created or fresh.id == old.id:  # until the store's clock says that it has expired
+                with pytest.raises(Undo):
+                    async with async_transaction(kind, stage.place) as connection:
+                        fresh = await ship.options(unique="k", connection=connection).enqueue(2)
+                        raise Undo
+        assert (await app.jobs.get(old.id)).state == "pending"
+        async with async_transaction(kind, stage.place) as connection:
+            fresh = await ship.options(unique="k", connection=connection).enqueue(2)
+        assert fresh.created
+        assert ((await app.jobs.get(old.id)).reason, await waiting(app)) == ("expired", 2)
+
+
+@pytest.mark.parametrize("kind", ASYNC + ASYNC_PG)
 async def test_what_is_rolled_back_is_not_told(kind: str, tmp_path: Path) -> None:
     stage = Stage(kind, tmp_path)
     async with Dispatch(stage.store(), registry=registry) as app:

@@ -1,14 +1,13 @@
-"""What is special about MySQL and MariaDB: URLs, tables, migrations, transactions of others, sessions, lost servers."""
+"""What is special about MySQL and MariaDB: values, many at once, transactions of others, sessions, lost servers."""
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from mysql_calls import WORKER, total, until, work
 from servers.mysql import Server, forget, mysql_url
 from servers.postgres import free_port, new_namespace
 from sqlalchemy import text
@@ -16,31 +15,14 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from dispatch import Dispatch, Registry
-from dispatch.errors import (
-    ConfigError,
-    DataRejected,
-    NotTransactional,
-    SchemaMismatch,
-    StoreCorrupt,
-    StoreError,
-    StoreUnreachable,
-)
+from dispatch.errors import DataRejected, NotTransactional, StoreCorrupt, StoreError, StoreUnreachable
 from dispatch.ids import WorkerID
-from dispatch.jobs.model import CountOptions, Idempotency, NewJob, Transition, Unique, Verdict
+from dispatch.jobs.model import Idempotency, NewJob, Unique
 from dispatch.scope import Scope
 from dispatch.store import Store
-from dispatch.stores import kind, open_store
-from dispatch.stores.mysql_asks import asks
-from dispatch.stores.mysql_place import place
-from dispatch.stores.mysql_put import rows
-from dispatch.stores.mysql_statements import Statement
-from dispatch.stores.scratch import scratch
-from dispatch.stores.scripts import migration_scripts
-from dispatch.stores.sql.plan import Do, Plan
+from dispatch.stores import open_store
 from dispatch.stores.sqlalchemy import SQLAlchemyStore
 from dispatch.testing.conformance.env import new
-
-WORKER = WorkerID.new()
 
 
 @pytest.fixture
@@ -64,86 +46,6 @@ async def engine() -> AsyncIterator[AsyncEngine]:
     made = create_async_engine(mysql_url(), pool_size=3, max_overflow=0)
     yield made
     await made.dispose()
-
-
-async def work(store: Store, n: int = 1) -> int:
-    """Claims and completes up to n jobs."""
-    answer = await store.jobs.claim(WORKER, queues={"default": 1000}, names=["work"], limit=n, lease=30.0)
-    await store.jobs.finish(WORKER, [Transition(job.id, job.epoch, Verdict.COMPLETE) for job in answer.jobs])
-    return len(answer.jobs)
-
-
-async def total(store: Store) -> int:
-    return sum((await store.jobs.count(CountOptions())).values())
-
-
-async def until(condition: Callable[[], Awaitable[Any]], within: float = 30.0) -> None:
-    async with asyncio.timeout(within):
-        while not await condition():
-            await asyncio.sleep(0.02)
-
-
-# -- places and statements ---------------------------------------------------------------------------------------------
-
-
-def test_a_url_of_mysql_is_known_with_and_without_the_prefix() -> None:
-    for url in ("mysql+asyncmy://me:secret@db/jobs", "sqlalchemy+mysql+asyncmy://me:secret@db/jobs"):
-        store = open_store(url)
-        assert isinstance(store, SQLAlchemyStore)
-        assert store.url == "sqlalchemy+mysql+asyncmy://me:***@db/jobs"
-        assert kind(url) == "mysql"
-
-
-@pytest.mark.parametrize(
-    ("url", "namespace", "told"),
-    [
-        ("mysql+asyncmy://me@db", "dispatch", "names no database"),
-        ("mysql+asyncmy://me@db/jobs", "a-b", "begin with it"),
-        ("mysql+asyncmy://me@db/jobs", "a" * 41, "at most 40"),
-        ("mysql+pymysql://me@db/jobs", "dispatch", r"mysql\+asyncmy"),
-        ("sqlalchemy+mysql+asyncmy://me@db/jobs?speed=1", "dispatch", ""),
-    ],
-)
-def test_what_makes_no_store_is_a_configuration_error(url: str, namespace: str, told: str) -> None:
-    if not told:
-        assert open_store(url, namespace=namespace)  # what the driver takes of a URL is the driver's
-        return
-    with pytest.raises(ConfigError, match=told):
-        open_store(url, namespace=namespace)
-
-
-def test_a_list_is_written_into_the_text_and_an_empty_one_holds_nothing() -> None:
-    statement = Statement("some", "SELECT 1 FROM t WHERE (:names IS NULL OR name IN :names) AND a % 2 = :a;\nDO :found")
-    assert statement.names == ("names", "a")
-    assert statement.texts[0] == (
-        "SELECT 1 FROM t WHERE (%(names)s IS NULL OR name IN %(names__list)s) AND a %% 2 = %(a)s"
-    )
-    bound = statement.bound(0, {"names": '["b", "c"]', "a": 1})
-    assert bound == {"names": '["b", "c"]', "names__list": ("b", "c"), "a": 1}
-    assert statement.bound(0, {"names": "[]", "a": 1})["names__list"] == (None,)
-    assert statement.bound(0, {"names": None, "a": 1})["names__list"] == (None,)
-
-
-def test_what_a_statement_finds_is_given_to_the_next_and_a_plan_names_its_transaction() -> None:
-    def plan() -> Plan[int]:
-        changed: int = yield Do("some", {"id": 5})
-        return changed
-
-    statement = Statement("some", "SELECT a WHERE id = :id;\nUPDATE t SET b = :transaction WHERE a IN :found")
-    talk = asks(plan(), {"some": statement})
-    first = next(talk)
-    assert (first.wants, first.values) == ("rows", {"id": 5})
-    second = talk.send([("x",), ("y",)])
-    assert second.wants == "count"
-    assert second.values["found__list"] == ("x", "y")
-    assert second.values["transaction"]
-    with pytest.raises(StopIteration) as end:
-        talk.send(2)
-    assert end.value.value == 2
-
-
-def test_names_are_quoted_whatever_the_database_is_called() -> None:
-    assert place("mysql://", "a`b", "dispatch").table("jobs") == "`a``b`.`dispatch_jobs`"
 
 
 # -- what is stored ----------------------------------------------------------------------------------------------------
@@ -232,83 +134,6 @@ async def test_enqueues_at_once_with_keys_in_any_order_all_go_through(store: Sto
     answers = await asyncio.gather(*(store.jobs.enqueue(jobs(turn)) for turn in range(12)))
     assert sum(answer.created for call in answers for answer in call) == 8
     assert await total(store) == 8
-
-
-# -- migrations --------------------------------------------------------------------------------------------------------
-
-_MIGRATE = """
-import asyncio, sys
-from dispatch.stores import open_store
-async def main():
-    store = open_store(sys.argv[1], namespace=sys.argv[2], migrate="never", command_timeout=60.0)
-    await store.open()
-    print(len(await store.migrate()))
-    await store.close()
-asyncio.run(main())
-"""
-
-
-def test_two_processes_that_migrate_at_once_apply_each_migration_once(namespace: str) -> None:
-    command = [sys.executable, "-c", _MIGRATE, mysql_url(), namespace]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    applied = [int(process.communicate(timeout=120)[0]) for process in both]
-    assert sorted(applied) == [0, len(migration_scripts(mysql_url(), namespace))]
-
-
-async def test_a_migration_that_died_half_way_is_continued(namespace: str, engine: AsyncEngine) -> None:
-    scripts = migration_scripts(mysql_url(), namespace)
-    statements = next(iter(scripts.values())).split(";\n\n")
-    async with engine.begin() as connection:
-        for statement in statements[: len(statements) // 2]:
-            await connection.exec_driver_sql(statement)
-    store = open_store(mysql_url(), namespace=namespace)
-    await store.open()
-    await store.jobs.enqueue([new()])
-    assert await work(store) == 1
-    await store.close()
-
-
-async def test_the_printed_migrations_make_the_store(namespace: str, engine: AsyncEngine) -> None:
-    async with engine.connect() as connection:
-        raw: Any = (await connection.get_raw_connection()).driver_connection
-        for script in migration_scripts(mysql_url(), namespace).values():
-            for statement in script.rstrip().rstrip(";").split(";\n\n"):
-                await rows(raw, statement)
-        await raw.commit()
-    store = open_store(mysql_url(), namespace=namespace, migrate="never")
-    await store.open()
-    await store.jobs.enqueue([new()])
-    await store.close()
-
-
-async def test_tables_of_another_program_are_left_alone(namespace: str, engine: AsyncEngine) -> None:
-    async with engine.begin() as connection:
-        await connection.execute(text(f"CREATE TABLE {namespace}_events (id INT)"))
-    with pytest.raises(StoreCorrupt, match="another program"):
-        await open_store(mysql_url(), namespace=namespace).open()
-
-
-async def test_never_creates_nothing(namespace: str) -> None:
-    store = open_store(mysql_url(), namespace=namespace, migrate="never")
-    await store.open()
-    with pytest.raises(SchemaMismatch):
-        await store.jobs.enqueue([new()])
-    assert await store.migrate()
-    await store.jobs.enqueue([new()])
-    await store.close()
-
-
-async def test_scratch_stores_are_tables_that_go_in_the_end(engine: AsyncEngine) -> None:
-    async with scratch(mysql_url()) as make:
-        for _ in range(2):
-            made = await make(None)
-            await made.open()
-            await made.jobs.enqueue([new()])
-            assert await total(made) == 1
-            await made.close()
-    async with engine.connect() as connection:
-        left = await connection.execute(text("SHOW TABLES LIKE 'dispatch\\_scratch%'"))
-        assert left.all() == []
 
 
 # -- in the user's own transaction -------------------------------------------------------------------------------------

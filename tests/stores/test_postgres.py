@@ -1,40 +1,27 @@
-"""What is special about the PostgreSQL store: opening, errors, cancelled calls, lost connections, wake-ups, time."""
+"""What is special about the PostgreSQL store: opening, wake-ups, poolers, time, and the statements of its dialect."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
-from servers.postgres import Server, free_port, new_namespace, postgres_url
+from postgres_calls import WORKER, claim
+from servers.postgres import new_namespace, postgres_url
 
 from dispatch.clock import utc_now
-from dispatch.errors import (
-    ConfigError,
-    DataRejected,
-    SchemaMismatch,
-    StoreError,
-    StoreReadOnly,
-    StoreTimeout,
-    StoreUnreachable,
-)
-from dispatch.ids import WorkerID
-from dispatch.jobs.model import CountOptions, Failure, JobState, Transition, Unique, Verdict
+from dispatch.errors import ConfigError, SchemaMismatch
+from dispatch.jobs.model import Transition, Verdict
 from dispatch.queues import QueueConfig
 from dispatch.stores import open_store
 from dispatch.stores.postgres import PostgresStore
 from dispatch.stores.scripts import migration_scripts
 from dispatch.stores.server_clock import ServerClock
 from dispatch.testing.conformance.env import new
-
-WORKER = WorkerID.new()
 
 
 @pytest.fixture
@@ -55,20 +42,6 @@ async def admin() -> AsyncIterator[Any]:
     connection = await asyncpg.connect(postgres_url())
     yield connection
     await connection.close()
-
-
-async def until(condition: Callable[[], Awaitable[Any]], within: float = 20.0) -> Any:
-    """Waits for a fact, looking again and again."""
-    async with asyncio.timeout(within):
-        while not (found := await condition()):
-            await asyncio.sleep(0.01)
-        return found
-
-
-async def claim(store: PostgresStore, limit: int = 1, **options: Any) -> list[Any]:
-    queues = options.pop("queues", {"default": 1000})
-    answer = await store.jobs.claim(WORKER, queues=queues, names=["work"], limit=limit, lease=30.0, **options)
-    return answer.jobs
 
 
 # -- opening -----------------------------------------------------------------------------------------------------------
@@ -146,255 +119,6 @@ def test_both_schemes_are_known_and_wrong_options_are_told() -> None:
         open_store("postgresql://localhost/x", pool_size=0)
     with pytest.raises(ConfigError, match="empty"):
         open_store("postgresql://localhost/x", migrate="sometimes")
-
-
-# -- what cannot be reached --------------------------------------------------------------------------------------------
-
-
-async def _refused(url: str, kind: type[StoreError], says: str, **options: Any) -> None:
-    store = PostgresStore(url, namespace=new_namespace(), **options)
-    async with asyncio.timeout(10):
-        with pytest.raises(kind, match=says) as caught:
-            await store.open()
-    assert "secret" not in str(caught.value)
-    await store.close()
-
-
-async def test_a_server_that_is_not_there_is_told_at_once_with_the_password_masked() -> None:
-    url = f"postgresql://me:secret@127.0.0.1:{free_port()}/jobs"
-    await _refused(url, StoreUnreachable, r"me:\*\*\*@127.0.0.1.*host and port")
-
-
-async def test_a_server_that_says_nothing_is_told_in_bounded_time() -> None:
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        url = f"postgresql://me:secret@127.0.0.1:{silent.getsockname()[1]}/jobs"
-        await _refused(url, StoreError, "too long", connect_timeout=0.3, command_timeout=1.0)
-
-
-async def test_an_unknown_database_is_told() -> None:
-    await _refused(postgres_url().rsplit("/", 1)[0] + "/nowhere", StoreUnreachable, "nowhere.*createdb")
-
-
-async def test_a_user_who_may_not_create_is_told_what_to_do(admin: Any) -> None:
-    role = f"guest_{os.getpid()}"
-    await admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
-    try:
-        await _refused(postgres_url().replace("postgres@", f"{role}:secret@"), StoreReadOnly, "GRANT")
-    finally:
-        await admin.execute(f"DROP ROLE {role}")
-
-
-async def test_an_unknown_user_is_told() -> None:
-    await _refused(postgres_url().replace("postgres@", "nobody:secret@"), StoreUnreachable, "user, password")
-
-
-# -- calls that are cut short ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-async def test_a_call_cancelled_at_any_moment_poisons_no_connection(namespace: str) -> None:
-    store = PostgresStore(postgres_url(), namespace=namespace, pool_size=1)
-    await store.open()
-    try:
-        asked = 0
-        for turns in range(40):
-            for verb in (_enqueue_unique, _claim_and_finish, _count):
-                call = asyncio.ensure_future(verb(store, f"k{asked}"))
-                asked += 1
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                call.cancel()
-                await asyncio.wait([call])
-        # one connection serves all of it: were it left in a transaction, this would see nothing or wait for ever
-        job = new(queue="after")
-        await store.jobs.enqueue([job])
-        assert (await store.jobs.count(CountOptions(queues=["after"])))[JobState.PENDING] == 1
-        counts = await store.jobs.count(CountOptions())
-        assert sum(counts.values()) <= asked + 1
-    finally:
-        await store.close()
-
-
-async def _enqueue_unique(store: PostgresStore, key: str) -> None:
-    await store.jobs.enqueue([new(unique=Unique(key))])
-
-
-async def _claim_and_finish(store: PostgresStore, key: str) -> None:
-    for job in await claim(store, 2):
-        await store.jobs.finish(WORKER, [Transition(job.id, job.epoch, Verdict.COMPLETE)])
-
-
-async def _count(store: PostgresStore, key: str) -> None:
-    await store.queues.list()
-
-
-async def test_a_cancelled_write_is_done_all_the_same(store: PostgresStore) -> None:
-    job = new()
-    call = asyncio.ensure_future(store.jobs.enqueue([job]))
-    for _ in range(3):
-        await asyncio.sleep(0)
-    call.cancel()
-    await asyncio.wait([call])
-    assert await until(lambda: store.jobs.get(job.id))
-
-
-async def test_a_claim_is_not_made_for_a_caller_who_has_left(namespace: str, admin: Any) -> None:
-    store = PostgresStore(postgres_url(), namespace=namespace, pool_size=1)
-    await store.open()
-    try:
-        await store.jobs.enqueue([new()])
-        async with admin.transaction():
-            await admin.execute(f'LOCK TABLE "{namespace}".queues')
-            blocker = asyncio.ensure_future(store.queues.list())  # holds the only connection
-            await until(lambda: _waiting(namespace))
-            late = asyncio.ensure_future(claim(store))
-            await asyncio.sleep(0)
-            late.cancel()
-            await asyncio.wait([late])
-        await blocker
-        assert (await store.jobs.count(CountOptions()))[JobState.RUNNING] == 0
-    finally:
-        await store.close()
-
-
-async def _waiting(namespace: str) -> bool:
-    """Whether a session of the namespace waits for a lock."""
-    connection = await asyncpg.connect(postgres_url())
-    try:
-        return bool(
-            await connection.fetchval(
-                "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'",
-                f"dispatch {namespace}",
-            )
-        )
-    finally:
-        await connection.close()
-
-
-async def test_a_call_that_takes_too_long_is_told_and_its_connection_is_not_used_again(
-    namespace: str, admin: Any
-) -> None:
-    store = PostgresStore(postgres_url(), namespace=namespace, pool_size=1, command_timeout=0.5)
-    await store.open()
-    try:
-        await store.ping()
-        async with admin.transaction():
-            await admin.execute(f'LOCK TABLE "{namespace}".jobs')
-            with pytest.raises(StoreTimeout):
-                await store.jobs.enqueue([new()])
-        await store.jobs.enqueue([new()])
-    finally:
-        await store.close()
-
-
-async def test_a_refused_value_leaves_nothing_of_its_write_and_a_sound_connection(namespace: str) -> None:
-    store = PostgresStore(postgres_url(), namespace=namespace, pool_size=1)
-    await store.open()
-    try:
-        for bad in ("\0", "\ud800"):
-            for unique in (None, Unique("k")):
-                with pytest.raises(DataRejected):
-                    await store.jobs.enqueue([new(), new(queue=bad, unique=unique)])
-        with pytest.raises(DataRejected):
-            await store.jobs.enqueue([new(priority=1 << 70)])
-        assert sum((await store.jobs.count(CountOptions())).values()) == 0
-        assert (await store.jobs.enqueue([new()]))[0].created
-    finally:
-        await store.close()
-
-
-async def test_a_failure_whose_message_holds_a_zero_byte_is_kept(store: PostgresStore) -> None:
-    await store.jobs.enqueue([new()])
-    (job,) = await claim(store)
-    failure = Failure("E", "a\0b", "trace\0back")
-    said = Transition(job.id, job.epoch, Verdict.FAIL, failure=failure, dead_letter=True, reason="why\0")
-    (answer,) = await store.jobs.finish(WORKER, [said])
-    assert answer.state is JobState.FAILED
-    row = await store.jobs.get(job.id)
-    assert row is not None
-    assert row.error == Failure("E", "a\\x00b", "trace\\x00back")
-
-
-async def test_a_row_that_no_job_can_be_read_from_is_refused_by_the_table(
-    store: PostgresStore, namespace: str, admin: Any
-) -> None:
-    await store.jobs.enqueue([new()])
-    for change in ("run_at = 1000000000000000000", "state = 'odd'", "lease_until = -100000000000000000"):
-        with pytest.raises(asyncpg.CheckViolationError):
-            await admin.execute(f'UPDATE "{namespace}".jobs SET {change}')
-    assert len(await claim(store)) == 1
-
-
-# -- lost connections --------------------------------------------------------------------------------------------------
-
-
-async def test_cut_connections_are_replaced_and_listening_goes_on(
-    store: PostgresStore, namespace: str, admin: Any
-) -> None:
-    other = store.sibling()
-    await other.open()
-    try:
-        await store.wakeups.wait(store.wakeups.version, 0.01)
-        for _ in range(3):
-            await until(lambda: _listening(admin, namespace))
-            await admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1",
-                f"dispatch {namespace}",
-            )
-            await until(lambda: _works(store))
-            await until(lambda: _works(other))
-        await until(lambda: _listening(admin, namespace))
-        seen = store.wakeups.version
-        waiting = asyncio.ensure_future(store.wakeups.wait(seen, 20.0))
-        await other.jobs.enqueue([new()])
-        async with asyncio.timeout(10):
-            assert await waiting > seen
-    finally:
-        await other.close()
-
-
-async def _listening(admin: Any, namespace: str) -> bool:
-    return bool(
-        await admin.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND query LIKE '%pg_notify%'",
-            f"dispatch {namespace}",
-        )
-    )
-
-
-async def _works(store: PostgresStore) -> bool:
-    try:
-        await store.jobs.enqueue([new()])
-    except StoreUnreachable:
-        return False
-    return True
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    made = Server({})
-    yield made
-    made.close()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
-async def test_an_outage_of_the_server_is_told_and_outlived(server: Server, how: signal.Signals) -> None:
-    store = PostgresStore(server.url, namespace=new_namespace(), connect_timeout=2.0, command_timeout=3.0)
-    await store.open()
-    try:
-        await store.jobs.enqueue([new()])
-        server.stop(how)
-        async with asyncio.timeout(15):
-            with pytest.raises(StoreUnreachable):
-                await store.jobs.enqueue([new()])
-        server.start()
-        await until(lambda: _works(store))
-        assert len(await claim(store, 5)) >= 2
-    finally:
-        await store.close()
 
 
 # -- wake-ups and time -------------------------------------------------------------------------------------------------

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import resource
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -112,6 +114,26 @@ async def test_a_full_disk_refuses_and_keeps_what_was_there(store: SQLiteStore) 
     assert await pending(store) == 1
     await store._executor._writer.run(lambda raw: raw.execute("PRAGMA max_page_count = 100000"))
     assert (await store.jobs.enqueue([new(b"x" * 100_000)]))[0].created
+
+
+async def test_a_file_that_may_not_grow_is_told_with_what_to_look_at(store: SQLiteStore) -> None:
+    """The limit stands for a quota, too: for SQLite both are a failure of the disk, not a full one."""
+    await store.jobs.enqueue([new()])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(StoreUnreachable, match="room on it and within the quota, whether files may grow"):
+            await store.jobs.enqueue([new(b"x" * 1_000_000)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (await store.jobs.enqueue([new()]))[0].created
+    assert await pending(store) == 2
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG], ids=errno.errorcode.get)
+def test_a_file_beside_the_store_that_finds_no_room_is_told_as_such(number: int) -> None:
+    told = store_error(OSError(number, os.strerror(number)), "jobs.db")
+    assert isinstance(told, StoreFull) and "Free space on its disk" in str(told)
 
 
 async def test_a_value_that_sqlite_cannot_hold_is_rejected(store: SQLiteStore) -> None:

@@ -54,6 +54,8 @@ def test_a_fork_does_not_keep_the_gate_of_a_parent_that_was_killed_in_it(tmp_pat
 def test_a_beat_behind_a_neighbour_stopped_at_the_beat_file_is_busy_and_not_stuck(tmp_path: Path) -> None:
     gate = Gate(str(tmp_path / "jobs.db"), timeout=0.05, first=True)
     gate.open()
+    with (tmp_path / "jobs.db.gate.turn").open("r+b") as file:
+        file.write(b"\1")  # it waits, too
     neighbour = os.open(tmp_path / "jobs.db.gate.beat", os.O_RDWR)
     fcntl.flock(neighbour, fcntl.LOCK_EX)
     with pytest.raises(StoreBusy, match="stopped process"):

@@ -207,17 +207,16 @@ def test_what_was_decided_of_the_parent_holds_for_the_span(
 
 
 def test_attributes_are_made_when_they_are_read(provider: TracerProvider, exporter: InMemorySpanExporter) -> None:
-    class Counted(dict[str, int]):
-        reads = 0
+    made: list[dict[str, int]] = []
 
-        def __len__(self) -> int:
-            self.reads += 1
-            return super().__len__()
+    def late() -> dict[str, int]:
+        made.append({"a": 1})
+        return made[-1]
 
-    attributes = Counted(a=1)
-    light(provider)("work", Context(), attributes=attributes).end()
-    assert attributes.reads == 0
-    assert dict(only(exporter).attributes or {}) == {"a": 1}
+    light(provider)("work", Context(), attributes=late).end()
+    assert made == []
+    assert [dict(only(exporter).attributes or {}) for _ in range(2)] == [{"a": 1}] * 2
+    assert len(made) == 1
 
 
 def test_where_the_sdk_must_count_attributes_or_cut_them_it_makes_its_own_spans() -> None:
@@ -232,7 +231,7 @@ def test_where_the_sdk_must_count_attributes_or_cut_them_it_makes_its_own_spans(
 
 def test_a_tracer_of_another_kind_makes_its_own_spans() -> None:
     tracer = trace.NoOpTracerProvider().get_tracer("test")
-    assert starter(tracer) == tracer.start_span
+    assert not isinstance(starter(tracer), LightStart)
 
 
 def test_an_sdk_that_works_otherwise_makes_its_own_spans(
@@ -243,7 +242,7 @@ def test_an_sdk_that_works_otherwise_makes_its_own_spans(
 
     monkeypatch.setattr(ReadableSpan, "__init__", renamed)
     tracer = provider.get_tracer("test")
-    assert starter(tracer) == tracer.start_span
+    assert not isinstance(starter(tracer), LightStart)
 
 
 def test_an_end_while_another_thread_begins_to_write_is_kept(

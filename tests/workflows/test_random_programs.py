@@ -29,7 +29,8 @@ from dispatch.workflows.model import ListOptions, Record, Recorded
 from . import programs
 from .fleet import Fleet, Scene, counted
 from .places import Places, most_open, note_states, noted_states
-from .programs import CHILDREN, Maker, Program, events, foretell, judge, play
+from .programs import CHILDREN, play
+from .random_programs import Maker, Program, events, foretell, judge
 
 
 @pytest.fixture

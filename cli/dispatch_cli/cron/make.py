@@ -9,9 +9,9 @@ import typer
 from dispatch_cli import complete
 from dispatch_cli.choices import call_arguments, duration, hint_at_json, word_among
 from dispatch_cli.consent import DryRun, Reason
-from dispatch_cli.cron.base import Name, Tenant, app, scope_of, show_change
+from dispatch_cli.cron.base import Name, Tenant, app, named, scope_of, show_change
 from dispatch_cli.failures import CommandError
-from dispatch_cli.named import must_be_meant
+from dispatch_cli.named import if_allowed, must_be_meant, warn_unless_called
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 
@@ -104,9 +104,12 @@ def create(
         await _must_be_meant(session, app, target, force=force)
         made = {"scope": scope_of(tenant) or NO_SCOPE, **timing}
         if dry_run:
-            return await app.crons.create_named(name, schedule, target, arguments, options, dry_run=True, **made)
-        async with app.audit.act("cron.create", [name], reason=reason, detail=f"{schedule} {target}"):
-            return await app.crons.create_named(name, schedule, target, arguments, options, **made)
+            entry = await app.crons.create_named(name, schedule, target, arguments, options, dry_run=True, **made)
+        else:
+            async with app.audit.act("cron.create", [name], reason=reason, detail=f"{schedule} {target}"):
+                entry = await app.crons.create_named(name, schedule, target, arguments, options, **made)
+        await warn_unless_called(session, app, entry)
+        return entry
 
     with hint_at_json(pairs or ()):
         entry = session.administer(act, create=not dry_run)
@@ -149,18 +152,19 @@ def edit(
         raise CommandError("what is to change?", hint="name it: --schedule '0 4 * * *', --overlap allow, key=text …")
 
     async def act(app: Admin) -> CronEntry:
+        key, owner = await named(session, app, name, scope)
         if arguments is not None:
             from dispatch.services.named import named_payload
 
-            entry = await app.crons.get(name, scope=scope)
+            entry = await app.crons.get(key, scope=owner)
             announced = await app.crons.announced(entry.spec.target)
             schema = announced.schema if announced else None
             changes["payload"] = named_payload(entry.spec.target, arguments, schema)
         if dry_run:
-            return await app.crons.edit(name, scope=scope, dry_run=True, **changes)
-        detail = ", ".join(f"{key}={value}" for key, value in changes.items() if key != "payload")
-        async with app.audit.act("cron.edit", [name], reason=reason, detail=detail):
-            return await app.crons.edit(name, scope=scope, **changes)
+            return await app.crons.edit(key, scope=owner, dry_run=True, **changes)
+        detail = ", ".join(f"{what}={value}" for what, value in changes.items() if what != "payload")
+        async with app.audit.act("cron.edit", [key], reason=reason, detail=detail):
+            return await app.crons.edit(key, scope=owner, **changes)
 
     with hint_at_json(pairs or ()):
         entry = session.administer(act)
@@ -182,10 +186,13 @@ def _timing(
 
 
 async def _must_be_meant(session: Session, app: Admin, target: str, *, force: bool) -> None:
+    known = await if_allowed(app.workers.definitions())
+    if known is None:
+        return
     must_be_meant(
         session,
         target,
-        {found.name for found in await app.workers.definitions()},
+        {found.name for found in known},
         force=force,
         what="a job or workflow",
         forced="--force makes the entry as it is, for a worker that will know its target",

@@ -65,7 +65,7 @@ class Open:
     "replay",
     examples=(
         f"dispatch dlq replay {EXAMPLE}",
-        f"dispatch dlq replay {EXAMPLE} --set amount:=5 --set note='asked by phone'",
+        f"dispatch dlq replay {EXAMPLE} --set amount:=5 --reason 'asked by phone'",
         "dispatch dlq replay --all --name charge_card --dry-run",
         "dispatch dlq replay --all --rate 10/s --yes",
         "dispatch dlq list --error ValueError -o ids | dispatch dlq replay -",
@@ -88,6 +88,9 @@ def replay(
     payload: Annotated[
         str | None, typer.Option("--payload", metavar="FILE", help="Other arguments: JSON in a file, - standard input.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Let --set add a field that is not there and that nobody announced.")
+    ] = False,
     reason: Reason = "",
     yes: Yes = False,
     confirm: Confirm = None,
@@ -109,7 +112,7 @@ def replay(
         else Named(many_ids(DLQID, ids or ()))
     )
 
-    edit = _edit(sets, payload)
+    edit = _edit(sets, payload, force=force)
     if edit is not None and (every or not isinstance(chosen, Named) or len(chosen.given) != 1):
         raise CommandError("--set and --payload edit what one dead letter carries: name one id")
 
@@ -135,16 +138,18 @@ def replay(
         carry_out(session_of(ctx), change, chosen, reason=reason, yes=yes, confirm=confirm, dry_run=dry_run)
 
 
-def _edit(sets: list[str] | None, payload: str | None) -> Edit | None:
-    """What --set and --payload say."""
+def _edit(sets: list[str] | None, payload: str | None, *, force: bool) -> Edit | None:
+    """What --set, --payload and --force say."""
     from dispatch.services.edits import Edit
 
+    if force and not sets:
+        raise CommandError("--force lets --set add a field: there is no --set")
     if not sets and payload is None:
         return None
     arguments = None if payload is None else call_arguments((), payload if payload == "-" else f"@{payload}")
     if payload is not None and arguments is None:
         raise CommandError(f"--payload {payload} holds null: arguments are an object or a list")
-    return Edit(arguments, call_arguments(sets or (), None, whole="--payload FILE"))
+    return Edit(arguments, call_arguments(sets or (), None, whole="--payload FILE"), force)
 
 
 @verb(

@@ -18,7 +18,7 @@ from dispatch_cli.consent import DryRun
 from dispatch_cli.failures import NOT_FOUND, CommandError
 from dispatch_cli.job.base import app
 from dispatch_cli.job.wait import Timeout, Wait, print_result
-from dispatch_cli.named import in_wait, must_be_meant, warn_of_keys
+from dispatch_cli.named import in_wait, must_be_meant, warn_of_keys, warn_unless_served
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 
@@ -113,7 +113,7 @@ def enqueue(
             held.settle([answer.id], count=int(answer.created or answer.replaced))
         job = await app.jobs.get(answer.id)
         warn_of_keys(session, announced, unique=unique is not None)
-        await _warn_unless_served(session, app, job.queue)
+        await warn_unless_served(session, app, job.queue)
         if not wait:
             _tell_of(session, answer, job)
             return None
@@ -155,7 +155,7 @@ async def _rehearse(
     if len(job.payload) > session.config.limits.payload:
         raise PayloadTooLarge(f"{name}: the arguments take {len(job.payload):,} bytes, more than limits.payload")
     warn_of_keys(session, announced, unique=options.unique is not None)
-    await _warn_unless_served(session, app, job.queue)
+    await warn_unless_served(session, app, job.queue)
     document = {
         "name": name,
         "queue": job.queue,
@@ -167,11 +167,6 @@ async def _rehearse(
     }
     session.tell("nothing was written; this would be enqueued:")
     session.out.record(document, fields=[(key, value) for key, value in document.items() if key != "dry_run"])
-
-
-async def _warn_unless_served(session: Session, app: Admin, queue: str) -> None:
-    if not any(queue in worker.queues for worker in await app.workers.list(live=True)):
-        session.tell(f"warning: no live worker serves queue {queue!r}: start one with `dispatch run … -q {queue}`")
 
 
 @verb(

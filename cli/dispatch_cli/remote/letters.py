@@ -65,7 +65,7 @@ class RemoteLetters:
 
 
 def _edited(edit: Edit | None) -> dict[str, Any]:
-    return {} if edit is None else {"payload": edit.arguments, "set": dict(edit.sets)}
+    return {} if edit is None else {"payload": edit.arguments, "set": dict(edit.sets), "force": edit.force}
 
 
 def _filters(options: ListOptions) -> dict[str, Any]:

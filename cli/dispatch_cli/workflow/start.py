@@ -11,7 +11,7 @@ from dispatch_cli.choices import call_arguments, duration, hint_at_json, moment
 from dispatch_cli.consent import DryRun
 from dispatch_cli.failures import CommandError
 from dispatch_cli.job.enqueue import Document, Pairs
-from dispatch_cli.named import in_wait, warn_of_keys
+from dispatch_cli.named import if_allowed, in_wait, warn_of_keys, warn_unless_played
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 from dispatch_cli.workflow.base import app
@@ -100,7 +100,7 @@ def start(
             held.settle([answer.id], count=int(answer.created))
         run = await app.workflows.get(answer.id)
         await _warn_of_keys(session, app, (run.name, run.version), options)
-        await _warn_unless_served(session, app, run)
+        await warn_unless_played(session, app, run.name, run.version, run.queue)
         if not wait:
             _tell_of(session, answer, run)
             return None
@@ -134,18 +134,7 @@ def _tell_of(session: Session, answer: CreatedRun, run: Run) -> None:
 
 
 async def _warn_of_keys(session: Session, app: Admin, which: tuple[str, int], options: EnqueueOptions) -> None:
-    definitions = [found for found in await app.workers.definitions() if found.kind == "workflow"]
+    known = await if_allowed(app.workers.definitions()) or ()
+    definitions = [found for found in known if found.kind == "workflow"]
     announced = next((found for found in definitions if (found.name, found.version) == which), None)
     warn_of_keys(session, announced, unique=options.unique is not None)
-
-
-async def _warn_unless_served(session: Session, app: Admin, run: Run) -> None:
-    from dispatch.workflows.model import driver_name
-
-    driver = driver_name(run.name, run.version)
-    live = await app.workers.list(live=True)
-    if not any(run.queue in worker.queues and driver in worker.names for worker in live):
-        session.tell(
-            f"warning: no live worker plays {run.name} version {run.version} from queue {run.queue!r}: "
-            "start one with `dispatch run …`"
-        )

@@ -366,7 +366,7 @@ class Activation:
             return
         run = performance.run
         run.state, run.reason, run.result = answer.state, end.reason, end.result
-        run.error = end.failure or run.error
+        run.error = (run.error or end.failure) if end.compensation_failed else (end.failure or run.error)
         run.compensation_failed, run.finished_at = end.compensation_failed, performance.now
         if run.state is RunState.COMPLETED:
             self._means.report.completed(run, performance.now)

@@ -10,6 +10,7 @@ from dispatch.ids import DLQID, JobID
 from dispatch.jobs.model import Changed, JobState
 from dispatch.scope import Scope
 from dispatch.stores.memory.data import Data
+from dispatch.stores.memory.expiry import live_twin
 from dispatch.stores.memory.feed import tell_job
 from dispatch.stores.memory.finish import cancel_job
 from dispatch.stores.memory.rows import Row, checked_text, copy_json, in_scope, is_driver
@@ -43,7 +44,7 @@ def retry(data: Data, job_id: JobID, scope: Scope | None, now: datetime) -> Chan
         data.hurry(row, now)
     elif (replayed := _replayed_as(data, row)) is not None:
         return Changed(Reply.CONFLICT, row.state, replayed)
-    elif row.state in (JobState.FAILED, JobState.CANCELLED) and live_twin(data, row.unique_key) is None:
+    elif row.state in (JobState.FAILED, JobState.CANCELLED) and live_twin(data, row.unique_key, now) is None:
         start_over(data, row, now)
     else:
         return Changed(Reply.CONFLICT, row.state)
@@ -63,7 +64,7 @@ def replay(
         return Replayed(reply, entry.replayed_as, entry.state)
     if data.origins[entry_id].kind == "workflow":
         return Replayed(Reply.CONFLICT, None, entry.state)
-    twin = new_id if new_id in data.rows else live_twin(data, entry.unique_key)
+    twin = new_id if new_id in data.rows else live_twin(data, entry.unique_key, now)
     if twin is not None:
         return Replayed(Reply.CONFLICT, twin, entry.state)
     row = _row_of_letter(data, entry, new_id, now)
@@ -132,8 +133,3 @@ def _row_of_letter(data: Data, entry: DLQEntry, new_id: JobID, now: datetime) ->
         concurrency_key=entry.concurrency_key,
         concurrency_max=entry.concurrency_max,
     )
-
-
-def live_twin(data: Data, key: str | None) -> JobID | None:
-    hold = data.keys.unique.get(key) if key is not None else None
-    return hold.job_id if hold is not None and hold.live else None

@@ -7,10 +7,11 @@ from datetime import datetime
 
 from dispatch.errors import DataRejected, DuplicateJob, IdempotencyMismatch
 from dispatch.ids import JobID
-from dispatch.jobs.model import WAITING, Enqueued, JobState, NewJob, as_given
+from dispatch.jobs.model import WAITING, Enqueued, JobState, NewJob, Unique, as_given
 from dispatch.stores.memory.data import Data
+from dispatch.stores.memory.expiry import expire, overdue
 from dispatch.stores.memory.keys import IdempotencyKey, Remembered
-from dispatch.stores.memory.rows import Row, checked_bytes, checked_json, checked_text, later, utc
+from dispatch.stores.memory.rows import Row, checked_bytes, checked_json, checked_text, is_driver, later, utc
 from dispatch.workflows.model import RunState
 
 
@@ -25,6 +26,7 @@ class Plan:
         self._replacements: list[tuple[Row, Row]] = []
         self._holders: dict[str, Row] = {}
         self._successors: dict[JobID, Row] = {}
+        self._expired: list[Row] = []
         self._remembered: dict[IdempotencyKey, Remembered] = {}
         self._maxima: dict[str, int] = {}
         """Of each concurrency key: what the last of its jobs brought."""
@@ -63,6 +65,8 @@ class Plan:
         """Writes; answers whether anything changed."""
         data, now = self._data, self._now
         left: list[str] = []
+        for row in self._expired:
+            expire(data, row, now)
         for row in self._inserts.values():
             keyed = row.concurrency_key is not None
             data.insert(row, now, block=keyed and row.behind is None and row.run_at <= now)
@@ -91,7 +95,7 @@ class Plan:
         for key, made in self._remembered.items():
             data.keys.remember(key, made)
         data.keys.sweep(now)
-        return bool(self._inserts or self._replacements)
+        return bool(self._inserts or self._replacements or self._expired)
 
     def _note_key(self, new: NewJob) -> None:
         if new.concurrency_key is not None:
@@ -100,11 +104,19 @@ class Plan:
     def _resolve(self, new: NewJob, row: Row) -> Enqueued:
         """What the unique key makes of the job."""
         unique = new.unique
-        holder = None if unique is None else self._holder(unique.key)
-        if unique is None or holder is None:
+        if unique is None:
             self._inserts[new.id] = row
-            if unique is not None:
-                self._holders[unique.key] = row
+            return Enqueued(new.id, created=True)
+        before = len(self._expired)
+        holder = self._holder(unique.key)
+        answer = self._meet(new, row, unique, holder)
+        answer.expired = tuple(old.id for old in self._expired[before:] if not is_driver(old))
+        return answer
+
+    def _meet(self, new: NewJob, row: Row, unique: Unique, holder: tuple[JobID, Row | None] | None) -> Enqueued:
+        """What its `on_conflict` makes of the job beside the holder of its key."""
+        if holder is None:
+            self._inserts[new.id] = self._holders[unique.key] = row
             return Enqueued(new.id, created=True)
         holder_id, held_by = holder
         if unique.on_conflict == "raise":
@@ -137,6 +149,14 @@ class Plan:
         planned = self._holders.get(key)
         if planned is not None:
             return planned.id, planned
+        expired = list(overdue(self._data, key, self._now))
+        self._expired += expired
+        if expired:
+            successors = expired[-1].successors
+            front = self._data.rows[successors[0]] if successors else None
+            if front is not None:
+                self._holders[key] = front
+            return None if front is None else (front.id, front)
         hold = self._data.keys.holder(key, self._now)
         return None if hold is None else (hold.job_id, self._data.rows.get(hold.job_id))
 

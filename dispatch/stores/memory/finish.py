@@ -70,7 +70,7 @@ def _finish_one(data: Data, worker_id: WorkerID, transition: Transition, now: da
     data.stop(row)
     row.last = (worker_id, epoch, verdict)
     row.letter = None
-    if run is not None and transition.failure is not None:
+    if run is not None and transition.failure is not None and not run.compensating:
         run.error = transition.failure
     if verdict is Verdict.COMPLETE:
         row.result = transition.result
@@ -132,10 +132,10 @@ def steal(data: Data, limit: int, max_crashes: int, delays: Sequence[float], now
         row.letter = None
         row.crashes += 1
         run = data.runs.driven_by(row)
-        if run is not None and not row.cancel_requested and (not run.compensating or row.crashes > max_crashes):
+        if run is not None and not row.cancel_requested and not run.compensating:
             run.error = failure  # else why it compensates is what it ends with
         if run is not None and (row.cancel_requested or row.crashes > max_crashes):
-            lose_driver(data, row, run, now)
+            lose_driver(data, row, run, failure, now)
         elif row.cancel_requested:
             data.end(row, JobState.CANCELLED, row.cancel_reason, now)
         elif row.crashes > max_crashes:
@@ -150,7 +150,7 @@ def steal(data: Data, limit: int, max_crashes: int, delays: Sequence[float], now
     return stolen
 
 
-def lose_driver(data: Data, row: Row, run: RunRow, now: datetime) -> None:
+def lose_driver(data: Data, row: Row, run: RunRow, failure: Failure, now: datetime) -> None:
     """A driver whose cancellation was requested, or that was lost too often: its run compensates. One that was lost too
     often while it compensated has failed."""
     if row.cancel_requested:
@@ -160,7 +160,8 @@ def lose_driver(data: Data, row: Row, run: RunRow, now: datetime) -> None:
         wakes.compensates(data, row, run, _WORKER_LOST, now)
         return
     run.compensation_failed = True
-    end_run(data, row, run, RunState.FAILED, now, reason=_WORKER_LOST)
+    run.error = run.error or failure
+    end_run(data, row, run, RunState.FAILED, now, reason=run.reason or _WORKER_LOST)
 
 
 def end_run(

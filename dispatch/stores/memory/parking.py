@@ -128,7 +128,7 @@ def _finish_one(data: Data, worker_id: WorkerID, said: FinishRun, now: datetime)
         if not run.compensating or said.compensation_failed:
             record_attempt(data, row, "failed", said.failure, now)
             row.failures += 1
-        run.error = said.failure
+        run.error = (run.error if run.compensating else None) or said.failure
     run.compensation_failed = said.compensation_failed
     data.stop(row)
     row.last = (worker_id, said.epoch, said.state)

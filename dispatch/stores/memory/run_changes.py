@@ -14,8 +14,9 @@ from dispatch.ids import CheckpointID, RunID
 from dispatch.jobs.model import JobState
 from dispatch.scope import Scope
 from dispatch.stores.memory import wakes
-from dispatch.stores.memory.changes import live_twin, start_over
+from dispatch.stores.memory.changes import start_over
 from dispatch.stores.memory.data import Data, remove_sorted
+from dispatch.stores.memory.expiry import live_twin
 from dispatch.stores.memory.journal import create
 from dispatch.stores.memory.rows import checked_bytes, checked_text, in_scope
 from dispatch.stores.memory.runs import RunRow
@@ -54,7 +55,7 @@ def retry(data: Data, run_id: RunID, scope: Scope | None, now: datetime) -> RunC
     elif (
         run.state not in (RunState.FAILED, RunState.CANCELLED)
         or (run.compensated and not run.compensation_failed)
-        or live_twin(data, row.unique_key) is not None
+        or live_twin(data, row.unique_key, now) is not None
     ):
         return RunChanged(Reply.CONFLICT, run.state)
     else:

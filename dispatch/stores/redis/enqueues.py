@@ -93,4 +93,8 @@ def enqueued(reply: Sequence[bytes]) -> list[Enqueued]:
             f"The idempotency key {as_given(key)!r} was used by {holder} for another name or other arguments; "
             f"use a new key for {name}. Nothing was written"
         )
-    return [Enqueued(JobID(one[1:].decode()), one[:1] == b"1", one[:1] == b"R") for one in reply]
+    return [_answer(one[:1], *one[1:].decode().split(" ")) for one in reply]
+
+
+def _answer(mark: bytes, job_id: str, *expired: str) -> Enqueued:
+    return Enqueued(JobID(job_id), mark == b"1", mark == b"R", tuple(map(JobID, expired)))

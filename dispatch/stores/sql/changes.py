@@ -8,7 +8,7 @@ from dispatch.entity import Reply
 from dispatch.ids import JobID
 from dispatch.jobs.model import WAITING, Changed, JobState
 from dispatch.scope import Scope
-from dispatch.stores.sql import concurrency, unique
+from dispatch.stores.sql import concurrency, holders
 from dispatch.stores.sql.plan import Do, Each, Lock, Plan, Rows, first
 from dispatch.stores.sql.rows import job_of, scope_params
 from dispatch.stores.sql.workflow_ends import cancel_waiting
@@ -67,7 +67,7 @@ def retry(job_id: JobID, scope: Scope | None, now: int) -> Plan[Changed]:
     replayed = first((yield Rows("latest_replay", {"job_id": str(job_id)}))) if job.state is JobState.FAILED else None
     if replayed is not None and replayed[0] is not None:
         return Changed(Reply.CONFLICT, job.state, JobID(replayed[0]))
-    if job.state not in (JobState.FAILED, JobState.CANCELLED) or not (yield from unique.take_again(job_id, now)):
+    if job.state not in (JobState.FAILED, JobState.CANCELLED) or not (yield from holders.take_again(job_id, now)):
         return Changed(Reply.CONFLICT, job.state)
     yield Do("revive_job", {"id": str(job_id), "now": now})
     if job.concurrency_key is not None:

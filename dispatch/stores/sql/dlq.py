@@ -10,7 +10,7 @@ from dispatch.dlq.model import DLQEntry, DLQGroup, DLQState, ListOptions, Replay
 from dispatch.entity import Page, Reply
 from dispatch.ids import DLQID, JobID
 from dispatch.scope import Scope
-from dispatch.stores.sql import unique
+from dispatch.stores.sql import holders, unique
 from dispatch.stores.sql.listing import page_limit
 from dispatch.stores.sql.plan import Do, Executor, Lock, Plan, Rows, first
 from dispatch.stores.sql.rows import failure_of, optional_names, parsed, scope_of, scope_params, span
@@ -100,7 +100,7 @@ def _replay(entry_id: DLQID, new_id: JobID, scope: Scope | None, payload: bytes 
         return Replayed(Reply.CONFLICT, None, DLQState.OPEN)
     if entry.unique_key is not None:
         yield from unique.lock([entry.unique_key])
-        holder = yield from unique.holder(entry.unique_key, now)
+        holder = yield from holders.holder(entry.unique_key, now)
         if holder is not None and holder.live:
             return Replayed(Reply.CONFLICT, holder.job_id, DLQState.OPEN)
     params = {"id": str(entry_id), "new_id": str(new_id), "payload": payload, "now": now}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from dispatch.clock import micros
 from dispatch.errors import DuplicateJob, IdempotencyMismatch
 from dispatch.ids import JobID
 from dispatch.jobs.model import QUARANTINE_FROM, Enqueued, JobState, NewJob, Unique, as_given
-from dispatch.stores.sql import concurrency, unique
+from dispatch.stores.sql import concurrency, holders, unique
 from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.rows import later, names_text, to_text
 from dispatch.workflows.model import RunState
@@ -68,6 +69,8 @@ PLAIN_COLUMNS = (
 ALIKE_FROM = 10
 """So many rows that differ in id and payload only become one JSON object, whose members bind nothing."""
 ALIKE_BYTES = 8 * 1024 * 1024
+_shared = attrgetter("queue", "name", "kind", "lane", "priority", "run_at", "delay", "scope", "metadata_text")
+"""All that a plain job's row is made of, but for id and payload."""
 
 
 @dataclass(slots=True)
@@ -129,10 +132,9 @@ def _queues_by_tenant(jobs: Sequence[NewJob]) -> Plan[set[str]]:
 
 
 def _enqueue_plain(jobs: Sequence[NewJob], now: int, by_tenant: Collection[str] = ()) -> Plan[list[Enqueued]]:
-    rows = [_plain_row(job, now, by_tenant) for job in jobs]
-    alike = _alike(rows)
+    alike = _alike(jobs, now, by_tenant)
     if alike is None:
-        added = yield Many("insert_plain_job", PLAIN_COLUMNS, rows)
+        added = yield Many("insert_plain_job", PLAIN_COLUMNS, [_plain_row(job, now, by_tenant) for job in jobs])
     else:
         added = yield Do("insert_alike_jobs", alike)
     return (yield from _answers(jobs, added))
@@ -157,22 +159,24 @@ def _answers(jobs: Sequence[NewJob], added: int) -> Plan[list[Enqueued]]:
     return answers
 
 
-def _alike(rows: list[tuple[Any, ...]]) -> dict[str, Any] | None:
-    """The parameters that insert many plain rows at once, when they differ in id and payload only; else None."""
-    if len(rows) < ALIKE_FROM:
+def _alike(jobs: Sequence[NewJob], now: int, by_tenant: Collection[str]) -> dict[str, Any] | None:
+    """The parameters that insert many plain jobs at once, when they differ in id and payload only; else None."""
+    if len(jobs) < ALIKE_FROM:
         return None
-    shared = rows[0][1:-1]
-    if any(row[1:-1] != shared for row in rows):
+    shared = _shared(jobs[0])
+    if any(_shared(job) != shared for job in jobs):
         return None
-    payloads = {row[0]: row[-1] for row in rows}
-    together = b"".join(payloads.values())
-    if len(payloads) < len(rows) or len(together) > ALIKE_BYTES or b"\0" in together:
+    together = b"".join([job.payload for job in jobs])
+    if len(together) > ALIKE_BYTES or b"\0" in together:
         return None
     try:
-        texts = {id_: payload.decode() for id_, payload in payloads.items()}
+        texts = {str(job.id): job.payload.decode() for job in jobs}
     except UnicodeDecodeError:
         return None
-    return {"payloads": to_text(texts), **dict(zip(PLAIN_COLUMNS[1:-1], shared, strict=True))}
+    if len(texts) < len(jobs):
+        return None
+    row = _plain_row(jobs[0], now, by_tenant)
+    return {"payloads": to_text(texts), **dict(zip(PLAIN_COLUMNS[1:-1], row[1:-1], strict=True))}
 
 
 def _enqueue_unheld(jobs: Sequence[NewJob], place: Place) -> Plan[list[Enqueued]]:
@@ -206,7 +210,9 @@ def _enqueue_one(job: NewJob, place: Place, lenient: bool) -> Plan[Enqueued]:
                     "other arguments; use a new key for a new request"
                 )
             return Enqueued(JobID(kept[0]), False)
-    answer = yield from _insert_unique(job, job.unique, place, lenient)
+    expired: list[JobID] = []
+    answer = yield from _insert_unique(job, job.unique, place, lenient, expired)
+    answer.expired = tuple(expired)
     if key is not None:
         yield Do(
             "keep_idempotent",
@@ -221,12 +227,14 @@ def _enqueue_one(job: NewJob, place: Place, lenient: bool) -> Plan[Enqueued]:
     return answer
 
 
-def _insert_unique(job: NewJob, wanted: Unique | None, place: Place, lenient: bool) -> Plan[Enqueued]:
+def _insert_unique(
+    job: NewJob, wanted: Unique | None, place: Place, lenient: bool, expired: list[JobID]
+) -> Plan[Enqueued]:
     now = place.now
     if wanted is None:
         yield from _insert(job, place)
         return Enqueued(job.id, True)
-    holder = yield from unique.holder(wanted.key, now)
+    holder = yield from holders.holder(wanted.key, now, expired)
     if holder is None:
         yield from _insert(job, place)
         yield from unique.take(wanted.key, job.id, hold_until(wanted, now))

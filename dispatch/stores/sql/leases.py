@@ -10,7 +10,7 @@ from dispatch.jobs.model import TERMINAL, Failure, Job, JobState, Renewed, Stole
 from dispatch.stores.sql import concurrency, unique
 from dispatch.stores.sql.finish import Held, attempt, bury, ready
 from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows, first
-from dispatch.stores.sql.rows import failure_params, job_of, later, span
+from dispatch.stores.sql.rows import failure_of, failure_params, job_of, later, span
 from dispatch.stores.sql.workflow_ends import end_run
 from dispatch.stores.sql.workflow_rows import lock_runs
 from dispatch.stores.sql.workflow_wakes import compensates, job_ended
@@ -65,7 +65,7 @@ def _steal_one(
     elif cancel_reason is not None:
         state, reason, run_at = JobState.CANCELLED, cancel_reason, None
     elif crashes > max_crashes:
-        state, reason, run_at = JobState.FAILED, "worker_lost", None
+        state, reason, run_at = JobState.FAILED, (run and run.reason) or "worker_lost", None
     terminal = state in TERMINAL
     held_row = (yield Rows("job_held", {"id": str(job.id)}))[0]
     held = Held(*held_row)
@@ -90,8 +90,11 @@ def _steal_one(
     if run is not None and cancel_reason is None and not run.compensating:  # else why it compensates is kept
         yield Do("note_run_error", {"id": run.id, **failure_params(failure)})
     entry: DLQID | None = None
+    if run is not None and state is JobState.FAILED:
+        failure = failure_of(run.error_type, run.error_message, run.error_traceback) or failure
+        yield Do("note_job_error", {"id": str(job.id), **failure_params(failure)})
     if state is JobState.FAILED:
-        entry = yield from bury(job.id, "worker_lost", now)
+        entry = yield from bury(job.id, reason or "worker_lost", now)
     if run is not None and state is JobState.FAILED:
         yield from end_run(
             run,

@@ -15,6 +15,8 @@ class Holder(NamedTuple):
 
     job_id: JobID
     live: bool
+    expired: bool
+    """It has expired before its first start, which nobody has noticed yet, and only that keeps the key taken."""
 
 
 def lock(keys: Iterable[str | None]) -> Plan[None]:
@@ -26,13 +28,14 @@ def lock(keys: Iterable[str | None]) -> Plan[None]:
 
 def holder(key: str, now: int) -> Plan[Holder | None]:
     """Who holds the key, or None when it is free."""
-    row = first((yield Rows("unique_holder", {"key": key})))
+    row = first((yield Rows("unique_holder", {"key": key, "now": now})))
     if row is None:
         return None
-    job_id, live, hold_until = row
-    if not live and (hold_until is None or hold_until <= now):
+    job_id, live, hold_until, overdue = row
+    timed = hold_until is not None and hold_until > now
+    if not live and not timed:
         return None
-    return Holder(JobID(job_id), bool(live))
+    return Holder(JobID(job_id), bool(live), bool(overdue) and not timed)
 
 
 def take(key: str, job_id: JobID, hold_until: int | None) -> Plan[None]:
@@ -71,16 +74,3 @@ def end(key: str, job_id: JobID, now: int) -> Plan[bool]:
     for id_, _ in successors:
         yield Do("queue_behind", {"id": id_, "behind": str(front)})
     return not taken
-
-
-def take_again(job_id: JobID, now: int) -> Plan[bool]:
-    """Lets a job that waits again have its key back; False when a live job holds it."""
-    key, hold_until = (yield Rows("unique_of", {"id": str(job_id)}))[0]
-    if key is None:
-        return True
-    yield from lock([key])
-    present = yield from holder(key, now)
-    if present is not None and present.live:
-        return present.job_id == job_id
-    yield from take(key, job_id, hold_until)
-    return True

@@ -10,7 +10,7 @@ from dispatch.entity import Reply
 from dispatch.ids import CheckpointID, JobID, RunID
 from dispatch.jobs.model import QUARANTINE_FROM, JobState
 from dispatch.scope import Scope
-from dispatch.stores.sql import unique
+from dispatch.stores.sql import holders
 from dispatch.stores.sql.plan import Do, Each, Plan, Rows, first
 from dispatch.stores.sql.rows import names_text
 from dispatch.stores.sql.workflow_journal import CHECKPOINT, checkpoint_row, create
@@ -59,7 +59,7 @@ def retry(run_id: RunID, scope: Scope | None, now: int) -> Plan[RunChanged]:
     over = bool(run.compensated) and not run.compensation_failed
     if state not in (RunState.FAILED, RunState.CANCELLED) or over:
         return RunChanged(Reply.CONFLICT, state)
-    if not (yield from unique.take_again(JobID(driver.id), now)):
+    if not (yield from holders.take_again(JobID(driver.id), now)):
         return RunChanged(Reply.CONFLICT, state)
     yield Do("revive_job", {"id": driver.id, "now": now})
     if driver.concurrency_key is not None:

@@ -187,7 +187,8 @@ def _finish_one(driver: Driver, run: LockedRun, said: FinishRun, now: int) -> Pl
     counts = said.failure is not None and (not run.compensating or said.compensation_failed)
     if said.failure is not None and counts:
         yield from note_failure(driver, said.failure, now)
-    error = said.failure or failure_of(run.error_type, run.error_message, run.error_traceback)
+    own = failure_of(run.error_type, run.error_message, run.error_traceback)
+    error = (own or said.failure) if run.compensating else (said.failure or own)
     told = failure_params(error if state is RunState.FAILED else None)
     end = (driver.id, state.value, int(counts), reason, _mark(driver, said.state), now, *told.values())
     yield Many("end_driver", END_DRIVER, [end])

@@ -122,6 +122,10 @@ async def each_way_to_be_cancelled_tells_once(env: Env) -> None:
     env.clock.advance(6)
     assert await env.claim(5) == []
     assert await feed.told() == [("job.cancelled", about(late))]
+    late = await env.add(expires_in=5, unique=Unique("k"))
+    env.clock.advance(6)
+    await env.add(unique=Unique("k"))
+    assert await feed.told() == [("job.cancelled", about(late))]
 
 
 @case()

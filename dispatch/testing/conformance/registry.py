@@ -53,6 +53,7 @@ MODULES = (
     "followups",
     "unique",
     "successors",
+    "expired_holders",
     "idempotency",
     "steal",
     "aside",

@@ -172,7 +172,7 @@ async def a_compensation_that_crashes_too_often_fails_and_goes_on_when_retried(e
     assert stolen.job.state is JobState.FAILED
     assert stolen.dead_letter is not None
     run = await child.run()
-    assert (run.state, run.compensation_failed, run.reason) == (RunState.FAILED, True, "worker_lost")
+    assert (run.state, run.compensation_failed, run.reason) == (RunState.FAILED, True, "exhausted")
     (result,) = await env.store.workflows.children(parent.id)
     assert (result.state, result.step) == ("failed", "c")
     assert await _retry(env, child.id) == (Reply.APPLIED, RunState.COMPENSATING)

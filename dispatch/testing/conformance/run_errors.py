@@ -34,14 +34,51 @@ async def a_worker_lost_while_its_run_compensates_leaves_why_it_does(env: Env) -
 
 
 @case("I10", "I24")
-async def a_compensation_that_loses_too_many_workers_ends_with_that(env: Env) -> None:
+async def a_compensation_that_loses_too_many_workers_keeps_why_it_began(env: Env) -> None:
     held = await begin(env)
     await held.compensate("exhausted", failure=BOOM)
     stolen = await env.crash(held.driver, max_crashes=0)
     assert stolen.dead_letter is not None
+    letter, run = await env.letter(stolen.dead_letter), await held.run()
+    assert (run.state, run.compensation_failed) == (RunState.FAILED, True)
+    assert (run.error, run.reason, letter.error, letter.reason) == (BOOM, "exhausted", BOOM, "exhausted")
+    assert [attempt.kind for attempt in await env.store.jobs.attempts(held.driver.id)] == ["failed", "crashed"]
+
+
+@case("I10", "I24")
+async def a_compensation_without_an_error_ends_with_the_loss_that_ends_it(env: Env) -> None:
+    held = await begin(env)
+    await env.store.workflows.cancel(held.id, reason="stop")
+    await env.crash(held.driver)
+    stolen = await env.crash((await drive(env, held.id)).driver, max_crashes=0)
+    assert stolen.dead_letter is not None
     for error in (await _error(held), (await env.letter(stolen.dead_letter)).error):
         assert error is not None
         assert error.type == "WorkerLost"
+    assert ((await held.run()).state, (await held.run()).reason) == (RunState.FAILED, "stop")
+
+
+@case("I10", "I24")
+async def an_undo_that_fails_is_no_error_of_the_run(env: Env) -> None:
+    undo = Failure("builtins.OSError", "the bank sleeps", None)
+    for cancelled in (False, True):
+        held = await begin(env)
+        if cancelled:
+            await env.store.workflows.cancel(held.id, reason="stop")
+            await held.leave(Verdict.RELEASE)
+            held = await drive(env, held.id)
+        else:
+            await held.compensate("exhausted", failure=BOOM)
+        await held.undoing()
+        await held.leave(Verdict.RETRY, failure=undo)
+        assert await _error(held) == (None if cancelled else BOOM)
+        held = await drive(env, held.id)
+        ended = await held.finish("failed", failure=undo, compensation_failed=True)
+        assert await _error(held) == (undo if cancelled else BOOM)
+        assert ended.dead_letter is not None
+        assert (await env.letter(ended.dead_letter)).error == (undo if cancelled else BOOM)
+        failures = [attempt.failure for attempt in await env.store.jobs.attempts(held.driver.id)]
+        assert failures == ([] if cancelled else [BOOM]) + [undo, undo]
 
 
 @case("I5", "I10", "I24")

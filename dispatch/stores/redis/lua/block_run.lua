@@ -1,6 +1,6 @@
 -- Sets a driver aside until somebody has the right code.
 -- flags: allow-oom
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving fences
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation cancels channels_of_events driving fences
 -- ARGV: now, worker, driver, epoch, reason.
 local worker, id, epoch = ARGV[2], ARGV[3], ARGV[4]
 local row, run = fence(worker, id, epoch, nil, true)

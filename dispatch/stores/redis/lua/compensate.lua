@@ -1,6 +1,6 @@
 -- Turns a run whose driver goes on running to compensation.
 -- flags: allow-oom
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving fences
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation cancels channels_of_events driving fences
 -- ARGV: now, worker, driver, epoch, reason, then, where it failed, type, message, and traceback.
 local worker, id = ARGV[2], ARGV[3]
 local row, run = fence(worker, id, ARGV[4], nil, true)

@@ -1,5 +1,5 @@
 -- Makes runs with their drivers: all of this call, or none when one of them may not be. Modes and token as in enqueue.lua.
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes inserts births
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation expiry inserts births
 -- ARGV: now, mode, token, runs. Answers a mark (1 new, 0 held) and the driver each.
 local mode, veto = ARGV[2], P .. 'veto:' .. ARGV[3]
 if mode == 'part' and call('EXISTS', veto) == 1 then

@@ -1,6 +1,6 @@
 -- Fires an entry: its ticks, what they make, and the schedule's advance, while the entry is what the firing was decided
 -- by; or writes a tick by hand (revision ''), which moves nothing.
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving inserts births crons
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation expiry cancels channels_of_events driving inserts births crons
 -- ARGV: now, id, revision, expected next time ('' none), next time ('' never), ticks. A tick is its time, outcome,
 -- whether the old one is to be cancelled, a run ('' none), what it makes ('' nothing, 'job', 'run'), and that.
 -- Answers a reply and ticks: time and JSON each.

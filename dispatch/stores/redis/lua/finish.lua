@@ -1,6 +1,6 @@
 -- Ends claims: each transition is applied only while its row runs for this worker at this epoch.
 -- flags: allow-oom
--- parts: base keys completions feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving inserts
+-- parts: base keys completions feed tells rows moves concurrency place ready admit unique runs wakes ends compensation expiry cancels channels_of_events driving inserts
 -- ARGV: now, worker, transitions. A transition is id, epoch, a verdict (C complete, R retry, S snooze, L release, F fail,
 -- X cancel) with flags, and what the flags bring: r result, f failure (type, message), t its traceback, w delay
 -- (microseconds), s reason, d dead letter's id, n number of follow-ups and those.
@@ -128,7 +128,7 @@ local function apply(said)
     return answer('c', row)
   end
   stop(id, row)
-  if run and said.error_type then
+  if run and not run.co and said.error_type then
     note_run_error(row.ri, run, said.error_type, said.message, said.traceback)
   end
   if row.dl then

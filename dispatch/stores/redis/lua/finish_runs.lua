@@ -1,6 +1,6 @@
 -- Ends runs and their drivers.
 -- flags: allow-oom
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving inserts fences
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation expiry cancels channels_of_events driving inserts fences
 -- ARGV: now, worker, ends: run, driver, epoch, state (C F X) with flags and what they bring: r result, f failure (type, message), t its
 -- traceback, s reason, k compensation failed, d dead letter's id, n number of follow-ups and those.
 -- Answers for each a reply, the run's state and the dead letter's id ('' none).
@@ -52,7 +52,9 @@ local function finish(row, run, said)
       row.f = text(tonumber(row.f or 0) + 1)
       call('HSET', key, 'f', row.f)
     end
-    note_run_error(said.run, run, said.error_type, said.message, said.traceback)
+    if not (run.co and run.et) then
+      note_run_error(said.run, run, said.error_type, said.message, said.traceback)
+    end
   end
   if said.compensation_failed then
     call('HSET', run_key(said.run), 'cf', '1')

@@ -1,5 +1,5 @@
 -- Makes a run with copies of what another recorded before a checkpoint.
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving inserts births journal
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation expiry cancels channels_of_events driving inserts births journal
 -- ARGV: now, run, scoped, app, org, checkpoint, number of edits, name and data each, number of ids, those, the run.
 -- Answers nil; 'refused' and why; or the driver's mark and id.
 local run_id, run = ARGV[2], run_of(ARGV[2])

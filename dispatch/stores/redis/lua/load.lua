@@ -1,5 +1,5 @@
 -- Writes rows as they are, each unless its key is there already.
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends inserts channels_of_events records letters crons
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation expiry inserts channels_of_events records letters crons
 -- ARGV: now, kind, rows. A row is a key (of records, idempotency keys and cron_ticks two, of crons id, tenant and name), the number of its fields, the fields; of
 -- jobs then the end of the lease ('' none), the number of parts of attempts, and those. Answers how many were not there.
 -- Jobs that wait behind one that is still to come are noted in aw:<that job>.

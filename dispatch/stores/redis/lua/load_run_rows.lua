@@ -1,5 +1,5 @@
 -- Writes runs, or what is theirs, as they are, each unless it is there already.
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving journal
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation cancels channels_of_events driving journal
 -- ARGV: now, kind, rows. Of "check" ids of runs: answers the first that is not there, or ''. Of "runs" id, number of fields, fields,
 -- number of groups, those (mode, number of steps, steps). Of "checkpoints" the run and the parts of the journal. Of "child_results" run, step
 -- and what is kept. Of "waits" run, name, what is kept, key ('=' and the text, or ''), number of events, events. Answers how

@@ -1,6 +1,6 @@
 -- Gives an unfinished run to the workers that have another version.
 -- flags: allow-oom
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation cancels channels_of_events driving
 -- ARGV: now, run, scoped, app, org, version, the driver's new name. Answers a reply and the state.
 local run_id, run = ARGV[2], run_of(ARGV[2])
 if not run or not in_scope(run, ARGV[3] == '1', ARGV[4], ARGV[5]) then

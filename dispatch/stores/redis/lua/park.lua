@@ -1,6 +1,6 @@
 -- Puts drivers to sleep that nothing has woken since they looked.
 -- flags: allow-oom
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving fences
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation cancels channels_of_events driving fences
 -- ARGV: now, worker, parks: run, driver, epoch, wake_seq that was seen, until, how it is shown ('' never by itself), number
 -- of groups, those: mode (a any, l all, f all or failure), number of steps, steps. Answers a reply each.
 local worker, at, answers = ARGV[2], 3, {}

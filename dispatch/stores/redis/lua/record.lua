@@ -1,7 +1,7 @@
 -- Writes checkpoints with the jobs and runs that they bring, while the driver is the worker's.
 -- flags: allow-oom
 -- wakes: seldom
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving inserts births fences journal
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation expiry cancels channels_of_events driving inserts births fences journal
 -- ARGV: now, worker, records. A record is run, driver, epoch, the number of checkpoints, and those: id, name, kind, data,
 -- attempt, when the visit began, event ('' none), number of jobs, jobs, number of runs, runs.
 -- Answers for each 'stale', or 'applied' and what stands under each name now: place and parts.

@@ -1,5 +1,5 @@
 -- Makes the one new job of a dead letter.
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends inserts
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation expiry
 -- ARGV: now, letter, new id, scoped, app, org, another payload if there is one. Answers a reply, a job and the letter's state.
 local id, new_id = ARGV[2], ARGV[3]
 local letter = hash(P .. 'x:' .. id)
@@ -15,8 +15,8 @@ end
 if call('EXISTS', job_key(new_id)) == 1 then
   return {'conflict', new_id, 'O'}
 end
-local twin = letter.uk and holding(letter.uk)
-if twin and twin.live then
+local twin = live_twin(letter.uk)
+if twin then
   return {'conflict', twin.id, 'O'}
 end
 letter.p = ARGV[7] or letter.p

@@ -1,5 +1,5 @@
 -- Makes an ended job wait again as if new, or a retrying one due now.
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends revive
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation expiry revive
 -- ARGV: now, id, scoped, app, org. Answers a reply, the state, and the job that stands for it where there is one.
 local id, row = ARGV[2], job(ARGV[2])
 if not row or not in_scope(row, ARGV[3] == '1', ARGV[4], ARGV[5]) then
@@ -28,8 +28,7 @@ local letter = row.dl and hash(P .. 'x:' .. row.dl)
 if row.st == 'F' and letter and letter.ra then
   return {'conflict', row.st, letter.ra}
 end
-local twin = row.uk and holding(row.uk)
-if (row.st ~= 'F' and row.st ~= 'X') or (twin and twin.live) then
+if (row.st ~= 'F' and row.st ~= 'X') or live_twin(row.uk) then
   return {'conflict', row.st}
 end
 start_over(id, row)

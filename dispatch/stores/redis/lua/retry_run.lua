@@ -1,5 +1,5 @@
 -- Lets a run that has ended, or is blocked, go on from its checkpoints.
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving revive
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation expiry cancels channels_of_events driving revive
 -- ARGV: now, run, scoped, app, org. Answers a reply and the state.
 local run_id, run = ARGV[2], run_of(ARGV[2])
 if not run or not in_scope(run, ARGV[3] == '1', ARGV[4], ARGV[5]) then
@@ -16,8 +16,7 @@ if run.st == 'B' then
   to_run_state(run_id, run, standing(run))
   wait(id, row, NOW_TEXT)
 else
-  local twin = row.uk and holding(row.uk)
-  if (run.st ~= 'F' and run.st ~= 'X') or (run.cp and not run.cf) or (twin and twin.live) then
+  if (run.st ~= 'F' and run.st ~= 'X') or (run.cp and not run.cf) or live_twin(row.uk) then
     return {'conflict', run.st}
   end
   run.co = run.cf and '1' or nil

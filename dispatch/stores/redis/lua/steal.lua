@@ -1,7 +1,7 @@
 -- Takes running jobs with a lapsed lease, longest lapsed first, from whoever held them.
 -- flags: allow-oom
 -- wakes: seldom
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation cancels channels_of_events driving
 -- ARGV: now, limit, max_crashes, number of delays, delays (microseconds), ids for dead letters.
 -- Answers for each the worker it had, the dead letter's id, and the row.
 local limit, max_crashes, count = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -49,7 +49,7 @@ for number = 1, math.min(limit, #lapsed) do
   call('HDEL', job_key(id), 'w', 'dl')
   row.x, row.w, row.dl = text(crashes), nil, nil
   local run = driven(row)
-  if run and not row.cr and (not run.co or crashes > max_crashes) then -- else why it compensates is what it ends with
+  if run and not row.cr and (not run.co or (crashes > max_crashes and not run.et)) then -- else why it compensates is what it ends with
     note_run_error(row.ri, run, 'WorkerLost', message, nil)
   end
   if run and (row.cr or crashes > max_crashes) then

@@ -1,7 +1,7 @@
 -- One visit of each wait: what is recorded under its name, else the oldest event that matches, else its timeout, else it
 -- stays open with the deadline of its first visit.
 -- flags: allow-oom
--- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends cancels channels_of_events driving fences journal
+-- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation cancels channels_of_events driving fences journal
 -- ARGV: now, worker, waits: run, driver, epoch, id for the checkpoint of a timeout, name, key ('=' and the text, or ''), since ('' the
 -- run's creation), timeout (microseconds, '' none), the wait as JSON, number of events, events.
 -- Answers for each 'stale'; 'known', the checkpoint; 'event', its id and hash, deadline; 'timeout', the checkpoint, deadline;

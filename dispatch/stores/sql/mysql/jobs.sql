@@ -99,8 +99,12 @@ SELECT wanted.`key`, '', 0, NULL FROM {wanted_keys} ORDER BY wanted.`key`
 ON DUPLICATE KEY UPDATE live = {unique_keys}.live;
 
 -- name: unique_holder
--- Who holds a unique key.
-SELECT job_id, live, hold_until FROM {unique_keys} AS unique_keys WHERE `key` = :key;
+-- Who holds a unique key, and whether it waits although it has expired before its first start.
+SELECT job_id, live, hold_until, live = 1 AND EXISTS (
+  SELECT 1 FROM {jobs} AS j WHERE j.id = held.job_id AND j.state IN ('pending', 'retrying') AND j.started_at IS NULL
+    AND j.behind IS NULL AND j.expires_at < :now AND NOT EXISTS (
+      SELECT 1 FROM {runs} AS r WHERE j.kind = 'workflow' AND r.id = j.run_id AND r.compensating = 1))
+FROM {unique_keys} AS held WHERE `key` = :key;
 
 -- name: take_unique
 -- Gives a unique key to a job; the longer holding time counts.
@@ -122,6 +126,10 @@ WHERE `key` = :key AND ((job_id = :job_id AND live = 1) OR (live = 0 AND hold_un
 SELECT `key` FROM {unique_keys} AS unique_keys WHERE live = 0 AND (hold_until IS NULL OR hold_until <= :now)
 LIMIT 20 FOR UPDATE SKIP LOCKED;
 DELETE FROM {unique_keys} WHERE `key` IN :found;
+
+-- name: drop_unique
+-- A job has no unique key any more.
+UPDATE {jobs} SET unique_key = NULL WHERE id = :id;
 
 -- name: successors
 -- The jobs that wait for the end of one, first come first.

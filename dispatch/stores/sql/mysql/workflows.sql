@@ -312,9 +312,9 @@ UPDATE {runs} AS runs SET state = 'compensating', compensating = 1, reason = :re
 WHERE id = :id;
 
 -- name: note_run_error
--- Keeps the latest failure.
+-- Keeps the latest failure; one that compensates keeps why it does.
 UPDATE {runs} AS runs SET error_type = :error_type, error_message = :error_message, error_traceback = :error_traceback
-WHERE id = :id;
+WHERE id = :id AND compensating = 0;
 
 -- name: note_job_error
 -- Keeps the latest failure.

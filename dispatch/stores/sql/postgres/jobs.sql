@@ -164,8 +164,12 @@ SELECT k.key, '', 0, NULL FROM json_array_elements_text(:keys::text::json) AS k 
 ON CONFLICT (key) DO UPDATE SET live = 0 WHERE false;
 
 -- name: unique_holder
--- Who holds a unique key.
-SELECT job_id, live, hold_until FROM {unique_keys} WHERE key = :key;
+-- Who holds a unique key, and whether it waits although it has expired before its first start.
+SELECT job_id, live, hold_until, live = 1 AND EXISTS (
+  SELECT 1 FROM {jobs} AS j WHERE j.id = held.job_id AND j.state IN ('pending', 'retrying') AND j.started_at IS NULL
+    AND j.behind IS NULL AND j.expires_at < :now AND NOT EXISTS (
+      SELECT 1 FROM {runs} AS r WHERE j.kind = 'workflow' AND r.id = j.run_id AND r.compensating = 1))
+FROM {unique_keys} AS held WHERE key = :key;
 
 -- name: keys_taken
 -- Which of some unique keys are taken, if only by their time.
@@ -193,6 +197,10 @@ WHERE key = :key AND ((job_id = :job_id AND live = 1) OR (live = 0 AND hold_unti
 DELETE FROM {unique_keys} WHERE key = ANY (ARRAY(
   SELECT key FROM {unique_keys} WHERE live = 0 AND coalesce(hold_until <= :now::int8, true)
   LIMIT 20 FOR UPDATE SKIP LOCKED));
+
+-- name: drop_unique
+-- A job has no unique key any more.
+UPDATE {jobs} SET unique_key = NULL WHERE id = :id;
 
 -- name: successors
 -- The jobs that wait for the end of one, first come first.

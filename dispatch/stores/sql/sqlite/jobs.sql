@@ -75,8 +75,12 @@ SELECT state FROM jobs WHERE id = :id;
 SELECT {job_columns} FROM jobs WHERE id = :id AND {in_scope};
 
 -- name: unique_holder
--- Who holds a unique key.
-SELECT job_id, live, hold_until FROM unique_keys WHERE key = :key;
+-- Who holds a unique key, and whether it waits although it has expired before its first start.
+SELECT job_id, live, hold_until, live = 1 AND EXISTS (
+  SELECT 1 FROM jobs AS j WHERE j.id = held.job_id AND j.state IN ('pending', 'retrying') AND j.started_at IS NULL
+    AND j.behind IS NULL AND j.expires_at < :now AND NOT EXISTS (
+      SELECT 1 FROM runs AS r WHERE j.kind = 'workflow' AND r.id = j.run_id AND r.compensating = 1))
+FROM unique_keys AS held WHERE key = :key;
 
 -- name: keys_taken
 -- Which of some unique keys are taken, if only by their time.
@@ -100,6 +104,10 @@ DELETE FROM unique_keys WHERE key = :key AND job_id = :job_id AND live = 1;
 -- Removes a few keys whose holding time is over.
 DELETE FROM unique_keys WHERE key IN (
   SELECT key FROM unique_keys WHERE live = 0 AND hold_until <= :now LIMIT 20);
+
+-- name: drop_unique
+-- A job has no unique key any more.
+UPDATE jobs SET unique_key = NULL WHERE id = :id;
 
 -- name: successors
 -- The jobs that wait for the end of one, first come first.

@@ -1,22 +1,4 @@
--- What becomes of a run and its driver together: it turns to compensation, it ends, it is cancelled.
--- The run turns to compensation while nobody holds its driver: that is due at once, with a clean count.
-local function compensates(id, row, run_id, run, reason)
-  unpark(run_id, run)
-  call('HSET', run_key(run_id), 'co', '1', 'rs', reason)
-  call('HDEL', run_key(run_id), 'bk')
-  call('HINCRBY', run_key(run_id), 'ws', 1)
-  run.co, run.rs, run.bk = '1', reason, nil
-  to_run_state(run_id, run, 'K')
-  call('HDEL', job_key(id), 'f', 'x', 'cr', 'as')
-  row.f, row.x, row.cr, row.as = nil, nil, nil, nil
-  if row.ck then -- it takes a place, room or not: what only compensates waits for none
-    row.sa = row.sa or NOW_TEXT
-    call('HSET', job_key(id), 'sa', row.sa)
-    call('SADD', P .. 'kr:' .. row.ck, id)
-  end
-  wait(id, row, NOW_TEXT)
-end
-
+-- What becomes of a run and its driver together: it ends, it is cancelled.
 -- Asks for the end of a run; answers false when it has ended or compensates already.
 local function cancel_run(run_id, run, reason)
   if ended(run) or run.co then
@@ -113,7 +95,7 @@ local function lose_driver(id, row, run_id, run, letter)
     compensates(id, row, run_id, run, 'worker_lost')
   else
     call('HSET', run_key(run_id), 'cf', '1')
-    end_run(id, row, run_id, run, 'F', 'worker_lost', nil, letter)
+    end_run(id, row, run_id, run, 'F', run.rs or 'worker_lost', nil, letter)
     return true
   end
   return false

@@ -121,7 +121,7 @@ local function replace(id, new)
 end
 
 local function new_plan()
-  return {answers = {}, steps = {}, made = {}, holders = {}, successors = {}, remembered = {}}
+  return {answers = {}, steps = {}, made = {}, holders = {}, successors = {}, remembered = {}, expired = {}}
 end
 
 -- Idempotency keys: i is a hash of "<expiry>:<fingerprint>:<job>" by "<tenant, key>"; ix those by expiry, io the keys in
@@ -160,8 +160,14 @@ local function resolve(this, new)
   if held_by then
     state = 'P'
   else
-    local found = holder(key)
-    held_by = found and found.id
+    local overdue
+    overdue, held_by = overdue_holders(key)
+    for _, id in ipairs(overdue) do
+      this.steps[#this.steps + 1] = {ends = id, by = #this.answers + 1}
+    end
+    if #overdue > 0 then
+      this.holders[key] = held_by
+    end
     state = held_by and call('HGET', job_key(held_by), 'st')
   end
   if not held_by then
@@ -245,6 +251,10 @@ local function carry_out(this)
     local new = step.new
     if step.remembers then
       keep_idempotent(step.tenant, step.remembers, step.expires, step.fingerprint, step.id)
+    elseif step.ends then
+      if expire(step.ends) then
+        this.expired[#this.expired + 1] = step
+      end
     elseif step.into then
       replace(step.into, new)
     else

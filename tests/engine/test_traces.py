@@ -1,4 +1,4 @@
-"""One trace from a request to the last step of what it asked for, and every measurement that is promised."""
+"""One trace from a request to the last step of what it asked for."""
 
 from __future__ import annotations
 
@@ -7,27 +7,23 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from dispatch import Config, Dispatch, Fail, Scope, WorkflowContext, current_job, testing
+from dispatch import Config, Dispatch, Scope, WorkflowContext, current_job, testing
 from dispatch.backoff import Constant
 from dispatch.errors import DuplicateJob
-from dispatch.jobs.model import JobState, ListOptions
-from dispatch.observability import MetricsExtension
+from dispatch.jobs.model import ListOptions
 from dispatch.registry import Registry
-from dispatch.scope import use_scope
-from dispatch.telemetry import instruments, trace_ids
+from dispatch.telemetry import trace_ids
 
 from .conftest import Start
 from .facts import eventually
+from .family import family
 
 
 class Traces:
@@ -65,65 +61,6 @@ def traces() -> Iterator[Traces]:
     found = Traces()
     yield found
     found.provider.shutdown()
-
-
-@pytest.fixture
-def reader() -> InMemoryMetricReader:
-    return InMemoryMetricReader()
-
-
-@pytest.fixture
-def meters(reader: InMemoryMetricReader) -> Iterator[MeterProvider]:
-    provider = MeterProvider([reader])
-    yield provider
-    provider.shutdown()
-
-
-def values(reader: InMemoryMetricReader) -> dict[str, dict[tuple[tuple[str, Any], ...], Any]]:
-    """Instrument → attributes → value (of histograms the count)."""
-    data = reader.get_metrics_data()
-    assert data is not None
-    return {
-        metric.name: {
-            tuple(sorted((point.attributes or {}).items())): getattr(point, "value", getattr(point, "count", None))
-            for point in metric.data.data_points
-        }
-        for resource in data.resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    }
-
-
-def of(**attributes: str) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(attributes.items()))
-
-
-def family(registry: Registry) -> Any:
-    """A job that starts a workflow, which has a step, a step on the workers, a child run and a job."""
-
-    @registry.job
-    async def note() -> None: ...
-
-    @registry.job
-    async def on_worker() -> int:
-        return 3
-
-    @registry.workflow
-    async def ship(ctx: WorkflowContext) -> None:
-        await ctx.step("pack", asyncio.sleep, 0)
-
-    @registry.workflow
-    async def checkout(ctx: WorkflowContext) -> None:
-        await ctx.step("charge", asyncio.sleep, 0)
-        await ctx.step("label", on_worker).on_workers()
-        await ctx.run_child(ship)
-        await ctx.enqueue(note)
-
-    @registry.job(queue="orders")
-    async def order() -> None:
-        await checkout.start()
-
-    return order
 
 
 ONE_TRACE = [
@@ -382,112 +319,3 @@ async def test_events_and_failures_are_spans(traces: Traces) -> None:
         "run fragile",
     ]
     assert len(traces.named("step one~undo")) == len(traces.named("publish go")) == 1
-
-
-async def test_what_becomes_of_jobs_runs_and_ticks_is_counted(
-    meters: MeterProvider, reader: InMemoryMetricReader
-) -> None:
-    registry = Registry()
-
-    @registry.job(queue="q")
-    async def good() -> None: ...
-
-    @registry.job(queue="q", max_retries=1, backoff=Constant(1))
-    async def bad() -> None:
-        raise ValueError("no")
-
-    @registry.job(queue="q")
-    async def expected() -> None:
-        raise Fail("no", dead_letter=False)
-
-    @registry.cron("* * * * *", name="each")
-    @registry.workflow
-    async def run(ctx: WorkflowContext) -> None: ...
-
-    async with testing.app(registry, meter_provider=meters) as app:
-        await good.enqueue()
-        await bad.enqueue()
-        await expected.enqueue()
-        await (await good.options(delay=1000).enqueue()).cancel()
-        await app.travel(60)
-        found = values(reader)
-    q = {name: found[f"dispatch.job.{name}"] for name in ("enqueued", "completed", "failed", "retried", "dlq")}
-    assert q["enqueued"] == {of(name=name, queue="q"): n for name, n in (("good", 2), ("bad", 1), ("expected", 1))}
-    assert q["completed"] == {of(name="good", queue="q"): 1}
-    assert q["failed"] == {of(name="bad", queue="q"): 1, of(name="expected", queue="q"): 1}
-    assert q["retried"] == q["dlq"] == {of(name="bad", queue="q"): 1}
-    assert found["dispatch.job.cancelled"] == {of(name="good", queue="q"): 1}
-    assert found["dispatch.cron.fired"] == {of(name="each"): 1}
-    runs = of(name="run", queue="default")
-    assert (found["dispatch.workflow.started"], found["dispatch.workflow.completed"]) == ({runs: 1}, {runs: 1})
-    assert found["dispatch.job.duration"][of(name="bad", queue="q", state="failed")] == 2
-    assert found["dispatch.job.wait"][of(name="good", queue="q")] == 1
-    assert found["dispatch.worker.running"][of(name="good", queue="q")] == 0
-    assert found["dispatch.store.call.duration"][of(name="jobs.enqueue")] == 4
-
-
-async def test_a_worker_looks_at_the_queues_and_its_loop(
-    registry: Registry, start: Start, meters: MeterProvider, reader: InMemoryMetricReader
-) -> None:
-    @registry.job(queue="later")
-    async def work() -> None: ...
-
-    app = await start(app={"meter_provider": meters, "queues": ["default"]})
-    await app.enqueue(work)
-    await eventually(lambda: "dispatch.queue.depth" in values(reader))
-    found = values(reader)
-    assert set(found["dispatch.queue.depth"]) <= {of(queue="later")}
-    assert set(found) >= {"dispatch.queue.oldest_age", "dispatch.worker.loop_lag"}
-
-
-def test_every_promised_instrument_is_there(meters: MeterProvider) -> None:
-    made = instruments(meters)
-    names = {getattr(made, field).name for field in made.__slots__}
-    assert names == {
-        *(f"dispatch.job.{name}" for name in ("enqueued", "completed", "failed", "retried", "dlq", "cancelled")),
-        *("dispatch.job.stolen", "dispatch.job.duration", "dispatch.job.wait"),
-        *(f"dispatch.workflow.{name}" for name in ("started", "completed", "failed")),
-        *("dispatch.cron.fired", "dispatch.cron.missed", "dispatch.store.stale_writes", "dispatch.store.call.duration"),
-        *("dispatch.queue.depth", "dispatch.queue.oldest_age", "dispatch.worker.running", "dispatch.worker.loop_lag"),
-    }
-
-
-async def test_the_extension_given_as_a_plugin_brings_its_provider(
-    meters: MeterProvider, reader: InMemoryMetricReader
-) -> None:
-    registry = Registry()
-
-    @registry.job
-    async def work() -> None: ...
-
-    async with testing.app(registry, plugins=[MetricsExtension(meters)]) as app:
-        await work.enqueue()
-        await app.run_until_idle()
-        assert app.plugins.names == ["dispatch.observability.MetricsExtension"]
-    assert values(reader)["dispatch.job.completed"] == {of(name="work", queue="default"): 1}
-    assert "dispatch.job.duration" in values(reader)
-
-
-async def test_no_attribute_of_a_measurement_is_an_id_or_a_tenant(
-    meters: MeterProvider, reader: InMemoryMetricReader
-) -> None:
-    registry = Registry()
-    order = family(registry)
-    async with testing.app(registry, meter_provider=meters) as app:
-        with use_scope("shop", "t-1"):
-            await app.enqueue(order)
-        await app.run_until_idle()
-    attributes = {pair for points in values(reader).values() for point in points for pair in point}
-    assert {key for key, _ in attributes} <= {"name", "queue", "state"}
-    assert not [value for _, value in attributes if "_0" in str(value) or "t-1" in str(value)]
-
-
-def test_a_measured_store_keeps_what_only_some_stores_can_do(meters: MeterProvider, tmp_path: Any) -> None:
-    registry = Registry()
-
-    @registry.job
-    def work() -> None: ...
-
-    with Dispatch(f"sqlite:///{tmp_path}/a.db", config=Config(), registry=registry, meter_provider=meters) as app:
-        assert app.jobs._here is not None
-        assert work.sync.enqueue().status() is JobState.PENDING
