@@ -161,3 +161,22 @@ async def test_an_enqueue_whose_reply_is_lost_is_told_of_all_the_same(heard: Hea
         await heard.one()
     finally:
         await blocker.close()
+
+
+async def test_who_is_told_hears_of_a_change_at_once_and_no_more_once_that_is_ended(heard: Heard) -> None:
+    wakeups = heard.store.wakeups
+    told: list[int] = []
+    hush = wakeups.tell(lambda: told.append(wakeups.version))
+    await heard.store.jobs.enqueue([new()])
+    assert told == [wakeups.version], "of its own"
+    before = await wakeups.wait(wakeups.version, 30.0)  # it listens now
+    other = await asyncpg.connect(postgres_url())
+    await other.execute("SELECT pg_notify($1, '')", heard.channel)
+    await other.close()
+    async with asyncio.timeout(30.0):
+        while told[-1] <= before:
+            await asyncio.sleep(0.01)
+    hush()
+    heard_so_far = len(told)
+    await heard.store.jobs.enqueue([new()])
+    assert len(told) == heard_so_far
