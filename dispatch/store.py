@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from dispatch.cluster.store import ClusterStore
@@ -39,6 +40,16 @@ class Wakeups(Protocol):
 
     async def wait(self, seen: int, timeout: float) -> int:
         """Waits until `version` differs from `seen`, at most `timeout` seconds; answers the version now."""
+        ...
+
+
+@runtime_checkable
+class TellsAtOnce(Protocol):
+    """What the wakeups of a store offer beside Wakeups where changes are heard on the loop that uses the store."""
+
+    def tell(self, changed: Callable[[], object]) -> Callable[[], object]:
+        """Calls `changed`, which must not raise, as soon as `version` rises, while somebody waits; answers what ends
+        that."""
         ...
 
 

@@ -45,7 +45,7 @@ def list_records(
 
 def _in_words(document: dict[str, Any]) -> dict[str, str]:
     count = document["count"]
-    many = f"{count} in all" if count != 1 else ""
+    many = f"{count} in all" if count != 1 and document["outcome"] != "refused" else ""
     why = "; ".join(filter(None, (many, document["reason"], document["detail"])))
     first = next(iter(document["ids"]), "-")
     return {"first": first, "why": why, "all": f"{first}: {why}" if why else first}

@@ -15,7 +15,7 @@ import typer
 from dispatch.text import iso
 from dispatch_cli.failures import CommandError
 from dispatch_cli.places import below_here
-from dispatch_cli.render import Column
+from dispatch_cli.render import Column, Output, ago
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import single
 
@@ -74,7 +74,9 @@ def app(
     if session.out.format == "json":
         session.out.json(document)
         return
-    session.out.rows([_shown(row) for row in rows], _COLUMNS, empty=f"{', '.join(found.modules)}: no definitions")
+    session.out.rows(
+        [_shown(row, session.out) for row in rows], _COLUMNS, empty=f"{', '.join(found.modules)}: no definitions"
+    )
 
 
 def _job(definition: JobDefinition[..., Any]) -> dict[str, Any]:
@@ -165,7 +167,7 @@ def _limit_in_words(limit: Limit) -> str:
     return f"{limit.max} at once{of}" + (f", shared as {limit.name}" if limit.name else "")
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
+def _shown(row: dict[str, Any], out: Output) -> dict[str, Any]:
     """A definition as a line of the table."""
     match row["kind"]:
         case "job":
@@ -178,5 +180,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
             takes, options = "-", "-"
         case _:
             following = row["next"][0].replace(".000000Z", "Z") if row["next"] else "never"
+            if out.fancy and row["next"]:
+                following = ago(datetime.fromisoformat(row["next"][0]))
             takes, options = row["target"], f"{row['schedule']} ({row['timezone']}), next {following}"
     return {**row, "queue": row.get("queue"), "takes": takes, "options": options}

@@ -79,11 +79,7 @@ class API:
 
         Routes of plugins are among them once the app is open. Raises InvalidPlugin.
         """
-        router = APIRouter()
-        build(router, ROUTES, self.guard, limits=self._limits)
-        for name, routes in self.app.plugins.ask("register_routes", app=self.app):
-            self._add(router, name, routes)
-        return router
+        return self._routes(described=True)
 
     def asgi(self) -> ASGIApp:
         """An ASGI application with all routes and the protection around them; it is built at its first request."""
@@ -94,8 +90,8 @@ class API:
         _ = self._fast
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI 3.1 document."""
-        return self._fast.openapi()
+        """The OpenAPI 3.1 document; it is made when it is first asked for, which takes a moment."""
+        return self._document
 
     async def end_streams(self) -> None:
         """Ends the event streams that are open, as a server does that stops."""
@@ -125,9 +121,24 @@ class API:
 
     @cached_property
     def _fast(self) -> FastAPI:
+        """What serves: its routes answer with what is written already, so what they answer is compiled for nobody."""
+        return self._holding(self._routes(described=False))
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        document = self._holding(self.router).openapi()
+        components = document.setdefault("components", {})
+        components.setdefault("schemas", {}).update(problem_schemas())
+        components["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer", "description": f"Scopes: {' '.join(SCOPES)}"},
+            "session": {"type": "apiKey", "in": "cookie", "name": PLAIN_COOKIE},
+        }
+        return document
+
+    def _holding(self, router: APIRouter) -> FastAPI:
+        """An application with these routes and the one of the document."""
         fast = FastAPI(title="Dispatch", version=_version(), description=_ABOUT, openapi_url=None, docs_url=None)
-        fast.router.routes.extend(self.router.routes)
-        document: dict[str, Any] = {}
+        fast.router.routes.extend(router.routes)
 
         async def openapi(ask: Asked) -> Response:
             """Get this document."""
@@ -138,21 +149,19 @@ class API:
         build(described, [route], self.guard, limits=self._limits)
         fast.router.routes.extend(described.routes)
         fast.add_exception_handler(HTTPException, _answer)
-        plain = fast.openapi
-
-        def whole() -> dict[str, Any]:
-            if not document:
-                document.update(plain())
-                components = document.setdefault("components", {})
-                components.setdefault("schemas", {}).update(problem_schemas())
-                components["securitySchemes"] = {
-                    "key": {"type": "http", "scheme": "bearer", "description": f"Scopes: {' '.join(SCOPES)}"},
-                    "session": {"type": "apiKey", "in": "cookie", "name": PLAIN_COOKIE},
-                }
-            return document
-
-        fast.openapi = whole  # type: ignore[method-assign]
         return fast
+
+    def _routes(self, *, described: bool) -> APIRouter:
+        router = APIRouter()
+        build(router, ROUTES, self.guard, limits=self._limits, described=described)
+        for name, routes in self._brought:
+            self._add(router, name, routes)
+        return router
+
+    @cached_property
+    def _brought(self) -> list[tuple[str, Routes]]:
+        """The routes of plugins."""
+        return list(self.app.plugins.ask("register_routes", app=self.app))
 
     def _add(self, router: APIRouter, plugin: str, routes: Routes) -> None:
         for found in routes.router.routes:

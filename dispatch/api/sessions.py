@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from typing_extensions import TypedDict
@@ -14,6 +11,10 @@ from dispatch.api.guard import ANYBODY, HOLDER, PLAIN_COOKIE, SECURE_COOKIE, Ask
 from dispatch.api.problems import Problem, reply
 from dispatch.api.routing import Asked, Route
 from dispatch.services.logins import SESSION_SECONDS, TICKET_SECONDS
+
+_TOO_LATE = (
+    "this link was used before, or is too old: `dispatch serve` prints another one when it starts; a key serves too"
+)
 
 
 class TicketDocument(TypedDict):
@@ -63,13 +64,13 @@ async def close_session(ask: Asked) -> Response:
     return response
 
 
-async def login(ask: Asked, request: Request, ticket: Annotated[str, Query(max_length=256)] = "") -> Response:
+async def login(ask: Asked, request: Request, ticket: str = "") -> Response:
     """Turn a one-use login link into a session; a browser that comes too late is led to the page to log in."""
     identity = await ask.app.logins.redeem(ticket, "login")
     if identity is None:
         if ask.pages and "text/html" in request.headers.get("accept", ""):
             return RedirectResponse(f"{request.scope.get('root_path', '')}/?link=used", status_code=303)
-        raise Problem(401, "unauthenticated", "this link was used before, or is too old: ask for another one")
+        raise Problem(401, "unauthenticated", _TOO_LATE)
     home = "/" if ask.pages else "/v1/session"
     response = RedirectResponse(f"{request.scope.get('root_path', '')}{home}", status_code=303)
     await _give_session(Ask(ask.app, identity, ask.request_id, secure=ask.secure), response)

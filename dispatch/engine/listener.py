@@ -11,7 +11,7 @@ from dispatch.engine.service import Service
 from dispatch.engine.stopped import Stopped
 from dispatch.engine.worker import Worker
 from dispatch.ids import WorkerID
-from dispatch.store import Store
+from dispatch.store import Store, TellsAtOnce
 
 _LONGEST_WAIT = 30.0
 _BETWEEN_LOOKS = 0.05
@@ -43,22 +43,33 @@ class Listener(Service):
         self._looked_at = 0.0
         self._owes_look = False
         """A wake-up came too soon after the last look at the cancel requests."""
-        self._waiting: asyncio.Task[int] | None = None
+        self._waiting = False
+        self._hush: Callable[[], object] | None = None
+        """Where the store tells the worker itself: what ends that."""
+
+    def start(self) -> None:
+        """Begins to listen; where the store can, it tells the worker without a way through here."""
+        wakeups = self._store.wakeups
+        self._hush = wakeups.tell(self._worker.nudge) if isinstance(wakeups, TellsAtOnce) else None
+        super().start()
 
     async def run_once(self) -> float | None:
         """Waits for the store to change, wakes the worker, and cancels what somebody asked to cancel."""
         patience = _BETWEEN_LOOKS if self._owes_look else _LONGEST_WAIT
-        self._waiting = asyncio.create_task(self._store.wakeups.wait(self._seen, patience))
+        self._waiting = True
         try:
-            version = await self._waiting
+            version = await self._store.wakeups.wait(self._seen, patience)
         except asyncio.CancelledError:
             if self._stopping:
                 return None
             raise
+        finally:
+            self._waiting = False
         if version != self._seen:
             self._seen = version
             self._owes_look = True
-            self._worker.nudge()
+            if self._hush is None:
+                self._worker.nudge()
             for service in self._others:
                 service.nudge()
         if self._owes_look and boot_seconds() - self._looked_at >= _BETWEEN_LOOKS:
@@ -80,6 +91,8 @@ class Listener(Service):
     async def stop(self) -> None:
         """Ends the wait, then the loop."""
         self._stopping = True
-        if self._waiting is not None:
-            self._waiting.cancel()
+        if self._hush is not None:
+            self._hush()
+        if self._waiting and self._task is not None:
+            self._task.cancel()
         await super().stop()

@@ -35,7 +35,8 @@ class Service:
         self._logger = logger
         self._on_death = on_death
         self._task: asyncio.Task[None] | None = None
-        self._wake = asyncio.Event()
+        self._nudged = False
+        self._pausing: asyncio.Future[None] | None = None
         self._halt = asyncio.Event()
         self._stopping = False
         self.round_at = boot_seconds()
@@ -58,26 +59,30 @@ class Service:
         self._task.add_done_callback(_retrieve)
 
     def nudge(self) -> None:
-        """Ends the present pause."""
-        self._wake.set()
+        """Ends the present pause, or the next one."""
+        self._nudged = True
+        _end(self._pausing)
 
     async def stop(self) -> None:
         """Ends the loop after its present round."""
         self._stopping = True
         self._halt.set()
-        self._wake.set()
+        self.nudge()
         if self._task is not None and self._task is not asyncio.current_task():
             await asyncio.wait([self._task])
 
     async def pause(self, seconds: float) -> None:
         """Waits that long, or until nudged."""
-        if seconds > 0 and not self._wake.is_set():
+        if seconds > 0 and not self._nudged:
+            # an Event in a timeout says the same, but what waits for a job's notice must be quick
+            loop = asyncio.get_running_loop()
+            self._pausing = loop.create_future()
+            timer = loop.call_later(seconds, _end, self._pausing)
             try:
-                async with asyncio.timeout(seconds):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-        self._wake.clear()
+                await self._pausing
+            finally:
+                timer.cancel()
+        self._nudged = False
 
     async def _supervise(self) -> None:
         failures = 0
@@ -85,8 +90,7 @@ class Service:
             while not self._stopping:
                 self.round_at = boot_seconds()
                 try:
-                    async with asyncio.timeout(self._limit):
-                        pause = await self.run_once()
+                    pause = await (self.run_once() if self._limit is None else self._bounded(self._limit))
                 except (StoreError, TimeoutError) as error:
                     failures += 1
                     self._logger.warning(
@@ -109,6 +113,10 @@ class Service:
             self._on_death(error)
             raise
 
+    async def _bounded(self, limit: float) -> float | None:
+        async with asyncio.timeout(limit):
+            return await self.run_once()
+
     async def _rest(self, seconds: float) -> None:
         """Waits that long; only stopping ends it."""
         try:
@@ -121,6 +129,11 @@ class Service:
     def _backoff(failures: int) -> float:
         longest: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures, 10))
         return longest * (0.5 + random.random() / 2)
+
+
+def _end(pause: asyncio.Future[None] | None) -> None:
+    if pause is not None and not pause.done():
+        pause.set_result(None)
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

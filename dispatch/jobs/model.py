@@ -193,6 +193,11 @@ class NewJob:
     concurrency_max: int | None = None
     """At least 1; None exactly when there is no key."""
 
+    @property
+    def metadata_text(self) -> str:
+        """The same for jobs whose metadata is written alike, as 1, 1.0 and True are not, although they are equal."""
+        return repr(self.metadata) if self.metadata else ""
+
     def carrying(self, more: Mapping[str, Any]) -> NewJob:
         """A copy that has these in its metadata too; `dataclasses.replace` takes four times as long.
 

@@ -38,7 +38,7 @@ from dispatch.stores.sql.plan import Do, Plan, Rows
 from dispatch.stores.sql.rows import job_of, parsed, span, to_text
 
 _ALL = 1 << 40
-_likeness = attrgetter("queue", "name", "kind", "lane", "priority", "run_at", "delay", "scope", "metadata")
+_likeness = attrgetter("queue", "name", "kind", "lane", "priority", "run_at", "delay", "scope", "metadata_text")
 
 
 class PostgresJobs(ServerJobs):

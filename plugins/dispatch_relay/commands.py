@@ -145,7 +145,9 @@ def _changing(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
         if not dry_run:
             cli.tell("the receiver verifies with this secret; it is not shown again")
         if unserved:
-            cli.tell("no live worker sends webhooks: `dispatch run` with the relay among its plugins, on queue relay")
+            cli.tell(
+                "warning: no live worker sends webhooks: `dispatch run` with the relay among its plugins, -q relay"
+            )
 
     @noun.verb("rotate", examples=("dispatch webhook rotate billing", "dispatch webhook rotate billing --overlap 1h"))
     def rotate(
@@ -223,8 +225,13 @@ def _sending(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
         for text in dict.fromkeys(ids):
             try:
                 chosen.append(JobID.parse(text))
-            except ValueError as error:
-                cli.fail(f"not the id of a delivery: {error}", code="usage", exit_code=2)
+            except ValueError:
+                cli.fail(
+                    f"{text!r} is not the id of a delivery: {JobID.prefix}_ and 26 letters and digits",
+                    code="usage",
+                    exit_code=2,
+                    hint="`dispatch webhook deliveries` shows the ids",
+                )
 
         async def act(webhooks: Webhooks) -> list[dict[str, Any]]:
             rows = []

@@ -244,6 +244,11 @@ async def test_a_login_link_opens_one_session_that_ends_when_it_is_closed() -> N
         late = await found.ask("GET", f"/login?ticket={ticket}", None, {"Accept": "text/html,*/*"})
         assert (late.status_code, late.headers["location"]) == (303, "/?link=used")
         assert "set-cookie" not in late.headers
+        for spoilt in ("", "nonsense", "x" * 5000):
+            led = await found.ask("GET", f"/login?ticket={spoilt}", None, {"Accept": "text/html,*/*"})
+            assert (led.status_code, led.headers["location"]) == (303, "/?link=used")
+            told = (await found.ask("GET", f"/login?ticket={spoilt}", None, {"Accept": "application/json"})).json()
+            assert "`dispatch serve` prints another one" in told["error"]["message"]
         cookie = {"Cookie": f"{PLAIN_COOKIE}={entered.cookies[PLAIN_COOKIE]}", "Sec-Fetch-Site": "same-origin"}
         assert (await found.ask("GET", "/v1/session", None, cookie)).json()["session"] is True
         made = await found.ask("POST", "/v1/jobs", None, cookie, json=JOB)

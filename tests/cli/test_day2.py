@@ -226,6 +226,8 @@ def test_records_are_listed_newest_first(seeds: Seeds) -> None:
     assert [record["verb"] for record in records] == ["dlq.discard", "job.cancel"]
     assert seeds.pending in run("audit", "list").out
     assert len(run("audit", "list", "--limit", "1", "-o", "ids").lines) == 1
+    assert run("workflow", "start", "nosuch").code == 4
+    assert "refused  -   nosuch; WorkflowNotFound" in re.sub(" {4,}", "   ", run("audit", "list").lines[1])
 
 
 def test_plugins_are_listed_with_their_hooks_and_the_disabled_ones_too(folder: Path) -> None:

@@ -58,6 +58,7 @@ def test_1_the_job_failed(seeds: Seeds) -> None:
         (f"dlq replay {UNKNOWN_LETTER} --payload missing.json", "the arguments from missing.json cannot be read"),
         ("dlq purge", "pass --yes"),
         ("queue pause a/b", "is no queue name"),
+        ("cron disable nightly --until soon", "hint: write 2h (from now on), 2026-05-01T09:00, or"),
         ("queue pause mailers --for soon", "--for: 'soon' is not a duration"),
         ("queue pause mailers --for 0", "would pause nothing"),
         ("queue limit mailers", "which limit?"),
@@ -74,7 +75,8 @@ def test_1_the_job_failed(seeds: Seeds) -> None:
         ("run examples_tasks --burst --log-level debug,info", "is not one log level"),
         ("worker drain --all", "pass --yes"),
         ("status -o ids", "has no ids"),
-        ("audit list --limit 0", "limit"),
+        ("audit list --limit 0", "error: invalid value for '--limit': it should be greater than or equal to 1\n"),
+        ("audit list --limit x", "error: invalid value for '--limit': it should be a valid integer\n"),
         ("run", "which module has the jobs?"),
         ("run examples_tasks --fail-on-error", "add --burst"),
         ("run examples_tasks --max-memory lots", "--max-memory"),
@@ -120,6 +122,11 @@ def test_5_conflict(seeds: Seeds) -> None:
     keyed = ("job", "enqueue", "add", "--idempotency-key", "k")
     assert run(*keyed, "x:=1").code == 0
     assert run(*keyed, "x:=2").code == 5
+    taken = run("cron", "create", "nightly", "@daily", "add", "x:=1")
+    assert (taken.code, taken.err) == (
+        5,
+        "error: there is a cron entry 'nightly' already; edit or delete it, or choose another name\n",
+    )
 
 
 def test_6_the_store_cannot_be_reached(folder: Path) -> None:

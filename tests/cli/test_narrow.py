@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 
 import pytest
 from dispatch_cli.layout import folded, kept_of, widths_of
@@ -148,3 +149,8 @@ def test_a_timeline_draws_shorter_bars_where_there_is_less_room(seeds: Seeds, na
 
     assert longest(60) <= 60
     assert longest(80) <= longest(200) <= 80
+
+
+def test_inspect_tells_a_person_in_how_long_an_entry_ticks(folder: Path, narrow: pytest.MonkeyPatch) -> None:
+    assert re.search(r"\bin \d+ (h|min|s)$", shown("inspect", "examples_tasks")[-1])
+    assert re.search(r"next \d{4}-\d\d-\d\dT0[12]:00:00Z", run("inspect", "examples_tasks").out)

@@ -188,3 +188,37 @@ def test_a_cron_entry_whose_call_nobody_serves_is_warned_about_in_the_words_of_a
     assert played.startswith("warning: no live worker plays checkout version 3")
     assert played in run("cron", "create", "shopping", "@daily", "checkout", "order:=1").err.splitlines()
     assert played in run("cron", "trigger", "shopping").err.splitlines()
+
+
+def test_the_ids_that_a_list_of_cron_entries_gives_are_taken_by_every_verb(seeds: Seeds) -> None:
+    """Also where another entry is called as an id might be."""
+    run("cron", "create", "cron_jobs", "@daily", "add", "x:=1")
+    run("cron", "create", "nightly", "@daily", "add", "x:=1", "--tenant", "shop/t-1")
+    ids = {entry["id"]: entry for entry in run("cron", "list", "--json").json["items"]}
+    assert run("cron", "list", "-o", "ids").lines == [*ids]
+    for key, entry in ids.items():
+        shown = run("cron", "show", key, "--json").json
+        assert (shown["id"], shown["scope"]) == (key, entry["scope"])
+        for verb in ("next", "history"):
+            assert run("cron", verb, key).code == 0
+        for verb in ("disable", "trigger", "delete"):
+            assert run("cron", verb, key, "--dry-run", "--json").json["name"] == entry["name"]
+    theirs = next(key for key, entry in ids.items() if entry["scope"])
+    assert run("cron", "disable", theirs).code == 0
+    assert run("cron", "edit", theirs, "--schedule", "@hourly").code == 0
+    assert run("cron", "enable", theirs).code == 0
+    assert run("cron", "trigger", theirs).code == 0
+    assert run("cron", "show", "nightly", "--tenant", "shop/t-1", "--json").json["schedule"] == "@hourly"
+    assert run("cron", "delete", theirs, "--yes").code == 0
+    assert run("cron", "list", "-o", "ids").lines == [key for key in ids if key != theirs]
+    assert run("cron", "show", "cron_jobs").code == 0
+    assert (
+        "there is no cron entry 'cron_01k9ztq3e8f5v8k4y3v9h2m7xa'"
+        in run("cron", "show", "cron_01k9ztq3e8f5v8k4y3v9h2m7xa").err
+    )
+
+
+def test_a_rehearsed_call_of_a_cron_entry_shows_no_secret(seeds: Seeds) -> None:
+    told = run("cron", "trigger", "paused", "--dry-run").err
+    assert 'this would be called: add({"x": 1, "api_key": "***"})' in told
+    assert "s3cret" not in told

@@ -97,6 +97,9 @@ def test_the_login_page_is_accessible_and_fits_a_phone(chromium: Any, place: Pla
         page.goto(place.url)
         assert problems(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
+        page.goto(f"{place.url}/login?ticket=used-before")
+        page.get_by_text("`dispatch serve` prints another one").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375
     finally:
         context.close()
 

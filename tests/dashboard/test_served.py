@@ -51,6 +51,9 @@ async def test_a_link_on_another_site_comes_back_from_this_one_for_the_cookie() 
     async with world() as found:
         crossed = await found.ask("GET", "/", None, {"Sec-Fetch-Site": "cross-site"})
         assert (crossed.headers["refresh"], crossed.text) == ("0; url=./", "")
+        late = await found.ask("GET", "/?link=used", None, {"Sec-Fetch-Site": "cross-site"})
+        assert late.headers["refresh"] == "0; url=./?link=used"
+        assert (await found.ask("GET", "/?x", None, {"Sec-Fetch-Site": "cross-site"})).headers["refresh"] == "0; url=./"
         assert "refresh" not in (await found.ask("GET", "/", None, {"Sec-Fetch-Site": "same-origin"})).headers
 
 

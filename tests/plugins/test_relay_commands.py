@@ -116,6 +116,15 @@ def test_what_cannot_be_is_refused_with_the_exit_code_of_its_kind(folder: Path) 
     assert run("webhook", "list", "-o", "ids").lines == ["a", "configured"]
 
 
+def test_what_is_no_id_of_a_delivery_is_told_as_other_commands_tell_it(folder: Path) -> None:
+    ran = run("webhook", "redeliver", "nope")
+    assert (ran.code, ran.err) == (
+        2,
+        "error: 'nope' is not the id of a delivery: job_ and 26 letters and digits\n"
+        "hint: `dispatch webhook deliveries` shows the ids\n",
+    )
+
+
 def test_a_rehearsal_changes_nothing(folder: Path) -> None:
     run("webhook", "add", "a", URL)
     before = run("webhook", "list", "--json").out

@@ -76,6 +76,32 @@ async def test_a_listener_hears_again_after_the_server_was_gone(own: RedisServer
             assert await waiter != seen
 
 
+async def test_who_is_told_hears_of_a_change_before_anybody_who_waits_and_no_more_once_that_is_ended(
+    own: RedisServer,
+) -> None:
+    async with opened(own.url) as store, opened(own.url, namespace=store.namespace) as other:
+        heard: list[int] = []
+        come = asyncio.Event()
+
+        def changed() -> None:
+            heard.append(store.wakeups.version)
+            come.set()
+
+        hush = store.wakeups.tell(changed)
+        await store.jobs.enqueue(jobs(1))
+        assert heard == [store.wakeups.version], "of its own"
+        seen = await store.wakeups.wait(store.wakeups.version, timeout=20.0)  # the subscription has begun
+        come.clear()
+        await other.jobs.enqueue(jobs(1))
+        async with asyncio.timeout(10):
+            await come.wait()
+        assert heard[-1] > seen, "of others"
+        hush()
+        before = len(heard)
+        await store.jobs.enqueue(jobs(1))
+        assert len(heard) == before
+
+
 async def test_a_replica_refuses_writes_until_it_leads(own: RedisServer) -> None:
     async with opened(own.url) as store:
         await store.jobs.enqueue(jobs(1))

@@ -8,12 +8,15 @@ import typer
 
 from dispatch_cli import complete
 from dispatch_cli.choices import words_among
-from dispatch_cli.cron.base import Name, Tenant, app, scope_of
+from dispatch_cli.cron.base import Name, Tenant, app, named, scope_of
 from dispatch_cli.render import Column
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dispatch.crons.model import Tick
     from dispatch_cli.admin import Admin
 
 STATES = ("enabled", "disabled", "orphaned")
@@ -90,8 +93,9 @@ def show(ctx: typer.Context, name: Name, tenant: Tenant = None) -> None:
     session, scope = session_of(ctx), scope_of(tenant)
 
     async def look(app: Admin) -> dict[str, Any]:
-        entry = await app.crons.get(name, scope=scope)
-        following = await app.crons.next(name, count=3, scope=scope)
+        key, owner = await named(session, app, name, scope)
+        entry = await app.crons.get(key, scope=owner)
+        following = await app.crons.next(key, count=3, scope=owner)
         return {**entry_document(entry), "next": [iso(moment) for moment in following]}
 
     document = session.administer(look)
@@ -115,9 +119,10 @@ def following(
     async def look(app: Admin) -> list[dict[str, Any]]:
         from dispatch.crons.schedule import zone_of
 
-        entry = await app.crons.get(name, scope=scope)
+        key, owner = await named(session, app, name, scope)
+        entry = await app.crons.get(key, scope=owner)
         zone = zone_of(entry.spec.timezone)
-        moments = await app.crons.next(name, count=count, scope=scope)
+        moments = await app.crons.next(key, count=count, scope=owner)
         return [{"at": iso(moment), "wall": moment.astimezone(zone).isoformat()} for moment in moments]
 
     columns = (Column("at (UTC)", "at"), Column("on the entry's clock", "wall"))
@@ -137,8 +142,12 @@ def history(
 
     session, scope = session_of(ctx), scope_of(tenant)
     session.out.must_not_be_ids()
-    ticks = session.administer(lambda app: app.crons.history(name, limit=limit, scope=scope))
-    documents = [dict(tick_document(tick)) for tick in ticks]
+
+    async def look(app: Admin) -> Sequence[Tick]:
+        key, owner = await named(session, app, name, scope)
+        return await app.crons.history(key, limit=limit, scope=owner)
+
+    documents = [dict(tick_document(tick)) for tick in session.administer(look)]
     if session.out.format == "table":
         documents = [{**document, "made": document["run_id"] or document["job_id"]} for document in documents]
     session.out.rows(documents, _TICKS, empty=f"{name} has not ticked yet")

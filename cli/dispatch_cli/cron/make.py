@@ -9,7 +9,7 @@ import typer
 from dispatch_cli import complete
 from dispatch_cli.choices import call_arguments, duration, hint_at_json, word_among
 from dispatch_cli.consent import DryRun, Reason
-from dispatch_cli.cron.base import Name, Tenant, app, scope_of, show_change
+from dispatch_cli.cron.base import Name, Tenant, app, named, scope_of, show_change
 from dispatch_cli.failures import CommandError
 from dispatch_cli.named import if_allowed, must_be_meant, warn_unless_called
 from dispatch_cli.session import Session, session_of
@@ -152,18 +152,19 @@ def edit(
         raise CommandError("what is to change?", hint="name it: --schedule '0 4 * * *', --overlap allow, key=text …")
 
     async def act(app: Admin) -> CronEntry:
+        key, owner = await named(session, app, name, scope)
         if arguments is not None:
             from dispatch.services.named import named_payload
 
-            entry = await app.crons.get(name, scope=scope)
+            entry = await app.crons.get(key, scope=owner)
             announced = await app.crons.announced(entry.spec.target)
             schema = announced.schema if announced else None
             changes["payload"] = named_payload(entry.spec.target, arguments, schema)
         if dry_run:
-            return await app.crons.edit(name, scope=scope, dry_run=True, **changes)
-        detail = ", ".join(f"{key}={value}" for key, value in changes.items() if key != "payload")
-        async with app.audit.act("cron.edit", [name], reason=reason, detail=detail):
-            return await app.crons.edit(name, scope=scope, **changes)
+            return await app.crons.edit(key, scope=owner, dry_run=True, **changes)
+        detail = ", ".join(f"{what}={value}" for what, value in changes.items() if what != "payload")
+        async with app.audit.act("cron.edit", [key], reason=reason, detail=detail):
+            return await app.crons.edit(key, scope=owner, **changes)
 
     with hint_at_json(pairs or ()):
         entry = session.administer(act)

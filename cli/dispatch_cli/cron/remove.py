@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dispatch_cli.consent import Confirm, DryRun, Reason, Yes, ask
-from dispatch_cli.cron.base import Name, Tenant, app, scope_of, show_change
+from dispatch_cli.cron.base import Name, Tenant, app, named, scope_of, show_change
 from dispatch_cli.render import Column
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
@@ -34,11 +34,12 @@ def delete(
     session, scope = session_of(ctx), scope_of(tenant)
 
     async def act(app: Admin) -> CronEntry:
-        entry = await app.crons.get(name, scope=scope)
+        key, owner = await named(session, app, name, scope)
+        entry = await app.crons.get(key, scope=owner)
         if not dry_run:
-            ask(session, f"delete cron entry {name!r} with its history", yes=yes, confirm=confirm)
-            async with app.audit.act("cron.delete", [name], reason=reason):
-                await app.crons.delete(name, scope=scope)
+            ask(session, f"delete cron entry {entry.name!r} with its history", yes=yes, confirm=confirm)
+            async with app.audit.act("cron.delete", [entry.name], reason=reason):
+                await app.crons.delete(key, scope=owner)
         return entry
 
     show_change(session, session.administer(act), "deleted", dry_run=dry_run)

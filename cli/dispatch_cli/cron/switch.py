@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 
 from dispatch_cli.choices import moment
 from dispatch_cli.consent import Confirm, DryRun, Reason, ask, who
-from dispatch_cli.cron.base import Name, Tenant, app, scope_of, show_change
+from dispatch_cli.cron.base import Name, Tenant, app, named, scope_of, show_change
 from dispatch_cli.failures import CONFLICT, CommandError
 from dispatch_cli.named import warn_unless_called
 from dispatch_cli.session import session_of
@@ -27,15 +28,16 @@ def enable(ctx: typer.Context, name: Name, tenant: Tenant = None, reason: Reason
     session, scope = session_of(ctx), scope_of(tenant)
 
     async def act(app: Admin) -> CronEntry:
-        entry = await app.crons.get(name, scope=scope)
+        key, owner = await named(session, app, name, scope)
+        entry = await app.crons.get(key, scope=owner)
         if not dry_run:
-            async with app.audit.act("cron.enable", [name], reason=reason):
-                if not await app.crons.enable(name, scope=scope):
-                    raise _not_disabled(name)
-            return await app.crons.get(name, scope=scope)
+            async with app.audit.act("cron.enable", [entry.name], reason=reason):
+                if not await app.crons.enable(key, scope=owner):
+                    raise _not_disabled(entry.name)
+            return await app.crons.get(key, scope=owner)
         if entry.enabled:
-            raise _not_disabled(name)
-        (following, *_) = [*await app.crons.next(name, count=1, scope=scope), None]
+            raise _not_disabled(entry.name)
+        (following, *_) = [*await app.crons.next(key, count=1, scope=owner), None]
         return replace(entry, enabled=True, disabled_until=None, disabled_reason="", next_fire_at=following)
 
     show_change(session, session.administer(act), "enabled", dry_run=dry_run)
@@ -70,11 +72,12 @@ def disable(
         ask(session, f"disable cron entry {name!r}", yes=True, many=False, confirm=confirm)
 
     async def act(app: Admin) -> CronEntry:
-        entry = await app.crons.get(name, scope=scope)
+        key, owner = await named(session, app, name, scope)
+        entry = await app.crons.get(key, scope=owner)
         if dry_run:
             return replace(entry, enabled=False, disabled_until=end, disabled_reason=reason, disabled_by=who())
-        await app.crons.disable(name, until=end, reason=reason, by=who(), scope=scope)
-        return await app.crons.get(name, scope=scope)
+        await app.crons.disable(key, until=end, reason=reason, by=who(), scope=owner)
+        return await app.crons.get(key, scope=owner)
 
     show_change(session, session.administer(act), "disabled", dry_run=dry_run)
 
@@ -85,21 +88,25 @@ def trigger(
 ) -> None:
     """Make a cron entry's call now, enabled or not, whatever of it still runs; its schedule goes on as before. Prints
     the id of the job or run."""
+    from dispatch.documents.base import readable
     from dispatch.documents.crons import tick_document
 
     session, scope = session_of(ctx), scope_of(tenant)
 
     async def act(app: Admin) -> dict[str, Any]:
-        entry = await app.crons.get(name, scope=scope)
+        key, owner = await named(session, app, name, scope)
+        entry = await app.crons.get(key, scope=owner)
         await warn_unless_called(session, app, entry)
         if dry_run:
-            call = f"{entry.spec.target}({entry.spec.payload.decode(errors='backslashreplace')})"
+            payload, text = readable(entry.spec.payload)
+            call = f"{entry.spec.target}({json.dumps(payload, ensure_ascii=False) if text is None else text})"
             session.tell(f"nothing was written; this would be called: {call}")
-            return {"id": None, "name": name, "scheduled_at": None, "job_id": None, "run_id": None, "dry_run": True}
-        async with app.audit.act("cron.trigger", [name], reason=reason):
-            tick = tick_document(await app.crons.trigger(name, scope=scope))
+            nothing = dict.fromkeys(("scheduled_at", "job_id", "run_id"))
+            return {"id": None, "name": entry.name, **nothing, "dry_run": True}
+        async with app.audit.act("cron.trigger", [entry.name], reason=reason):
+            tick = tick_document(await app.crons.trigger(key, scope=owner))
         made = {key: tick[key] for key in ("scheduled_at", "job_id", "run_id")}
-        return {"id": tick["run_id"] or tick["job_id"], "name": name, **made, "dry_run": False}
+        return {"id": tick["run_id"] or tick["job_id"], "name": entry.name, **made, "dry_run": False}
 
     document = session.administer(act)
     if session.out.format == "table":
@@ -119,7 +126,7 @@ def _end(text: str | None) -> datetime | None:
         length = seconds(text)
         found = now + timedelta(seconds=min(max(length, 0.0), LONGEST))
     except ValueError:
-        at = moment("--until", text)
+        at = moment("--until", text, instead="2h (from now on), ")
         assert at is not None
         found = at
     if found <= now:

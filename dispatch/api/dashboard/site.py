@@ -58,7 +58,8 @@ class Dashboard:
             except StoreError:
                 known = True
         if shown is None and headers.get("sec-fetch-site") == "cross-site":
-            return Response(media_type="text/html", headers={"Refresh": "0; url=./"})
+            late = "?link=used" if scope["query_string"] == b"link=used" else ""
+            return Response(media_type="text/html", headers={"Refresh": f"0; url=./{late}"})
         page = site().pages["index.html" if known else "login.html"]
         response = _sent(
             page, headers, {"Cache-Control": _ASK_AGAIN, "Content-Security-Policy": site().policy, "Vary": "Cookie"}

@@ -83,7 +83,7 @@ def _scope(data: Data, event: Event) -> Scope:
         raise RunNotFound(f"There is no run {event.run_id} to signal {event.name!r} to; nothing was written")
     if run.state.terminal:
         raise RunEnded(
-            f"Run {run.id} is {run.state.value}: the signal {event.name!r} was not written. Retry the run first, or "
+            f"{run.id} is {run.state.value}: the signal {event.name!r} was not written. Retry the run first, or "
             "start another one"
         )
     return run.scope

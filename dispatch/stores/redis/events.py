@@ -46,7 +46,7 @@ class RedisEvents:
             raise RunNotFound(f"There is no run {event.run_id} to signal {event.name!r} to; nothing was written")
         if reply == b"ended":
             raise RunEnded(
-                f"Run {event.run_id} is {RUN_STATES[rest[0]].value}: the signal {event.name!r} was not written. Retry "
+                f"{event.run_id} is {RUN_STATES[rest[0]].value}: the signal {event.name!r} was not written. Retry "
                 "the run first, or start another one"
             )
         flat, more = rest

@@ -189,7 +189,7 @@ def likeness(new: NewJob) -> tuple[Any, ...]:
         new.name,
         new.kind,
         new.priority,
-        new.metadata,
+        new.metadata_text,
         new.tags,
         new.max_retries,
         new.timeout,

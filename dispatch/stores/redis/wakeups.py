@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,11 +15,13 @@ _AGAIN = (0.1, 0.3, 1.0, 2.0)
 
 
 class RedisWakeups:
-    """The wakeups part of one store. Listening begins with the first wait, and goes on until the store is closed."""
+    """The wakeups part of one store, and TellsAtOnce. Listening begins with the first wait, and goes on until the store
+    is closed."""
 
     def __init__(self) -> None:
         self._version = 0
         self._waiters: set[asyncio.Future[None]] = set()
+        self._told: set[Callable[[], object]] = set()
         self._listener: asyncio.Task[None] | None = None
         self._connect: Callable[[], Awaitable[Wire]] | None = None
         self._channel = b""
@@ -47,10 +50,16 @@ class RedisWakeups:
     def bump(self) -> None:
         """Says that something changed."""
         self._version += 1
+        for changed in tuple(self._told):
+            changed()
         waiters, self._waiters = self._waiters, set()
         for future in waiters:
-            if not future.done():
-                future.set_result(None)
+            _end(future)
+
+    def tell(self, changed: Callable[[], object]) -> Callable[[], object]:
+        """Calls `changed` as soon as `version` rises, while somebody waits; answers what ends that."""
+        self._told.add(changed)
+        return partial(self._told.discard, changed)
 
     @property
     def version(self) -> int:
@@ -61,13 +70,16 @@ class RedisWakeups:
         """Waits until `version` differs from `seen`, at most `timeout` seconds; answers the version now."""
         if self._version != seen or timeout <= 0 or self._connect is None:
             return self._version
-        future = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
         self._waiters.add(future)
         if self._listener is None:
             self._listener = asyncio.create_task(self._listen(), name="dispatch-wakeups")
+        timer = loop.call_later(timeout, _end, future)
         try:
-            await asyncio.wait([future], timeout=timeout)
+            await future
         finally:
+            timer.cancel()
             self._waiters.discard(future)
         return self._version
 
@@ -105,3 +117,8 @@ class RedisWakeups:
             link.end()
             raise
         return link
+
+
+def _end(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -69,8 +69,8 @@ PLAIN_COLUMNS = (
 ALIKE_FROM = 10
 """So many rows that differ in id and payload only become one JSON object, whose members bind nothing."""
 ALIKE_BYTES = 8 * 1024 * 1024
-_shared = attrgetter("queue", "name", "kind", "lane", "priority", "run_at", "delay", "scope")
-"""All that a plain job's row is made of, but for id, metadata and payload."""
+_shared = attrgetter("queue", "name", "kind", "lane", "priority", "run_at", "delay", "scope", "metadata_text")
+"""All that a plain job's row is made of, but for id and payload."""
 
 
 @dataclass(slots=True)
@@ -165,8 +165,6 @@ def _alike(jobs: Sequence[NewJob], now: int, by_tenant: Collection[str]) -> dict
         return None
     shared = _shared(jobs[0])
     if any(_shared(job) != shared for job in jobs):
-        return None
-    if len({to_text(job.metadata) if job.metadata else None for job in jobs}) > 1:
         return None
     together = b"".join([job.payload for job in jobs])
     if len(together) > ALIKE_BYTES or b"\0" in together:

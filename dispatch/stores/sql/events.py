@@ -94,7 +94,7 @@ def _scope(event: Event) -> Plan[Scope]:
         raise RunNotFound(f"There is no run {event.run_id} to signal {event.name!r} to; nothing was written")
     if run.ended:
         raise RunEnded(
-            f"Run {run.id} is {run.state}: the signal {event.name!r} was not written. Retry the run first, or start "
+            f"{run.id} is {run.state}: the signal {event.name!r} was not written. Retry the run first, or start "
             "another one"
         )
     return scope_of(run.app_id, run.org_id)

@@ -5,7 +5,7 @@ const field = document.getElementById("key");
 const said = document.getElementById("said");
 
 if (new URLSearchParams(location.search).get("link") === "used") {
-  said.textContent = "This login link was used before, or is too old: ask for another one, or log in with a key.";
+  said.textContent = "This login link was used before, or is too old: `dispatch serve` prints another one when it starts. Or log in with a key.";
 }
 
 form.addEventListener("submit", async (event) => {

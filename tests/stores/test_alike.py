@@ -1,4 +1,4 @@
-"""Many plain jobs in one statement on SQLite: only those that are written alike share what they are stored with."""
+"""Many plain jobs at once: stores write together what jobs share, and only jobs that are written alike share it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from store_kinds import kinds, maker
 
+from dispatch.clock import ManualClock
 from dispatch.ids import JobID
 from dispatch.jobs.model import NewJob
 from dispatch.scope import Scope
+from dispatch.store import Store
 from dispatch.stores.sql.enqueue import ALIKE_FROM
-from dispatch.stores.sqlite import SQLiteStore
 
 MOMENT = datetime(2030, 1, 1, tzinfo=UTC)
+"""Long after the stores' clock."""
 
 
-@pytest_asyncio.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
-    made = SQLiteStore(tmp_path / "jobs.db")
+@pytest_asyncio.fixture(params=kinds())
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    made = maker(request.param, tmp_path)(ManualClock())
     await made.open()
     yield made
     await made.close()
@@ -48,9 +51,7 @@ def new(**fields: Any) -> NewJob:
     ],
     ids=["true", "one point nought", "none", "queue", "lane", "priority", "delay", "run_at", "scope"],
 )
-async def test_the_one_job_of_a_batch_that_differs_keeps_what_it_was_given(
-    store: SQLiteStore, odd: dict[str, Any]
-) -> None:
+async def test_the_one_job_of_a_batch_that_differs_keeps_what_it_was_given(store: Store, odd: dict[str, Any]) -> None:
     jobs = [new(metadata={"n": 1}) for _ in range(ALIKE_FROM)]
     jobs[-1] = replace(jobs[-1], **odd)
     await store.jobs.enqueue(jobs)
@@ -62,7 +63,7 @@ async def test_the_one_job_of_a_batch_that_differs_keeps_what_it_was_given(
         assert row.run_at == (job.run_at or row.created_at + timedelta(seconds=job.delay or 0))
 
 
-async def test_an_id_that_comes_twice_in_a_batch_is_added_once(store: SQLiteStore) -> None:
+async def test_an_id_that_comes_twice_in_a_batch_is_added_once(store: Store) -> None:
     jobs = [new() for _ in range(ALIKE_FROM)]
     answers = await store.jobs.enqueue([*jobs, jobs[0]])
     assert [answer.created for answer in answers] == [True] * ALIKE_FROM + [False]
