@@ -337,7 +337,7 @@ class PluginManager:
         started = time.perf_counter()
         outcome = implementation.outcome(arguments)
         elapsed = time.perf_counter() - started
-        if elapsed > SLOW:
+        if elapsed > SLOW and not implementation.hook.startswith("register_"):  # those come before any job
             self._warn_slow(implementation, elapsed)
         return outcome
 
