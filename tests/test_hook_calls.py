@@ -262,6 +262,16 @@ async def test_a_hook_that_blocks_the_loop_is_named(
     assert "plugin 'blocker': its shutdown held the event loop for 0.500 s" in caplog.text
 
 
+async def test_a_plugin_that_takes_its_time_to_say_what_it_brings_holds_up_no_job_and_is_not_blamed(
+    manager: PluginManager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = iter([0.0, 0.5])
+    monkeypatch.setattr("dispatch.plugins.manager.time.perf_counter", lambda: next(ticks))
+    manager.register(plugin(register_middleware=lambda: []), "importer")
+    assert await manager.collect("register_middleware") == [[]]
+    assert (next(ticks, "asked twice"), caplog.text) == ("asked twice", "")
+
+
 async def test_collect_answers_what_was_returned_without_failures(
     manager: PluginManager, caplog: pytest.LogCaptureFixture
 ) -> None:

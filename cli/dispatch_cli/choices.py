@@ -97,8 +97,12 @@ def duration(option: str, text: str | None) -> float | None:
     return value
 
 
-def moment(option: str, text: str | None) -> datetime | None:
-    """A point in time, ISO 8601; without a zone it is this machine's."""
+def moment(option: str, text: str | None, *, instead: str = "") -> datetime | None:
+    """A point in time, ISO 8601; without a zone it is this machine's.
+
+    Args:
+        instead: what else may be written there, for the hint.
+    """
     if text is None:
         return None
     try:
@@ -106,7 +110,8 @@ def moment(option: str, text: str | None) -> datetime | None:
         return found.astimezone(UTC) if found.tzinfo is not None else _of_this_machine(found)
     except (OverflowError, ValueError, OSError):
         raise CommandError(
-            f"{option}: {text!r} is not a moment", hint="write 2026-05-01T09:00, or 2026-05-01T09:00:00Z for UTC"
+            f"{option}: {text!r} is not a moment",
+            hint=f"write {instead}2026-05-01T09:00, or 2026-05-01T09:00:00Z for UTC",
         ) from None
 
 

@@ -111,6 +111,7 @@ def report(error: BaseException, *, as_json: bool) -> int:
 def _as_ours(message: str) -> str:
     """Typer's sentences in the manner of ours: no capital, no full stop, the nearest name as a question."""
     message = re.sub(r" \(Possible options: ([^)]*)\)", lambda found: f"; did you mean {found[1]}?", message)
+    message = re.sub(r", unable to parse string as an? \w+", "", message.replace("Input should be", "it should be"))
     message = message.replace("\n\t", " ").rstrip(".")
     return message[:1].lower() + message[1:]
 

@@ -136,6 +136,10 @@ class PluginManager:
         """Whether anybody implements the hook, so that its arguments are worth building."""
         return bool(self._implementations[hook])
 
+    def needs_loop(self, hook: str) -> bool:
+        """Whether `background` of the hook has to be called on an event loop: others than our own implement it."""
+        return any(one.waits or not one.trusted for one in self._implementations[hook])
+
     async def notify(self, hook: str, /, **arguments: Any) -> None:
         """Calls every implementation of a lifecycle hook, one after the other; failures are logged, never raised."""
         for implementation in self._implementations[hook]:
@@ -189,10 +193,10 @@ class PluginManager:
         for one in self._implementations[hook]:
             if one.waits:
                 waiting = True
-            elif one.trusted:
-                self._call_now(one, arguments)
-            else:
+            elif not one.trusted:
                 self._hand_over(one, arguments)
+            elif (value := self._told(one, one.outcome(arguments))) is not None and inspect.isawaitable(value):
+                self._begin(self._wait_for(one, value), hook)
         if not waiting:
             return
         if len(self._tasks) < AT_ONCE:
@@ -329,17 +333,11 @@ class PluginManager:
         except BaseException as error:
             self._fail(implementation, error, timed_out=False)
 
-    def _call_now(self, one: Implementation, arguments: dict[str, Any]) -> None:
-        """Calls a plain function of our own, which needs no watch."""
-        value = self._told(one, one.outcome(arguments))
-        if value is not None and inspect.isawaitable(value):
-            self._begin(self._wait_for(one, value), one.hook)
-
     def _on_the_loop(self, implementation: Implementation, arguments: dict[str, Any]) -> Outcome:
         started = time.perf_counter()
         outcome = implementation.outcome(arguments)
         elapsed = time.perf_counter() - started
-        if elapsed > SLOW:
+        if elapsed > SLOW and not implementation.hook.startswith("register_"):  # those come before any job
             self._warn_slow(implementation, elapsed)
         return outcome
 

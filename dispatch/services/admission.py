@@ -1,14 +1,14 @@
-"""What an enqueue passes before it is written: the additions of plugins, and the limits of its size."""
+"""What plugins add to an enqueue and are told of it, and the limits of its size."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dispatch.errors import InvalidArguments, PayloadTooLarge
-from dispatch.jobs.model import NewJob
+from dispatch.jobs.model import Enqueued, NewJob
 from dispatch.plugins import PluginManager
 
 
@@ -42,6 +42,14 @@ async def with_additions(job: NewJob, plugins: PluginManager, limits: Limits) ->
         else:
             plugins.complain(plugin, "job_enqueuing", f"what it adds is left out: {fault}")
     return job if metadata is job.metadata else replace(job, metadata=metadata)
+
+
+def tell(plugins: PluginManager, jobs: Sequence[NewJob], answers: Sequence[Enqueued]) -> None:
+    """Tells of those that were written (`job_enqueued`)."""
+    if plugins.has("job_enqueued"):
+        for job, answer in zip(jobs, answers, strict=True):
+            if answer.created:
+                plugins.background("job_enqueued", job=job)
 
 
 def _fault_of(job: NewJob, metadata: Mapping[str, Any], limits: Limits) -> InvalidArguments | None:

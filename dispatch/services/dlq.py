@@ -110,9 +110,13 @@ class DLQService:
             if replayed.state is DLQState.OPEN and replayed.job_id is None:
                 entry = await self.get(entry_id, scope=scope)
                 run_id = driven_by(entry.job_id)
+                run = await self._store.workflows.get(run_id)
+                undone = run is not None and run.compensated and not run.compensation_failed
+                retry = f"`dispatch workflow retry {run_id}` goes on with it"
+                how = "it has taken back what it did" if undone else retry
                 raise RunNotRetryable(
-                    f"{entry_id} stands for a workflow run, which is not replayed as a job: `dispatch workflow retry "
-                    f"{run_id}` goes on with it, `dispatch workflow fork {run_id} --from STEP` starts anew"
+                    f"{entry_id} stands for a workflow run, which is not replayed as a job: {how}, "
+                    f"`dispatch workflow fork {run_id} --from STEP` starts anew"
                 )
             if replayed.state is DLQState.OPEN:
                 raise DuplicateJob(

@@ -31,7 +31,7 @@ from dispatch.jobs.store import EnqueuesHere, EnqueuesInside
 from dispatch.plugins import PluginManager
 from dispatch.registry import Registry
 from dispatch.scope import Scope, capture
-from dispatch.services.admission import Limits, check_size, with_additions
+from dispatch.services.admission import Limits, check_size, tell, with_additions
 from dispatch.services.audit import AuditService
 from dispatch.services.drivers import drives
 from dispatch.services.explain import Explanation, explained
@@ -77,7 +77,7 @@ class JobService:
     def enqueue_here(self, calls: Sequence[Call[Any]]) -> list[Enqueued] | None:
         """As `enqueue`, in the calling thread, which runs no event loop; None, with nothing done, where the store or a
         plugin needs one."""
-        if self._here is None or self._plugins.has("job_enqueuing") or self._plugins.has("job_enqueued"):
+        if self._here is None or self._plugins.has("job_enqueuing") or self._plugins.needs_loop("job_enqueued"):
             return None
         jobs = self.rows(calls)
         if self._plugins.has("job_cancelled") and any(job.unique is not None for job in jobs):
@@ -86,9 +86,13 @@ class JobService:
             check_size(job, self._limits)
         spans = self._telemetry.spans
         if spans is None:
-            return self._here.enqueue_here(jobs)
-        with spans.sending(jobs) as traced:
-            return self._here.enqueue_here(traced)
+            answers = self._here.enqueue_here(jobs)
+        else:
+            with spans.sending(jobs) as jobs:
+                answers = self._here.enqueue_here(jobs)
+        if answers is not None:
+            tell(self._plugins, jobs, answers)
+        return answers
 
     def rows(self, calls: Sequence[Call[Any]]) -> list[NewJob]:
         """The rows that calls ask for, in the scope and trace of whoever asks."""
@@ -147,10 +151,7 @@ class JobService:
         else:
             with spans.sending(jobs) as jobs:
                 answers = await self._store.jobs.enqueue(jobs)
-        if self._plugins.has("job_enqueued"):
-            for job, answer in zip(jobs, answers, strict=True):
-                if answer.created:
-                    self._plugins.background("job_enqueued", job=job)
+        tell(self._plugins, jobs, answers)
         if self._plugins.has("job_cancelled"):
             for answer in answers:
                 for job_id in answer.expired:

@@ -124,7 +124,9 @@ class PostgresExecutor(ServerExecutor):
         async def act() -> None:
             async with self._connection() as connection:
                 await connection.execute(
-                    "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, '')", self.place.channel
+                    "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)",
+                    self.place.channel,
+                    self.wakeups.sender,
                 )
 
         await self._shielded(act(), self._timeout)

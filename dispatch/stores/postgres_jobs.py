@@ -13,7 +13,7 @@ from asyncpg import UniqueViolationError
 
 from dispatch.clock import boot_seconds, from_micros
 from dispatch.entity import Reply
-from dispatch.errors import DataRejected, NotTransactional
+from dispatch.errors import DataRejected, NotTransactional, StoreError
 from dispatch.ids import JobID, WorkerID
 from dispatch.jobs.model import (
     Changed,
@@ -100,18 +100,24 @@ class PostgresJobs(ServerJobs):
         if _are_alike(jobs):
             try:
                 if self._own.wakeups.take_turn():
-                    return (await self._own.run(self._with_notice(jobs), single=True, then=self._brought))[0]
+                    return await self._enqueue_and_tell(jobs)
                 return await self._executor.run(lambda: _insert_new(jobs, self._executor.now()), single=True)
             except DataRejected as error:
                 if not isinstance(error.__cause__, UniqueViolationError):
                     raise
         return await self._executor.run(lambda: _insert(jobs, self._executor.now()), single=True)
 
-    def _with_notice(self, jobs: Sequence[NewJob]) -> Callable[[], Plan[tuple[list[Enqueued], bool]]]:
-        return lambda: _insert_and_tell(jobs, self._own.now(), self._own.place.channel)
+    async def _enqueue_and_tell(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        wakeups, channel = self._own.wakeups, self._own.place.channel
 
-    def _brought(self, answer: tuple[list[Enqueued], bool]) -> None:
-        self._own.wakeups.brought(answer[1])
+        def plan() -> Plan[tuple[list[Enqueued], bool]]:
+            return _insert_and_tell(jobs, self._own.now(), channel, wakeups.sender)
+
+        try:
+            return (await self._own.run(plan, single=True, then=lambda answer: wakeups.brought(answer[1])))[0]
+        except StoreError:
+            wakeups.brought(False)  # it may have been written all the same
+            raise
 
     async def claim(
         self,
@@ -309,9 +315,10 @@ def _insert_new(jobs: Sequence[NewJob], now: int) -> Plan[list[Enqueued]]:
     return [Enqueued(job.id, True) for job in jobs]
 
 
-def _insert_and_tell(jobs: Sequence[NewJob], now: int, channel: str) -> Plan[tuple[list[Enqueued], bool]]:
+def _insert_and_tell(jobs: Sequence[NewJob], now: int, channel: str, sender: str) -> Plan[tuple[list[Enqueued], bool]]:
     """As `_insert_new`, with whether a notification went with it."""
-    ((told,),) = yield Rows("insert_new_jobs_and_tell", {**_shared_columns(jobs, now), "channel": channel})
+    values = {**_shared_columns(jobs, now), "channel": channel, "sender": sender}
+    ((told,),) = yield Rows("insert_new_jobs_and_tell", values)
     return [Enqueued(job.id, True) for job in jobs], told
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from asyncpg import InterfaceError, PostgresError
@@ -12,6 +13,7 @@ from asyncpg import InterfaceError, PostgresError
 from dispatch.backoff import ExponentialWithJitter
 from dispatch.clock import boot_seconds
 from dispatch.errors import StoreError
+from dispatch.ids import new_public_id
 
 _APART = 0.01
 """Seconds between two notifications of one process: whoever waits needs no more."""
@@ -23,7 +25,7 @@ _TROUBLE = (OSError, PostgresError, InterfaceError, StoreError)
 
 
 class PostgresWakeups:
-    """The wakeups part of one store, used on one loop."""
+    """The wakeups part of one store, and TellsAtOnce; used on one loop."""
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class PostgresWakeups:
         self._probe_within = probe_within
         self._version = 0
         self._waiters: set[asyncio.Future[None]] = set()
+        self._at_once: set[Callable[[], object]] = set()
         self._connect: Callable[[], Awaitable[Any]] | None = None
         self._notify: Callable[[], Awaitable[None]] | None = None
         self._listener: asyncio.Task[None] | None = None
@@ -51,10 +54,13 @@ class PostgresWakeups:
         """A write has happened since the last notification was sent."""
         self._told = False
         """That listening does not work was logged."""
+        self.sender = ""
+        """What its own notifications say, which bring it nothing new: it woke its waiters when it wrote."""
 
     def open(self, *, connect: Callable[[], Awaitable[Any]], notify: Callable[[], Awaitable[None]]) -> None:
         """Says how to reach the server; the listening begins with the first wait."""
         self._connect, self._notify = connect, notify
+        self.sender = new_public_id()
 
     async def close(self) -> None:
         """Sends what is owed, stops listening, wakes who waits; idempotent."""
@@ -111,8 +117,19 @@ class PostgresWakeups:
         if self._notifier is None and self._notify is not None:
             self._notifier = asyncio.get_running_loop().create_task(self._notify_all(), name="dispatch notifier")
 
-    def _raise(self, *_: object) -> None:
+    def _hear(self, _connection: object, _pid: int, _channel: str, sender: object) -> None:
+        if sender != self.sender:
+            self._raise()
+
+    def tell(self, changed: Callable[[], object]) -> Callable[[], object]:
+        """Calls `changed` as soon as `version` rises, while somebody waits; answers what ends that."""
+        self._at_once.add(changed)
+        return partial(self._at_once.discard, changed)
+
+    def _raise(self) -> None:
         self._version += 1
+        for changed in tuple(self._at_once):
+            changed()
         waiters, self._waiters = self._waiters, set()
         for waiter in waiters:
             if not waiter.done():
@@ -172,7 +189,7 @@ class PostgresWakeups:
             heard.set()
 
         connection.add_termination_listener(end)
-        await connection.add_listener(self._channel, self._raise)
+        await connection.add_listener(self._channel, self._hear)
         await connection.add_listener(own, lambda *_: heard.set())
         self._raise()  # whatever happened before was not heard
         while not lost.is_set():

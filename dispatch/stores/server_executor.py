@@ -289,7 +289,8 @@ class ServerExecutor(ABC):
         if then is not None:
             then(answer)
         elif write and wake:
-            self._bump()
+            # in the turn in which the caller has its answer: a worker looks once for what both bring
+            asyncio.get_running_loop().call_soon(self._bump)
         return answer
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 import aiosqlite
 
 from dispatch.errors import StoreUnreachable
+from dispatch.stores import sqlite_forks
 
 T = TypeVar("T")
 
@@ -75,6 +76,7 @@ class Connection:
             await self._disconnect(aio)
             raise
         self._aio = aio
+        sqlite_forks.opened(self._path, self._alone)
 
     async def _connect(self) -> aiosqlite.Connection:
         aio = aiosqlite.connect(
@@ -103,6 +105,7 @@ class Connection:
         if aio is not None:
             await on_thread(aio, partial(self._run_alone, lambda _: None))  # whoever is in `run_here` gets to its end
             await self._disconnect(aio)
+            sqlite_forks.closed(self._alone)
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
         for pragma in (

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
+from dispatch.stores import sqlite_forks
 from dispatch.stores.sqlite_watch import FileWatch, Watch
 
 _SHORTEST_PAUSE = 0.002
@@ -46,6 +47,7 @@ class Channel:
         self._waiters: set[_Waiter] = set()
         self._polling = False
         self._last_change = 0.0
+        self._looking = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._seen: int | None = None
 
@@ -125,11 +127,16 @@ class Channel:
 
     def _look(self) -> bool:
         """Whether another connection changed the file since the last look."""
+        with self._looking:
+            return self._look_alone()
+
+    def _look_alone(self) -> bool:
         try:
             if self._connection is None:
                 self._connection = sqlite3.connect(
                     Path(self.path).as_uri() + "?mode=ro", uri=True, isolation_level=None, check_same_thread=False
                 )
+                sqlite_forks.opened(self.path, self._looking)
             version = self._connection.execute("PRAGMA data_version").fetchone()[0]
         except sqlite3.Error:  # hints may fail: polling by the workers is the truth, and the next look tries again
             self._disconnect()
@@ -140,6 +147,7 @@ class Channel:
     def _disconnect(self) -> None:
         connection, self._connection, self._seen = self._connection, None, None
         if connection is not None:
+            sqlite_forks.closed(self._looking)
             connection.close()
 
 

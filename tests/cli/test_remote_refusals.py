@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import ssl
@@ -123,6 +124,9 @@ def test_a_key_that_may_not_see_workers_or_definitions_is_told_what_it_has_made(
     key = server.make_key("workflow:read", "workflow:write")
     started = asked(server, key, "workflow", "start", "checkout", "order:=8")
     assert (started.code, started.out[:4]) == (0, "run_"), started.err
+    blind = asked(server, server.make_key("workflow:write"), "workflow", "start", "checkout", "order:=9")
+    assert (blind.code, blind.out) == (3, "")
+    assert re.match(r"error: run_\w{26} was started, but this key may not look at it", blind.err)
     key = server.make_key("cron:read", "cron:write")
     assert asked(server, key, "cron", "create", "by-key", "@daily", "send_emal").code == 0
     assert asked(server, key, "cron", "trigger", "by-key").code == 0

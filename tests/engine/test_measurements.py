@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from dispatch import Config, Dispatch, Fail, WorkflowContext, testing
 from dispatch.backoff import Constant
+from dispatch.hookspecs import hookimpl
 from dispatch.jobs.model import JobState
 from dispatch.observability import MetricsExtension
 from dispatch.registry import Registry
@@ -151,7 +153,7 @@ async def test_no_attribute_of_a_measurement_is_an_id_or_a_tenant(
     assert not [value for _, value in attributes if "_0" in str(value) or "t-1" in str(value)]
 
 
-def test_a_measured_store_keeps_what_only_some_stores_can_do(meters: MeterProvider, tmp_path: Any) -> None:
+def test_a_measured_store_keeps_what_only_some_stores_can_do(meters: MeterProvider, tmp_path: Path) -> None:
     registry = Registry()
 
     @registry.job
@@ -160,3 +162,24 @@ def test_a_measured_store_keeps_what_only_some_stores_can_do(meters: MeterProvid
     with Dispatch(f"sqlite:///{tmp_path}/a.db", config=Config(), registry=registry, meter_provider=meters) as app:
         assert app.jobs._here is not None
         assert work.sync.enqueue().status() is JobState.PENDING
+
+
+def test_a_blocking_enqueue_is_counted_in_the_caller_s_thread_unless_a_plugin_needs_the_loop(
+    meters: MeterProvider, reader: InMemoryMetricReader, tmp_path: Path
+) -> None:
+    registry = Registry()
+
+    @registry.job
+    def work() -> None: ...
+
+    class Theirs:
+        @hookimpl
+        def job_enqueued(self) -> None: ...
+
+    url = f"sqlite:///{tmp_path}/a.db"
+    with Dispatch(url, config=Config(), registry=registry, meter_provider=meters) as app:
+        (answer,) = app.jobs.enqueue_here([work.call()]) or []
+        assert app.sync.jobs.get(answer.id).state is JobState.PENDING
+        assert values(reader)["dispatch.job.enqueued"] == {of(name="work", queue="default"): 1}
+    with Dispatch(url, config=Config(), registry=registry, meter_provider=meters, plugins=[Theirs()]) as app:
+        assert app.jobs.enqueue_here([work.call()]) is None

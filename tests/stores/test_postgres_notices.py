@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from servers.postgres import new_namespace, postgres_url
 
+from dispatch.errors import StoreError
 from dispatch.stores import postgres_wakeups
 from dispatch.stores.postgres import PostgresStore
 from dispatch.stores.postgres_url import Place, place
@@ -108,3 +109,74 @@ async def test_a_caller_who_leaves_during_the_write_takes_no_notice_with_him(hea
                 await asyncio.sleep(0.01)
     finally:
         await blocker.close()
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_who_writes_is_not_woken_again_by_the_notice_of_that(heard: Heard, still: None, apart: bool) -> None:
+    wakeups = heard.store.wakeups
+    if apart:  # the turn is taken: the next one's notice follows it
+        await heard.store.jobs.enqueue([new()])
+        await heard.one()
+    before = await wakeups.wait(wakeups.version, 30.0)  # it listens now
+    await heard.store.jobs.enqueue([new()])
+    await heard.one()
+    assert wakeups.version == before + 1
+    other = await asyncpg.connect(postgres_url())
+    await other.execute("SELECT pg_notify($1, '')", heard.channel)  # heard after that one
+    await other.close()
+    async with asyncio.timeout(30.0):
+        while wakeups.version == before + 1:
+            await asyncio.sleep(0.01)
+    assert wakeups.version == before + 2
+
+
+async def test_two_stores_of_one_process_hear_of_each_other(heard: Heard) -> None:
+    sibling = heard.store.sibling()
+    await sibling.open()
+    try:
+        assert sibling.wakeups.sender != heard.store.wakeups.sender
+        before = await heard.store.wakeups.wait(heard.store.wakeups.version, 30.0)
+        await sibling.jobs.enqueue([new()])
+        assert await heard.store.wakeups.wait(before, 30.0) > before
+    finally:
+        await sibling.close()
+
+
+async def test_an_enqueue_whose_reply_is_lost_is_told_of_all_the_same(heard: Heard) -> None:
+    store = heard.store
+    before = store.wakeups.version
+    blocker = await asyncpg.connect(postgres_url())
+    try:
+        async with blocker.transaction():
+            await blocker.execute(f"LOCK TABLE {heard.schema}.jobs")
+            call = asyncio.create_task(store.jobs.enqueue([new()]))
+            async with asyncio.timeout(30.0):
+                while not await blocker.fetchval(_BLOCKED):
+                    await asyncio.sleep(0.01)
+            (connection,) = store._executor._pool._taken  # type: ignore[union-attr]
+            connection.terminate()
+            with pytest.raises(StoreError):
+                await call
+        assert store.wakeups.version > before
+        await heard.one()
+    finally:
+        await blocker.close()
+
+
+async def test_who_is_told_hears_of_a_change_at_once_and_no_more_once_that_is_ended(heard: Heard) -> None:
+    wakeups = heard.store.wakeups
+    told: list[int] = []
+    hush = wakeups.tell(lambda: told.append(wakeups.version))
+    await heard.store.jobs.enqueue([new()])
+    assert told == [wakeups.version], "of its own"
+    before = await wakeups.wait(wakeups.version, 30.0)  # it listens now
+    other = await asyncpg.connect(postgres_url())
+    await other.execute("SELECT pg_notify($1, '')", heard.channel)
+    await other.close()
+    async with asyncio.timeout(30.0):
+        while told[-1] <= before:
+            await asyncio.sleep(0.01)
+    hush()
+    heard_so_far = len(told)
+    await heard.store.jobs.enqueue([new()])
+    assert len(told) == heard_so_far

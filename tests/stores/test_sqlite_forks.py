@@ -16,7 +16,7 @@ import pytest
 
 from dispatch.errors import StoreBusy
 from dispatch.ids import JobID
-from dispatch.jobs.model import NewJob
+from dispatch.jobs.model import CountOptions, NewJob
 from dispatch.stores.sqlite import SQLiteStore
 from dispatch.stores.sqlite_gate import Gate
 
@@ -99,6 +99,55 @@ async def _woken(path: Path, told: int) -> int:
     seen = store.wakeups.version
     os.write(told, b"w")
     return 0 if await store.wakeups.wait(seen, 5) != seen else 1
+
+
+async def test_what_a_fork_has_stored_outlives_its_parent_s_store(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    store, third, again = (SQLiteStore(path) for _ in range(3))
+    await store.open()
+    await store.jobs.enqueue([NewJob(JobID.new(), "work", b"{}")])
+    to_child, from_child = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        asyncio.events._set_running_loop(None)
+        try:
+            os.write(from_child[1], asyncio.run(_enqueued_twice(path, from_child[1], to_child[0])).encode())
+        finally:
+            os._exit(0)
+    os.close(from_child[1])
+    try:
+        assert await asyncio.to_thread(os.read, from_child[0], 1) == b"1"
+        await store.close()
+        await third.open()  # which finds the file as the parent has left it
+        await third.jobs.enqueue([NewJob(JobID.new(), "work", b"{}")])
+        await third.close()
+        os.write(to_child[1], b"2")
+        acknowledged = (await asyncio.to_thread(os.read, from_child[0], 1000)).decode().split()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        for end in (from_child[0], *to_child):
+            os.close(end)
+    assert len(acknowledged) == 2
+    await again.open()
+    try:
+        for job_id in acknowledged:
+            assert await again.jobs.get(JobID(job_id)) is not None, f"{job_id} is lost"
+        assert sum((await again.jobs.count(CountOptions())).values()) == 4
+    finally:
+        await again.close()
+
+
+async def _enqueued_twice(path: Path, told: int, go_on: int) -> str:
+    """What a fork has enqueued before and after its parent closed the file; it dies with its own store open."""
+    store = SQLiteStore(path)
+    await store.open()
+    ids = [JobID.new(), JobID.new()]
+    await store.jobs.enqueue([NewJob(ids[0], "work", b"{}")])
+    os.write(told, b"1")
+    await asyncio.to_thread(os.read, go_on, 1)
+    await store.jobs.enqueue([NewJob(ids[1], "work", b"{}")])
+    return " ".join(ids)
 
 
 async def test_a_sibling_opens_the_same_file_after_a_change_of_directory(

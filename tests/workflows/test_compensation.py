@@ -10,6 +10,7 @@ import pytest
 
 from dispatch import Config, Dispatch, Fail, WorkflowContext
 from dispatch.backoff import Constant
+from dispatch.dlq import ListOptions
 from dispatch.engine.runs import activation
 from dispatch.engine.stopped import Stopped
 from dispatch.errors import RunCancelled, RunEnded, RunFailed, RunNotRetryable, StepFailed
@@ -150,6 +151,22 @@ async def test_an_undo_is_retried_and_then_leaves_the_run_failed_and_retryable(
     assert (ended.state, ended.compensation_failed) == (RunState.FAILED, False)
     assert effects.count("undo reserve") == 1
     assert effects.log[-1] == "refund charge"
+
+
+async def test_the_letter_of_a_run_that_was_taken_back_advises_no_retry(
+    registry: Registry, app: MemoryApp, effects: Effects
+) -> None:
+    @registry.workflow(max_retries=0)
+    async def flow(ctx: WorkflowContext) -> None:
+        await ctx.step("charge", effects.do, "charge").compensate(effects.undo)
+        raise ValueError("no")
+
+    await flow.start()
+    await app.run_until_idle()
+    (letter,) = (await app.dlq.list(ListOptions())).items
+    with pytest.raises(RunNotRetryable, match="taken back what it did, `dispatch workflow fork") as refused:
+        await app.dlq.replay(letter.id)
+    assert "workflow retry" not in str(refused.value)
 
 
 async def test_an_expected_failure_makes_no_dead_letter(registry: Registry, app: MemoryApp) -> None:

@@ -126,7 +126,7 @@ def _end(text: str | None) -> datetime | None:
         length = seconds(text)
         found = now + timedelta(seconds=min(max(length, 0.0), LONGEST))
     except ValueError:
-        at = moment("--until", text)
+        at = moment("--until", text, instead="2h (from now on), ")
         assert at is not None
         found = at
     if found <= now:

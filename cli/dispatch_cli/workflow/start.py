@@ -9,7 +9,7 @@ import typer
 from dispatch_cli import complete
 from dispatch_cli.choices import call_arguments, duration, hint_at_json, moment
 from dispatch_cli.consent import DryRun
-from dispatch_cli.failures import CommandError
+from dispatch_cli.failures import AUTHENTICATION, CommandError
 from dispatch_cli.job.enqueue import Document, Pairs
 from dispatch_cli.named import if_allowed, in_wait, warn_of_keys, warn_unless_played
 from dispatch_cli.session import Session, session_of
@@ -98,7 +98,13 @@ def start(
         async with app.audit.act("workflow.start", detail=name) as held:
             answer = await app.workflows.start_named(name, arguments, options, version=version)
             held.settle([answer.id], count=int(answer.created))
-        run = await app.workflows.get(answer.id)
+        run = await if_allowed(app.workflows.get(answer.id))
+        if run is None:
+            raise CommandError(
+                f"{answer.id} was started, but this key may not look at it: it lacks the scope workflow:read",
+                code="forbidden",
+                exit_code=AUTHENTICATION,
+            )
         await _warn_of_keys(session, app, (run.name, run.version), options)
         await warn_unless_played(session, app, run.name, run.version, run.queue)
         if not wait:

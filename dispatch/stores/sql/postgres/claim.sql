@@ -53,9 +53,9 @@ WITH asked AS MATERIALIZED (
     SELECT 1 FROM {jobs} WHERE ready = 2 AND queue = ANY (:queues)
   )) AS special
 ), picked AS MATERIALIZED (
-  SELECT p.id, p.odd FROM asked CROSS JOIN LATERAL (
-    SELECT due.id, due.odd FROM walk CROSS JOIN LATERAL (
-      SELECT id, concurrency_key IS NOT NULL OR coalesce(expires_at < :now AND started_at IS NULL, false) AS odd
+  SELECT p.place, p.odd FROM asked CROSS JOIN LATERAL (
+    SELECT due.place, due.odd FROM walk CROSS JOIN LATERAL (
+      SELECT ctid AS place, concurrency_key IS NOT NULL OR coalesce(expires_at < :now AND started_at IS NULL, false) AS odd
       FROM {jobs}
       WHERE ready = 1 AND queue = walk.queue AND lane = walk.lane AND priority = walk.priority AND run_at <= :now::int8
         AND (run_at, id) > (walk.run_at, walk.id) AND name = ANY (:names::text[])
@@ -65,7 +65,7 @@ WITH asked AS MATERIALIZED (
 ), claimed AS (
   UPDATE {jobs} SET state = 'running', ready = 0, worker_id = :worker_id,
     epoch = greatest(epoch + 1, :epoch_floor::int8), lease_until = :lease_until, started_at = :now, updated_at = :now
-  WHERE id = ANY (ARRAY(SELECT id FROM picked)) AND NOT EXISTS (SELECT 1 FROM picked WHERE odd)
+  WHERE ctid = ANY (ARRAY(SELECT place FROM picked)) AND NOT EXISTS (SELECT 1 FROM picked WHERE odd)
     AND set_config('synchronous_commit', 'off', true) = 'off'
   RETURNING {job_columns}, unique_until
 ), driven AS (

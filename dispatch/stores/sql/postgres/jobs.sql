@@ -56,7 +56,7 @@ SELECT CASE WHEN count(*) < cardinality(:id::text[]) THEN coalesce(array_agg(id)
 -- until it is on the disk. Answers whether it did.
 WITH added AS ({add_same_jobs} RETURNING 1)
 SELECT CASE WHEN pg_try_advisory_xact_lock(1146310468, hashtext(:channel::text))
-  THEN (SELECT true FROM pg_notify(:channel, '')) ELSE false END FROM (SELECT count(*) FROM added) AS all_of_them;
+  THEN (SELECT true FROM pg_notify(:channel, :sender::text)) ELSE false END FROM (SELECT count(*) FROM added) AS all_of_them;
 
 -- part: add_same_jobs
 INSERT INTO {jobs} (id, ready, state, queue, name, kind, lane, priority, run_at, created_at, updated_at,
@@ -400,6 +400,7 @@ ORDER BY id DESC LIMIT :limit;
 -- Jobs of one state and kind that match, newest first.
 SELECT {job_columns} FROM {jobs} AS j
 WHERE state <> 'running' AND state = :state AND kind = :kind AND id < :cursor AND {job_filter} AND {job_filter_row}
+  AND hashtext(state) = hashtext(:state) AND ascii(kind) = ascii(:kind)
 ORDER BY id DESC LIMIT :limit;
 
 -- name: list_running_jobs

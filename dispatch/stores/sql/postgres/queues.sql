@@ -43,7 +43,8 @@ SELECT queue, 'waiting', sum(n)::int8 FROM (
 ) AS waiting GROUP BY queue
 UNION ALL
 SELECT queue, 'retrying', count(*) FROM {jobs}
-WHERE state <> 'running' AND state = 'retrying' AND (:queue IS NULL OR queue = :queue) GROUP BY queue
+WHERE state <> 'running' AND state = 'retrying' AND hashtext(state) = hashtext('retrying')
+  AND (:queue IS NULL OR queue = :queue) GROUP BY queue
 UNION ALL
 SELECT queue, 'running', count(*) FROM {jobs}
 WHERE state = 'running' AND (:queue IS NULL OR queue = :queue) GROUP BY queue
