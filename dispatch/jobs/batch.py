@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 from dispatch.ids import JobID
+from dispatch.jobs.alike import AlikeJobs
 from dispatch.jobs.definition import Call
 from dispatch.jobs.model import NewJob
 from dispatch.scope import Scope
 
-_OF_ONE_CALL = ("id", "name", "payload", "metadata")
-_DEFAULTS = {one.name: one.default for one in fields(NewJob) if one.name not in _OF_ONE_CALL}
-
 
 def new_jobs(
     calls: Sequence[Call[Any]], *, scope: Scope, idempotency_ttl: float, metadata: Mapping[str, Any]
-) -> list[NewJob]:
+) -> Sequence[NewJob]:
     """A row for each call, in order; see Call.new_job."""
     if len(calls) > 1 and _alike(calls):
         first = calls[0].new_job(scope=scope, idempotency_ttl=idempotency_ttl, metadata=metadata)
         if not _is_its_own(first):
-            return [first, *_as(first, calls[1:])]
+            return AlikeJobs(first, [JobID.new() for _ in calls], [call.payload for call in calls])
     return [call.new_job(scope=scope, idempotency_ttl=idempotency_ttl, metadata=metadata) for call in calls]
 
 
@@ -37,9 +34,3 @@ def _alike(calls: Sequence[Call[Any]]) -> bool:
 def _is_its_own(job: NewJob) -> bool:
     """Whether something else than the payload was made of the arguments, or could be changed in all rows at once."""
     return not (job.unique is None and job.idempotency is None and job.concurrency_key is None and job.backoff is None)
-
-
-def _as(first: NewJob, calls: Sequence[Call[Any]]) -> list[NewJob]:
-    name, metadata, new_id = first.name, first.metadata, JobID.new
-    said = {field: value for field in _DEFAULTS if (value := getattr(first, field)) != _DEFAULTS[field]}
-    return [NewJob(new_id(), name, call.payload, metadata={**metadata}, **said) for call in calls]

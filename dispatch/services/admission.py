@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dispatch.errors import InvalidArguments, PayloadTooLarge
+from dispatch.jobs.alike import AlikeJobs
 from dispatch.jobs.model import Enqueued, NewJob
 from dispatch.plugins import PluginManager
 
@@ -63,6 +64,12 @@ def _fault_of(job: NewJob, metadata: Mapping[str, Any], limits: Limits) -> Inval
     return PayloadTooLarge(
         f"{job.name}: metadata takes {taken:,} bytes, more than limits.metadata ({limits.metadata:,})"
     )
+
+
+def check_sizes(jobs: Sequence[NewJob], limits: Limits) -> None:
+    """As `check_size`, of each."""
+    for job in (jobs.longest,) if isinstance(jobs, AlikeJobs) else jobs:
+        check_size(job, limits)
 
 
 def check_size(job: NewJob, limits: Limits) -> None:

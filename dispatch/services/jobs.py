@@ -22,6 +22,7 @@ from dispatch.errors import (
     WaitTimeout,
 )
 from dispatch.ids import JobID
+from dispatch.jobs.alike import patterns
 from dispatch.jobs.batch import new_jobs
 from dispatch.jobs.context import running_job
 from dispatch.jobs.definition import Call
@@ -31,7 +32,7 @@ from dispatch.jobs.store import EnqueuesHere, EnqueuesInside
 from dispatch.plugins import PluginManager
 from dispatch.registry import Registry
 from dispatch.scope import Scope, capture
-from dispatch.services.admission import Limits, check_size, tell, with_additions
+from dispatch.services.admission import Limits, check_size, check_sizes, tell, with_additions
 from dispatch.services.audit import AuditService
 from dispatch.services.drivers import drives
 from dispatch.services.explain import Explanation, explained
@@ -80,10 +81,9 @@ class JobService:
         if self._here is None or self._plugins.has("job_enqueuing") or self._plugins.needs_loop("job_enqueued"):
             return None
         jobs = self.rows(calls)
-        if self._plugins.has("job_cancelled") and any(job.unique is not None for job in jobs):
+        if self._plugins.has("job_cancelled") and any(job.unique is not None for job in patterns(jobs)):
             return None  # one that has expired may make way
-        for job in jobs:
-            check_size(job, self._limits)
+        check_sizes(jobs, self._limits)
         spans = self._telemetry.spans
         if spans is None:
             answers = self._here.enqueue_here(jobs)
@@ -94,7 +94,7 @@ class JobService:
             tell(self._plugins, jobs, answers)
         return answers
 
-    def rows(self, calls: Sequence[Call[Any]]) -> list[NewJob]:
+    def rows(self, calls: Sequence[Call[Any]]) -> Sequence[NewJob]:
         """The rows that calls ask for, in the scope and trace of whoever asks."""
         scope, metadata = capture(), self.trace()
         return new_jobs(calls, scope=scope, idempotency_ttl=self._idempotency_ttl, metadata=metadata)
@@ -143,8 +143,7 @@ class JobService:
         """Writes rows that are built already, and asks and tells the plugins."""
         if self._plugins.has("job_enqueuing"):
             jobs = [await with_additions(job, self._plugins, self._limits) for job in jobs]
-        for job in jobs:
-            check_size(job, self._limits)
+        check_sizes(jobs, self._limits)
         spans = self._telemetry.spans
         if spans is None:
             answers = await self._store.jobs.enqueue(jobs)

@@ -15,6 +15,7 @@ from dispatch.clock import boot_seconds, from_micros
 from dispatch.entity import Reply
 from dispatch.errors import DataRejected, NotTransactional, StoreError
 from dispatch.ids import JobID, WorkerID
+from dispatch.jobs.alike import ids_of, patterns, payloads_of
 from dispatch.jobs.model import (
     Changed,
     Claimed,
@@ -73,7 +74,7 @@ class PostgresJobs(ServerJobs):
 
     def _plan(self, jobs: Sequence[NewJob]) -> Plan[list[Enqueued]]:
         now = self._executor.now()
-        return _insert(jobs, now) if all(map(_is_free, jobs)) else enqueue(jobs, now)
+        return _insert(jobs, now) if all(map(_is_free, patterns(jobs))) else enqueue(jobs, now)
 
     def _refuse_kind(self, found: Inside) -> None:
         if found.driver not in ("asyncpg", "psycopg", "psycopg async"):
@@ -95,7 +96,7 @@ class PostgresJobs(ServerJobs):
             self._watermark.forget()
 
     async def _enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        if not jobs or not all(map(_is_free, jobs)):
+        if not jobs or not all(map(_is_free, patterns(jobs))):
             return await super().enqueue(jobs)
         if _are_alike(jobs):
             try:
@@ -312,14 +313,14 @@ def _is_plain(said: Transition) -> bool:
 def _insert_new(jobs: Sequence[NewJob], now: int) -> Plan[list[Enqueued]]:
     """As `_insert` for jobs that are alike; a UniqueViolationError where one of the ids was written before."""
     yield Do("insert_new_jobs", _shared_columns(jobs, now))
-    return [Enqueued(job.id, True) for job in jobs]
+    return [Enqueued(id_, True) for id_ in ids_of(jobs)]
 
 
 def _insert_and_tell(jobs: Sequence[NewJob], now: int, channel: str, sender: str) -> Plan[tuple[list[Enqueued], bool]]:
     """As `_insert_new`, with whether a notification went with it."""
     values = {**_shared_columns(jobs, now), "channel": channel, "sender": sender}
     ((told,),) = yield Rows("insert_new_jobs_and_tell", values)
-    return [Enqueued(job.id, True) for job in jobs], told
+    return [Enqueued(id_, True) for id_ in ids_of(jobs)], told
 
 
 def _insert(jobs: Sequence[NewJob], now: int) -> Plan[list[Enqueued]]:
@@ -327,31 +328,31 @@ def _insert(jobs: Sequence[NewJob], now: int) -> Plan[list[Enqueued]]:
     if _are_alike(jobs):
         ((new,),) = yield Rows("insert_same_jobs", _shared_columns(jobs, now))
         if new is None:
-            return [Enqueued(job.id, True) for job in jobs]
+            return [Enqueued(id_, True) for id_ in ids_of(jobs)]
     else:
         rows = [_columns(job, now) for job in jobs]
         found = yield Rows("insert_jobs", {name: [row[name] for row in rows] for name in rows[0]})
         new = [id_ for (id_,) in found]
     added = set(new)
     answers = []
-    for job in jobs:
-        answers.append(Enqueued(job.id, job.id in added))
-        added.discard(job.id)
+    for id_ in ids_of(jobs):
+        answers.append(Enqueued(id_, id_ in added))
+        added.discard(id_)
     return answers
 
 
 def _are_alike(jobs: Sequence[NewJob]) -> bool:
     """Whether these jobs differ in id and payload only."""
-    first = _likeness(jobs[0])
-    return all(map(first.__eq__, map(_likeness, jobs)))
+    first, *others = map(_likeness, patterns(jobs))
+    return all(map(first.__eq__, others))
 
 
 def _shared_columns(jobs: Sequence[NewJob], now: int) -> dict[str, Any]:
     """What jobs that are alike share, with their ids and payloads."""
     return {
         **_columns(jobs[0], now),
-        "id": [str(job.id) for job in jobs],
-        "payload": [job.payload for job in jobs],
+        "id": list(map(str, ids_of(jobs))),
+        "payload": list(payloads_of(jobs)),
     }
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 from dispatch.errors import DuplicateJob, IdempotencyMismatch
 from dispatch.ids import DLQID, JobID
+from dispatch.jobs.alike import AlikeJobs, patterns
 from dispatch.jobs.model import Enqueued, NewJob, as_given
 from dispatch.stores.redis.client import RedisClient
 from dispatch.stores.redis.rows import is_due_now, is_plain, likeness, new_job, payload_of, shared_fields
@@ -19,7 +20,7 @@ async def enqueue(client: RedisClient, jobs: Sequence[NewJob], *, at_once: int) 
         return []
     if len(jobs) <= at_once:
         return _answers(await client.run(*_request(jobs)), jobs)
-    if all(map(is_due_now, jobs)):
+    if all(map(is_due_now, patterns(jobs))):
         parts = [jobs[at : at + at_once] for at in range(0, len(jobs), at_once)]
         replies = await client.run_all("enqueue_now", [grouped(part) for part in parts], together=True)
         return [answer for reply, part in zip(replies, parts, strict=True) for answer in _answers(reply, part)]
@@ -49,7 +50,7 @@ def enqueue_here(client: RedisClient, jobs: Sequence[NewJob], *, at_once: int) -
 
 def _request(jobs: Sequence[NewJob]) -> list[Any]:
     """The script for so few jobs that one will do, and its arguments."""
-    if all(map(is_due_now, jobs)):
+    if all(map(is_due_now, patterns(jobs))):
         return ["enqueue_now", *(alone(jobs[0]) if len(jobs) == 1 else grouped(jobs))]
     given = [part for job in jobs for part in new_job(job)]
     plain = all(is_plain(job) and not any(job.scope) for job in jobs)
@@ -65,12 +66,14 @@ def alone(job: NewJob) -> list[Any]:
 def grouped(jobs: Sequence[NewJob]) -> list[Any]:
     """Jobs that are due now as enqueue_now.lua takes them."""
     found: list[Any] = []
-    for like, group in groupby(jobs, likeness):
-        alike = list(group)
-        fields = shared_fields(alike[0])
-        found += (*like[:4], len(fields), *fields, len(alike))
-        for job in alike:
-            found += (job.id, payload_of(job))
+    for alike in [jobs] if isinstance(jobs, AlikeJobs) else [list(group) for _, group in groupby(jobs, likeness)]:
+        pattern = patterns(alike)[0]
+        fields = shared_fields(pattern)
+        found += (pattern.queue, pattern.name, pattern.kind, pattern.priority, len(fields), *fields, len(alike))
+        if isinstance(alike, AlikeJobs):
+            found += chain.from_iterable(zip(alike.ids, alike.payloads, strict=True))
+        else:
+            found += chain.from_iterable((job.id, payload_of(job)) for job in alike)
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from dispatch.clock import micros
 from dispatch.errors import DuplicateJob, IdempotencyMismatch
 from dispatch.ids import JobID
+from dispatch.jobs.alike import ids_of, patterns, payloads_of
 from dispatch.jobs.model import QUARANTINE_FROM, Enqueued, JobState, NewJob, Unique, as_given
 from dispatch.stores.sql import concurrency, holders, unique
 from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows, first
@@ -88,7 +89,7 @@ class Place:
 
 def enqueue(jobs: Sequence[NewJob], now: int, *, lenient: bool = False) -> Plan[list[Enqueued]]:
     """The plan of JobStore.enqueue; with `lenient` (follow-ups) a conflict drops its job instead of raising."""
-    if all(map(is_free, jobs)):
+    if all(map(is_free, patterns(jobs))):
         return (yield from _enqueue_plain(jobs, now))
     by_tenant = yield from _queues_by_tenant(jobs)
     yield from _lock_keys(jobs)
@@ -141,7 +142,7 @@ def _enqueue_plain(jobs: Sequence[NewJob], now: int, by_tenant: Collection[str] 
 
 
 def _enqueue_keyless(jobs: Sequence[NewJob], place: Place) -> Plan[list[Enqueued]]:
-    if all(map(is_plain, jobs)):
+    if all(map(is_plain, patterns(jobs))):
         return (yield from _enqueue_plain(jobs, place.now, place.by_tenant))
     added = yield Many("insert_job", COLUMNS, [_row(job, place) for job in jobs])
     return (yield from _answers(jobs, added))
@@ -149,7 +150,7 @@ def _enqueue_keyless(jobs: Sequence[NewJob], place: Place) -> Plan[list[Enqueued
 
 def _answers(jobs: Sequence[NewJob], added: int) -> Plan[list[Enqueued]]:
     if added == len(jobs):
-        return [Enqueued(job.id, True) for job in jobs]
+        return [Enqueued(id_, True) for id_ in ids_of(jobs)]
     known = yield Rows("jobs_before", {"ids": names_text([job.id for job in jobs]), "added": added})
     seen = {id_ for (id_,) in known}
     answers = []
@@ -163,19 +164,21 @@ def _alike(jobs: Sequence[NewJob], now: int, by_tenant: Collection[str]) -> dict
     """The parameters that insert many plain jobs at once, when they differ in id and payload only; else None."""
     if len(jobs) < ALIKE_FROM:
         return None
-    shared = _shared(jobs[0])
-    if any(_shared(job) != shared for job in jobs):
+    pattern, *others = patterns(jobs)
+    shared = _shared(pattern)
+    if any(_shared(job) != shared for job in others):
         return None
-    together = b"".join([job.payload for job in jobs])
+    payloads = payloads_of(jobs)
+    together = b"".join(payloads)
     if len(together) > ALIKE_BYTES or b"\0" in together:
         return None
     try:
-        texts = {str(job.id): job.payload.decode() for job in jobs}
+        texts = {str(id_): payload.decode() for id_, payload in zip(ids_of(jobs), payloads, strict=True)}
     except UnicodeDecodeError:
         return None
     if len(texts) < len(jobs):
         return None
-    row = _plain_row(jobs[0], now, by_tenant)
+    row = _plain_row(pattern, now, by_tenant)
     return {"payloads": to_text(texts), **dict(zip(PLAIN_COLUMNS[1:-1], row[1:-1], strict=True))}
 
 
