@@ -146,7 +146,7 @@ def _changing(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
             cli.tell("the receiver verifies with this secret; it is not shown again")
         if unserved:
             cli.tell(
-                "warning: no live worker sends webhooks: `dispatch run` with the relay among its plugins, -q relay"
+                "warning: no live worker sends webhooks: `dispatch run TARGET -q relay` with the relay among its plugins"
             )
 
     @noun.verb("rotate", examples=("dispatch webhook rotate billing", "dispatch webhook rotate billing --overlap 1h"))
