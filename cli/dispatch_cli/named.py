@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from dispatch.client.errors import Forbidden
@@ -16,8 +16,18 @@ if TYPE_CHECKING:
     from dispatch_cli.session import Session
 
 T = TypeVar("T")
-_SLIP = 0.85
-"""How alike two names are, out of 1, when one is most likely a slip of the other: a letter in seven."""
+FORCED = "--force enqueues it as it is, for a worker that will know it"
+_SHORT = 3
+"""Names of so many letters are a letter apart by chance, so none is taken for a slip of another."""
+_MADE_BY = {"job": "job enqueue", "workflow": "workflow start"}
+
+
+def must_be_of_kind(kind: str, name: str, announced: Iterable[Announcement], *, hint: str = "") -> None:
+    """Refuses the name of a workflow where a job's is wanted, and the reverse; names of both or neither are let by."""
+    kinds = {found.kind for found in announced if found.name == name}
+    other = next((other for other in _MADE_BY if other in kinds), None)
+    if kind not in kinds and other is not None:
+        raise CommandError(f"{name} is a {other}: `dispatch {_MADE_BY[other]} {name} …`", hint=hint)
 
 
 def must_be_meant(
@@ -27,21 +37,36 @@ def must_be_meant(
     *,
     force: bool,
     what: str = "a job",
-    forced: str = "--force enqueues it as it is, for a worker that will know it",
+    forced: str = FORCED,
     waits: str = "it waits",
 ) -> None:
     """Refuses a name that nobody has announced when it looks like a slip; warns of one that does not."""
     if name in known:
         return
-    slip = difflib.get_close_matches(name, known, 1, _SLIP)
+    slip = next((other for other in sorted(known) if len(other) > _SHORT and a_letter_apart(name, other)), None)
     if slip and not force:
         raise CommandError(
-            f"no app has announced {what} {name!r}; did you mean {slip[0]!r}?",
+            f"no app has announced {what} {name!r}; did you mean {slip!r}?",
             hint=forced,
         )
     near = difflib.get_close_matches(name, known, 1)
     told = f"did you mean {near[0]!r}?" if near and not force else f"{waits} until a worker knows it"
     session.tell(f"warning: no app has announced {what} {name!r}; {told}")
+
+
+def a_letter_apart(one: str, other: str) -> bool:
+    """Whether a letter that is missing, extra, another, or swapped with its neighbour makes one name of the other.
+
+    >>> [a_letter_apart(name, "settle") for name in ("setle", "settlee", "settlw", "settel", "settle", "stelte")]
+    [True, True, True, True, False, False]
+    """
+    shorter, longer = sorted((one, other), key=len)
+    at = next((at for at, pair in enumerate(zip(shorter, longer, strict=False)) if len({*pair}) > 1), len(shorter))
+    left, right = shorter[at:], longer[at:]
+    if left == right:
+        return False
+    swapped = left[:2] == right[1::-1] and left[2:] == right[2:]
+    return left == right[1:] or left[1:] == right[1:] or swapped
 
 
 def warn_of_keys(session: Session, announced: Announcement | None, *, unique: bool) -> None:

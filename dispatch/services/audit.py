@@ -54,8 +54,11 @@ class Act:
     settled: bool = field(default=False, repr=False)
 
     def settle(self, ids: Sequence[str], *, count: int | None = None, refused: int = 0) -> None:
-        """Notes what was done to how many (default: as many as there are ids), and how many were refused."""
-        self.ids = list(ids[:IDS_KEPT])
+        """Notes what was done to how many (default: as many as there are ids), and how many were refused.
+
+        Without ids those stay that it was asked for.
+        """
+        self.ids = list(ids[:IDS_KEPT]) or self.ids
         self.count = len(ids) if count is None else count
         self.outcome = Outcome.DONE if not refused else Outcome.PARTLY if self.count else Outcome.REFUSED
         self.settled = True
@@ -78,7 +81,7 @@ class AuditRecord:
     verb: str
     """Such as "queue.pause"."""
     ids: tuple[str, ...]
-    """What it was done to (ids, names of queues): the first 500."""
+    """What it was done to, or, where `count` is 0, asked for (ids, names of queues): the first 500."""
     count: int
     """How many in all."""
     reason: str

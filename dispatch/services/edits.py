@@ -59,7 +59,8 @@ class Edit:
         payload = named_payload(entry.job_name, arguments, schema)
         if slips and not self.force:
             raise InvalidArguments(
-                f"{entry.job_name}: {' '.join(slips)} With force, fields that are not there are added"
+                f"{entry.job_name}: {' '.join(slips)} With force (--force on the command line) fields that are not "
+                "there are added"
             )
         return payload
 

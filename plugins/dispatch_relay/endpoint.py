@@ -203,7 +203,9 @@ def checked_url(url: str, *, allow_http: bool) -> str:
     if parsed.scheme not in ("https", "http") or not parsed.host:
         raise InvalidEndpoint(f"{shown!r} is no URL that webhooks can be sent to: write https://host/path")
     if parsed.scheme == "http" and not allow_http:
-        raise InvalidEndpoint(f"{shown!r} is not https, so anybody on the way could read it; allow_http permits it")
+        raise InvalidEndpoint(
+            f"{shown!r} is not https, so anybody on the way could read it; [plugin.relay] allow_http permits it"
+        )
     if parsed.userinfo:
         raise InvalidEndpoint(f"{shown!r} holds credentials; put them into a header, where they are masked")
     if parsed.fragment:

@@ -143,7 +143,7 @@ def test_a_refused_command_leaves_a_record_of_the_attempt(seeds: Seeds) -> None:
     assert run("job", "retry", seeds.failed, seeds.completed).code == 75
     newest, first = records()
     assert (newest["outcome"], newest["ids"], newest["count"]) == ("partly", [seeds.failed], 1)
-    assert (first["outcome"], first["count"]) == ("refused", 0)
+    assert (first["outcome"], first["ids"], first["count"]) == ("refused", [seeds.completed], 0)
     assert "refused" in run("audit", "list").out
 
 

@@ -87,7 +87,7 @@ def test_the_record_of_an_edited_replay_says_which_places_were_edited_but_not_wh
 def test_a_field_that_is_not_there_is_only_set_by_force(seeds: Seeds, folder: Path) -> None:
     slip = run("dlq", "replay", seeds.letter, "--set", "amuont:=5")
     assert (slip.code, slip.out) == (2, "")
-    assert "'amuont' is not there; did you mean 'amount'? With force" in slip.err
+    assert "'amuont' is not there; did you mean 'amount'? With force (--force on the command line)" in slip.err
     assert run("dlq", "replay", seeds.letter, "--set", "amuont:=5", "--dry-run").code == 2
     assert run("dlq", "replay", seeds.letter, "--force").code == 2
     (item,) = run("dlq", "replay", seeds.letter, "--set", "note=phoned", "--force", "--json").json["items"]

@@ -77,6 +77,30 @@ def test_a_name_that_looks_like_a_slip_is_refused_unless_it_is_meant(more: tuple
     assert (meant.code, "it waits until a worker knows it" in meant.err) == (0, True)
 
 
+def test_a_letter_that_is_missing_extra_another_or_swapped_is_a_slip(folder: Path) -> None:
+    (folder / "examples_keyed.py").write_text(KEYED)
+    assert run("run", "examples_keyed", "--burst").code == 0
+    for slip in ("lod", "loaad", "loat", "laod", "oald"):
+        for command in (("job", "enqueue", slip), ("cron", "create", "digest", "@daily", slip)):
+            ran = run(*command, "--dry-run")
+            expected = (0, False) if slip == "oald" else (2, True)
+            assert (ran.code, "error: no app has announced" in ran.err) == expected, (slip, ran.err)
+
+
+def test_a_name_a_letter_from_one_of_three_is_only_warned_of(seeds: Seeds) -> None:
+    ran = run("job", "enqueue", "addd", "--dry-run")
+    assert (ran.code, "warning: no app has announced a job 'addd'; did you mean 'add'?" in ran.err) == (0, True)
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)], ids=["done", "rehearsed"])
+def test_a_workflow_is_not_enqueued_as_a_job_unless_it_is_meant(more: tuple[str, ...], seeds: Seeds) -> None:
+    refused = run("job", "enqueue", "checkout", "order:=1", *more)
+    assert (refused.code, refused.out) == (2, "")
+    assert "checkout is a workflow: `dispatch workflow start checkout …`" in refused.err
+    assert "--force" in refused.err
+    assert run("job", "enqueue", "checkout", "order:=1", "--force", *more).code == 0
+
+
 @pytest.mark.parametrize(("name", "told"), [("send_sms", "did you mean 'send_email'?"), ("reindex", "it waits until")])
 def test_a_name_of_its_own_is_enqueued_for_a_worker_to_come(name: str, told: str, seeds: Seeds) -> None:
     ran = run("job", "enqueue", name)

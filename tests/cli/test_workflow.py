@@ -106,6 +106,8 @@ def test_runs_are_started_by_name_with_the_announced_schema(seeds: Seeds) -> Non
     assert "no live worker plays checkout version 3" in run("workflow", "start", "checkout", "order:=8").err
     wrong = run("workflow", "start", "checkout", "order=x")
     assert (wrong.code, "order:=3" in wrong.err) == (2, True)
+    other = run("workflow", "start", "add", "x:=1")
+    assert (other.code, "add is a job: `dispatch job enqueue add …`" in other.err) == (2, True)
     unknown = run("workflow", "start", "chekout")
     assert (unknown.code, "did you mean 'checkout'?" in unknown.err) == (4, True)
     before = len(run("workflow", "list", "-o", "ids").lines)

@@ -76,6 +76,13 @@ async def test_refusals_make_an_act_partly_done_or_refused(app: Dispatch) -> Non
         assert (await newest(app)).outcome == outcome
 
 
+async def test_an_act_that_was_refused_names_what_it_was_asked_for(app: Dispatch) -> None:
+    async with app.audit.act("job.retry", ["a", "b"]) as act:
+        act.settle([], refused=2)
+    (found,) = await app.audit.list(limit=1)
+    assert (found.outcome, found.ids, found.count) == (Outcome.REFUSED, ("a", "b"), 0)
+
+
 async def test_an_act_inside_another_leaves_no_record_and_ids_are_bounded(app: Dispatch) -> None:
     ids = [str(number) for number in range(600)]
     async with app.audit.act("job.cancel", ids):

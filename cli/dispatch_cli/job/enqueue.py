@@ -18,7 +18,7 @@ from dispatch_cli.consent import DryRun
 from dispatch_cli.failures import NOT_FOUND, CommandError
 from dispatch_cli.job.base import app
 from dispatch_cli.job.wait import Timeout, Wait, print_result
-from dispatch_cli.named import in_wait, must_be_meant, warn_of_keys, warn_unless_served
+from dispatch_cli.named import FORCED, in_wait, must_be_meant, must_be_of_kind, warn_of_keys, warn_unless_served
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 
@@ -101,7 +101,10 @@ def enqueue(
     )
 
     async def act(app: Admin) -> Job | None:
-        known = {found.name: found for found in await app.workers.definitions() if found.kind == "job"}
+        definitions = await app.workers.definitions()
+        if not force:
+            must_be_of_kind("job", name, definitions, hint=FORCED)
+        known = {found.name: found for found in definitions if found.kind == "job"}
         if known:
             must_be_meant(session, name, known, force=force)
         announced = known.get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,13 +12,14 @@ from dispatch_cli.choices import call_arguments, duration, hint_at_json, moment
 from dispatch_cli.consent import DryRun
 from dispatch_cli.failures import AUTHENTICATION, CommandError
 from dispatch_cli.job.enqueue import Document, Pairs
-from dispatch_cli.named import if_allowed, in_wait, warn_of_keys, warn_unless_played
+from dispatch_cli.named import if_allowed, in_wait, must_be_of_kind, warn_of_keys, warn_unless_played
 from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 from dispatch_cli.workflow.base import app
 from dispatch_cli.workflow.result import Timeout, Wait, print_result
 
 if TYPE_CHECKING:
+    from dispatch.cluster.model import Announcement
     from dispatch.jobs.options import EnqueueOptions
     from dispatch.workflows.model import CreatedRun, Run
     from dispatch_cli.admin import Admin
@@ -82,9 +84,11 @@ def start(
     )
 
     async def act(app: Admin) -> Run | None:
+        known = await if_allowed(app.workers.definitions()) or ()
+        must_be_of_kind("workflow", name, known)
         if dry_run:
             made = await app.workflows.rehearse(name, arguments, options, version=version)
-            await _warn_of_keys(session, app, (made.name, made.version), options)
+            _warn_of_keys(session, known, (made.name, made.version), options)
             session.tell("nothing was written; this would be started:")
             document = {
                 "name": made.name,
@@ -105,7 +109,7 @@ def start(
                 code="forbidden",
                 exit_code=AUTHENTICATION,
             )
-        await _warn_of_keys(session, app, (run.name, run.version), options)
+        _warn_of_keys(session, known, (run.name, run.version), options)
         await warn_unless_played(session, app, run.name, run.version, run.queue)
         if not wait:
             _tell_of(session, answer, run)
@@ -139,8 +143,9 @@ def _tell_of(session: Session, answer: CreatedRun, run: Run) -> None:
     session.out.write(f"{run.id}\n")
 
 
-async def _warn_of_keys(session: Session, app: Admin, which: tuple[str, int], options: EnqueueOptions) -> None:
-    known = await if_allowed(app.workers.definitions()) or ()
+def _warn_of_keys(
+    session: Session, known: Sequence[Announcement], which: tuple[str, int], options: EnqueueOptions
+) -> None:
     definitions = [found for found in known if found.kind == "workflow"]
     announced = next((found for found in definitions if (found.name, found.version) == which), None)
     warn_of_keys(session, announced, unique=options.unique is not None)
