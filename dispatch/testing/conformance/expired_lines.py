@@ -1,4 +1,4 @@
-"""Who waits behind a holder of a unique key that has expired unnoticed has the key once somebody wants it, and works."""
+"""Who waits behind a holder of a unique key that has expired unnoticed: the key is theirs once somebody wants it."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ async def _tick(env: Env, **makes: Any) -> Tick:
     return tick
 
 
-async def _lined_up(env: Env, **options: float) -> NewRun:
+async def _lined_up(env: Env, **options: Any) -> NewRun:
     follows = new_run(unique=LINE_UP, **options)
     assert (await _tick(env, run=follows)).run_id == follows.id
     assert (await env.job(follows.driver.id)).behind is not None
     return follows
 
 
-async def _behind_a_job(env: Env, **options: float) -> Line:
+async def _behind_a_job(env: Env, **options: Any) -> Line:
     old = await env.add(unique=Unique("k"), expires_in=5)
     follows = await _lined_up(env, **options)
     env.clock.advance(6)
     return Line(old, None, follows)
 
 
-async def _behind_a_run(env: Env, **options: float) -> Line:
+async def _behind_a_run(env: Env, **options: Any) -> Line:
     """Behind one that nobody serves."""
     old = new_run(version=2, unique=Unique("k"), expires_in=5)
     await made(env, old)
