@@ -330,6 +330,14 @@ def test_queue_tables_become_the_settings_that_stores_keep() -> None:
     assert config.queue_configs() == [QueueConfig("mail", max_concurrency=2, rate_limit=5.0, rate_burst=7, fair=True)]
 
 
+def test_the_example_file_of_the_project_is_the_one_that_the_package_carries() -> None:
+    readable = (
+        Path(__file__).parents[1] / "dispatch.toml.example"
+    )  # on the web and in archives a link is a line of text
+    assert not readable.is_symlink()
+    assert readable.read_bytes() == EXAMPLE.read_bytes(), "run: cp dispatch.toml.example dispatch/config/"
+
+
 def test_the_example_file_means_the_defaults() -> None:
     assert Config(**tomllib.loads(EXAMPLE.read_text())) == Config.default()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import typing
 from collections.abc import AsyncIterator, Callable
 from types import FunctionType
-from typing import Annotated, Any, Protocol, get_type_hints
+from typing import Annotated, Any, List, Optional, Protocol, TypeVar, get_type_hints  # noqa: UP035
 
 import pytest
 
@@ -112,9 +114,22 @@ async def by_name(order: str) -> None: ...
 async def by_model(order: Job) -> None: ...
 async def by_alias(lines: list[str]) -> None: ...
 async def by_keyword(*, ctx: WorkflowContext) -> None: ...
+async def by_union(order: str | None) -> None: ...
+async def by_optional(order: Optional[int]) -> None: ...  # noqa: UP045
+async def by_quoted_part(order: Optional["int"]) -> None: ...  # noqa: UP037, UP045
+async def by_old_alias(lines: List[int]) -> None: ...  # noqa: UP006
+async def by_dotted_alias(lines: typing.Dict[str, int]) -> None: ...  # noqa: UP006
+async def by_extras(order: Annotated[int, "of the shop"]) -> None: ...
+async def by_none(order: None) -> None: ...
 
 
-@pytest.mark.parametrize("wrong", [by_name, by_model, by_alias, by_keyword])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *(by_name, by_model, by_alias, by_keyword, by_union, by_optional, by_quoted_part, by_old_alias),
+        *(by_dotted_alias, by_extras, by_none),
+    ],
+)
 @pytest.mark.parametrize("evaluated", [True, False])
 def test_a_workflow_whose_first_parameter_cannot_be_the_context_is_refused(
     wrong: Any, evaluated: bool, registry: Registry
@@ -135,11 +150,52 @@ class Own(WorkflowContext):
     """A context with verbs of one's own."""
 
 
+Context = WorkflowContext
+Kind = TypeVar("Kind", bound=WorkflowContext)
+
+
+class Bodies:
+    """Workflows that are methods."""
+
+    async def bound(self, ctx: WorkflowContext, order: int) -> None: ...
+
+    @classmethod
+    async def of_class(cls, ctx: WorkflowContext, order: int) -> None: ...
+
+    @staticmethod
+    async def static(ctx: WorkflowContext, order: int) -> None: ...
+
+
+async def second(order: int, ctx: WorkflowContext) -> None: ...
+async def rest(*args: Any) -> None: ...
+async def positional(ctx: WorkflowContext, /, order: int) -> None: ...
+async def defaulted(ctx: "WorkflowContext | None" = None) -> None: ...  # noqa: UP037
+
+
+@functools.wraps(positional)
+async def wrapped(*args: Any, **kwargs: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(Bodies().bound, Bodies.of_class, Bodies.static, functools.partial(second, 3)),
+        *(rest, positional, defaulted, wrapped),
+    ],
+    ids=["bound", "classmethod", "staticmethod", "partial", "rest", "positional", "defaulted", "wrapped"],
+)
+def test_a_first_parameter_that_is_the_context_is_accepted_whatever_holds_it(body: Any, registry: Registry) -> None:
+    registry.workflow(name="flow")(body)
+    assert ("flow", 1) in registry.workflows
+
+
 @pytest.mark.parametrize(
     "hint",
     [
         *(WorkflowContext, Own, Narrow, Any, object, WorkflowContext | None, Annotated[WorkflowContext, 1]),
         *("WorkflowContext", "dispatch.WorkflowContext", "Annotated[WorkflowContext, 1]", "Later", "Any", "Narrow"),
+        *("WorkflowContext | None", "Optional[WorkflowContext]", "int | Later", "int | Any", Context, "Context", Kind),
+        *(Optional["Later"], Optional["WorkflowContext"], "no annotation", 5),  # noqa: F821
     ],
     ids=str,
 )

@@ -60,7 +60,7 @@ class Verbs(Nouns, Feeding, Admitting):
         """As `enqueue_calls`, for a thread that runs no event loop; SyncInAsync where one runs."""
         refuse_in_loop()
         loop = self.loop
-        answers = self.jobs.enqueue_here(calls)
+        answers = self.jobs.enqueue_here(calls, loop)
         if answers is None:
             answers = run_sync(loop, lambda: self.jobs.enqueue(calls))
         return self._handles(calls, answers, SyncJobHandle)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from asyncio import AbstractEventLoop
 from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +32,7 @@ from dispatch.jobs.model import Attempt, Changed, CountOptions, Enqueued, Job, J
 from dispatch.jobs.options import EnqueueOptions
 from dispatch.jobs.store import EnqueuesHere, EnqueuesInside
 from dispatch.plugins import PluginManager
+from dispatch.portal import run_sync
 from dispatch.registry import Registry
 from dispatch.scope import Scope, capture
 from dispatch.services.admission import Limits, check_size, check_sizes, tell, tell_expired, with_additions
@@ -75,9 +78,9 @@ class JobService:
         """
         return await self.insert(self.rows(calls))
 
-    def enqueue_here(self, calls: Sequence[Call[Any]]) -> list[Enqueued] | None:
+    def enqueue_here(self, calls: Sequence[Call[Any]], loop: AbstractEventLoop) -> list[Enqueued] | None:
         """As `enqueue`, in the calling thread, which runs no event loop; None, with nothing done, where the store or a
-        plugin needs one."""
+        plugin needs one. What the store declines only this time is written on `loop`, within the same spans."""
         if self._here is None or self._plugins.has("job_enqueuing") or self._plugins.needs_loop("job_enqueued"):
             return None
         jobs = self.rows(calls)
@@ -85,13 +88,11 @@ class JobService:
             return None  # one that has expired may make way
         check_sizes(jobs, self._limits)
         spans = self._telemetry.spans
-        if spans is None:
+        with nullcontext(jobs) if spans is None else spans.sending(jobs) as jobs:
             answers = self._here.enqueue_here(jobs)
-        else:
-            with spans.sending(jobs) as jobs:
-                answers = self._here.enqueue_here(jobs)
-        if answers is not None:
-            tell(self._plugins, jobs, answers)
+            if answers is None:
+                answers = run_sync(loop, lambda: self._store.jobs.enqueue(jobs))
+        tell(self._plugins, jobs, answers)
         return answers
 
     def rows(self, calls: Sequence[Call[Any]]) -> Sequence[NewJob]:
@@ -145,11 +146,8 @@ class JobService:
             jobs = [await with_additions(job, self._plugins, self._limits) for job in jobs]
         check_sizes(jobs, self._limits)
         spans = self._telemetry.spans
-        if spans is None:
+        with nullcontext(jobs) if spans is None else spans.sending(jobs) as jobs:
             answers = await self._store.jobs.enqueue(jobs)
-        else:
-            with spans.sending(jobs) as jobs:
-                answers = await self._store.jobs.enqueue(jobs)
         tell(self._plugins, jobs, answers)
         await tell_expired(self._plugins, self.get, answers)
         return answers

@@ -32,7 +32,8 @@ def with_value(document: Any, inside: str, value: Any, path: str) -> Any:
 def missing(document: Any, path: str, schema: dict[str, Any] | None) -> str:
     """What is to be said of a path whose last part neither the document has nor its schema names: most likely a slip.
 
-    "" for one that is there, and for one that leads nowhere at all, which `with_value` refuses.
+    "" for one that is there, for one that leads nowhere at all, which `with_value` refuses, and where the schema leaves
+    the names to the caller, unless it names one that is near.
 
     >>> missing({"order": {"email": "a@b.c"}}, "order.emial", None)
     "'order.emial' is not there; did you mean 'order.email'?"
@@ -43,24 +44,26 @@ def missing(document: Any, path: str, schema: dict[str, Any] | None) -> str:
         document = document.get(step) if isinstance(document, dict) else _item(document, step)
     if not isinstance(document, dict):
         return ""
-    known = list(dict.fromkeys([*document, *_properties(schema or {}, steps)]))
-    if last in known:
+    parts = list(_parts(schema or {}, steps))
+    named = [name for part in parts for name in part.get("properties", {})]
+    known = list(dict.fromkeys([*document, *named]))
+    free = any(part.get("additionalProperties", False) is not False for part in parts)
+    near = difflib.get_close_matches(last, named if free else known, 1)
+    if last in known or (free and not near):
         return ""
-    near = difflib.get_close_matches(last, known, 1)
     if near:
         return f"{path!r} is not there; did you mean {'.'.join([*steps, near[0]])!r}?"
     names = ", ".join(known[:_TOLD]) + (", …" if len(known) > _TOLD else "")
     return f"{path!r} is not there: {above or 'it'} has {names or 'nothing'}."
 
 
-def _properties(schema: dict[str, Any], path: list[str]) -> Iterator[str]:
-    """The names that a JSON Schema gives to what may stand at a place."""
+def _parts(schema: dict[str, Any], path: list[str]) -> Iterator[dict[str, Any]]:
+    """What a JSON Schema says of what may stand at a place."""
     parts = [schema]
     for step in path:
         parts = [found for part in parts for one in _meant(part, schema) for found in _inside(one, step)]
     for part in parts:
-        for one in _meant(part, schema):
-            yield from one.get("properties", {})
+        yield from _meant(part, schema)
 
 
 def _meant(part: Any, schema: dict[str, Any], deep: int = 8) -> Iterator[dict[str, Any]]:
@@ -74,8 +77,7 @@ def _meant(part: Any, schema: dict[str, Any], deep: int = 8) -> Iterator[dict[st
 
 
 def _inside(part: dict[str, Any], step: str) -> Iterator[Any]:
-    yield part.get("properties", {}).get(step)
-    yield part.get("additionalProperties")
+    yield part.get("properties", {}).get(step, part.get("additionalProperties"))
     if step.isdecimal():
         yield part.get("items")
         yield from part.get("prefixItems", ())

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import fcntl
-import mmap
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from weakref import WeakSet
 
 from dispatch.errors import StoreBusy
 
 _FIRST_PAUSE = 0.0002
 _LONGEST_PAUSE = 0.001
+_AWAITED, _ALONE = b"\1", b"\0"
 
 
 _gates: WeakSet[Gate] = WeakSet()
@@ -25,8 +26,9 @@ class Gate:
     The turn makes two busy writers alternate, and the beat file tells every process exactly when somebody needs to go
     first, so no writer has to pause after each transaction just in case. One Gate serves one thread.
 
-    Most writers are alone, and asking three files costs as much as a small insert does: the first byte of `.gate.turn`,
-    which all processes map, says whether anybody may be waiting, and while nobody is, the gate alone is asked for.
+    Most writers are alone, and locking three files costs as much as a small insert does: the one byte in `.gate.turn`
+    says whether anybody may be waiting, and while nobody is, the gate alone is asked for. (A mapped file would be read
+    quicker, and kill all who map it when somebody empties it.)
     Whoever waits sets it at each try, so that it is soon set again if a writer that has just found nobody waiting
     clears it at that moment; a waiter that was killed leaves it set, which costs the next writer the long way, once.
     """
@@ -36,7 +38,6 @@ class Gate:
         self._timeout = timeout
         self._first = first
         self._files: list[int] = []
-        self._awaited: mmap.mmap | bytearray = bytearray(1)
         _gates.add(self)
 
     def open(self) -> None:
@@ -49,8 +50,7 @@ class Gate:
                 file = os.open(self._path + suffix, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 files.append(file)
             if not os.fstat(files[1]).st_size:
-                os.pwrite(files[1], b"\0", 0)  # not a hole: a disk too full to fill it would kill who writes to the map
-            self._awaited = mmap.mmap(files[1], 1)
+                os.pwrite(files[1], _ALONE, 0)  # now, since the disk may be full when somebody waits
         except BaseException:
             for file in files:
                 os.close(file)
@@ -60,9 +60,6 @@ class Gate:
     def close(self) -> None:
         """Gives up whatever is held."""
         files, self._files = self._files, []
-        awaited, self._awaited = self._awaited, bytearray(1)
-        if isinstance(awaited, mmap.mmap):
-            awaited.close()  # it holds a descriptor of its own, and with it the lock
         for file in files:
             os.close(file)
 
@@ -70,7 +67,7 @@ class Gate:
         """Waits for the gate; StoreBusy after the timeout (or at the deadline, in monotonic seconds)."""
         self.open()
         gate, turn, beat = self._files
-        if not self._awaited[0] and _try(gate):
+        if os.pread(turn, 1, 0) != _AWAITED and _try(gate):
             return
         until = time.monotonic() + self._timeout if deadline is None else deadline
         if self._first:
@@ -84,7 +81,7 @@ class Gate:
         # giving back what was not taken does no harm.
         try:
             if _try(turn) and _free(beat) and _try(gate):
-                self._awaited[0] = 0
+                self._say(_ALONE)
                 return
             self._poll(lambda: _try(turn), until)
             self._poll(lambda: _free(beat) and _try(gate), until)
@@ -96,10 +93,14 @@ class Gate:
         if self._files:
             fcntl.flock(self._files[0], fcntl.LOCK_UN)
 
+    def _say(self, what: bytes) -> None:
+        with suppress(OSError):  # the file was emptied and the disk is full: who waits may have to wait a little longer
+            os.pwrite(self._files[1], what, 0)
+
     def _poll(self, attempt: Callable[[], bool], until: float) -> None:
         pause = _FIRST_PAUSE
         while not attempt():
-            self._awaited[0] = 1
+            self._say(_AWAITED)
             if time.monotonic() >= until:
                 raise StoreBusy(
                     f"{self._path}: other processes held the write gate for {self._timeout:g} s; nothing was written. "

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
 import inspect
 from collections.abc import Callable
-from typing import Any, get_origin
+from types import SimpleNamespace, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from typing_extensions import is_protocol
 
@@ -14,8 +14,6 @@ _BY_POSITION = (
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
     inspect.Parameter.VAR_POSITIONAL,
 )
-_FORMS = ("typing", "typing_extensions", "types")
-"""Modules whose classes say nothing by themselves: Any, Annotated, unions."""
 
 
 class Context:
@@ -30,19 +28,23 @@ def takes_context(function: Callable[..., Any]) -> bool:
     first = next(iter(inspect.signature(function).parameters.values()), None)
     if first is None or first.kind not in _BY_POSITION:
         return False
-    kind = _class_of(first.annotation, function)
-    if kind is None or kind.__module__ in _FORMS or is_protocol(kind):
+    return first.annotation is inspect.Parameter.empty or _may_be_context(_evaluated(first.annotation, function))
+
+
+def _may_be_context(hint: Any) -> bool:
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return any(map(_may_be_context, get_args(hint)))
+    kind = origin or hint
+    if kind in (Any, object) or not isinstance(kind, type):
         return True
-    return kind is object or issubclass(kind, Context)
+    return is_protocol(kind) or issubclass(kind, Context)
 
 
-def _class_of(annotation: Any, function: Callable[..., Any]) -> type | None:
-    """The class that an annotation names, without its parameters; None: none, or one that is not known yet."""
-    if annotation is inspect.Parameter.empty:
-        return None
-    if isinstance(annotation, str):
-        name = annotation.partition("[")[0]
-        known = getattr(inspect.unwrap(function), "__globals__", {})
-        annotation = known.get(name, getattr(builtins, name, None))
-    found = get_origin(annotation) or annotation
-    return found if isinstance(found, type) else None
+def _evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
+    """What an annotation means, without what Annotated adds; Any for one that cannot be told (yet)."""
+    holder = SimpleNamespace(__annotations__={"first": annotation})
+    try:
+        return get_type_hints(holder, getattr(inspect.unwrap(function), "__globals__", {}))["first"]
+    except Exception:  # an annotation may be anything
+        return Any

@@ -145,9 +145,7 @@ def _changing(cli: CLI, noun: Noun, run: Callable[..., Any]) -> None:
         if not dry_run:
             cli.tell("the receiver verifies with this secret; it is not shown again")
         if unserved:
-            cli.tell(
-                "warning: no live worker sends webhooks: `dispatch run` with the relay among its plugins, -q relay"
-            )
+            cli.tell("warning: no live worker sends webhooks: `dispatch run TARGET -q relay` with the plugin relay")
 
     @noun.verb("rotate", examples=("dispatch webhook rotate billing", "dispatch webhook rotate billing --overlap 1h"))
     def rotate(

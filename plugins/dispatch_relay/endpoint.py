@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from dispatch.masking import MASK, mask_url, mask_value, masked
 from dispatch.text import iso
-from dispatch_relay.addresses import Allowed, certain
+from dispatch_relay.addresses import Allowed, certain, literal
 from dispatch_relay.errors import AddressDenied, InvalidEndpoint
 from dispatch_relay.events import DEFINITIONS, PREFIX
 
@@ -27,6 +27,9 @@ _FASTEST = 1000.0
 _SLOWEST = 1 / 3600
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_LABEL = re.compile(r"(?!xn--$)[a-z0-9_-]{1,63}")
+_LONGEST_HOST = 253
+_LAST_PORT = 65535
 _VALUE = re.compile(r"[\x20-\x7e]{0,4096}")
 _OURS = frozenset({"host", "content-type", "content-length", "transfer-encoding", "connection", "expect", "te"})
 
@@ -205,7 +208,25 @@ def checked_url(url: str, *, allow_http: bool) -> str:
         raise InvalidEndpoint(f"{shown!r} holds credentials; put them into a header, where they are masked")
     if parsed.fragment:
         raise InvalidEndpoint(f"{shown!r} ends in a #fragment, which is never sent; leave it out")
+    if parsed.port is not None and not 0 < parsed.port <= _LAST_PORT:
+        raise InvalidEndpoint(f"{shown!r}: there is no port {parsed.port}; write 1 to {_LAST_PORT}, or leave it out")
+    host = parsed.raw_host.decode("ascii")
+    if not _is_host(host):
+        raise InvalidEndpoint(
+            f"{shown!r}: {host!r} can be no host's name; that is 1 to 63 letters, digits, - and _ between dots, "
+            f"{_LONGEST_HOST} characters in all"
+        )
     return str(parsed)
+
+
+def _is_host(host: str) -> bool:
+    """Whether a host is an address or a name that a name server can be asked for, in the form that it is asked in.
+
+    Wider than IDNA, which knows neither "my_service" nor the "r3---sn" that some are called.
+    """
+    name = host.removesuffix(".")
+    labels = name.split(".")
+    return literal(host) is not None or (len(name) <= _LONGEST_HOST and all(map(_LABEL.fullmatch, labels)))
 
 
 def must_be_allowed(url: str, allowed: Allowed) -> str:

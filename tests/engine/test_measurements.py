@@ -178,8 +178,8 @@ def test_a_blocking_enqueue_is_counted_in_the_caller_s_thread_unless_a_plugin_ne
 
     url = f"sqlite:///{tmp_path}/a.db"
     with Dispatch(url, config=Config(), registry=registry, meter_provider=meters) as app:
-        (answer,) = app.jobs.enqueue_here([work.call()]) or []
+        (answer,) = app.jobs.enqueue_here([work.call()], app.loop) or []
         assert app.sync.jobs.get(answer.id).state is JobState.PENDING
         assert values(reader)["dispatch.job.enqueued"] == {of(name="work", queue="default"): 1}
     with Dispatch(url, config=Config(), registry=registry, meter_provider=meters, plugins=[Theirs()]) as app:
-        assert app.jobs.enqueue_here([work.call()]) is None
+        assert app.jobs.enqueue_here([work.call()], app.loop) is None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,18 @@ from opentelemetry.trace import SpanKind, StatusCode
 from dispatch import Config, Dispatch, Scope, WorkflowContext, current_job, testing
 from dispatch.backoff import Constant
 from dispatch.errors import DuplicateJob
-from dispatch.jobs.model import ListOptions
+from dispatch.jobs.model import Enqueued, ListOptions, NewJob
+from dispatch.portal import run_on
 from dispatch.registry import Registry
+from dispatch.stores.sql.plan import Do, Plan
+from dispatch.stores.sqlite import SQLiteStore
 from dispatch.telemetry import trace_ids
 
 from .conftest import Start
 from .facts import eventually
 from .family import family
+
+DEADLINE = 20.0
 
 
 class Traces:
@@ -177,6 +183,43 @@ def test_a_job_inside_of_the_caller_s_transaction_names_its_producer(traces: Tra
         job = app.sync.jobs.get(handle.id)
     (send,) = traces.named("send default")
     assert send.context is not None and send.parent is not None
+    assert job.metadata["traceparent"].split("-")[2] == f"{send.context.span_id:016x}"
+
+
+def test_an_enqueue_that_the_store_declines_in_the_caller_s_thread_is_sent_once(
+    traces: Traces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry()
+    begun, end = threading.Event(), threading.Event()
+
+    @registry.job
+    def work() -> None: ...
+
+    def another() -> Plan[None]:
+        yield Do("pause_queue", {"queue": "q", "now": 1, "until": None, "by": "", "reason": ""})
+        begun.set()
+        end.wait(DEADLINE)
+
+    with Dispatch(
+        f"sqlite:///{tmp_path}/a.db", config=Config(), registry=registry, tracer_provider=traces.provider
+    ) as app:
+        store, answers = app.store, list[list[Enqueued] | None]()
+        assert isinstance(store, SQLiteStore)
+        here = store.jobs.enqueue_here
+
+        def asked(jobs: Sequence[NewJob]) -> list[Enqueued] | None:
+            answers.append(here(jobs))
+            end.set()
+            return answers[-1]
+
+        monkeypatch.setattr(store.jobs, "enqueue_here", asked)
+        writing = run_on(app.loop, lambda: store._executor.run(another))
+        assert begun.wait(DEADLINE)
+        job = app.sync.jobs.get(work.sync.enqueue().id)
+        writing.result(DEADLINE)
+    assert answers == [None]
+    (send,) = traces.spans
+    assert send.context is not None
     assert job.metadata["traceparent"].split("-")[2] == f"{send.context.span_id:016x}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from ipaddress import ip_address
 from typing import Any
@@ -205,6 +206,50 @@ async def test_what_a_delivery_would_be_denied_for_sure_is_refused_at_the_door_i
     with pytest.raises(InvalidEndpoint) as refused:
         must_be_allowed(checked_url(url, allow_http=False), Allowed())
     assert str(refused.value).partition(" is ")[2] == str(denied.value).partition(" is ")[2] != ""
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://example.com:0/", "there is no port 0; write 1 to 65535"),
+        ("https://example.com:99999/", "there is no port 99999; write 1 to 65535"),
+        ("https://example.com:-1/", "there is no port -1; write 1 to 65535"),
+        ("https://exa mple.com", "'exa%20mple.com' can be no host's name"),
+        ("https://127.0.0.1%00.example.com/", "'127.0.0.1%00.example.com' can be no host's name"),
+        ("https://127.0.0.1%2eexample.com/", "'127.0.0.1%2eexample.com' can be no host's name"),
+        ("https://a..b/", "'a..b' can be no host's name"),
+        ("https://localhost../", "'localhost..' can be no host's name"),
+        ("https://./", "'.' can be no host's name"),
+        ("https://xn--/", "'xn--' can be no host's name"),
+        (f"https://{'a' * 64}.com/", "1 to 63 letters, digits, - and _ between dots"),
+        (f"https://{'a.' * 127}a/", "253 characters in all"),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_a_host_or_port_that_nothing_can_be_sent_to_is_refused_in_words_that_tell_why(url: str, told: str) -> None:
+    with pytest.raises(InvalidEndpoint, match=re.escape(told)):
+        checked_url(url, allow_http=False)
+    with pytest.raises(ValidationError, match=re.escape(told)):
+        RelaySettings.model_validate({"endpoints": {"a": {"url": url, "secret": new_secret()}}})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://example.com.:8443/hook", "https://my_service:65535/", "https://r3---sn-4g5e.example.com:1/"),
+        *(
+            "https://xn--i-7iq.ws/",
+            "https://xn--bcher-kva.example/",
+            f"https://{'a' * 63}.com/",
+            "https://[2a00::1]:1/",
+        ),
+        f"https://{'a.' * 126}a/",
+    ],
+    ids=lambda text: text[:40],
+)
+def test_every_host_that_a_name_server_may_know_is_taken_as_it_is(url: str) -> None:
+    assert checked_url(url, allow_http=False) == url
+    assert checked_url("https://bücher.example/", allow_http=False) == "https://xn--bcher-kva.example/"
 
 
 @pytest.mark.parametrize("url", [*SPELLED, *SPELLED_FOR_SOME])

@@ -101,6 +101,38 @@ def test_a_field_that_the_schema_allows_but_does_not_name_needs_force() -> None:
     assert b"steret" in Edit(sets={"order.address.steret": "x"}, force=True).payload(letter(carried), schema())
 
 
+TAGS = {"type": "object", "additionalProperties": {"type": "string"}}
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        *(TAGS, {"type": "object", "additionalProperties": True}, {"additionalProperties": {}}),
+        *({"$ref": "#/$defs/Tags"}, {"anyOf": [TAGS, {"type": "null"}]}, {"allOf": [{"$ref": "#/$defs/Tags"}]}),
+    ],
+    ids=["dict[str, str]", "dict", "anything", "$ref", "optional", "allOf"],
+)
+@pytest.mark.parametrize("held", [{}, {"colour": "red"}], ids=["empty", "beside another"])
+def test_where_the_schema_leaves_the_names_to_the_caller_any_is_taken(tags: dict[str, Any], held: Any) -> None:
+    order = {"type": "object", "properties": {"tags": tags}}
+    announced = {"properties": {"order": order}, "$defs": {"Tags": TAGS}}
+    payload = Edit(sets={"order.tags.colours": "x"}).payload(letter({"order": {"tags": held}}), announced)
+    assert json.loads(payload)["order"]["tags"] == {**held, "colours": "x"}
+
+
+def test_a_name_far_from_those_of_a_model_with_extra_fields_is_taken() -> None:
+    carried = {"order": {"email": "a", "address": {"street": "s"}}}
+    assert Edit(sets={"order.address.floor": 3}).payload(letter(carried), schema())
+
+
+def test_free_names_beside_a_model_leave_none_inside_of_it_free() -> None:
+    keywords = {**schema(), "additionalProperties": TAGS}
+    del keywords["$defs"]["Order"]["additionalProperties"]
+    with pytest.raises(InvalidArguments, match=r"'order\.phone' is not there: order has email, lines, address"):
+        Edit(sets={"order.phone": "1"}).payload(letter(), keywords)
+    assert Edit(sets={"tags": {"a": "b"}}).payload(letter(), keywords)
+
+
 @pytest.mark.parametrize("force", [False, True])
 def test_what_the_schema_forbids_is_refused_in_its_words_force_or_not(force: bool) -> None:
     with pytest.raises(InvalidArguments, match=r"^ship: order: no field 'emial'; did you mean 'email'\?$"):
