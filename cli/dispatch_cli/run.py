@@ -255,6 +255,7 @@ def app_of(session: Session, objects: Sequence[Any]) -> Dispatch:
     registry = registry_of(objects)
     named = [object_ for object_ in objects if isinstance(object_, Dispatch)]
     if not named:
+        session.find_own_modules()
         return Dispatch(config=session.config, registry=registry)
     settings = session.settings
     if settings.store or settings.config or settings.profile:

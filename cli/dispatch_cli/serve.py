@@ -60,6 +60,8 @@ def app(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopped.set)
         try:
+            if found is None:
+                await session.must_be_made()
             async with serving, http(serving, host or server.host, bound, measure=measure):
                 await stopped.wait()
         finally:

@@ -112,13 +112,15 @@ class Session:
         """Ends the command with 6 when there is no store yet: what only looks must not make one."""
         missing = self.missing_file(url)
         if missing is not None:
-            raise CommandError(
-                f"there is no store at {missing}",
-                code="store_unreachable",
-                exit_code=STORE,
-                hint="is this the right folder? --store or dispatch.toml name another one; "
-                "`dispatch run` and `dispatch store init` create it",
-            )
+            raise _no_store(str(missing))
+
+    async def must_be_made(self) -> None:
+        """As `must_exist` for the configured store on a server, which opening the app would make a store."""
+        if self.store_file() is not None:
+            return
+        async with self.bare_store() as store:
+            if not (await store.schema()).current:
+                raise _no_store(self.store_url)
 
     def tell(self, text: str) -> None:
         """Says something to the person, on stderr."""
@@ -204,6 +206,8 @@ class Session:
             self.must_exist()
 
         async def run() -> T:
+            if not create:
+                await self.must_be_made()
             async with self.app() as app:
                 return await act(app)
 
@@ -231,6 +235,16 @@ class Session:
                 f"this works on a store only, and {self.place} is a server",
                 hint="leave out --url, or name the store with --store",
             )
+
+
+def _no_store(place: str) -> CommandError:
+    return CommandError(
+        f"there is no store at {place}",
+        code="store_unreachable",
+        exit_code=STORE,
+        hint="is this the right folder? --store or dispatch.toml name another one; "
+        "`dispatch run` and `dispatch store init` create it",
+    )
 
 
 def session_of(ctx: typer.Context) -> Session:

@@ -90,7 +90,8 @@ class JobStore(Protocol):
         claimable; a second replace rewrites that successor), which the holder's end makes claimable and hands the key.
         A waiting holder that was never started and is past expires_at, with no `hold_for` running, is out of the way
         first, whatever the `on_conflict`: cancelled (reason "expired") as by a claim, or its run compensates and has no
-        unique key any more. So it is for follow-ups, ticks, children, retry and replay.
+        unique key any more. Who waits behind it has the key then, and is the holder that is met. So it is for
+        follow-ups, ticks, children, retry and replay.
 
         Raises:
             DuplicateJob: a key is held and its on_conflict is "raise"; nothing was written.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dispatch.errors import InvalidArguments, PayloadTooLarge
+from dispatch.ids import JobID
 from dispatch.jobs.alike import AlikeJobs
-from dispatch.jobs.model import Enqueued, NewJob
+from dispatch.jobs.model import Enqueued, Job, NewJob
 from dispatch.plugins import PluginManager
+
+_logger = logging.getLogger("dispatch.plugins")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,25 @@ def tell(plugins: PluginManager, jobs: Sequence[NewJob], answers: Sequence[Enque
         for job, answer in zip(jobs, answers, strict=True):
             if answer.created:
                 plugins.background("job_enqueued", job=job)
+
+
+async def tell_expired(
+    plugins: PluginManager, read: Callable[[JobID], Awaitable[Job]], answers: Sequence[Enqueued]
+) -> None:
+    """Tells of those that were cancelled to make way (`job_cancelled`).
+
+    By now the enqueue is done: one that cannot be read is left out and logged, lest the caller repeats it.
+    """
+    if not plugins.has("job_cancelled"):
+        return
+    for job_id in (job_id for answer in answers for job_id in answer.expired):
+        try:
+            job = await read(job_id)
+        except Exception as error:
+            text = "job_cancelled is not called for %s, which has expired: it cannot be read (%s: %s)"
+            _logger.warning(text, job_id, type(error).__name__, error)
+        else:
+            plugins.background("job_cancelled", job=job)
 
 
 def _fault_of(job: NewJob, metadata: Mapping[str, Any], limits: Limits) -> InvalidArguments | None:

@@ -35,7 +35,7 @@ from dispatch.plugins import PluginManager
 from dispatch.portal import run_sync
 from dispatch.registry import Registry
 from dispatch.scope import Scope, capture
-from dispatch.services.admission import Limits, check_size, check_sizes, tell, with_additions
+from dispatch.services.admission import Limits, check_size, check_sizes, tell, tell_expired, with_additions
 from dispatch.services.audit import AuditService
 from dispatch.services.drivers import drives
 from dispatch.services.explain import Explanation, explained
@@ -149,10 +149,7 @@ class JobService:
         with nullcontext(jobs) if spans is None else spans.sending(jobs) as jobs:
             answers = await self._store.jobs.enqueue(jobs)
         tell(self._plugins, jobs, answers)
-        if self._plugins.has("job_cancelled"):
-            for answer in answers:
-                for job_id in answer.expired:
-                    self._plugins.background("job_cancelled", job=await self.get(job_id))
+        await tell_expired(self._plugins, self.get, answers)
         return answers
 
     async def prepared_inside(self, jobs: Sequence[NewJob]) -> list[NewJob]:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import urllib.error
 import urllib.request
 from http.cookiejar import CookieJar
+from pathlib import Path
 from typing import Any
 
 from tests.cli.conftest import Seeds, run, spawn
+
+PLUGIN = """
+from dispatch import hookimpl
+
+
+class Alerts:
+    @hookimpl
+    def worker_started(self): ...
+"""
 
 
 def started(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -61,6 +72,19 @@ def test_serve_lets_in_keys_and_the_person_at_the_terminal_and_stops_at_a_signal
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (0, "")
     assert "Traceback" not in err
+
+
+def test_serve_without_a_target_finds_a_plugin_in_the_current_folder(seeds: Seeds, folder: Path) -> None:
+    (folder / "alerts.py").write_text(PLUGIN)
+    (folder / "dispatch.toml").write_text('plugins = ["alerts:Alerts"]\n')
+    # as the installed command is started, which has not the current folder on its path
+    process = spawn("serve", "--port", "0", env={**os.environ, "PYTHONSAFEPATH": "1"})
+    try:
+        assert started(process)["port"] > 0
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
 
 
 def test_serve_refuses_addresses_that_others_reach_until_there_is_a_key(seeds: Seeds) -> None:

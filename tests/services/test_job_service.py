@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from dispatch import hookimpl
 from dispatch.app import Dispatch
+from dispatch.clock import ManualClock
 from dispatch.config import Config
 from dispatch.errors import (
     DuplicateJob,
@@ -21,6 +23,7 @@ from dispatch.errors import (
     JobNotRetryable,
     JobPurged,
     PayloadTooLarge,
+    StoreTimeout,
     WaitTimeout,
 )
 from dispatch.ids import JobID, WorkerID
@@ -223,3 +226,33 @@ async def test_a_twin_in_the_way_of_a_retry_is_told(app: Dispatch, note: Any) ->
     await once.enqueue(1)
     with pytest.raises(DuplicateJob, match="another live job holds its unique key"):
         await app.jobs.retry(failed.id)
+
+
+@pytest.mark.parametrize("fault", [StoreTimeout("no answer"), None], ids=["timeout", "gone"])
+async def test_an_enqueue_is_done_though_the_expired_job_that_made_way_cannot_be_read(
+    registry: Registry,
+    note: Any,
+    fault: StoreTimeout | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Plugin:
+        @hookimpl
+        async def job_cancelled(self, job: Job) -> None:
+            raise AssertionError(f"told of {job.id}")
+
+    async def unread(*args: object, **options: object) -> None:
+        if fault is not None:
+            raise fault
+
+    clock = ManualClock()
+    async with Dispatch(MemoryStore(clock=clock), registry=registry, config=CONFIG, plugins=[Plugin()]) as app:
+        old = await note.options(unique="k", expires_in=5).enqueue(1)
+        clock.advance(6)
+        with monkeypatch.context() as patch:
+            patch.setattr(app.store.jobs, "get", unread)
+            fresh = await note.options(unique="k").enqueue(1)
+        assert fresh.created
+        assert ((await app.jobs.get(old.id)).reason, (await app.jobs.get(fresh.id)).state) == ("expired", "pending")
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "dispatch.plugins"]
+    assert said.startswith(f"job_cancelled is not called for {old.id}, which has expired")

@@ -142,6 +142,12 @@ MEMORY = (
         ("expired_holders",),
         plant=_around(expiry, "_has_expired", _constant(False)),
     ),
+    Fault(
+        "who waits behind an expired run is lost",
+        "I1",
+        ("expired_lines",),
+        plant=_around(Data, "hand_over", lambda _: lambda data, row, key, now: data.keys.give_up(row, now)),
+    ),
     Fault("keys never freed", "I1", ("unique",), plant=_around(keys.Keys, "give_up", _constant(None))),
     Fault("idempotency keys dropped", "I2", ("idempotency",), plant=_around(keys.Keys, "remember", _constant(None))),
     Fault("dead workers serve", "I29", ("aside",), plant=_around(aside, "is_live", _constant(True))),

@@ -181,6 +181,15 @@ REDIS = (
     _lua("an expired job keeps its key", "I1", "expired_holders", "enqueue", "if not overdue then", "if true then"),
     _lua("an expired run keeps its key", "I1", "expired_holders", "create_runs", "if not overdue then", "if true then"),
     _lua("a cancelled run expires", "I1", "expired_holders", "create_runs", "return not undone,", "return true,"),
+    _lua(
+        "who waits behind an expired run is lost",
+        "I1",
+        "expired_lines",
+        "create_runs",
+        "hand_over(id, row)\n    call",
+        "give_up_key(row.uk, id)\n    call",
+    ),
+    _lua("a refused retry sets nobody free", "I1", "expired_lines", "retry", "if #overdue > 0 then", "if false then"),
     _lua("keys never freed", "I1", "unique", "finish", "give_up_key(row.uk, id)\n", ""),
     _lua(
         "idempotency lost",

@@ -244,17 +244,18 @@ class Data:
         row.set_aside = False
         tell_job(self.stream, JOB_ENDS[state], row, now)
         if row.unique_key is not None:
-            self.keys.give_up(row, now)
-            if row.successors:
-                self._hand_over(row, row.unique_key, now)
+            self.hand_over(row, row.unique_key, now)
         if row.concurrency_key is not None:
             self.concurrency.part(row)
             self.unblock(row.concurrency_key, now)
         if row.step is not None:
             wakes.child_job_ended(self, row, now)
 
-    def _hand_over(self, row: Row, key: str, now: datetime) -> None:
-        """Gives the key of an ended row to its successor, or lines its successors up behind who has it by now."""
+    def hand_over(self, row: Row, key: str, now: datetime) -> None:
+        """Frees the row's key, or gives it to its successor, or lines its successors up behind who has it by now."""
+        self.keys.give_up(row, now)
+        if not row.successors:
+            return
         successors, row.successors = row.successors, ()
         hold = self.keys.holder(key, now)
         if hold is not None and hold.live:

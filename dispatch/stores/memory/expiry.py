@@ -23,14 +23,16 @@ def overdue(data: Data, key: str, now: datetime) -> Iterator[Row]:
 
 
 def expire(data: Data, row: Row, now: datetime) -> None:
-    """Ends a waiting row as a claim would have; the run of a driver, which only compensates now, gives up the key."""
+    """Ends a waiting row as a claim would have; the run of a driver, which only compensates now, gives up the key, to
+    who waits behind it."""
     data.withdraw(row)
     run = data.runs.driven_by(row)
     if run is None:
         data.end(row, JobState.CANCELLED, "expired", now)
     else:
         wakes.compensates(data, row, run, "expired", now)
-        data.keys.give_up(row, now)
+        if row.unique_key is not None:
+            data.hand_over(row, row.unique_key, now)
         row.unique_key = None
 
 
@@ -38,8 +40,11 @@ def live_twin(data: Data, key: str | None, now: datetime) -> JobID | None:
     """The live job that holds the key, once those that have expired are out of the way."""
     if key is None:
         return None
-    for row in list(overdue(data, key, now)):
+    expired = list(overdue(data, key, now))
+    for row in expired:
         expire(data, row, now)
+    if expired:  # who is refused for the successor has set it free all the same
+        data.signal.bump()
     hold = data.keys.unique.get(key)
     return hold.job_id if hold is not None and hold.live else None
 

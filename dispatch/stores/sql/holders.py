@@ -42,12 +42,12 @@ def take_again(job_id: JobID, now: int) -> Plan[bool]:
 
 
 def _expire(job_id: JobID, key: str, now: int) -> Plan[bool]:
-    """Ends a job; the run of a driver, which only compensates from now on, gives up the key. Answers whether it was a
-    job."""
+    """Ends a job; the run of a driver, which only compensates from now on, gives up the key, to who waits behind it.
+    Answers whether it was a job."""
     job = job_of((yield Rows("get_job", {"id": str(job_id), **scope_params(None)}))[0])
     if job.kind == "workflow" and job.run_id is not None:
         yield from compensates(job.run_id, job_id, "expired", now)
-        yield from unique.give_up(key, job_id, now)
+        yield from unique.end(key, job_id, now)
         yield Do("drop_unique", {"id": str(job_id)})
         return False
     # locked after the key, against the usual order: without waiting

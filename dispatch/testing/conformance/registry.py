@@ -54,6 +54,7 @@ MODULES = (
     "unique",
     "successors",
     "expired_holders",
+    "expired_lines",
     "idempotency",
     "steal",
     "aside",

@@ -29,15 +29,15 @@ local function overdue_holders(key)
   return ids, id
 end
 
--- Ends a waiting row as a claim would have; the run of a driver, which only compensates now, gives up the key. Answers
--- whether it was a job.
+-- Ends a waiting row as a claim would have; the run of a driver, which only compensates now, gives up the key, to who
+-- waits behind it. Answers whether it was a job.
 local function expire(id)
   local row = job(id)
   local run = driven(row)
   withdraw(id, row)
   if run then
     compensates(id, row, row.ri, run, 'expired')
-    give_up_key(row.uk, id)
+    hand_over(id, row)
     call('HDEL', job_key(id), 'uk')
   else
     conclude(id, row, 'X', 'expired')
@@ -50,9 +50,19 @@ local function live_twin(key)
   if not key then
     return nil
   end
-  for _, id in ipairs((overdue_holders(key))) do
+  local overdue = overdue_holders(key)
+  for _, id in ipairs(overdue) do
     expire(id)
   end
   local twin = holding(key)
-  return twin and twin.live and twin or nil
+  if not twin or not twin.live then
+    return nil
+  end
+  if #overdue > 0 then -- who is refused for the successor writes nothing more
+    admit_left()
+    joined()
+    settle()
+    wake()
+  end
+  return twin
 end
