@@ -22,6 +22,8 @@ _SHARED = 0x40000002, 510
 _MAPPED = 128, 1
 """The same of the -shm file."""
 
+_forking = threading.Lock()
+"""Held during a fork: threads that fork at once do not give back what the other has taken."""
 _locks: dict[threading.Lock, str] = {}
 _held: list[threading.Lock] = []
 _kept: set[tuple[int, int]] = set()
@@ -38,6 +40,7 @@ def closed(lock: threading.Lock) -> None:
 
 
 def _before() -> None:
+    _forking.acquire()
     for lock, path in list(_locks.items()):
         if lock.acquire(timeout=_PATIENCE):
             _held.append(lock)
@@ -47,6 +50,7 @@ def _before() -> None:
 def _after() -> None:
     while _held:
         _held.pop().release()
+    _forking.release()
 
 
 def _after_in_child() -> None:
