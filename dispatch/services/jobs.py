@@ -26,7 +26,6 @@ from dispatch.errors import (
 from dispatch.ids import JobID
 from dispatch.jobs.alike import patterns
 from dispatch.jobs.batch import new_jobs
-from dispatch.jobs.context import running_job
 from dispatch.jobs.definition import Call
 from dispatch.jobs.model import Attempt, Changed, CountOptions, Enqueued, Job, JobState, ListOptions, NewJob
 from dispatch.jobs.options import EnqueueOptions
@@ -41,9 +40,12 @@ from dispatch.services.drivers import drives
 from dispatch.services.explain import Explanation, explained
 from dispatch.services.named import hint_of, named_job
 from dispatch.services.stats import SAMPLE, JobStats, read_stats
+from dispatch.services.traces import carried_on
 from dispatch.store import Store
-from dispatch.telemetry import OFF, Telemetry, carried, inject
+from dispatch.telemetry import OFF, Telemetry
 
+_HOOKS = frozenset({"job_enqueuing", "job_enqueued", "job_cancelled"})
+"""What plugins may hear of an enqueue."""
 _FIRST_LOOK = 0.002
 _SLOWEST_LOOK = 1.0
 
@@ -81,34 +83,38 @@ class JobService:
     def enqueue_here(self, calls: Sequence[Call[Any]], loop: AbstractEventLoop) -> list[Enqueued] | None:
         """As `enqueue`, in the calling thread, which runs no event loop; None, with nothing done, where the store or a
         plugin needs one. What the store declines only this time is written on `loop`, within the same spans."""
-        if self._here is None or self._plugins.has("job_enqueuing") or self._plugins.needs_loop("job_enqueued"):
+        here, plugins = self._here, self._plugins
+        heard = not plugins.implemented.isdisjoint(_HOOKS)
+        if here is None or (heard and (plugins.has("job_enqueuing") or plugins.needs_loop("job_enqueued"))):
             return None
-        jobs = self.rows(calls)
-        if self._plugins.has("job_cancelled") and any(job.unique is not None for job in patterns(jobs)):
+        spans = self._telemetry.spans
+        jobs = self._rows(calls, carried_on() if spans is None else {})
+        if heard and plugins.has("job_cancelled") and any(job.unique is not None for job in patterns(jobs)):
             return None  # one that has expired may make way
         check_sizes(jobs, self._limits)
-        spans = self._telemetry.spans
-        with nullcontext(jobs) if spans is None else spans.sending(jobs) as jobs:
-            answers = self._here.enqueue_here(jobs)
-            if answers is None:
-                answers = run_sync(loop, lambda: self._store.jobs.enqueue(jobs))
-        tell(self._plugins, jobs, answers)
+        if spans is None:
+            answers = self._written(here, jobs, loop)
+        else:
+            with spans.sending(jobs) as jobs:
+                answers = self._written(here, jobs, loop)
+        if heard:
+            tell(plugins, jobs, answers)
         return answers
+
+    def _written(self, here: EnqueuesHere, jobs: Sequence[NewJob], loop: AbstractEventLoop) -> list[Enqueued]:
+        answers = here.enqueue_here(jobs)
+        return run_sync(loop, lambda: self._store.jobs.enqueue(jobs)) if answers is None else answers
 
     def rows(self, calls: Sequence[Call[Any]]) -> Sequence[NewJob]:
         """The rows that calls ask for, in the scope and trace of whoever asks."""
-        scope, metadata = capture(), self.trace()
-        return new_jobs(calls, scope=scope, idempotency_ttl=self._idempotency_ttl, metadata=metadata)
+        return self._rows(calls, self.trace())
+
+    def _rows(self, calls: Sequence[Call[Any]], metadata: dict[str, Any]) -> Sequence[NewJob]:
+        return new_jobs(calls, scope=capture(), idempotency_ttl=self._idempotency_ttl, metadata=metadata)
 
     def trace(self) -> dict[str, Any]:
         """What new work carries of the trace that it is asked for in, where no span of its own is made for that."""
-        metadata: dict[str, Any] = {}
-        if self._telemetry.spans is None:
-            inject(metadata)
-            within = running_job()
-            if not metadata and within is not None:
-                metadata.update(carried(within.job.metadata))
-        return metadata
+        return carried_on() if self._telemetry.spans is None else {}
 
     async def enqueue_named(self, name: str, arguments: Any = None, options: EnqueueOptions | None = None) -> Enqueued:
         """Queues a job by name, without the user's module: queue and argument schema are those that its app announced.
