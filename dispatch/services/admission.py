@@ -91,7 +91,6 @@ def _fault_of(job: NewJob, metadata: Mapping[str, Any], limits: Limits) -> Inval
 
 def check_sizes(jobs: Sequence[NewJob], limits: Limits) -> None:
     """As `check_size`, of each."""
-    # asking whether it is an instance of an abstract class takes a while
     for job in (jobs.longest,) if type(jobs) is AlikeJobs else jobs:
         check_size(job, limits)
 

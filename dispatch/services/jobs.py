@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncGenerator, Collection, Sequence
-from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -88,7 +87,7 @@ class JobService:
         if here is None or (heard and (plugins.has("job_enqueuing") or plugins.needs_loop("job_enqueued"))):
             return None
         spans = self._telemetry.spans
-        jobs = self._rows(calls, carried_on() if spans is None else {})
+        jobs = self.rows(calls)
         if heard and plugins.has("job_cancelled") and any(job.unique is not None for job in patterns(jobs)):
             return None  # one that has expired may make way
         check_sizes(jobs, self._limits)
@@ -107,10 +106,7 @@ class JobService:
 
     def rows(self, calls: Sequence[Call[Any]]) -> Sequence[NewJob]:
         """The rows that calls ask for, in the scope and trace of whoever asks."""
-        return self._rows(calls, self.trace())
-
-    def _rows(self, calls: Sequence[Call[Any]], metadata: dict[str, Any]) -> Sequence[NewJob]:
-        return new_jobs(calls, scope=capture(), idempotency_ttl=self._idempotency_ttl, metadata=metadata)
+        return new_jobs(calls, scope=capture(), idempotency_ttl=self._idempotency_ttl, metadata=self.trace())
 
     def trace(self) -> dict[str, Any]:
         """What new work carries of the trace that it is asked for in, where no span of its own is made for that."""
@@ -148,14 +144,19 @@ class JobService:
 
     async def insert(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Writes rows that are built already, and asks and tells the plugins."""
-        if self._plugins.has("job_enqueuing"):
+        heard = not self._plugins.implemented.isdisjoint(_HOOKS)
+        if heard and self._plugins.has("job_enqueuing"):
             jobs = [await with_additions(job, self._plugins, self._limits) for job in jobs]
         check_sizes(jobs, self._limits)
         spans = self._telemetry.spans
-        with nullcontext(jobs) if spans is None else spans.sending(jobs) as jobs:
+        if spans is None:
             answers = await self._store.jobs.enqueue(jobs)
-        tell(self._plugins, jobs, answers)
-        await tell_expired(self._plugins, self.get, answers)
+        else:
+            with spans.sending(jobs) as jobs:
+                answers = await self._store.jobs.enqueue(jobs)
+        if heard:
+            tell(self._plugins, jobs, answers)
+            await tell_expired(self._plugins, self.get, answers)
         return answers
 
     async def prepared_inside(self, jobs: Sequence[NewJob]) -> list[NewJob]:
