@@ -14,6 +14,8 @@ from dispatch.jobs.alike import AlikeJobs
 from dispatch.jobs.model import Enqueued, Job, NewJob
 from dispatch.plugins import PluginManager
 
+HOOKS = frozenset({"job_enqueuing", "job_enqueued", "job_cancelled"})
+"""What plugins may hear of an enqueue."""
 _logger = logging.getLogger("dispatch.plugins")
 
 

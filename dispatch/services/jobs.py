@@ -33,7 +33,7 @@ from dispatch.plugins import PluginManager
 from dispatch.portal import run_sync
 from dispatch.registry import Registry
 from dispatch.scope import Scope, capture
-from dispatch.services.admission import Limits, check_size, check_sizes, tell, tell_expired, with_additions
+from dispatch.services.admission import HOOKS, Limits, check_size, check_sizes, tell, tell_expired, with_additions
 from dispatch.services.audit import AuditService
 from dispatch.services.drivers import drives, named
 from dispatch.services.explain import Explanation, explained
@@ -43,8 +43,6 @@ from dispatch.services.traces import carried_on
 from dispatch.store import Store
 from dispatch.telemetry import OFF, Telemetry
 
-_HOOKS = frozenset({"job_enqueuing", "job_enqueued", "job_cancelled"})
-"""What plugins may hear of an enqueue."""
 _FIRST_LOOK = 0.002
 _SLOWEST_LOOK = 1.0
 
@@ -83,7 +81,7 @@ class JobService:
         """As `enqueue`, in the calling thread, which runs no event loop; None, with nothing done, where the store or a
         plugin needs one. What the store declines only this time is written on `loop`, within the same spans."""
         here, plugins = self._here, self._plugins
-        heard = not plugins.implemented.isdisjoint(_HOOKS)
+        heard = not plugins.implemented.isdisjoint(HOOKS)
         if here is None or (heard and (plugins.has("job_enqueuing") or plugins.needs_loop("job_enqueued"))):
             return None
         spans = self._telemetry.spans
@@ -144,7 +142,7 @@ class JobService:
 
     async def insert(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Writes rows that are built already, and asks and tells the plugins."""
-        heard = not self._plugins.implemented.isdisjoint(_HOOKS)
+        heard = not self._plugins.implemented.isdisjoint(HOOKS)
         if heard and self._plugins.has("job_enqueuing"):
             jobs = [await with_additions(job, self._plugins, self._limits) for job in jobs]
         check_sizes(jobs, self._limits)
