@@ -178,8 +178,8 @@ def _unmet(reached: Mapping[str, CheckpointKind], look: _Look) -> list[str]:
 def _changes(reached: Mapping[str, CheckpointKind], look: _Look, late: Collection[str]) -> list[Trouble]:
     """Steps that were renamed, inserted or taken out in the part of the body which the run has behind it.
 
-    `late` are those behind which the body came to more of what is recorded. A sleep, wait or child at which it stops with
-    all of that behind it is just what comes next.
+    `late` are those behind which the body came to more of what is recorded. A sleep, wait or child at which it stops
+    with all of that behind it is just what comes next.
     """
     unmet = _unmet(reached, look)
     stopped = frozenset(look.new if unmet else ())
