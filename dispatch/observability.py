@@ -95,10 +95,13 @@ class Gauges:
         self._store = store
         self._instruments = instruments
         self._known: set[str] = set()
+        self._look_at = 0.0
 
     async def run_once(self) -> float:
-        """One look; answers the seconds until the next."""
+        """One look, unless the latest was but now: one counts all that waits; answers the seconds until the next."""
         before = boot_seconds()
+        if before < self._look_at:
+            return self._look_at - before
         await asyncio.sleep(_TICK)
         self._instruments.loop_lag.set(max(0.0, boot_seconds() - before - _TICK))
         found = {info.config.name: info for info in await self._store.queues.list()}
@@ -112,4 +115,5 @@ class Gauges:
             self._instruments.depth.set(depth, {"queue": queue})
             self._instruments.oldest_age.set(age, {"queue": queue})
         self._known |= found.keys()
+        self._look_at = before + LOOK_EVERY
         return LOOK_EVERY

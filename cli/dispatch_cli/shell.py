@@ -18,6 +18,7 @@ from dispatch_cli.settings import NAMES, Settings, escapes_allowed, global_param
 F = TypeVar("F", bound="Callable[..., Any]")
 
 _HEADING = re.compile(r"^(Usage|[A-Z][A-Za-z ]*)(?=:)", re.MULTILINE)
+_FEW = 3
 _HELP = ["-h", "--help"]
 _SEE_GLOBAL = "--store, --url, --config, -P, --json, -o FORMAT, --no-color: dispatch --help"
 
@@ -129,10 +130,14 @@ class Group(_Shared, TyperGroup):
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             names = self.list_commands(ctx)
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
+            meant = self.elsewhere(ctx, name) or [repr(near) for near in difflib.get_close_matches(name, names, 1)]
+            hint = f"did you mean {' or '.join(meant)}?" if meant else f"there are: {', '.join(names)}"
             ctx.fail(f"there is no command {name!r}; {hint}")
         return super().resolve_command(ctx, args)
+
+    def elsewhere(self, ctx: Any, name: str) -> list[str]:
+        """Where else there is a command of that name."""
+        return []
 
 
 class LazyGroup(Group):
@@ -153,6 +158,12 @@ class LazyGroup(Group):
         if noun not in self.table:
             return None
         return _command_of(self.table[noun][0])
+
+    def elsewhere(self, ctx: Any, name: str) -> list[str]:
+        """The nouns that have such a verb, unless it is one that many have."""
+        nouns = ((noun, self.get_command(ctx, noun)) for noun in self.table)
+        found = [f"`dispatch {noun} {name}`" for noun, has in nouns if isinstance(has, Group) and name in has.commands]
+        return found if len(found) <= _FEW else []
 
 
 @functools.cache

@@ -124,6 +124,7 @@ class WorkerService(Protocol):
     async def run_once(self) -> float:
         """Does one round and answers the seconds until the next, which a change of the store may end early.
 
+        Under load that is many times a second: what costs more than that is worth, a round leaves out until it is due.
         What it raises is logged, and the round repeated after a pause. A worker that stops waits for the round.
         """
         ...

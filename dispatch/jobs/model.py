@@ -326,6 +326,8 @@ class Changed:
     state: JobState | None = None
     replayed_as: JobID | None = None
     """CONFLICT of a retry: the job that was made of this one's dead letter, which stands for it now."""
+    holder: JobID | None = None
+    """CONFLICT of a retry: the live job (of a run: its driver) that holds the unique key which this one would need."""
 
 
 @dataclass(frozen=True, slots=True)

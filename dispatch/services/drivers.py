@@ -1,10 +1,18 @@
-"""What refuses a change of a job that drives a workflow run: the run has verbs of its own."""
+"""Jobs that drive workflow runs, as people meet them: by the ids of the runs, which have verbs of their own."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+from dispatch.ids import JobID
 from dispatch.jobs.model import Job
+from dispatch.store import Store
+
+
+async def named(store: Store, job_id: JobID | None) -> str:
+    """The id by which people know a job: of one that drives a run, that run's."""
+    job = None if job_id is None else await store.jobs.get(job_id)
+    return str(job_id if job is None or job.kind != "workflow" or job.run_id is None else job.run_id)
 
 
 def drives(job: Job | None, verb: Literal["cancel", "retry", "delete"]) -> str:

@@ -10,7 +10,7 @@ from dispatch.errors import StoreCorrupt
 from dispatch.ids import DLQID, JobID
 from dispatch.jobs.model import TERMINAL, WAITING, JobState
 from dispatch.services.damage import Damage, Found
-from dispatch.services.integrity_runs import Children, examine_runs, stray_driver
+from dispatch.services.integrity_runs import Children, examine_runs, may_lack_key, stray_driver
 from dispatch.store import Store
 from dispatch.transfer import KINDS, RUN_KINDS, Document, TransferKind
 
@@ -37,8 +37,10 @@ async def examine(store: Store, *, found: Found, tick: Callable[[int], None]) ->
     children: Children = {}
     async for job in _walk(store, "jobs", tick):
         seen += 1
-        for damage in _of_job(job, holders):
+        for damage in _of_job(job):
             found(damage)
+        if (keyless := await _of_key(store, job, holders)) is not None:
+            found(keyless)
         if job["behind"] is not None and (stuck := await _behind(store, job)) is not None:
             found(stuck)
         if job["kind"] == "workflow" and (stray := await stray_driver(store, job)) is not None:
@@ -63,8 +65,8 @@ async def examine(store: Store, *, found: Found, tick: Callable[[int], None]) ->
     return seen
 
 
-def _of_job(job: Document, holders: dict[str, str]) -> Iterator[Damage]:
-    """What is wrong with a job by itself, and with the key it needs."""
+def _of_job(job: Document) -> Iterator[Damage]:
+    """What is wrong with a job by itself."""
     id_, state = job["id"], job["state"]
     odd = [name for name, wanted in _WANTED.items() if not isinstance(job[name], wanted)]
     if odd or state not in set(JobState):
@@ -79,11 +81,18 @@ def _of_job(job: Document, holders: dict[str, str]) -> Iterator[Damage]:
         yield Damage("jobs", id_, "is running, but in nobody's name: it is never stolen", "repair that row")
     if state in TERMINAL and job["finished_at"] is None:
         yield Damage("jobs", id_, f"is {state}, but has no end: it is never pruned", f"`dispatch job delete {id_}`")
-    key = job["unique_key"]
+
+
+async def _of_key(store: Store, job: Document, holders: dict[str, str]) -> Damage | None:
+    """That somebody else holds the unique key which the job needs; a run that compensates may have passed its on."""
+    id_, key = job["id"], job["unique_key"]
     gave_up = job["unique_until"] == "start" and job["started_at"] is not None
-    if key is not None and state in _LIVE and job["behind"] is None and not gave_up and holders.get(key) != id_:
-        text = f"needs the unique key {key!r}, which {holders.get(key, 'nobody')} holds: a twin may be enqueued"
-        yield Damage("jobs", id_, text, f"`dispatch job cancel {id_}`, and enqueue it again")
+    if key is None or job["state"] not in _LIVE or job["behind"] is not None or gave_up or holders.get(key) == id_:
+        return None
+    if job["kind"] == "workflow" and await may_lack_key(store, job):
+        return None
+    text = f"needs the unique key {key!r}, which {holders.get(key, 'nobody')} holds: a twin may be enqueued"
+    return Damage("jobs", id_, text, f"`dispatch job cancel {id_}`, and enqueue it again")
 
 
 _WANTED: dict[str, Any] = {

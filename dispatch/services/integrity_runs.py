@@ -63,6 +63,16 @@ async def stray_driver(store: Store, job: Document) -> Damage | None:
     return Damage("jobs", job["id"], text, "repair that row with the database's own tools")
 
 
+async def may_lack_key(store: Store, job: Document) -> bool:
+    """Whether the job drives a run that compensates, or was blocked while it did: it does nothing anew, and its unique
+    key may have gone to another."""
+    try:
+        run = None if job["run_id"] is None else await store.workflows.get(RunID(job["run_id"]))
+    except (StoreCorrupt, ValueError):
+        return True  # told with the run
+    return run is not None and run.state in (RunState.COMPENSATING, RunState.BLOCKED)
+
+
 class _Part:
     """Documents of one kind that belong to runs, taken run by run."""
 

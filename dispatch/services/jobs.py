@@ -37,7 +37,7 @@ from dispatch.registry import Registry
 from dispatch.scope import Scope, capture
 from dispatch.services.admission import Limits, check_size, check_sizes, tell, tell_expired, with_additions
 from dispatch.services.audit import AuditService
-from dispatch.services.drivers import drives
+from dispatch.services.drivers import drives, named
 from dispatch.services.explain import Explanation, explained
 from dispatch.services.named import hint_of, named_job
 from dispatch.services.stats import SAMPLE, JobStats, read_stats
@@ -281,8 +281,9 @@ class JobService:
                     f"{job_id} cannot be retried: its dead letter was replayed as {changed.replayed_as}, "
                     "and the same work would run twice"
                 )
-            if changed.state.terminal:
-                raise DuplicateJob(f"{job_id} cannot be retried: another live job holds its unique key", existing="")
+            if changed.holder is not None:
+                holder = await named(self._store, changed.holder)
+                raise DuplicateJob(f"{job_id} cannot be retried: {holder} holds its unique key", existing=holder)
             raise JobNotRetryable(
                 f"{job_id} is {changed.state}; only failed, cancelled or retrying jobs can be retried"
             )

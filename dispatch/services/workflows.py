@@ -18,6 +18,7 @@ from dispatch.jobs.options import EnqueueOptions
 from dispatch.registry import Registry
 from dispatch.scope import Scope, capture
 from dispatch.services.audit import AuditService
+from dispatch.services.drivers import named
 from dispatch.services.events import EventService
 from dispatch.services.explain import explained
 from dispatch.services.forks import edited
@@ -210,8 +211,8 @@ class WorkflowService:
                 run = await self.get(run_id)
                 if run.compensated and run.state.terminal:
                     why = "it has taken back what it did; fork it, or start a new run"
-                elif run.state in (RunState.FAILED, RunState.CANCELLED):
-                    why = "another live run holds its unique key"
+                elif changed.holder is not None:
+                    why = f"{await named(self._store, changed.holder)} holds its unique key until it ends"
                 else:
                     why = "only failed, cancelled and blocked runs can be"
                 raise RunNotRetryable(f"{run_id} is {run.state} and cannot be retried: {why}")

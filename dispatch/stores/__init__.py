@@ -148,7 +148,7 @@ def open_store(
     makers = {**(schemes or {}), **_SCHEMES}
     maker = makers.get(scheme) if separator else None
     if maker is None:
-        near = difflib.get_close_matches(scheme, makers, n=1)
+        near = difflib.get_close_matches(scheme, makers, n=1) or [name for name in makers if scheme and scheme in name]
         hint = f"did you mean {near[0]}://? " if near else ""
         known = ", ".join(f"{name}://" for name in makers)
         raise ConfigError(f"store {scheme + separator!r}…: no such kind of store; {hint}known are {known}")

@@ -330,6 +330,8 @@ class RunChanged:
 
     reply: Reply
     state: RunState | None = None
+    holder: JobID | None = None
+    """CONFLICT of a retry: the live job (of a run: its driver) that holds the unique key which this run would need."""
 
 
 @dataclass(frozen=True, slots=True)

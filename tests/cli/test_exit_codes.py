@@ -36,6 +36,9 @@ def test_1_the_job_failed(seeds: Seeds) -> None:
     ("words", "said"),
     [
         ("nope", "there is no command 'nope'"),
+        ("enqueue add x:=1", "did you mean `dispatch job enqueue`?"),
+        ("migrate", "did you mean `dispatch workflow migrate` or `dispatch store migrate`?"),
+        ("list", "there are: run, "),
         ("job lst", "did you mean 'list'?"),
         ("job list --stat failed", "did you mean --state"),
         ("job list --state faild", "did you mean 'failed'?"),
@@ -84,7 +87,7 @@ def test_1_the_job_failed(seeds: Seeds) -> None:
         ("run examples_tasks --log-level loud", "there is no log level 'loud'"),
         ("config show --config nowhere.toml", "does not exist"),
         ("config show -P production", "production"),
-        ("job count --store mysql://x", "no such kind of store"),
+        ("job count --store mysql://x", "no such kind of store; did you mean mysql+asyncmy://?"),
         ("job count -o ids", "has no ids"),
     ],
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -12,11 +13,13 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from dispatch import Config, Dispatch, Fail, WorkflowContext, testing
 from dispatch.backoff import Constant
-from dispatch.hookspecs import hookimpl
+from dispatch.hookspecs import WorkerService, hookimpl
 from dispatch.jobs.model import JobState
-from dispatch.observability import MetricsExtension
+from dispatch.observability import LOOK_EVERY, Gauges, MetricsExtension
+from dispatch.queues.model import QueueInfo
 from dispatch.registry import Registry
 from dispatch.scope import use_scope
+from dispatch.store import Store
 from dispatch.telemetry import instruments
 
 from .conftest import Start
@@ -109,6 +112,61 @@ async def test_a_worker_looks_at_the_queues_and_its_loop(
     found = values(reader)
     assert set(found["dispatch.queue.depth"]) <= {of(queue="later")}
     assert set(found) >= {"dispatch.queue.oldest_age", "dispatch.worker.loop_lag"}
+
+
+class CountedRounds:
+    """The metrics' look at the queues; tells when the worker has asked for it how often."""
+
+    name = "counted"
+
+    def __init__(self, service: WorkerService) -> None:
+        self._service = service
+        self.rounds = 0
+
+    async def run_once(self) -> float:
+        pause = await self._service.run_once()
+        self.rounds += 1
+        return pause
+
+
+class Looking:
+    """A plugin: a look at the queues in every worker; it stands in for them and counts how often it is asked."""
+
+    def __init__(self, meters: MeterProvider) -> None:
+        self._made = instruments(meters)
+        self.looks = 0
+
+    @hookimpl
+    def register_services(self, store: Store) -> list[CountedRounds]:
+        self.service = CountedRounds(Gauges(cast(Store, SimpleNamespace(queues=self)), self._made))
+        return [self.service]
+
+    async def list(self) -> list[QueueInfo]:
+        self.looks += 1
+        return []
+
+
+async def test_the_queues_are_looked_at_when_it_is_time_however_often_the_store_changes(
+    registry: Registry, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @registry.job(queue="later")
+    async def work() -> None: ...
+
+    now = 1000.0
+    monkeypatch.setattr("dispatch.observability.boot_seconds", lambda: now)
+    plugin = Looking(MeterProvider())
+    app = await start(app={"plugins": [plugin], "queues": ["default"]})
+
+    async def round_after_a_change() -> None:
+        before = plugin.service.rounds
+        await app.enqueue(work)
+        await eventually(lambda: plugin.service.rounds > before)
+
+    for looks in (1, 2):
+        for _ in range(4):
+            await round_after_a_change()
+        assert plugin.looks == looks
+        now += LOOK_EVERY
 
 
 def test_every_promised_instrument_is_there(meters: MeterProvider) -> None:

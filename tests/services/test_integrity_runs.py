@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from dispatch.clock import ManualClock
-from dispatch.jobs.model import Verdict
+from dispatch.jobs.model import Unique, Verdict
 from dispatch.services.damage import Damage
 from dispatch.services.integrity import examine
 from dispatch.stores.memory import MemoryStore
 from dispatch.stores.sqlite import SQLiteStore
 from dispatch.testing.conformance.env import Env
-from dispatch.testing.conformance.flows import begin, drive, with_job, with_run
+from dispatch.testing.conformance.flows import begin, drive, new_run, with_job, with_run
 from dispatch.testing.conformance.run_transfer import populate_runs
 from dispatch.workflows.model import Group
 
@@ -46,6 +46,16 @@ async def test_runs_that_only_verbs_have_written_are_whole() -> None:
     seen, found = await look(env)
     assert found == []
     assert seen == sum((await env.store.transfer.count()).values())
+
+
+async def test_a_run_that_passed_its_key_on_and_compensates_is_whole() -> None:
+    clock = ManualClock()
+    env = Env(MemoryStore(clock=clock), clock)
+    await env.store.open()
+    await env.store.workflows.create([new_run(unique=Unique("k"), expires_in=5)])
+    clock.advance(6)
+    await env.store.workflows.create([new_run(unique=Unique("k"))])
+    assert (await look(env))[1] == []
 
 
 @pytest.mark.parametrize(

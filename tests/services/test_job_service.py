@@ -223,9 +223,10 @@ async def test_a_twin_in_the_way_of_a_retry_is_told(app: Dispatch, note: Any) ->
     once = note.options(unique="k")
     await once.enqueue(1)
     failed = await end(app, Verdict.FAIL, failure=Failure("E", "m"), reason="failed")
-    await once.enqueue(1)
-    with pytest.raises(DuplicateJob, match="another live job holds its unique key"):
+    twin = await once.enqueue(1)
+    with pytest.raises(DuplicateJob, match=f"{twin.id} holds its unique key") as refused:
         await app.jobs.retry(failed.id)
+    assert refused.value.existing == twin.id
 
 
 @pytest.mark.parametrize("fault", [StoreTimeout("no answer"), None], ids=["timeout", "gone"])

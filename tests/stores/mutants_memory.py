@@ -10,7 +10,7 @@ from mutants import Fault, Plant
 
 from dispatch.dlq import DLQState
 from dispatch.jobs.model import WAITING, JobState, Verdict
-from dispatch.stores.memory import aside, changes, claim, expiry, finish, keys, leases, ready
+from dispatch.stores.memory import aside, changes, claim, expiry, finish, keys, leases, ready, run_changes
 from dispatch.stores.memory.data import Data
 
 
@@ -141,6 +141,12 @@ MEMORY = (
         "I1",
         ("expired_holders",),
         plant=_around(expiry, "_has_expired", _constant(False)),
+    ),
+    Fault(
+        "retried beside another",
+        "I1",
+        ("expired_holders",),
+        plant=_around(run_changes, "live_twin", _constant(None)),
     ),
     Fault(
         "who waits behind an expired run is lost",

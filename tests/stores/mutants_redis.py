@@ -186,9 +186,10 @@ REDIS = (
         "I1",
         "expired_lines",
         "create_runs",
-        "hand_over(id, row)\n    call",
-        "give_up_key(row.uk, id)\n    call",
+        "hand_over(id, row)\n  else",
+        "give_up_key(row.uk, id)\n  else",
     ),
+    _lua("retried beside another", "I1", "expired_lines", "retry_run", "live_twin(row.uk)", "nil"),
     _lua("a refused retry sets nobody free", "I1", "expired_lines", "retry", "if #overdue > 0 then", "if false then"),
     _lua("keys never freed", "I1", "unique", "finish", "give_up_key(row.uk, id)\n", ""),
     _lua(

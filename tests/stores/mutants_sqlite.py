@@ -103,6 +103,12 @@ SQLITE = (
         "expired_holders",
         ("unique_holder", "r.compensating = 1", "r.compensating > 1"),
     ),
+    _sql(
+        "retried beside another",
+        "I1",
+        "expired_lines",
+        ("free_driver", "behind = NULL,", "behind = NULL, unique_key = NULL,"),
+    ),
     _sql("hold_for ignored", "I1", "unique", ("hold_unique", *NOWHERE)),
     _sql("idempotency lost", "I2", "idempotency", ("idempotent", "expires_at > :now", "0")),
     _sql(

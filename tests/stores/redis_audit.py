@@ -176,7 +176,8 @@ def _unique(index: Index, stored: dict[str, Any], rows: dict[str, Row]) -> None:
         elif until:
             index["ux"][key] = float(until)
     for id_, row in rows.items():
-        waits_for_key = row["st"] in "PT" and "uk" in row and "b" not in row and "sa" not in row
+        undone = row.get("k") == "workflow" and "co" in stored.get(f"f:{row.get('ri')}", {})
+        waits_for_key = row["st"] in "PT" and "uk" in row and "b" not in row and "sa" not in row and not undone
         if waits_for_key:
             assert held.get(row["uk"], "").endswith(f":{id_}"), f"{id_} waits without its key {row['uk']!r}"
     for field, value in (stored.get("i") or {}).items():

@@ -117,6 +117,7 @@ def test_a_server_that_would_lose_jobs_or_is_too_old_is_refused() -> None:
         (Refusal("OOM command not allowed"), StoreFull),
         (Refusal("BUSY Redis is busy running a script"), StoreBusy),
         (Refusal("WRONGTYPE Operation against"), StoreCorrupt),
+        (Refusal("ERR DB index is out of range"), StoreUnreachable),
         (Refusal("ERR what"), StoreCorrupt),
         (Refusal("what"), StoreCorrupt),
         (TimeoutError(), StoreTimeout),

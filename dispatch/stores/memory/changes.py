@@ -44,10 +44,12 @@ def retry(data: Data, job_id: JobID, scope: Scope | None, now: datetime) -> Chan
         data.hurry(row, now)
     elif (replayed := _replayed_as(data, row)) is not None:
         return Changed(Reply.CONFLICT, row.state, replayed)
-    elif row.state in (JobState.FAILED, JobState.CANCELLED) and live_twin(data, row.unique_key, now) is None:
-        start_over(data, row, now)
-    else:
+    elif row.state not in (JobState.FAILED, JobState.CANCELLED):
         return Changed(Reply.CONFLICT, row.state)
+    elif (twin := live_twin(data, row.unique_key, now)) is not None:
+        return Changed(Reply.CONFLICT, row.state, holder=twin)
+    else:
+        start_over(data, row, now)
     data.signal.bump()
     return Changed(Reply.APPLIED, row.state)
 

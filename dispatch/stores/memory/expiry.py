@@ -33,7 +33,6 @@ def expire(data: Data, row: Row, now: datetime) -> None:
         wakes.compensates(data, row, run, "expired", now)
         if row.unique_key is not None:
             data.hand_over(row, row.unique_key, now)
-        row.unique_key = None
 
 
 def live_twin(data: Data, key: str | None, now: datetime) -> JobID | None:

@@ -52,12 +52,10 @@ def retry(data: Data, run_id: RunID, scope: Scope | None, now: datetime) -> RunC
     if run.state is RunState.BLOCKED:
         row.failures = row.crashes = 0
         _take_up(data, run, now)
-    elif (
-        run.state not in (RunState.FAILED, RunState.CANCELLED)
-        or (run.compensated and not run.compensation_failed)
-        or live_twin(data, row.unique_key, now) is not None
-    ):
+    elif run.state not in (RunState.FAILED, RunState.CANCELLED) or (run.compensated and not run.compensation_failed):
         return RunChanged(Reply.CONFLICT, run.state)
+    elif (twin := live_twin(data, row.unique_key, now)) is not None:
+        return RunChanged(Reply.CONFLICT, run.state, twin)
     else:
         run.compensating = run.compensation_failed
         run.compensation_failed = False

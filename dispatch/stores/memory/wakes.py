@@ -84,8 +84,6 @@ def cancel_run(data: Data, run: RunRow, reason: str, now: datetime) -> bool:
         run.wake_seq += 1
         run.updated_at = now
     else:
-        if row.behind is not None:  # it gives up its place, and the key with it
-            row.unique_key = None
         data.withdraw(row)
         compensates(data, row, run, reason, now)
     return True

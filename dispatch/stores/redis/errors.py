@@ -59,6 +59,8 @@ def store_error(error: BaseException, url: str) -> StoreError | None:
         )
     if code == "BUSY":
         return StoreBusy(f"{url}: another client's script keeps the server busy ({error}); nothing was written")
+    if "DB index is out of range" in str(error):
+        return StoreUnreachable(f"{url}: the server has no database of that number; name one below its `databases`")
     if code == "WRONGTYPE":
         return StoreCorrupt(
             f"{url}: a key of this namespace holds something else ({error}); another program uses the same names"

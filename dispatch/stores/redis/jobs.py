@@ -272,11 +272,12 @@ def _attempt(fields: Sequence[bytes]) -> Attempt:
 
 
 def _changed(reply: Sequence[bytes]) -> Changed:
-    said, state, other, *_ = (*reply, None, None)
+    said, state, other, holder, *_ = (*reply, None, None, None)
     return Changed(
         Reply(str(text(said))),
         None if state is None else STATES[state],
-        None if other is None else JobID(other.decode()),
+        JobID(other.decode()) if other else None,
+        JobID(holder.decode()) if holder else None,
     )
 
 

@@ -222,5 +222,9 @@ def _waited(run_id: RunID, answer: Sequence[Any]) -> Waited:
 
 
 def _changed(reply: Sequence[bytes]) -> RunChanged:
-    said, *state = reply
-    return RunChanged(Reply(said.decode()), RUN_STATES[state[0]] if state else None)
+    said, state, holder, *_ = (*reply, None, None)
+    return RunChanged(
+        Reply(said.decode()),
+        None if state is None else RUN_STATES[state],
+        None if holder is None else JobID(holder.decode()),
+    )

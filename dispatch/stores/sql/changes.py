@@ -67,8 +67,11 @@ def retry(job_id: JobID, scope: Scope | None, now: int) -> Plan[Changed]:
     replayed = first((yield Rows("latest_replay", {"job_id": str(job_id)}))) if job.state is JobState.FAILED else None
     if replayed is not None and replayed[0] is not None:
         return Changed(Reply.CONFLICT, job.state, JobID(replayed[0]))
-    if job.state not in (JobState.FAILED, JobState.CANCELLED) or not (yield from holders.take_again(job_id, now)):
+    if job.state not in (JobState.FAILED, JobState.CANCELLED):
         return Changed(Reply.CONFLICT, job.state)
+    twin = yield from holders.take_again(job_id, now)
+    if twin is not None:
+        return Changed(Reply.CONFLICT, job.state, holder=twin)
     yield Do("revive_job", {"id": str(job_id), "now": now})
     if job.concurrency_key is not None:
         yield Do("set_missing_key", {"id": str(job_id)})

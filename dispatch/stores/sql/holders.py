@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dispatch.ids import JobID
 from dispatch.stores.sql import concurrency, unique
-from dispatch.stores.sql.plan import Do, Lock, Plan, Rows
+from dispatch.stores.sql.plan import Lock, Plan, Rows
 from dispatch.stores.sql.rows import job_of, scope_params
 from dispatch.stores.sql.unique import Holder
 from dispatch.stores.sql.workflow_ends import cancel_waiting
@@ -28,17 +28,17 @@ def holder(key: str, now: int, expired: list[JobID] | None = None) -> Plan[Holde
             expired.append(found.job_id)
 
 
-def take_again(job_id: JobID, now: int) -> Plan[bool]:
-    """Lets a job that waits again have its key back; False when a live job holds it."""
+def take_again(job_id: JobID, now: int) -> Plan[JobID | None]:
+    """Lets a job that waits again have its key back; answers the other live job that holds it, if there is one."""
     key, hold_until = (yield Rows("unique_of", {"id": str(job_id)}))[0]
     if key is None:
-        return True
+        return None
     yield from unique.lock([key])
     present = yield from holder(key, now)
     if present is not None and present.live:
-        return present.job_id == job_id
+        return present.job_id if present.job_id != job_id else None
     yield from unique.take(key, job_id, hold_until)
-    return True
+    return None
 
 
 def _expire(job_id: JobID, key: str, now: int) -> Plan[bool]:
@@ -48,7 +48,6 @@ def _expire(job_id: JobID, key: str, now: int) -> Plan[bool]:
     if job.kind == "workflow" and job.run_id is not None:
         yield from compensates(job.run_id, job_id, "expired", now)
         yield from unique.end(key, job_id, now)
-        yield Do("drop_unique", {"id": str(job_id)})
         return False
     # locked after the key, against the usual order: without waiting
     if job.concurrency_key is not None:

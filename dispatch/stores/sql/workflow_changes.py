@@ -59,8 +59,9 @@ def retry(run_id: RunID, scope: Scope | None, now: int) -> Plan[RunChanged]:
     over = bool(run.compensated) and not run.compensation_failed
     if state not in (RunState.FAILED, RunState.CANCELLED) or over:
         return RunChanged(Reply.CONFLICT, state)
-    if not (yield from holders.take_again(JobID(driver.id), now)):
-        return RunChanged(Reply.CONFLICT, state)
+    twin = yield from holders.take_again(JobID(driver.id), now)
+    if twin is not None:
+        return RunChanged(Reply.CONFLICT, state, twin)
     yield Do("revive_job", {"id": driver.id, "now": now})
     if driver.concurrency_key is not None:
         yield Do("set_missing_key", {"id": driver.id})

@@ -193,6 +193,36 @@ async def the_start_of_a_run_with_the_key_of_an_expired_one_makes_a_live_run(env
 
 
 @case("I1")
+async def a_run_that_made_way_takes_its_key_again_with_a_retry_or_is_refused(env: Env) -> None:
+    old = new_run(unique=Unique("k"), expires_in=5)
+    await made(env, old)
+    env.clock.advance(6)
+    fresh = new_run(unique=Unique("k"))
+    await made(env, fresh)
+    drivers = {job.run_id: job for job in await env.claim(5, names=[driver_name("flow", 1)])}
+    held = {id_: Driven(env, id_, drivers[id_], env.worker, env.store) for id_ in (old.id, fresh.id)}
+    await held[old.id].finish("cancelled", reason="expired")
+    refused = await env.store.workflows.retry(old.id)
+    assert (refused.reply, refused.state, refused.holder) == ("conflict", RunState.CANCELLED, fresh.driver.id)
+    assert (await held[fresh.id].finish()).reply == "applied"
+    assert (await env.store.workflows.retry(old.id)).reply == "applied"
+    (again,) = await env.store.workflows.create([new_run(unique=Unique("k"))])
+    assert (again.id, again.created) == (old.id, False)
+
+
+@case("I1")
+async def a_job_that_made_way_is_not_retried_beside_the_other(env: Env) -> None:
+    old = await _expired(env)
+    wanted = new(unique=Unique("k"))
+    await _made(env, wanted, old)
+    refused = await env.store.jobs.retry(old)
+    assert (refused.reply, refused.state, refused.holder) == ("conflict", JobState.CANCELLED, wanted.id)
+    await env.finish(await env.take(), Verdict.COMPLETE)
+    assert (await env.store.jobs.retry(old)).reply == "applied"
+    assert (await env.enqueue(new(unique=Unique("k"))))[0].id == old
+
+
+@case("I1")
 async def a_job_and_a_run_make_way_for_each_other(env: Env) -> None:
     old = await _expired(env)
     fresh = new_run(unique=Unique("k"), expires_in=5)

@@ -216,3 +216,18 @@ async def who_waits_behind_an_expired_one_and_has_expired_too_makes_way(env: Env
 async def _enqueued(env: Env, wanted: NewJob) -> None:
     (answer,) = await env.enqueue(wanted)
     assert (answer.id, answer.created) == (wanted.id, True)
+
+
+@case("I1")
+async def a_run_that_gave_up_its_place_behind_another_is_not_retried_beside_it(env: Env) -> None:
+    first = await begin(env, unique=Unique("k"))
+    behind = await _lined_up(env)
+    await env.store.workflows.cancel(behind.id)
+    (driver,) = await env.claim(5, names=[driver_name("flow", 1)])
+    await Driven(env, behind.id, driver, env.worker, env.store).finish("cancelled", reason="cancelled")
+    refused = await env.store.workflows.retry(behind.id)
+    assert (refused.reply, refused.holder) == ("conflict", first.driver.id)
+    assert (await first.finish()).reply == "applied"
+    assert (await env.store.workflows.retry(behind.id)).reply == "applied"
+    (again,) = await env.store.workflows.create([new_run(unique=Unique("k"))])
+    assert (again.id, again.created) == (behind.id, False)

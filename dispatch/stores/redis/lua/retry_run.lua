@@ -1,6 +1,6 @@
 -- Lets a run that has ended, or is blocked, go on from its checkpoints.
 -- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation expiry cancels channels_of_events driving revive
--- ARGV: now, run, scoped, app, org. Answers a reply and the state.
+-- ARGV: now, run, scoped, app, org. Answers a reply, the state, and who holds its unique key if another does.
 local run_id, run = ARGV[2], run_of(ARGV[2])
 if not run or not in_scope(run, ARGV[3] == '1', ARGV[4], ARGV[5]) then
   return {'missing'}
@@ -16,8 +16,12 @@ if run.st == 'B' then
   to_run_state(run_id, run, standing(run))
   wait(id, row, NOW_TEXT)
 else
-  if (run.st ~= 'F' and run.st ~= 'X') or (run.cp and not run.cf) or live_twin(row.uk) then
+  if (run.st ~= 'F' and run.st ~= 'X') or (run.cp and not run.cf) then
     return {'conflict', run.st}
+  end
+  local twin = live_twin(row.uk)
+  if twin then
+    return {'conflict', run.st, twin.id}
   end
   run.co = run.cf and '1' or nil
   call('HDEL', key, 'cf', 'fi')

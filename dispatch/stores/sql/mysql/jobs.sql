@@ -127,10 +127,6 @@ SELECT `key` FROM {unique_keys} AS unique_keys WHERE live = 0 AND (hold_until IS
 LIMIT 20 FOR UPDATE SKIP LOCKED;
 DELETE FROM {unique_keys} WHERE `key` IN :found;
 
--- name: drop_unique
--- A job has no unique key any more.
-UPDATE {jobs} SET unique_key = NULL WHERE id = :id;
-
 -- name: successors
 -- The jobs that wait for the end of one, first come first.
 SELECT id, unique_hold_until FROM {jobs} AS jobs WHERE behind = :behind AND state = 'pending' ORDER BY created_at, id;

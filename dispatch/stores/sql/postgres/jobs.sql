@@ -198,10 +198,6 @@ DELETE FROM {unique_keys} WHERE key = ANY (ARRAY(
   SELECT key FROM {unique_keys} WHERE live = 0 AND coalesce(hold_until <= :now::int8, true)
   LIMIT 20 FOR UPDATE SKIP LOCKED));
 
--- name: drop_unique
--- A job has no unique key any more.
-UPDATE {jobs} SET unique_key = NULL WHERE id = :id;
-
 -- name: successors
 -- The jobs that wait for the end of one, first come first.
 SELECT id, unique_hold_until FROM {jobs} WHERE behind = :behind AND state = 'pending' ORDER BY created_at, id;

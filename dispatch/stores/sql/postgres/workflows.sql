@@ -377,10 +377,10 @@ WHERE id = :id;
 
 -- name: free_driver
 -- A driver that nobody holds is due at once, with a clean count; its run's cancellation is under way. One that waited
--- behind another gives up its place, and the key with it.
+-- behind another gives up its place.
 -- With a concurrency key it takes a place, whether or not there is room: what only compensates waits for none.
 UPDATE {jobs} SET state = 'pending', ready = 1, failures = 0, crashes = 0, run_at = :now, worker_id = NULL,
-  unique_key = CASE WHEN behind IS NULL THEN unique_key END, behind = NULL, lease_until = NULL, cancel_reason = NULL, set_aside = 0,
+  behind = NULL, lease_until = NULL, cancel_reason = NULL, set_aside = 0,
   blocked = 0, started_at = CASE WHEN concurrency_key IS NULL THEN started_at ELSE coalesce(started_at, :now) END,
   left_as = coalesce(:left_as::text, left_as), updated_at = :now
 WHERE id = :id;

@@ -105,10 +105,6 @@ DELETE FROM unique_keys WHERE key = :key AND job_id = :job_id AND live = 1;
 DELETE FROM unique_keys WHERE key IN (
   SELECT key FROM unique_keys WHERE live = 0 AND hold_until <= :now LIMIT 20);
 
--- name: drop_unique
--- A job has no unique key any more.
-UPDATE jobs SET unique_key = NULL WHERE id = :id;
-
 -- name: successors
 -- The jobs that wait for the end of one, first come first.
 SELECT id, unique_hold_until FROM jobs WHERE behind = :behind AND state = 'pending' ORDER BY seq;

@@ -11,10 +11,6 @@ local function cancel_run(run_id, run, reason)
     call('HINCRBY', run_key(run_id), 'ws', 1)
     call('HSET', run_key(run_id), 'u', NOW_TEXT)
   else
-    if row.b then -- it gives up its place, and the key with it
-      call('HDEL', job_key(id), 'uk')
-      row.uk = nil
-    end
     withdraw(id, row)
     compensates(id, row, run_id, run, reason)
   end

@@ -38,7 +38,6 @@ local function expire(id)
   if run then
     compensates(id, row, row.ri, run, 'expired')
     hand_over(id, row)
-    call('HDEL', job_key(id), 'uk')
   else
     conclude(id, row, 'X', 'expired')
   end
