@@ -27,6 +27,12 @@ async def test_each_implementation_gets_only_the_arguments_it_names(manager: Plu
     manager.register(plugin(job_failed=everything))
     await manager.notify("job_failed", job="j", error="e")
     assert seen == [{"job": "j", "error": "e"}, "j", "e"]
+    seen.clear()
+    manager.register(plugin(worker_stopped=lambda worker, *rest: seen.append((worker, rest))))
+    manager.register(plugin(worker_stopped=lambda *rest, worker: seen.append((worker, rest))))
+    manager.register(plugin(worker_stopped=everything))
+    await manager.notify("worker_stopped", worker="w")
+    assert seen == [{"worker": "w"}, ("w", ()), ("w", ())]
 
 
 async def test_implementations_run_in_the_order_of_pluggy(manager: PluginManager) -> None:

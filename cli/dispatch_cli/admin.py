@@ -164,7 +164,13 @@ class Workflows(Protocol):
     async def retry(self, run_id: RunID) -> RunState: ...
     async def migrate(self, run_id: RunID, *, version: int) -> RunState: ...
     async def fork(
-        self, run_id: RunID, *, before: str, edits: dict[str, Any] | None = None, undo_inherited: bool = False
+        self,
+        run_id: RunID,
+        *,
+        before: str,
+        edits: dict[str, Any] | None = None,
+        force: bool = False,
+        undo_inherited: bool = False,
     ) -> CreatedRun: ...
 
 

@@ -95,8 +95,9 @@ class SignalBody(Body):
 class ForkBody(Body):
     """A new run from an old one."""
 
-    before: Text = Field(description="The recorded step that the new run goes on with.")
+    before: Text = Field(description="The step that the new run goes on with: a recorded one, or the one that failed.")
     edits: dict[str, Any] = Field({}, description='Other results to begin with: {"charge.amount": 5}.')
+    force: bool = Field(False, description="Let edits add fields that the recorded results do not have.")
     undo_inherited: bool = Field(False, description="Take back the copied steps, too, when the new run fails.")
 
 
@@ -275,6 +276,7 @@ async def fork(ask: Asked, run_id: RunIDText, body: ForkBody, key: IdempotencyKe
             RunID(run_id),
             before=body.before,
             edits=body.edits,
+            force=body.force,
             undo_inherited=body.undo_inherited,
             scope=ask.scope,
         )

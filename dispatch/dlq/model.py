@@ -37,6 +37,7 @@ class DLQEntry(Entity[DLQID]):
     payload: bytes
     """Byte for byte what the job carried."""
     failures: int = 0
+    """How many attempts had failed; of a run all that ever did, also those before its latest checkpoint."""
     crashes: int = 0
     priority: int = 0
     max_retries: int | None = None

@@ -22,7 +22,7 @@ from dispatch.errors import ConfigError, InvalidPlugin, MissingExtra
 from dispatch.plugins.containing import Outcome, callers, contained, drop
 from dispatch.plugins.finding import imported, is_own, offered
 from dispatch.plugins.fitting import check, own_name, specified, taken
-from dispatch.plugins.implementation import OWN, Implementation
+from dispatch.plugins.implementation import OWN, Implementation, picking
 from dispatch.plugins.lane import Lane
 from dispatch.plugins.sections import section_of
 
@@ -318,7 +318,7 @@ class PluginManager:
         found = getattr(self._manager.hook, hook).get_hookimpls()
         return tuple(
             Implementation(
-                *(impl.plugin_name, hook, impl.function, taken(impl.function, self._hooks[hook])),
+                *(impl.plugin_name, hook, picking(impl.function, taken(impl.function, self._hooks[hook]))),
                 waits=inspect.iscoroutinefunction(impl.function),
                 trusted=(impl.function.__module__ or "").partition(".")[0] in OWN,
             )

@@ -2,32 +2,69 @@
 
 from __future__ import annotations
 
+import ast
+import difflib
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from dispatch.errors import InvalidArguments
-from dispatch.services.places import with_value
-from dispatch.workflows.model import Checkpoint
+from dispatch.services.places import missing, with_value
+from dispatch.workflows.model import Checkpoint, Run
+
+_FAILED_STEP = re.compile(r"""step ('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"): """)
+"""How the error begins of a run that a step has ended."""
 
 
-def edited(checkpoints: Sequence[Checkpoint], before: str, edits: Mapping[str, Any]) -> dict[str, bytes]:
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What a fork begins with."""
+
+    before: str
+    recorded: bool
+    """Whether the step that it goes on with stands in the journal; else that step failed and ended the run, and all is
+    copied but undos."""
+    copied: Mapping[str, Checkpoint]
+
+
+def inherited(run: Run, checkpoints: Sequence[Checkpoint], before: str) -> Inherited:
+    """What a fork of the run takes over that goes on with the step `before`.
+
+    Raises InvalidArguments: the run has neither recorded that step nor failed in it.
+    """
+    journal = sorted(checkpoints, key=lambda c: c.position)
+    names = [checkpoint.name for checkpoint in journal]
+    if before in names:
+        return Inherited(before, True, {c.name: c for c in journal[: names.index(before)]})
+    failed = _failed_step(run)
+    if before == failed:
+        return Inherited(before, False, {c.name: c for c in journal if c.kind != "undo"})
+    near = difflib.get_close_matches(before, [*names, *([failed] if failed is not None else ())], 1)
+    hint = f"did you mean {near[0]!r}?" if near else "`dispatch workflow timeline` shows what it has"
+    raise InvalidArguments(f"{run.id} has recorded no {before!r}; {hint}")
+
+
+def _failed_step(run: Run) -> str | None:
+    """The step that the latest failure of the run's body came from, as its error tells it."""
+    found = None if run.error is None else _FAILED_STEP.match(run.error.message)
+    return None if found is None else ast.literal_eval(found[1])
+
+
+def edited(start: Inherited, edits: Mapping[str, Any], *, force: bool = False) -> dict[str, bytes]:
     """The new data of the checkpoints that are edited, by name.
 
     Args:
-        checkpoints: the run's journal.
-        before: where the fork begins; only what was recorded before that is copied.
         edits: `"charge"` or `"charge.amount"` (a path into the step's result, list indexes as numbers) to new values.
+        force: whether an edit may add a field that the result does not have.
 
-    Raises InvalidArguments: an edit names no copied step, or its path leads nowhere.
+    Raises InvalidArguments: an edit names no copied step, its path leads nowhere or to a field that is not there.
     """
-    copied: dict[str, Checkpoint] = {}
-    for checkpoint in sorted(checkpoints, key=lambda c: c.position):
-        if checkpoint.name == before:
-            break
-        copied[checkpoint.name] = checkpoint
+    copied, before = start.copied, start.before
     values: dict[str, Any] = {}
+    slips: list[str] = []
     for path, value in edits.items():
         name = next((n for n in sorted(copied, key=len, reverse=True) if path == n or path.startswith(f"{n}.")), None)
         if name is None:
@@ -36,7 +73,14 @@ def edited(checkpoints: Sequence[Checkpoint], before: str, edits: Mapping[str, A
         if copied[name].kind != "step":
             raise InvalidArguments(f"{name!r} is a {copied[name].kind}; only the results of steps can be edited")
         current = values[name] if name in values else from_json(copied[name].data)
-        values[name] = with_value(current, path[len(name) + 1 :], value, path)
+        inside = path[len(name) + 1 :]
+        if inside and (told := missing(current, inside, None)):
+            slips.append(f"step {name!r}: {told}")
+        values[name] = with_value(current, inside, value, path)
+    if slips and not force:
+        raise InvalidArguments(
+            f"{' '.join(slips)} With force (--force on the command line) fields that are not there are added"
+        )
     try:
         return {name: to_json(value) for name, value in values.items()}
     except PydanticSerializationError as error:

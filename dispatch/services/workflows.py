@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dispatch.clock import boot_seconds
 from dispatch.cluster.model import Announcement
 from dispatch.entity import Page, Reply
-from dispatch.errors import InvalidArguments, RunEnded, RunNotFound, RunNotRetryable, WaitTimeout, WorkflowNotFound
+from dispatch.errors import RunEnded, RunNotFound, RunNotRetryable, WaitTimeout, WorkflowNotFound
 from dispatch.events.model import Event
 from dispatch.ids import RunID
 from dispatch.jobs.model import NewJob
@@ -21,7 +21,7 @@ from dispatch.services.audit import AuditService
 from dispatch.services.drivers import named
 from dispatch.services.events import EventService
 from dispatch.services.explain import explained
-from dispatch.services.forks import edited
+from dispatch.services.forks import edited, inherited
 from dispatch.services.jobs import JobService
 from dispatch.services.named import named_payload
 from dispatch.store import Store
@@ -238,14 +238,16 @@ class WorkflowService:
         *,
         before: str,
         edits: Mapping[str, Any] | None = None,
+        force: bool = False,
         undo_inherited: bool = False,
         scope: Scope | None = None,
     ) -> CreatedRun:
         """Starts a new run that has the checkpoints which this one recorded before the step `before`.
 
         Args:
-            before: a recorded step; the new run goes on with it.
+            before: a recorded step, or the one that failed and ended the run; the new run goes on with it.
             edits: `{"charge.amount": 5}`: results that the copy starts with instead (a step, or a path into it).
+            force: whether an edit may add a field that the recorded result does not have.
             undo_inherited: when the new run fails or is cancelled, it also takes back the copied steps. Left out, their
                 undos are not its own: they remain the old run's.
 
@@ -253,10 +255,8 @@ class WorkflowService:
         """
         run = await self.get(run_id, scope=scope)
         checkpoints = await self._store.workflows.timeline(run_id)
-        if before not in {checkpoint.name for checkpoint in checkpoints}:
-            near = difflib.get_close_matches(before, [c.name for c in checkpoints], 1)
-            hint = f"did you mean {near[0]!r}?" if near else "`dispatch workflow timeline` shows what it has"
-            raise InvalidArguments(f"{run_id} has recorded no {before!r}; {hint}")
+        start = inherited(run, checkpoints, before)
+        data = edited(start, edits or {}, force=force)
         job = await self._store.jobs.get(run.driver)
         fork_id = RunID.new()
         driver = NewJob(
@@ -277,11 +277,12 @@ class WorkflowService:
             scope=run.scope,
         )
         fork = NewRun(fork_id, run.name, run.version, driver)
-        data = edited(checkpoints, before, edits or {})
         detail = f"before {before}" + (f", with {', '.join(edits)} edited" if edits else "")
         detail += ", which takes back what it inherits" if undo_inherited else ""
         async with self._audit.act("workflow.fork", [run_id], detail=detail):
-            created = await self._store.workflows.fork(run_id, before=before, run=fork, edits=data, scope=scope)
+            created = await self._store.workflows.fork(
+                run_id, before=before if start.recorded else None, run=fork, edits=data, scope=scope
+            )
             if created is None:
                 raise _not_found(run_id)
             return created

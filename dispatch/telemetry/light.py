@@ -36,7 +36,6 @@ from opentelemetry.trace import (
     TraceFlags,
 )
 
-from dispatch.telemetry.batched import taking
 from dispatch.telemetry.start import NO_PARENT, Attributes, Late, Start, as_dict, below, whole
 
 _UNSET = Status(StatusCode.UNSET)
@@ -147,7 +146,6 @@ class Told:
         self.everyone = everyone
         self.starting = [one for one in everyone if not _does_nothing(one.on_start)]
         self.ending = [one for one in everyone if not _does_nothing(one._on_ending)]
-        self.taking = [taking(one) for one in everyone]
 
 
 _Members = tuple[int, int, bool, TraceFlags, trace.TraceState, bool]
@@ -190,8 +188,8 @@ class LightSpan(SDKSpan):
         told = self._source.told()
         for processor in told.ending:
             processor._on_ending(self)
-        for take in told.taking:
-            take(self)
+        for processor in told.everyone:
+            processor.on_end(self)
 
     def fill(self) -> None:
         """Makes what a whole span has."""

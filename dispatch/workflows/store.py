@@ -135,10 +135,11 @@ class WorkflowStore(Protocol):
         ...
 
     async def fork(
-        self, run_id: RunID, *, before: str, run: NewRun, edits: Mapping[str, bytes], scope: Scope | None = None
+        self, run_id: RunID, *, before: str | None, run: NewRun, edits: Mapping[str, bytes], scope: Scope | None = None
     ) -> CreatedRun | None:
-        """A new run with copies (inherited) of the checkpoints recorded before the one named, their data replaced where
-        `edits` says so; children only with their results, open ones are left out. None: no such run or checkpoint."""
+        """A new run with copies (inherited) of the checkpoints recorded before the one named (None: of all but undos),
+        their data replaced where `edits` says so; children only with their results, open ones are left out.
+        None: no such run or checkpoint."""
         ...
 
     async def get(self, run_id: RunID, *, scope: Scope | None = None) -> Run | None:

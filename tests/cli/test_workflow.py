@@ -144,6 +144,14 @@ def test_a_fork_starts_with_edited_results(seeds: Seeds) -> None:
     assert run("workflow", "fork", seeds.run_done, "--from", "ship", "--set", "chrge=1").code == 2
     assert run("workflow", "fork", seeds.run_done, "--from", "ship", "--set", "charge.amount").code == 2
     assert run("workflow", "fork", seeds.run_done, "--from", "ship", "--set", "charge.deep.er=1").code == 2
+    slip = ("--from", "ship", "--set", "charge.amuont=5")
+    refused = run("workflow", "fork", seeds.run_done, *slip, "--dry-run")
+    assert refused.code == 2
+    assert "step 'charge': 'amuont' is not there; did you mean 'amount'? With force" in refused.err
+    assert run("workflow", "fork", seeds.run_done, *slip).code == 2
+    added = run("workflow", "fork", seeds.run_done, *slip, "--force").out.strip()
+    assert run("workflow", "timeline", added, "--json").json["items"][0]["data"]["amuont"] == 5
+    assert run("workflow", "fork", seeds.run_done, "--from", "ship", "--force").code == 2
 
 
 def test_runs_are_compared(seeds: Seeds) -> None:

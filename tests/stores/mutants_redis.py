@@ -189,6 +189,7 @@ REDIS = (
         "hand_over(id, row)\n  else",
         "give_up_key(row.uk, id)\n  else",
     ),
+    _lua("a fork inherits undos", "I24", "run_forks", "fork_run", "whole and parts[3] == 'undo'", "false"),
     _lua("retried beside another", "I1", "expired_lines", "retry_run", "live_twin(row.uk)", "nil"),
     _lua("a refused retry sets nobody free", "I1", "expired_lines", "retry", "if #overdue > 0 then", "if false then"),
     _lua("keys never freed", "I1", "unique", "finish", "give_up_key(row.uk, id)\n", ""),

@@ -178,6 +178,37 @@ async def test_what_is_foretold_of_a_change_is_what_the_engine_does(
         assert all(name in caplog.text for name in left)
 
 
+async def test_a_sleep_that_comes_next_is_not_named_beside_a_step_that_was_inserted(code: Code) -> None:
+    def body(*steps: str) -> Body:
+        async def play(ctx: WorkflowContext) -> object:
+            for name in steps:
+                await code.step(ctx, name)
+            await ctx.sleep(10, name="first")
+            await ctx.sleep(10, name="second")
+            return await code.step(ctx, "ship")
+
+        return play
+
+    await code.begin(body("charge"))
+    code.body = body("charge", "weigh")
+    assert [(c.problem, c.step) for c in await code.check()] == [(Problem.INSERTED, "weigh")]
+
+
+async def test_a_wait_before_what_is_recorded_is_named_as_inserted(code: Code) -> None:
+    def body(*waits: str) -> Body:
+        async def play(ctx: WorkflowContext) -> object:
+            await code.step(ctx, "charge")
+            for name in waits:
+                await ctx.wait_for_event(name)
+            return await ctx.sleep(10, name="first")
+
+        return play
+
+    await code.begin(body())
+    code.body = body("paid")
+    assert [(c.problem, c.step) for c in await code.check()] == [(Problem.INSERTED, "paid")]
+
+
 async def test_a_version_that_is_gone_is_named_with_those_that_are_there(code: Code) -> None:
     run = await code.begin(Changes(code).old)
     other = Registry()

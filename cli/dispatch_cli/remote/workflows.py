@@ -132,9 +132,15 @@ class RemoteWorkflows:
         return await self._link.post(f"{_RUNS}/{run_id}/migrate", _state, body)
 
     async def fork(
-        self, run_id: RunID, *, before: str, edits: dict[str, Any] | None = None, undo_inherited: bool = False
+        self,
+        run_id: RunID,
+        *,
+        before: str,
+        edits: dict[str, Any] | None = None,
+        force: bool = False,
+        undo_inherited: bool = False,
     ) -> CreatedRun:
-        body = {"before": before, "edits": edits or {}, "undo_inherited": undo_inherited}
+        body = {"before": before, "edits": edits or {}, "force": force, "undo_inherited": undo_inherited}
         return await self._link.post(f"{_RUNS}/{run_id}/fork", lambda found: CreatedRun(RunID(found["id"]), True), body)
 
 

@@ -32,12 +32,18 @@ def fork(
     ctx: typer.Context,
     id_: OneRun,
     before: Annotated[
-        str, typer.Option("--from", metavar="STEP", help="The step to go on with; what came before it is copied.")
+        str,
+        typer.Option(
+            "--from", metavar="STEP", help="The step to go on with, or the one that failed; what came before is copied."
+        ),
     ],
     edits: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="STEP.PATH=JSON", help="Start with another result of a copied step, or a part."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Let --set add a field that the recorded result does not have.")
+    ] = False,
     undo_inherited: Annotated[
         bool, typer.Option("--undo-inherited", help="Take back the copied steps, too, when the new run fails.")
     ] = False,
@@ -46,26 +52,24 @@ def fork(
     """Start a new run with what a run recorded before a step, to go on from there; prints its id."""
     from dispatch.documents.runs import run_summary
     from dispatch.ids import RunID
-    from dispatch.services.forks import edited
+    from dispatch.services.forks import edited, inherited
 
     session = session_of(ctx)
     run_id = one_id(RunID, id_)
     chosen = dict(_edit(text) for text in edits or ())
+    if force and not chosen:
+        raise CommandError("--force lets --set add a field: there is no --set")
 
     async def act(app: Admin) -> Run | None:
         if dry_run:
-            checkpoints = await app.workflows.timeline(run_id)
-            names = [checkpoint.name for checkpoint in checkpoints]
-            if before not in names:
-                raise CommandError(
-                    f"{run_id} has recorded no {before!r}", hint="`dispatch workflow timeline` shows all"
-                )
-            changed = edited(checkpoints, before, chosen)
-            copied = names[: names.index(before)]
-            shown = ", ".join(f"{name} (edited)" if name in changed else name for name in copied) or "nothing"
+            start = inherited(await app.workflows.get(run_id), await app.workflows.timeline(run_id), before)
+            changed = edited(start, chosen, force=force)
+            shown = ", ".join(f"{name} (edited)" if name in changed else name for name in start.copied) or "nothing"
             session.tell(f"nothing was written; a new run would begin with: {shown}")
             return None
-        created = await app.workflows.fork(run_id, before=before, edits=chosen, undo_inherited=undo_inherited)
+        created = await app.workflows.fork(
+            run_id, before=before, edits=chosen, force=force, undo_inherited=undo_inherited
+        )
         return await app.workflows.get(created.id)
 
     run = session.administer(act)

@@ -178,9 +178,11 @@ def _unmet(reached: Mapping[str, CheckpointKind], look: _Look) -> list[str]:
 def _changes(reached: Mapping[str, CheckpointKind], look: _Look, late: Collection[str]) -> list[Trouble]:
     """Steps that were renamed, inserted or taken out in the part of the body which the run has behind it.
 
-    `late` are those behind which the body came to more of what is recorded.
+    `late` are those behind which the body came to more of what is recorded. A sleep, wait or child at which it stops
+    with all of that behind it is just what comes next.
     """
     unmet = _unmet(reached, look)
+    stopped = frozenset(look.new if unmet else ())
     order = {name: place for place, name in enumerate(reached)}
     troubles = []
     open_end = False
@@ -193,8 +195,8 @@ def _changes(reached: Mapping[str, CheckpointKind], look: _Look, late: Collectio
             unmet.remove(old)
             text = f"{old!r} is recorded, the code has {name!r} in its place, which would act as if nothing were done"
             troubles.append(Trouble(Problem.RENAMED, name, text))
-        elif name in late or (name in look.new and "step" not in visit.kinds):
-            open_end = open_end or name in look.new
+        elif name in late or (name in stopped and "step" not in visit.kinds):
+            open_end = open_end or name in stopped
             text = f"{name!r} comes before what the run has recorded; it would act now, after it"
             troubles.append(Trouble(Problem.INSERTED, name, text))
     text = "{!r} is recorded, the code does not come to it; an undo of it would not run"

@@ -21,6 +21,7 @@ from dispatch.stores.memory.rows import (
     checked_text,
     copy_job,
     copy_json,
+    is_driver,
     later,
 )
 from dispatch.stores.memory.runs import RunRow
@@ -226,6 +227,10 @@ def record_attempt(data: Data, row: Row, kind: str, failure: Failure, now: datet
 
 def bury(data: Data, row: Row, reason: str, now: datetime) -> DLQID:
     """Makes the dead letter of a row that has just failed for good."""
+    failures, crashes = row.failures, row.crashes
+    if is_driver(row):  # its counts begin anew with what its run records
+        kinds = [attempt.kind for attempt in data.attempts.get(row.id, ())]
+        failures, crashes = kinds.count("failed"), kinds.count("crashed")
     entry = DLQEntry(
         id=DLQID.new(),
         created_at=now,
@@ -237,8 +242,8 @@ def bury(data: Data, row: Row, reason: str, now: datetime) -> DLQID:
         reason=reason,
         error=row.error,
         payload=row.payload,
-        failures=row.failures,
-        crashes=row.crashes,
+        failures=failures,
+        crashes=crashes,
         priority=row.priority,
         max_retries=row.max_retries,
         timeout=row.timeout,

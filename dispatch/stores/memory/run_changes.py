@@ -105,24 +105,25 @@ def migrate(data: Data, run_id: RunID, version: int, scope: Scope | None, now: d
 def fork(
     data: Data,
     run_id: RunID,
-    before: str,
+    before: str | None,
     new: NewRun,
     edits: Mapping[str, bytes],
     scope: Scope | None,
     now: datetime,
 ) -> CreatedRun | None:
-    """A new run with copies of what was recorded before the checkpoint."""
+    """A new run with copies of what was recorded before the checkpoint; None: of all that the body recorded."""
     for name, value in edits.items():
         checked_bytes(value, f"the new data of checkpoint {name}")
     run = find(data, run_id, scope)
-    if run is None or before not in run.journal:
+    if run is None or (before is not None and before not in run.journal):
         return None
     (created,) = create(data, [new], now, forked_from=run.id)
     if created.created:
         fresh = data.runs.rows[new.id]
-        position = run.journal[before].position
+        end = run.journal[before].position if before is not None else run.last_position + 1
         for checkpoint in run.journal.values():
-            if checkpoint.position < position and not _is_open_child(data, run, checkpoint):
+            own = checkpoint.position < end and (before is not None or checkpoint.kind != "undo")
+            if own and not _is_open_child(data, run, checkpoint):
                 _inherit(run, fresh, checkpoint, edits.get(checkpoint.name, checkpoint.data), now)
     return created
 

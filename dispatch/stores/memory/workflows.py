@@ -106,7 +106,7 @@ class MemoryWorkflows:
             return run_changes.migrate(data, run_id, version, scope, data.clock.now())
 
     async def fork(
-        self, run_id: RunID, *, before: str, run: NewRun, edits: Mapping[str, bytes], scope: Scope | None = None
+        self, run_id: RunID, *, before: str | None, run: NewRun, edits: Mapping[str, bytes], scope: Scope | None = None
     ) -> CreatedRun | None:
         with self._session as data:
             return run_changes.fork(data, run_id, before, run, edits, scope, data.clock.now())

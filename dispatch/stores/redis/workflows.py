@@ -122,16 +122,21 @@ class RedisWorkflows:
         return _changed(await self._client.run("migrate_run", run_id, *scoped(scope), version, name))
 
     async def fork(
-        self, run_id: RunID, *, before: str, run: NewRun, edits: Mapping[str, bytes], scope: Scope | None = None
+        self, run_id: RunID, *, before: str | None, run: NewRun, edits: Mapping[str, bytes], scope: Scope | None = None
     ) -> CreatedRun | None:
         given = run_requests.new_run(run)
         edited = run_requests.edited(edits)
-        place = await self._client.command("HGET", f"{self._client.prefix}fn:{run_id}", before)
-        if place is None:
-            return None
+        names = f"{self._client.prefix}fn:{run_id}"
         # a checkpoint keeps its place, so there are as many before it when the script looks
-        ids = [CheckpointID.new() for _ in range(int(place) - 1)]
-        reply = await self._client.run("fork_run", run_id, *scoped(scope), before, *edited, len(ids), *ids, *given)
+        if before is None:
+            count = int(await self._client.command("HLEN", names))
+        elif (place := await self._client.command("HGET", names, before)) is not None:
+            count = int(place) - 1
+        else:
+            return None
+        ids = [CheckpointID.new() for _ in range(count)]
+        asked = (before or "", *edited, len(ids), *ids, *given)
+        reply = await self._client.run("fork_run", run_id, *scoped(scope), *asked)
         return None if reply is None else _created(enqueued(reply)[0])
 
     async def get(self, run_id: RunID, *, scope: Scope | None = None) -> Run | None:

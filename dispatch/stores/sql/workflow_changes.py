@@ -21,6 +21,8 @@ from dispatch.workflows.model import CreatedRun, NewRun, RunChanged, RunState, d
 _ROWS_AT_ONCE = 2000
 _BYTES_AT_ONCE = 4 * 1024 * 1024
 """What one transaction gives up of journals."""
+_EVERY_POSITION = 2**31 - 1
+"""Behind every checkpoint of a journal."""
 
 
 def find(run_id: RunID, scope: Scope | None) -> Plan[tuple[Driver, LockedRun] | None]:
@@ -87,20 +89,26 @@ def migrate(run_id: RunID, version: int, scope: Scope | None, now: int) -> Plan[
 
 
 def fork(
-    run_id: RunID, before: str, new: NewRun, edits: Mapping[str, bytes], scope: Scope | None, now: int
+    run_id: RunID, before: str | None, new: NewRun, edits: Mapping[str, bytes], scope: Scope | None, now: int
 ) -> Plan[CreatedRun | None]:
     """The plan of WorkflowStore.fork."""
     found = yield from find(run_id, scope)
-    row = first((yield Rows("checkpoint_named", {"run_id": str(run_id), "name": before})))
-    if found is None or row is None:
+    if found is None:
         return None
+    position = _EVERY_POSITION
+    if before is not None:
+        row = first((yield Rows("checkpoint_named", {"run_id": str(run_id), "name": before})))
+        if row is None:
+            return None
+        position = checkpoint_of(row).position
     (created,) = yield from create([new], now, forked_from=run_id)
     if not created.created:
         return created
-    until = {"run_id": str(run_id), "position": checkpoint_of(row).position}
     copies = []
-    for copied in (yield Rows("journal_before", until)):
+    for copied in (yield Rows("journal_before", {"run_id": str(run_id), "position": position})):
         checkpoint = checkpoint_of(copied)
+        if before is None and checkpoint.kind == "undo":
+            continue
         checkpoint.id, checkpoint.run_id = CheckpointID.new(), new.id
         checkpoint.data, checkpoint.inherited = edits.get(checkpoint.name, checkpoint.data), True
         copies.append(checkpoint_row(checkpoint, now))

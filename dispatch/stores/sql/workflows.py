@@ -110,7 +110,7 @@ class SQLWorkflows:
         return await self._executor.run(lambda: workflow_changes.migrate(run_id, version, scope, self._executor.now()))
 
     async def fork(
-        self, run_id: RunID, *, before: str, run: NewRun, edits: Mapping[str, bytes], scope: Scope | None = None
+        self, run_id: RunID, *, before: str | None, run: NewRun, edits: Mapping[str, bytes], scope: Scope | None = None
     ) -> CreatedRun | None:
         return await self._executor.run(
             lambda: workflow_changes.fork(run_id, before, run, edits, scope, self._executor.now())

@@ -33,6 +33,20 @@ async def a_worker_lost_while_its_run_compensates_leaves_why_it_does(env: Env) -
     assert (await env.letter(ended.dead_letter)).error == BOOM
 
 
+@case("I11")
+async def the_letter_of_a_run_counts_all_that_failed(env: Env) -> None:
+    held = await begin(env)
+    await held.leave(Verdict.RETRY, failure=BOOM, delay=0.0)
+    held = await drive(env, held.id)
+    await env.crash(held.driver)
+    held = await drive(env, held.id)
+    await held.compensate("exhausted", failure=BOOM)
+    ended = await held.finish("failed")
+    assert ended.dead_letter is not None
+    letter = await env.letter(ended.dead_letter)
+    assert (letter.failures, letter.crashes) == (2, 1)
+
+
 @case("I10", "I24")
 async def a_compensation_that_loses_too_many_workers_keeps_why_it_began(env: Env) -> None:
     held = await begin(env)

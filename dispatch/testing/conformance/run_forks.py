@@ -52,6 +52,27 @@ async def a_fork_copies_what_was_recorded_before_a_step(env: Env) -> None:
     assert [(c.data, c.position, c.inherited) for c in recorded.checkpoints] == [(b"20", 2, True), (b"4", 3, False)]
 
 
+@case("I18", "I24")
+async def a_fork_behind_all_that_is_recorded_leaves_the_undos_out(env: Env) -> None:
+    held = await begin(env, scope=A)
+    await held.record(step("a", b"1"), step("b", b"2"))
+    await held.compensate()
+    await held.undoing()
+    await held.record(step("a~undo", b"null", kind="undo"))
+    await held.finish("failed")
+    fork = env.store.workflows.fork
+    assert await fork(held.id, before=None, run=new_run(), edits={}, scope=B) is None
+    assert await fork(RunID.new(), before=None, run=new_run(), edits={}) is None
+    made = await fork(held.id, before=None, run=new_run(), edits={"b": b"3"}, scope=A)
+    assert made is not None
+    copies = [(c.name, c.data, c.position, c.inherited) for c in await journal(env, made.id)]
+    assert copies == [("a", b"1", 1, True), ("b", b"3", 2, True)]
+    empty = await begin(env, name="empty")
+    made = await fork(empty.id, before=None, run=new_run(), edits={})
+    assert made is not None
+    assert await journal(env, made.id) == []
+
+
 @case("I31")
 async def a_fork_of_what_is_not_there_is_none(env: Env) -> None:
     held = await begin(env, scope=A)

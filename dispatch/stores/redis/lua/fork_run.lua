@@ -1,10 +1,11 @@
--- Makes a run with copies of what another recorded before a checkpoint.
+-- Makes a run with copies of what another recorded before a checkpoint, or of all that its body recorded.
 -- parts: base keys feed tells rows moves concurrency place ready admit unique runs wakes ends compensation expiry cancels channels_of_events driving inserts births journal
--- ARGV: now, run, scoped, app, org, checkpoint, number of edits, name and data each, number of ids, those, the run.
+-- ARGV: now, run, scoped, app, org, checkpoint ('' none), number of edits, name and data each, number of ids, those, the run.
 -- Answers nil; 'refused' and why; or the driver's mark and id.
 local run_id, run = ARGV[2], run_of(ARGV[2])
-local place = run and call('HGET', P .. 'fn:' .. run_id, ARGV[6])
-if not place or not in_scope(run, ARGV[3] == '1', ARGV[4], ARGV[5]) then
+local whole = ARGV[6] == ''
+local named = run and (whole or call('HEXISTS', P .. 'fn:' .. run_id, ARGV[6]) == 1)
+if not named or not in_scope(run, ARGV[3] == '1', ARGV[4], ARGV[5]) then
   return false
 end
 local edits, at = {}, 8
@@ -32,11 +33,11 @@ local refusal, answer = make_run(new, run_id)
 if refusal then
   return {'refused', unpack(refusal)}
 end
-for number = 1, answer:sub(1, 1) == '1' and tonumber(place) - 1 or 0 do
+for number = 1, answer:sub(1, 1) == '1' and tonumber(ARGV[ids]) or 0 do
   local parts = checkpoint_at(run_id, number)
   local name = parts[2]
   local result = call('HGET', P .. 'fr:' .. run_id, name)
-  if result or not open[name] then
+  if (result or not open[name]) and not (whole and parts[3] == 'undo') then
     parts[1], parts[9], parts[11] = ARGV[ids + number], NOW_TEXT, '1'
     parts[4], parts[12] = edits[name] or parts[4], nil
     append_checkpoint(new.id, parts)

@@ -13,12 +13,17 @@ AND (:created_before::int8 IS NULL OR created_at < :created_before)
 AND {in_scope}
 
 -- name: bury_job
--- Copies a job that failed for good into the dead letters.
+-- Copies a job that failed for good into the dead letters; of a driver, whose counts begin anew with what its run records,
+-- all failures and crashes of the run.
 INSERT INTO {dlq} (id, job_id, job_name, queue, kind, lane, state, reason, error_type, error_message, error_traceback,
   payload, failures, crashes, priority, max_retries, timeout, backoff, keep_result, unique_key, unique_until,
   effect_key, metadata, tags, app_id, org_id, created_at, updated_at, concurrency_key, concurrency_max)
 SELECT :id, id, name, queue, kind, lane, 'open', :reason, error_type, error_message, error_traceback, payload,
-  failures, crashes, priority, max_retries, timeout, backoff, keep_result, unique_key, unique_until,
+  CASE WHEN kind <> 'workflow' THEN failures
+    ELSE (SELECT count(*) FROM {attempts} WHERE job_id = :job_id AND attempts.kind = 'failed') END,
+  CASE WHEN kind <> 'workflow' THEN crashes
+    ELSE (SELECT count(*) FROM {attempts} WHERE job_id = :job_id AND attempts.kind = 'crashed') END,
+  priority, max_retries, timeout, backoff, keep_result, unique_key, unique_until,
   coalesce(effect_key, id), metadata, tags, app_id, org_id, :now::int8, :now, concurrency_key,
   concurrency_max
 FROM {jobs} WHERE id = :job_id;

@@ -132,6 +132,15 @@ local function add_attempt(id, row, kind, error_type, message, traceback)
   end
 end
 
+-- How many attempts of a driver have failed, and crashed: its row's counts begin anew with what its run records.
+local function count_attempts(id)
+  local kinds, parts = {failed = 0, crashed = 0}, call('LRANGE', P .. 'a:' .. id, 0, -1)
+  for at = 2, #parts, 9 do
+    kinds[parts[at]] = kinds[parts[at]] + 1
+  end
+  return text(kinds.failed), text(kinds.crashed)
+end
+
 -- Makes the dead letter of a row (all of it) that has just failed for good.
 local function bury(id, row, reason, letter)
   local fields = {'j', id, 'st', 'O', 'rs', reason, 'c', NOW_TEXT, 'u', NOW_TEXT, 'ek', row.ek or id}
@@ -142,6 +151,10 @@ local function bury(id, row, reason, letter)
     end
   end
   call('HSET', P .. 'x:' .. letter, unpack(fields))
+  if row.k == 'workflow' and row.ri then
+    local failures, crashes = count_attempts(id)
+    call('HSET', P .. 'x:' .. letter, 'f', failures, 'x', crashes)
+  end
   call('ZADD', P .. 'xs:O', 0, letter)
   call('ZADD', P .. 'xa', NOW, letter)
   call('HSET', job_key(id), 'dl', letter)
