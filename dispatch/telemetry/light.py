@@ -11,8 +11,6 @@ import copy
 import dis
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
-from random import getrandbits
 from time import time_ns
 from types import MappingProxyType
 from typing import Any
@@ -68,7 +66,6 @@ class LightStart:
         self._told = Told(())
         ids = tracer.id_generator
         self._trace_id, self._span_id = ids.generate_trace_id, ids.generate_span_id
-        self._random, self._own = (getrandbits, _trusted) if type(ids) is RandomIdGenerator else (_no_bits, _looked_at)
         self._root_flags = _FLAGS[True, bool(ids.is_trace_id_random())]
         self._counts = type(self.tracer._tracer_metrics).__name__ != "NoOpTracerMetrics"
 
@@ -93,7 +90,7 @@ class LightStart:
         ask = tracer.sampler not in _OBVIOUS
         if parent is None or not parent.is_valid:
             parent, state, flags = None, DEFAULT_TRACE_STATE, self._root_flags
-            trace_id = self._random(128) or self._trace_id()
+            trace_id = self._trace_id()
         else:
             trace_id, state, flags = parent.trace_id, parent.trace_state, parent.trace_flags
             ask = ask or not flags.sampled
@@ -108,7 +105,7 @@ class LightStart:
             state = DEFAULT_TRACE_STATE if sampled.trace_state is None else sampled.trace_state
             flags = _FLAGS[decision.is_sampled(), flags.random_trace_id]
             unusual = len(sampled.attributes) != many or not decision.is_sampled()
-        own = self._own((trace_id, self._random(64) or self._span_id(), False, flags, state, True))
+        own = SpanContext(trace_id, self._span_id(), is_remote=False, trace_flags=flags, trace_state=state)
         count_end = tracer._tracer_metrics.start_span(parent, decision) if self._counts else None
         if unusual and not decision.is_recording():
             return NonRecordingSpan(own)
@@ -146,19 +143,6 @@ class Told:
         self.everyone = everyone
         self.starting = [one for one in everyone if not _does_nothing(one.on_start)]
         self.ending = [one for one in everyone if not _does_nothing(one._on_ending)]
-
-
-_Members = tuple[int, int, bool, TraceFlags, trace.TraceState, bool]
-_trusted: Callable[[_Members], SpanContext] = partial(tuple.__new__, SpanContext)
-"""A SpanContext of its members; one that looks at them first takes twice the time."""
-
-
-def _looked_at(members: _Members) -> SpanContext:
-    return SpanContext(*members[:5])
-
-
-def _no_bits(number: int) -> int:
-    return 0
 
 
 class _Alone:

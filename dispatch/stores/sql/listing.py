@@ -10,7 +10,7 @@ from dispatch.entity import LARGEST_PAGE, Page
 from dispatch.ids import JobID
 from dispatch.jobs.model import CountOptions, Job, JobState, ListOptions
 from dispatch.stores.sql.plan import Plan, Rows, first
-from dispatch.stores.sql.rows import job_of, names_text, optional_names, scope_params
+from dispatch.stores.sql.rows import job_of, names_text, optional_names, scope_params, to_text
 
 AFTER_ANY_ID = "\U0010ffff"
 
@@ -28,6 +28,7 @@ def list_jobs(options: ListOptions) -> Plan[Page[Job]]:
         "queues": optional_names(options.queues),
         "names": optional_names(options.names),
         "tags": optional_names(options.tags),
+        "tag_text": to_text(options.tags[0]) if options.tags else None,
         "created_after": None if options.created_after is None else micros(options.created_after),
         "created_before": None if options.created_before is None else micros(options.created_before),
         "limit": limit + 1,

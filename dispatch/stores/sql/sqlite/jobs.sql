@@ -16,8 +16,8 @@ AND {in_scope}
 -- part: job_filter_row
 (:created_after IS NULL OR created_at > :created_after)
 AND (:created_before IS NULL OR created_at < :created_before)
-AND (:tags IS NULL OR NOT EXISTS (
-  SELECT 1 FROM json_each(:tags) AS wanted WHERE wanted.value NOT IN (SELECT value FROM json_each(jobs.tags))))
+AND (:tags IS NULL OR (instr(tags, :tag_text) > 0 AND NOT EXISTS (
+  SELECT 1 FROM json_each(:tags) AS wanted WHERE wanted.value NOT IN (SELECT value FROM json_each(jobs.tags)))))
 
 -- name: jobs_before
 -- Which of these ids were there before this transaction added so many jobs, whose seqs are the last ones.
