@@ -217,9 +217,15 @@ class Dispatch(Verbs):
     # -- worker --------------------------------------------------------------------------------------------------
 
     async def start(self) -> Engine:
-        """Starts a worker inside this process (a web server's, say); opens the app first if need be."""
+        """Starts a worker inside this process (a web server's, say); opens the app first if need be.
+
+        Waits for a store's server that is away, with a warning for each attempt; raises StoreError for what does not
+        pass by itself.
+        """
+        from dispatch.engine.opening import patiently
+
         async with self._one_at_a_time():
-            await self._open_now()
+            await patiently(self._open_now)
             return await self._start_now()
 
     async def _start_now(self) -> Engine:
