@@ -16,6 +16,8 @@ from dispatch.jobs.alike import AlikeJobs
 from dispatch.jobs.model import Enqueued, Job, NewJob
 from dispatch.plugins import PluginManager
 
+HOOKS = frozenset({"job_enqueuing", "job_enqueued", "job_cancelled"})
+"""What plugins may hear of an enqueue."""
 _logger = logging.getLogger("dispatch.plugins")
 
 
@@ -95,7 +97,7 @@ def _fault_of(job: NewJob, metadata: Mapping[str, Any], limits: Limits) -> Inval
 
 def check_sizes(jobs: Sequence[NewJob], limits: Limits) -> None:
     """As `check_size`, of each."""
-    for job in (jobs.longest,) if isinstance(jobs, AlikeJobs) else jobs:
+    for job in (jobs.longest,) if type(jobs) is AlikeJobs else jobs:
         check_size(job, limits)
 
 
