@@ -38,7 +38,7 @@ async def with_additions(job: NewJob, plugins: PluginManager, limits: Limits) ->
     no job.
     """
     with suppress(Exception):  # what cannot be copied is no JSON, which is refused in a moment
-        job = replace(job, metadata=deepcopy(job.metadata))  # a hook may change it in place; the batch's others share it
+        job = replace(job, metadata=deepcopy(job.metadata))  # a hook may change it in place; others of the batch share it
     metadata = job.metadata
     for plugin, answer in await plugins.answers("job_enqueuing", job=job):
         wider = metadata
