@@ -38,7 +38,7 @@ async def with_additions(job: NewJob, plugins: PluginManager, limits: Limits) ->
     no job.
     """
     with suppress(Exception):  # what cannot be copied is no JSON, which is refused in a moment
-        job = replace(job, metadata=deepcopy(job.metadata))  # a hook may change it in place; others of the batch share it
+        job = replace(job, metadata=deepcopy(job.metadata))  # others of its batch share what a hook may change
     metadata = job.metadata
     for plugin, answer in await plugins.answers("job_enqueuing", job=job):
         wider = metadata
