@@ -39,7 +39,7 @@ class SystemClock:
     def now(self) -> datetime:
         current = datetime.now(UTC)
         with self._lock:
-            if self._latest - self._floor < current < self._latest:
+            if current < self._latest and self._latest - self._floor < current:
                 return self._latest
             self._latest = current
         return current

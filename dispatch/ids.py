@@ -20,7 +20,12 @@ _BITS = (1 << 30) - 1
 @lru_cache(maxsize=16)
 def _head(upper: int) -> str:
     """The first sixteen of the 26 characters, which ids share that one process makes in one millisecond."""
-    return "".join(_PAIRS[upper >> shift & 1023] for shift in (70, 60, 50, 40, 30, 20, 10, 0))
+    p = _PAIRS
+    first, second, third = upper >> 60, upper >> 30 & _BITS, upper & _BITS
+    return (
+        f"{p[first >> 10]}{p[first & 1023]}{p[second >> 20]}{p[second >> 10 & 1023]}{p[second & 1023]}"
+        f"{p[third >> 20]}{p[third >> 10 & 1023]}{p[third & 1023]}"
+    )
 
 
 def encode_suffix(value: int) -> str:

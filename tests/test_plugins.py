@@ -45,6 +45,14 @@ def test_a_hook_with_an_unknown_argument_is_refused(manager: PluginManager, func
     assert not manager.has("job_failed")
 
 
+def test_the_manager_knows_which_hooks_somebody_implements(manager: PluginManager) -> None:
+    before = set(manager.implemented)
+    manager.register(plugin(job_enqueued=lambda job: None))
+    assert "job_enqueued" not in before
+    assert manager.implemented == before | {"job_enqueued"}
+    assert manager.implemented == {hook for hook in SPECS if manager.has(hook)}
+
+
 def test_a_hook_without_arguments_says_so(manager: PluginManager) -> None:
     with pytest.raises(InvalidPlugin, match="shutdown has no argument 'app'; it has none at all"):
         manager.register(plugin(shutdown=lambda app: None))

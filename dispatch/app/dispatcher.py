@@ -132,17 +132,13 @@ class Dispatch(Verbs):
             raise NoOpenApp(
                 "this app is not open: use `async with app:` (or `with app:` in synchronous code) around the call"
             )
-        if self._forked:
+        if self._pid != os.getpid():
             raise NoOpenApp(
                 f"this app was opened by process {self._pid}, which forked this one: open another Dispatch(...) here"
             )
         if loop.is_closed():
             raise NoOpenApp("the event loop that this app was opened on has ended: use `async with app:` inside of it")
         return loop
-
-    @property
-    def _forked(self) -> bool:
-        return self._pid != os.getpid()
 
     async def open(self) -> Self:
         """Opens the store, loads plugins, stores limits, announces definitions. Raises StoreError, InvalidPlugin."""
@@ -175,7 +171,7 @@ class Dispatch(Verbs):
             await self._close_now()
 
     async def _close_now(self) -> None:
-        if self._loop is None or self._forked:
+        if self._loop is None or self._pid != os.getpid():
             return  # what a forked child inherited is its parent's to close
         try:
             await self._stop_now()
@@ -221,9 +217,15 @@ class Dispatch(Verbs):
     # -- worker --------------------------------------------------------------------------------------------------
 
     async def start(self) -> Engine:
-        """Starts a worker inside this process (a web server's, say); opens the app first if need be."""
+        """Starts a worker inside this process (a web server's, say); opens the app first if need be.
+
+        Waits for a store's server that is away, with a warning for each attempt; raises StoreError for what does not
+        pass by itself.
+        """
+        from dispatch.engine.opening import patiently
+
         async with self._one_at_a_time():
-            await self._open_now()
+            await patiently(self._open_now)
             return await self._start_now()
 
     async def _start_now(self) -> Engine:

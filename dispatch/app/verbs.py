@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 from dispatch.app.admitting import Admitting
 from dispatch.app.feed import Feeding
@@ -20,9 +20,6 @@ from dispatch.services.audit import unrecorded
 from dispatch.workflows.definition import WorkflowCall, WorkflowDefinition
 from dispatch.workflows.handle import RunHandle
 from dispatch.workflows.model import Run, RunState
-
-if TYPE_CHECKING:
-    from dispatch.current import AppPort
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -82,9 +79,8 @@ class Verbs(Nouns, Feeding, Admitting):
         return self._handles(calls, self.jobs.insert_inside_here(connection, prepared), SyncJobHandle)
 
     def _handles(self, calls: Sequence[Call[Any]], answers: Sequence[Enqueued], kind: type[Handle]) -> list[Handle]:
-        app = cast("AppPort", self)
         return [
-            kind(answer.id, app=app, created=answer.created, load=call.definition.load_result)
+            kind(answer.id, app=self, created=answer.created, load=call.definition.load_result)
             for call, answer in zip(calls, answers, strict=True)
         ]
 
@@ -102,9 +98,8 @@ class Verbs(Nouns, Feeding, Admitting):
 
     async def start_runs(self, calls: Sequence[WorkflowCall[Any]]) -> list[RunHandle[Any]]:
         """Starts validated calls in one transaction, all or none, and answers a handle for each, in order."""
-        app = cast("AppPort", self)
         return [
-            RunHandle(answer.id, app=app, created=answer.created, load=call.definition.signature.load_result)
+            RunHandle(answer.id, app=self, created=answer.created, load=call.definition.signature.load_result)
             for call, answer in zip(calls, await self.workflows.start(calls), strict=True)
         ]
 

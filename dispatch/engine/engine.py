@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dispatch.clock import boot_seconds
@@ -21,6 +22,7 @@ from dispatch.engine.introduction import Introduction, library_version
 from dispatch.engine.leading import Leading
 from dispatch.engine.lifespans import Lifespans
 from dispatch.engine.listener import Listener
+from dispatch.engine.opening import patiently
 from dispatch.engine.pruner import Pruner
 from dispatch.engine.report import Report, Tally, facts_of
 from dispatch.engine.service import Service
@@ -148,15 +150,12 @@ class Engine:
             )
         )
 
-    async def start(self) -> None:
-        """Enters the lifespans, registers the worker, and begins to beat and to claim."""
+    async def start(self, *, patient: bool = True) -> None:
+        """Enters the lifespans, registers the worker, begins to beat and claim; `patient`: waits for the store."""
         if self.settings.queues:
             await self._lifespans.enter(self._registry.lifespans.values())
-        await self._introduction.make(self._store)
         worker = Worker(
-            self._store,
-            self.worker_id,
-            self.settings,
+            *(self._store, self.worker_id, self.settings),
             definitions=self._registry.jobs,
             execution=self._execution,
             report=self._report,
@@ -168,17 +167,8 @@ class Engine:
         if self._registry.workflows:
             worker.runner = self._runner(worker)
         self._worker = worker
-        heartbeat = Heartbeat(
-            self._store.sibling(),
-            self._introduction,
-            self.settings,
-            held=worker.held_pairs,
-            on_beat=self._on_beat,
-            on_death=self._died,
-            logger=self._logger,
-        )
-        await heartbeat.start()
-        self._heartbeat = heartbeat
+        join = partial(self._join, worker)
+        heartbeat = self._heartbeat = await (patiently(join, logger=self._logger) if patient else join())
         self.running = True
         common: dict[str, Any] = {"on_death": self._died, "logger": self._logger}
         guests = [Guest(service, **common) for service in self._guests]
@@ -207,6 +197,19 @@ class Engine:
         self._check_touch()
         if self._plugins.has("worker_started"):
             self._plugins.background("worker_started", worker=self.info)
+
+    async def _join(self, worker: Worker) -> Heartbeat:
+        """Makes itself known to the store and begins to beat; may be done again where it fails."""
+        await self._introduction.make(self._store)
+        heartbeat = Heartbeat(
+            *(self._store.sibling(), self._introduction, self.settings),
+            held=worker.held_pairs,
+            on_beat=self._on_beat,
+            on_death=self._died,
+            logger=self._logger,
+        )
+        await heartbeat.start()
+        return heartbeat
 
     def hold(self) -> None:
         """Stops claiming; what runs goes on."""
@@ -330,9 +333,8 @@ class Engine:
             async with asyncio.timeout(self.settings.call_timeout):
                 replies = await self._store.jobs.release(self.worker_id, orphans)
         except (StoreError, TimeoutError) as error:
-            self._logger.warning(
-                "could not give back %d unnamed claims yet: %s", len(orphans), str(error) or "too slow"
-            )
+            why = str(error) or "too slow"
+            self._logger.warning("could not give back %d unnamed claims yet: %s", len(orphans), why)
             return
         freed = sum(reply is Reply.APPLIED for reply in replies)
         if freed:  # the others ended between the beat and its answer
@@ -349,8 +351,6 @@ class Engine:
             for running in list(self._worker.held.values()):
                 self._worker.stop_job(running, Stopped.LOST)
         self._guard = asyncio.get_running_loop().call_later(_GUARD_INTERVAL, self._check_touch)
-
-    # -- inside --------------------------------------------------------------------------------------------------
 
     def _runner(self, worker: Worker) -> Runner:
         from dispatch.engine.runs.runner import Runner, unprepared

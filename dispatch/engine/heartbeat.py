@@ -117,7 +117,7 @@ class Heartbeat:
     def _run(self) -> None:
         try:
             asyncio.run(self._live())
-        except Exception as error:
+        except BaseException as error:  # a thread's: raised any further, it would be told to nobody
             self._tell_ready(error)
         finally:
             self._on_main(self._gone.set)
@@ -138,7 +138,7 @@ class Heartbeat:
         finally:
             await self._store.close()
 
-    def _tell_ready(self, error: Exception | None) -> None:
+    def _tell_ready(self, error: BaseException | None) -> None:
         def tell() -> None:
             if self._ready.done():
                 if error is not None:

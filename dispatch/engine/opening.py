@@ -1,17 +1,19 @@
-"""Opens an app whose store may be away when a worker starts: waits for it, and gives up on what time does not heal."""
+"""What a worker's start asks of a store that may be away: it waits for it, and gives up on what time does not heal."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
 
-from dispatch.errors import StoreAway, StoreTimeout
+from dispatch.errors import StoreAway, StoreBusy, StoreTimeout
 
 if TYPE_CHECKING:
     from dispatch.app import Dispatch
 
+T = TypeVar("T")
 _LOG = logging.getLogger("dispatch.engine")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
 """Seconds between two attempts."""
@@ -23,13 +25,17 @@ async def open_patiently(app: Dispatch) -> None:
     Raises:
         StoreError: what does not pass by itself, such as a wrong password or a schema of another version.
     """
+    await patiently(app.open)
+
+
+async def patiently(act: Callable[[], Awaitable[T]], *, logger: logging.Logger = _LOG) -> T:
+    """Does what may be done twice, again and again while the store is away; raises what does not pass by itself."""
     failures = 0
     while True:
         try:
-            await app.open()
-            return
-        except (StoreAway, StoreTimeout) as error:
+            return await act()
+        except (StoreAway, StoreBusy, StoreTimeout) as error:
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures, 10)) * (0.5 + random.random() / 2)
-            _LOG.warning("the store is away, the next attempt is in %.1f s: %s", pause, error)
+            logger.warning("the store is away, the next attempt is in %.1f s: %s", pause, error)
         failures += 1
         await asyncio.sleep(pause)

@@ -103,7 +103,7 @@ async def run_worker(
         try:
             with using_app(app):
                 async with cut_short_by(ending.stop):
-                    await engine.start()
+                    await engine.start(patient=not chosen.burst)
             if chosen.on_ready is not None and engine.running:
                 chosen.on_ready(WorkerReady(engine))
             while not ending.stop.is_set():

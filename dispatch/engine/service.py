@@ -97,7 +97,9 @@ class Service:
                         "%s: %s (try %d)", self.name, str(error) or "the store took too long", failures
                     )
                     pause = self._backoff(failures)
-                except Exception:
+                except (Exception, asyncio.CancelledError) as error:
+                    if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                        raise
                     failures += 1
                     self._logger.exception("%s failed (try %d)", self.name, failures)
                     pause = self._backoff(failures)
@@ -129,6 +131,12 @@ class Service:
     def _backoff(failures: int) -> float:
         longest: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures, 10))
         return longest * (0.5 + random.random() / 2)
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancels this very task; else it was something it awaited that was cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _end(pause: asyncio.Future[None] | None) -> None:

@@ -7,7 +7,7 @@ import inspect
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Collection, Coroutine, Iterable, Mapping, Set
 from concurrent.futures import Future
 from contextvars import Context, copy_context
 from importlib.metadata import EntryPoint
@@ -61,6 +61,8 @@ class PluginManager:
         self._manager.add_hookspecs(hookspecs)
         self._hooks = specified()
         self._implementations: dict[str, tuple[Implementation, ...]] = dict.fromkeys(self._hooks, ())
+        self.implemented: Set[str] = frozenset()
+        """The hooks that somebody implements."""
         self._loaded_classes: set[type] = set()
         self.sections: dict[str, BaseModel] = {}
         """[plugin.NAME] as the plugins that have a model for it read it, defaults included."""
@@ -104,6 +106,7 @@ class PluginManager:
         except (ValueError, pluggy.PluginValidationError) as error:
             raise InvalidPlugin(f"plugin {wanted!r} cannot be registered: {error}") from error
         self._implementations = {hook: self._collected(hook) for hook in self._hooks}
+        self.implemented = {hook for hook, found in self._implementations.items() if found}
         return wanted
 
     def load(self, names: Iterable[str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +16,8 @@ from dispatch.jobs.alike import AlikeJobs
 from dispatch.jobs.model import Enqueued, Job, NewJob
 from dispatch.plugins import PluginManager
 
+HOOKS = frozenset({"job_enqueuing", "job_enqueued", "job_cancelled"})
+"""What plugins may hear of an enqueue."""
 _logger = logging.getLogger("dispatch.plugins")
 
 
@@ -33,6 +37,8 @@ async def with_additions(job: NewJob, plugins: PluginManager, limits: Limits) ->
     What a plugin adds that cannot be stored, or makes the metadata too large, is left out and logged: a plugin refuses
     no job.
     """
+    with suppress(Exception):  # what cannot be copied is no JSON, which is refused in a moment
+        job = replace(job, metadata=deepcopy(job.metadata))  # others of its batch share what a hook may change
     metadata = job.metadata
     for plugin, answer in await plugins.answers("job_enqueuing", job=job):
         wider = metadata
@@ -91,7 +97,7 @@ def _fault_of(job: NewJob, metadata: Mapping[str, Any], limits: Limits) -> Inval
 
 def check_sizes(jobs: Sequence[NewJob], limits: Limits) -> None:
     """As `check_size`, of each."""
-    for job in (jobs.longest,) if isinstance(jobs, AlikeJobs) else jobs:
+    for job in (jobs.longest,) if type(jobs) is AlikeJobs else jobs:
         check_size(job, limits)
 
 

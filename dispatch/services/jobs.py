@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncGenerator, Collection, Sequence
-from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +25,6 @@ from dispatch.errors import (
 from dispatch.ids import JobID
 from dispatch.jobs.alike import patterns
 from dispatch.jobs.batch import new_jobs
-from dispatch.jobs.context import running_job
 from dispatch.jobs.definition import Call
 from dispatch.jobs.model import Attempt, Changed, CountOptions, Enqueued, Job, JobState, ListOptions, NewJob
 from dispatch.jobs.options import EnqueueOptions
@@ -35,14 +33,15 @@ from dispatch.plugins import PluginManager
 from dispatch.portal import run_sync
 from dispatch.registry import Registry
 from dispatch.scope import Scope, capture
-from dispatch.services.admission import Limits, check_size, check_sizes, tell, tell_expired, with_additions
+from dispatch.services.admission import HOOKS, Limits, check_size, check_sizes, tell, tell_expired, with_additions
 from dispatch.services.audit import AuditService
 from dispatch.services.drivers import drives, named
 from dispatch.services.explain import Explanation, explained
 from dispatch.services.named import hint_of, named_job
 from dispatch.services.stats import SAMPLE, JobStats, read_stats
+from dispatch.services.traces import carried_on
 from dispatch.store import Store
-from dispatch.telemetry import OFF, Telemetry, carried, inject
+from dispatch.telemetry import OFF, Telemetry
 
 _FIRST_LOOK = 0.002
 _SLOWEST_LOOK = 1.0
@@ -81,34 +80,35 @@ class JobService:
     def enqueue_here(self, calls: Sequence[Call[Any]], loop: AbstractEventLoop) -> list[Enqueued] | None:
         """As `enqueue`, in the calling thread, which runs no event loop; None, with nothing done, where the store or a
         plugin needs one. What the store declines only this time is written on `loop`, within the same spans."""
-        if self._here is None or self._plugins.has("job_enqueuing") or self._plugins.needs_loop("job_enqueued"):
+        here, plugins = self._here, self._plugins
+        heard = not plugins.implemented.isdisjoint(HOOKS)
+        if here is None or (heard and (plugins.has("job_enqueuing") or plugins.needs_loop("job_enqueued"))):
             return None
+        spans = self._telemetry.spans
         jobs = self.rows(calls)
-        if self._plugins.has("job_cancelled") and any(job.unique is not None for job in patterns(jobs)):
+        if heard and plugins.has("job_cancelled") and any(job.unique is not None for job in patterns(jobs)):
             return None  # one that has expired may make way
         check_sizes(jobs, self._limits)
-        spans = self._telemetry.spans
-        with nullcontext(jobs) if spans is None else spans.sending(jobs) as jobs:
-            answers = self._here.enqueue_here(jobs)
-            if answers is None:
-                answers = run_sync(loop, lambda: self._store.jobs.enqueue(jobs))
-        tell(self._plugins, jobs, answers)
+        if spans is None:
+            answers = self._written(here, jobs, loop)
+        else:
+            with spans.sending(jobs) as jobs:
+                answers = self._written(here, jobs, loop)
+        if heard:
+            tell(plugins, jobs, answers)
         return answers
+
+    def _written(self, here: EnqueuesHere, jobs: Sequence[NewJob], loop: AbstractEventLoop) -> list[Enqueued]:
+        answers = here.enqueue_here(jobs)
+        return run_sync(loop, lambda: self._store.jobs.enqueue(jobs)) if answers is None else answers
 
     def rows(self, calls: Sequence[Call[Any]]) -> Sequence[NewJob]:
         """The rows that calls ask for, in the scope and trace of whoever asks."""
-        scope, metadata = capture(), self.trace()
-        return new_jobs(calls, scope=scope, idempotency_ttl=self._idempotency_ttl, metadata=metadata)
+        return new_jobs(calls, scope=capture(), idempotency_ttl=self._idempotency_ttl, metadata=self.trace())
 
     def trace(self) -> dict[str, Any]:
         """What new work carries of the trace that it is asked for in, where no span of its own is made for that."""
-        metadata: dict[str, Any] = {}
-        if self._telemetry.spans is None:
-            inject(metadata)
-            within = running_job()
-            if not metadata and within is not None:
-                metadata.update(carried(within.job.metadata))
-        return metadata
+        return carried_on() if self._telemetry.spans is None else {}
 
     async def enqueue_named(self, name: str, arguments: Any = None, options: EnqueueOptions | None = None) -> Enqueued:
         """Queues a job by name, without the user's module: queue and argument schema are those that its app announced.
@@ -142,14 +142,19 @@ class JobService:
 
     async def insert(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Writes rows that are built already, and asks and tells the plugins."""
-        if self._plugins.has("job_enqueuing"):
+        heard = not self._plugins.implemented.isdisjoint(HOOKS)
+        if heard and self._plugins.has("job_enqueuing"):
             jobs = [await with_additions(job, self._plugins, self._limits) for job in jobs]
         check_sizes(jobs, self._limits)
         spans = self._telemetry.spans
-        with nullcontext(jobs) if spans is None else spans.sending(jobs) as jobs:
+        if spans is None:
             answers = await self._store.jobs.enqueue(jobs)
-        tell(self._plugins, jobs, answers)
-        await tell_expired(self._plugins, self.get, answers)
+        else:
+            with spans.sending(jobs) as jobs:
+                answers = await self._store.jobs.enqueue(jobs)
+        if heard:
+            tell(self._plugins, jobs, answers)
+            await tell_expired(self._plugins, self.get, answers)
         return answers
 
     async def prepared_inside(self, jobs: Sequence[NewJob]) -> list[NewJob]:

@@ -32,12 +32,15 @@ _DATA = (
     # what the driver refuses to encode
     *(OverflowError, UnicodeError, TypeError),
 )
+_CUT = (pg.IdleInTransactionSessionTimeoutError, pg.IdleSessionTimeoutError, pg.TransactionTimeoutError)
 _ENDING = (pg.CannotConnectNowError, pg.AdminShutdownError, pg.CrashShutdownError)
 _NETWORK = (OSError, EOFError, pg.PostgresConnectionError, pg.InterfaceError, pg.InternalClientError)
 
 
 def store_error(error: BaseException, url: str) -> StoreError | None:
     """The store error that stands for `error`; None when it is none of the server's and none of the data's."""
+    if isinstance(error, pg.ConnectionDoesNotExistError) and isinstance(error.__cause__, pg.PostgresError):
+        error = error.__cause__  # why the server has cut it
     said = _said(error)
     if isinstance(error, _NO_ENTRY):
         return StoreUnreachable(
@@ -83,6 +86,11 @@ def store_error(error: BaseException, url: str) -> StoreError | None:
         )
     if isinstance(error, _ENDING):
         return StoreAway(f"{url}: the server starts or stops ({said}); try again in a moment")
+    if isinstance(error, _CUT):
+        return StoreAway(
+            f"{url}: the server has ended the session, in which this process stood still for too long ({said}); what "
+            "was not committed was not written. Try again"
+        )
     if isinstance(error, _NETWORK):
         return StoreAway(
             f"{url}: the server does not answer ({type(error).__name__}: {said}). Check that it runs and that host and "

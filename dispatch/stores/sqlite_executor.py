@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from dispatch.errors import DispatchError, StoreTimeout, StoreUnreachable
 from dispatch.store import SchemaStatus
 from dispatch.stores import sqlite_schema
 from dispatch.stores.inside.sqlite import run_inside
-from dispatch.stores.sql.plan import Do, Each, Lock, Many, Plan, Rows, Step
+from dispatch.stores.sql.plan import Do, Each, Lock, Plan, Rows, Step
 from dispatch.stores.sql.statements import Statement, load
 from dispatch.stores.sqlite_connection import Connection, Occupied, create_file
 from dispatch.stores.sqlite_errors import is_busy, store_error
@@ -159,13 +160,13 @@ class SQLiteExecutor:
         """
         return self._act_here(lambda raw: self._write(raw, plan, True, _Caller()))
 
-    async def insert(self, make: Callable[[], Many]) -> int:
-        """As `run` of a plan of this one step with one row; answers how many rows it added."""
-        return await self._act(lambda raw: self._insert(raw, make))
+    async def insert(self, name: str, columns: tuple[str, ...], row: Callable[[int], tuple[Any, ...]]) -> int:
+        """As `run` of the one statement with what `row` makes of the time now; answers how many rows it added."""
+        return await self._act(partial(self._gated, partial(self._insert, name, columns, row)))
 
-    def insert_here(self, make: Callable[[], Many]) -> int:
+    def insert_here(self, name: str, columns: tuple[str, ...], row: Callable[[int], tuple[Any, ...]]) -> int:
         """As `insert`, where `run_here` may."""
-        return self._act_here(lambda raw: self._insert(raw, make))
+        return self._act_here(partial(self._gated, partial(self._insert, name, columns, row)))
 
     async def _act(self, act: Callable[[sqlite3.Connection], T], *, wake: bool = True) -> T:
         with self._told:
@@ -239,7 +240,7 @@ class SQLiteExecutor:
     def _migrate(self, raw: sqlite3.Connection) -> list[str]:
         applied: list[str] = []
         while True:
-            name = self._gated(lambda: sqlite_schema.apply_next(raw, self.path))
+            name = self._gated(lambda raw: sqlite_schema.apply_next(raw, self.path), raw)
             if name is None:
                 return applied
             applied.append(name)
@@ -247,15 +248,15 @@ class SQLiteExecutor:
     def _turn_on_wal(self, raw: sqlite3.Connection) -> None:
         sqlite_schema.status(raw, self.path)
         if raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-            self._gated(lambda: raw.execute("PRAGMA journal_mode = WAL").fetchall())
+            self._gated(lambda raw: raw.execute("PRAGMA journal_mode = WAL").fetchall(), raw)
 
-    def _gated(self, act: Callable[[], T]) -> T:
+    def _gated(self, act: Callable[[sqlite3.Connection], T], raw: sqlite3.Connection) -> T:
         """Runs the act behind the gate, again while a program that does not know the gate is in the way."""
         deadline = time.monotonic() + self._timeout
         while True:
             try:
                 self._gate.acquire(deadline)
-                return act()
+                return act(raw)
             except sqlite3.OperationalError as error:
                 if not is_busy(error) or time.monotonic() >= deadline:
                     raise
@@ -272,7 +273,7 @@ class SQLiteExecutor:
             self._roll_back(raw)
 
     def _write(self, raw: sqlite3.Connection, plan: Callable[[], Plan[T]], durable: bool, caller: _Caller) -> T:
-        def transaction() -> T:
+        def transaction(raw: sqlite3.Connection) -> T:
             self._roll_back(raw)
             self._synchronise(raw, self._full if durable or self._full == "NORMAL" else "NORMAL")
             try:
@@ -292,21 +293,18 @@ class SQLiteExecutor:
                 raise
             return answer
 
-        return self._gated(transaction)
+        return self._gated(transaction, raw)
 
-    def _insert(self, raw: sqlite3.Connection, make: Callable[[], Many]) -> int:
+    def _insert(
+        self, name: str, columns: tuple[str, ...], row: Callable[[int], tuple[Any, ...]], raw: sqlite3.Connection
+    ) -> int:
         """A statement outside of a transaction locks and commits as BEGIN IMMEDIATE and COMMIT around it do."""
-
-        def insertion() -> int:
-            self._roll_back(raw)
-            self._synchronise(raw, self._full)
-            self._check_file()
-            step = make()
-            statement = self._statements[step.name]
-            (row,) = statement.arrange(step.columns, step.rows)
-            return raw.execute(statement.text, row).rowcount
-
-        return self._gated(insertion)
+        self._roll_back(raw)
+        self._synchronise(raw, self._full)
+        self._check_file()
+        statement = self._statements[name]
+        (params,) = statement.arrange(columns, [row(self.now())])
+        return raw.execute(statement.text, params).rowcount
 
     def _synchronise(self, raw: sqlite3.Connection, wanted: str) -> None:
         if wanted != self._synchronous:

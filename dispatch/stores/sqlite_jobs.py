@@ -14,7 +14,7 @@ from dispatch.jobs.model import Claimed, Enqueued, NewJob, Stolen, Transition
 from dispatch.stores.inside.connections import Inside, inside, inside_here, refuse_async
 from dispatch.stores.sql.claim import Claim
 from dispatch.stores.sql.damaged import around, bury_waiting, mend_running
-from dispatch.stores.sql.enqueue import alone, enqueue, is_free
+from dispatch.stores.sql.enqueue import PLAIN_COLUMNS, enqueue, is_free, plain_row
 from dispatch.stores.sql.jobs import SQLJobs
 from dispatch.stores.sql.plan import Plan, Rows
 from dispatch.stores.sqlite_complete import complete_together
@@ -47,10 +47,6 @@ class _Nothing:
         )
 
 
-def _is_one_free(jobs: Sequence[NewJob]) -> bool:
-    return len(jobs) == 1 and is_free(jobs[0])
-
-
 class SQLiteJobs(SQLJobs):
     """JobStore, EnqueuesHere and EnqueuesInside over one SQLite file."""
 
@@ -64,8 +60,8 @@ class SQLiteJobs(SQLJobs):
         return await self._together.enqueue(jobs) if jobs else []
 
     async def _enqueue_now(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        if _is_one_free(jobs):
-            added = await self._here.insert(lambda: alone(jobs[0], self._here.now()))
+        if len(jobs) == 1 and is_free(jobs[0]):
+            added = await self._here.insert("insert_plain_job", PLAIN_COLUMNS, partial(plain_row, jobs[0]))
             return [Enqueued(jobs[0].id, added == 1)]
         return await super().enqueue(jobs)
 
@@ -74,8 +70,8 @@ class SQLiteJobs(SQLJobs):
         if not jobs:
             return []
         try:
-            if _is_one_free(jobs):
-                added = self._here.insert_here(lambda: alone(jobs[0], self._here.now()))
+            if len(jobs) == 1 and is_free(jobs[0]):
+                added = self._here.insert_here("insert_plain_job", PLAIN_COLUMNS, partial(plain_row, jobs[0]))
                 return [Enqueued(jobs[0].id, added == 1)]
             return self._here.run_here(lambda: enqueue(jobs, self._here.now()))
         except Occupied:

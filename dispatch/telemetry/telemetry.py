@@ -53,7 +53,7 @@ class Telemetry:
     def spans(self) -> Spans | None:
         """What makes spans; None while they would go nowhere."""
         if self._spans is None:
-            provider = self.tracer_provider
+            provider = self._tracer_provider or (global_tracer_provider() if self._enabled else None)
             if provider is not None:
                 from dispatch.telemetry.spans import Spans
 

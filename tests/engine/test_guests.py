@@ -139,6 +139,17 @@ async def test_what_would_end_a_process_is_an_ordinary_failure_of_the_service(er
         await guest.run_once()
 
 
+async def test_a_service_whose_own_task_was_cancelled_is_tried_again() -> None:
+    """It is nobody's wish that the worker ends."""
+    deaths: list[BaseException] = []
+    service = Rounds(error=asyncio.CancelledError())
+    guest = Guest(service, on_death=deaths.append, logger=logging.getLogger("dispatch.test"))
+    guest.start()
+    await service.reached(2)
+    await guest.stop()
+    assert deaths == []
+
+
 async def test_a_memory_app_runs_plugins_jobs_and_services_when_it_is_told_to() -> None:
     service = Rounds()
     plugin = Bringer(service)

@@ -334,8 +334,13 @@ async def _terminal(handle: Any) -> Any:
     return job if job.state.terminal else None
 
 
+@pytest.mark.parametrize("error", [MemoryError("no room for a beat"), asyncio.CancelledError()], ids=["memory", "cut"])
 async def test_a_beat_that_dies_ends_the_worker(
-    registry: Registry, start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    error: BaseException,
+    registry: Registry,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     deaths: list[BaseException] = []
     app = await start(**QUICK)
@@ -346,11 +351,11 @@ async def test_a_beat_that_dies_ends_the_worker(
     heartbeat: Any = engine._heartbeat
 
     async def broken(seconds: float) -> None:
-        raise MemoryError("no room for a beat")
+        raise error
 
     monkeypatch.setattr(heartbeat, "_wait", broken)
     await eventually(lambda: deaths)
-    assert isinstance(deaths[0], MemoryError)
+    assert isinstance(deaths[0], MemoryError if isinstance(error, MemoryError) else RuntimeError)
     assert "a loop of the worker has died, stopping" in caplog.text
 
 

@@ -66,8 +66,8 @@ async def main(store: str, namespace: str, *more: str) -> None:
     app = Dispatch(store, config=config(namespace), registry=registry, plugins=[extension(0.5)])
     if "die" in more:
         deadly(app)
+    await app.start()  # opens it, too, and waits for a server that cuts it off
     async with app:
-        await app.start()
         print("started", flush=True)
         await asyncio.Event().wait()
 

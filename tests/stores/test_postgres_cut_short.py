@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 from postgres_calls import WORKER, claim, until
 from servers.postgres import new_namespace, postgres_url
 
-from dispatch.errors import DataRejected, StoreTimeout
+from dispatch.errors import DataRejected, StoreAway, StoreTimeout
 from dispatch.jobs.model import CountOptions, Failure, JobState, Transition, Unique, Verdict
 from dispatch.stores.postgres import PostgresStore
+from dispatch.stores.sql.plan import Plan, Rows
 from dispatch.testing.conformance.env import new
 
 
@@ -72,6 +74,21 @@ async def _claim_and_finish(store: PostgresStore, key: str) -> None:
 
 async def _count(store: PostgresStore, key: str) -> None:
     await store.queues.list()
+
+
+async def test_a_session_that_stood_still_for_too_long_is_told_as_such(namespace: str) -> None:
+    store = PostgresStore(postgres_url(), namespace=namespace, command_timeout=4.0)
+    await store.open()
+
+    def stands_still() -> Plan[None]:
+        yield Rows("own_transaction", {})
+        time.sleep(1.2)  # the whole process: the limit is a quarter of the command's
+        yield Rows("own_transaction", {})
+
+    with pytest.raises(StoreAway, match="has ended the session, in which this process stood still"):
+        await store._executor.run(stands_still)
+    assert await store.queues.list() == []
+    await store.close()
 
 
 async def test_a_cancelled_write_is_done_all_the_same(store: PostgresStore) -> None:

@@ -13,6 +13,7 @@ from dispatch.errors import DuplicateJob, IdempotencyMismatch
 from dispatch.ids import JobID
 from dispatch.jobs.alike import ids_of, patterns, payloads_of
 from dispatch.jobs.model import QUARANTINE_FROM, Enqueued, JobState, NewJob, Unique, as_given
+from dispatch.scope import NO_SCOPE
 from dispatch.stores.sql import concurrency, holders, unique
 from dispatch.stores.sql.plan import Do, Lock, Many, Plan, Rows, first
 from dispatch.stores.sql.rows import later, names_text, to_text
@@ -110,11 +111,6 @@ def enqueue(jobs: Sequence[NewJob], now: int, *, lenient: bool = False) -> Plan[
     return answers
 
 
-def alone(job: NewJob, now: int) -> Many:
-    """The one step that `enqueue` of a free job alone comes to: it adds the job, unless the id is there already."""
-    return Many("insert_plain_job", PLAIN_COLUMNS, [_plain_row(job, now)])
-
-
 def _lock_keys(jobs: Sequence[NewJob]) -> Plan[None]:
     if all(job.unique is None and job.idempotency is None for job in jobs):
         return
@@ -135,7 +131,7 @@ def _queues_by_tenant(jobs: Sequence[NewJob]) -> Plan[set[str]]:
 def _enqueue_plain(jobs: Sequence[NewJob], now: int, by_tenant: Collection[str] = ()) -> Plan[list[Enqueued]]:
     alike = _alike(jobs, now, by_tenant)
     if alike is None:
-        added = yield Many("insert_plain_job", PLAIN_COLUMNS, [_plain_row(job, now, by_tenant) for job in jobs])
+        added = yield Many("insert_plain_job", PLAIN_COLUMNS, [plain_row(job, now, by_tenant) for job in jobs])
     else:
         added = yield Do("insert_alike_jobs", alike)
     return (yield from _answers(jobs, added))
@@ -178,7 +174,7 @@ def _alike(jobs: Sequence[NewJob], now: int, by_tenant: Collection[str]) -> dict
         return None
     if len(texts) < len(jobs):
         return None
-    row = _plain_row(pattern, now, by_tenant)
+    row = plain_row(pattern, now, by_tenant)
     return {"payloads": to_text(texts), **dict(zip(PLAIN_COLUMNS[1:-1], row[1:-1], strict=True))}
 
 
@@ -318,10 +314,16 @@ def is_plain(job: NewJob) -> bool:
 
 def is_free(job: NewJob) -> bool:
     """Whether nothing that is stored bears upon the job."""
-    return job.unique is None and job.idempotency is None and (job.lane is not None or not job.scope) and is_plain(job)
+    return (
+        job.unique is None
+        and job.idempotency is None
+        and (job.lane is not None or job.scope == NO_SCOPE)
+        and is_plain(job)
+    )
 
 
-def _plain_row(job: NewJob, now: int, by_tenant: Collection[str] = ()) -> tuple[Any, ...]:
+def plain_row(job: NewJob, now: int, by_tenant: Collection[str] = ()) -> tuple[Any, ...]:
+    """A plain job's values for PLAIN_COLUMNS; the one row that `enqueue` of a free job alone comes to."""
     app_id, org_id = job.scope
     return (
         # sqlite3 binds exact str many times faster than its subclasses
