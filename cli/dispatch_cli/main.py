@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         answer = command.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=settings)
         sys.stdout.flush()
         if answer == INTERRUPTED:
-            print("error: interrupted", file=sys.stderr)
+            raise KeyboardInterrupt
         return answer if isinstance(answer, int) else 0
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 1

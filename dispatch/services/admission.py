@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,6 +37,8 @@ async def with_additions(job: NewJob, plugins: PluginManager, limits: Limits) ->
     What a plugin adds that cannot be stored, or makes the metadata too large, is left out and logged: a plugin refuses
     no job.
     """
+    with suppress(Exception):  # what cannot be copied is no JSON, which is refused in a moment
+        job = replace(job, metadata=deepcopy(job.metadata))  # others of its batch share what a hook may change
     metadata = job.metadata
     for plugin, answer in await plugins.answers("job_enqueuing", job=job):
         wider = metadata

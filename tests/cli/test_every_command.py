@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,3 +219,13 @@ def test_ctrl_c_ends_it_with_130_and_without_a_traceback(
     assert ran.out == "" or words == "demo", "which tells its story as it goes"
     assert ran.err.endswith("error: interrupted\n")
     assert "Traceback" not in ran.err
+
+
+def test_ctrl_c_is_told_as_a_document_to_who_asked_for_documents(seeds: Seeds, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def interrupted_open(*args: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SQLiteStore, "open", interrupted_open)
+    ran = run("job", "count", "--json")
+    assert (ran.code, ran.out) == (130, "")
+    assert json.loads(ran.err) == {"error": {"code": "interrupted", "message": "interrupted"}}

@@ -328,6 +328,26 @@ async def test_a_hook_may_add_metadata_before_the_write(registry: Registry, star
     assert app.engine is not None
 
 
+async def test_what_a_hook_changes_in_place_is_of_that_job_alone(registry: Registry, start: Start) -> None:
+    class Stamp:
+        @hookimpl
+        def job_enqueuing(self, job: NewJob) -> None:
+            job.metadata["seen"].append(job.payload.decode())
+
+    given: dict[str, Any] = {"seen": []}
+
+    @registry.job(metadata=given)
+    async def work(number: int) -> Any:
+        return current_job().metadata["seen"]
+
+    app = await start(app={"plugins": [Stamp()]})
+    for _ in range(2):
+        handles = await app.enqueue_calls([work.call(n) for n in range(3)])
+        seen = [await handle.result(timeout=20) for handle in handles]
+        assert seen == [['{"number":0}'], ['{"number":1}'], ['{"number":2}']]
+    assert given == {"seen": []}
+
+
 @pytest.mark.parametrize(
     ("addition", "why"),
     [
