@@ -43,7 +43,7 @@ def must_be_meant(
     """Refuses a name that nobody has announced when it looks like a slip; warns of one that does not."""
     if name in known:
         return
-    slip = next((other for other in sorted(known) if len(other) > _SHORT and a_letter_apart(name, other)), None)
+    slip = slip_of(name, known)
     if slip and not force:
         raise CommandError(
             f"no app has announced {what} {name!r}; did you mean {slip!r}?",
@@ -52,6 +52,11 @@ def must_be_meant(
     near = difflib.get_close_matches(name, known, 1)
     told = f"did you mean {near[0]!r}?" if near and not force else f"{waits} until a worker knows it"
     session.tell(f"warning: no app has announced {what} {name!r}; {told}")
+
+
+def slip_of(name: str, known: Collection[str]) -> str | None:
+    """The known name that this one is a letter off, unless that is too short to tell."""
+    return next((other for other in sorted(known) if len(other) > _SHORT and a_letter_apart(name, other)), None)
 
 
 def a_letter_apart(one: str, other: str) -> bool:

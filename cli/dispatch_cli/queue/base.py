@@ -9,6 +9,7 @@ import typer
 
 from dispatch_cli import complete
 from dispatch_cli.failures import CommandError
+from dispatch_cli.named import slip_of
 from dispatch_cli.session import Session
 from dispatch_cli.shell import noun
 
@@ -21,6 +22,8 @@ app = noun(
     examples=("dispatch queue list", "dispatch queue pause mailers --for 1h --reason 'the mail server is down'"),
 )
 
+Force = Annotated[bool, typer.Option("--force", help="Also a queue whose name looks like a slip of one that is known.")]
+FORCED = "pass --force if that is its name, as of a queue that is still to come"
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The queue's name.", autocompletion=complete.queues)]
 
 
@@ -40,13 +43,24 @@ async def known_queues(session: Session, app: Admin) -> set[str]:
     return names | {found.queue for found in await app.workers.definitions()} | set(session.tables)
 
 
-async def warn_of_typos(session: Session, app: Admin, name: str) -> None:
-    """Says so when nobody has used a queue of this name; it may be one to come."""
+async def must_be_meant(
+    session: Session,
+    app: Admin,
+    name: str,
+    *,
+    force: bool = False,
+    hint: str = "`dispatch queue list` shows what there is",
+) -> None:
+    """Refuses a queue that nobody has used when its name looks like a slip; warns of another: it may be one to come."""
     known = await known_queues(session, app)
-    if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        session.tell(f"warning: queue {name!r} has no jobs, settings or workers{hint}")
+    if name in known:
+        return
+    slip = None if force else slip_of(name, known)
+    if slip:
+        raise CommandError(f"queue {name!r} has no jobs, settings or workers; did you mean {slip!r}?", hint=hint)
+    near = [] if force else difflib.get_close_matches(name, known, 1)
+    told = f"; did you mean {near[0]!r}?" if near else ""
+    session.tell(f"warning: queue {name!r} has no jobs, settings or workers{told}")
 
 
 async def document_of(app: Admin, info: QueueInfo) -> dict[str, Any]:

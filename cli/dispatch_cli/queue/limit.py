@@ -10,7 +10,7 @@ import typer
 
 from dispatch_cli.consent import Confirm, DryRun, Reason, ask
 from dispatch_cli.failures import CommandError
-from dispatch_cli.queue.base import Name, app, document_of, queue_name, show_change, warn_of_typos
+from dispatch_cli.queue.base import FORCED, Force, Name, app, document_of, must_be_meant, queue_name, show_change
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
@@ -46,6 +46,7 @@ def limit(
     ] = None,
     none: Annotated[bool, typer.Option("--none", help="Lift every limit that is not named beside it.")] = False,
     reason: Reason = "",
+    force: Force = False,
     confirm: Confirm = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -74,7 +75,7 @@ def limit(
         ask(session, f"change the limits of queue {wanted!r}", yes=True, confirm=confirm)
 
     async def act(app: Admin) -> dict[str, Any]:
-        await warn_of_typos(session, app, wanted)
+        await must_be_meant(session, app, wanted, force=force, hint=FORCED)
         info = await app.queues.get(wanted)
         after = replace(QueueConfig(wanted) if none else info.config, **named)
         if after.rate_burst is not None and after.rate_limit is None:

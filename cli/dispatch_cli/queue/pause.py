@@ -10,7 +10,7 @@ import typer
 from dispatch_cli.choices import duration
 from dispatch_cli.consent import Confirm, DryRun, Reason, ask, who
 from dispatch_cli.failures import CONFLICT, CommandError
-from dispatch_cli.queue.base import Name, app, document_of, queue_name, show_change, warn_of_typos
+from dispatch_cli.queue.base import FORCED, Force, Name, app, document_of, must_be_meant, queue_name, show_change
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
@@ -33,6 +33,7 @@ def pause(
         str | None, typer.Option("--for", metavar="DURATION", help="It resumes by itself after so long (30m, 1h).")
     ] = None,
     reason: Reason = "",
+    force: Force = False,
     confirm: Confirm = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -50,7 +51,7 @@ def pause(
         ask(session, f"pause queue {wanted!r}", yes=True, confirm=confirm)
 
     async def act(app: Admin) -> dict[str, Any]:
-        await warn_of_typos(session, app, wanted)
+        await must_be_meant(session, app, wanted, force=force, hint=FORCED)
         if dry_run:
             now = utc_now()
             until = None if length is None else now + timedelta(seconds=length)
@@ -71,7 +72,7 @@ def resume(ctx: typer.Context, name: Name, reason: Reason = "", dry_run: DryRun 
     async def act(app: Admin) -> dict[str, Any]:
         before = await app.queues.get(wanted)
         if before.pause is None if dry_run else not await app.queues.resume(wanted, reason=reason):
-            await warn_of_typos(session, app, wanted)
+            await must_be_meant(session, app, wanted)
             raise CommandError(
                 f"queue {wanted!r} is not paused",
                 code="not_paused",

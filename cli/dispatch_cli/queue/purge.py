@@ -8,7 +8,7 @@ import typer
 
 from dispatch_cli.consent import Confirm, DryRun, Reason, Yes, ask
 from dispatch_cli.progress import progress
-from dispatch_cli.queue.base import Name, app, queue_name, warn_of_typos
+from dispatch_cli.queue.base import Name, app, must_be_meant, queue_name
 from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
@@ -41,7 +41,7 @@ def purge(
     wanted = queue_name(name)
 
     async def act(app: Admin) -> dict[str, Any]:
-        await warn_of_typos(session, app, wanted)
+        await must_be_meant(session, app, wanted)
         info = await app.queues.get(wanted)
         total = info.pending + info.retrying
         document = {"name": wanted, "purged": 0, "would_purge": total if dry_run else 0}
