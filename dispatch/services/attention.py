@@ -12,7 +12,7 @@ _NAMED = 5
 
 def attention(found: Status) -> list[str]:
     """What needs a person, a sentence each, with the command that helps."""
-    lines = []
+    lines = [f"the store refuses writes: {found.refusal}"] if found.refusal else []
     if not found.live and found.unserved:
         lines.append("jobs wait and no worker is alive: start one with `dispatch run yourapp.tasks`")
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dispatch.cluster.model import Worker, WorkerState
@@ -12,6 +12,7 @@ from dispatch.dlq.model import DLQGroup
 from dispatch.entity import LARGEST_PAGE
 from dispatch.queues import QueueConfig, QueueInfo
 from dispatch.store import Store
+from dispatch.stores.facts import refusal
 from dispatch.workflows.model import RunState
 
 RECENT = timedelta(hours=1)
@@ -39,6 +40,8 @@ class Status:
     crons: Sequence[CronEntry] = ()
     """The first 500 entries by name."""
     at: datetime | None = None
+    refusal: str = ""
+    """Why the store takes no writes now; "" when it does."""
 
     @property
     def disabled(self) -> list[CronEntry]:
@@ -83,7 +86,8 @@ async def read_status(store: Store, *, now: datetime) -> Status:
     groups = await store.dlq.groups()
     runs = await store.workflows.count()
     crons = await store.crons.list(ListOptions(limit=LARGEST_PAGE))
-    return status_of(queues, workers, groups, runs, crons=crons.items, now=now)
+    refused = await refusal(store)
+    return replace(status_of(queues, workers, groups, runs, crons=crons.items, now=now), refusal=refused)
 
 
 async def missed_ticks(store: Store, entries: Sequence[CronEntry], *, since: datetime) -> dict[str, int]:
