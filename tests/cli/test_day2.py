@@ -110,7 +110,7 @@ def test_a_limit_whose_table_is_gone_stays_and_the_list_says_so(seeds: Seeds, fo
 
 
 def test_an_unknown_queue_is_warned_about_with_the_nearest_name(seeds: Seeds) -> None:
-    for words in ("pause maillers", "limit maillers --concurrency 1"):
+    for words in ("pause mailers-x", "limit mailers-x --concurrency 1"):
         ran = run("queue", *words.split(), "--dry-run")
         assert ran.code == 0
         assert "did you mean 'mailers'?" in ran.err
