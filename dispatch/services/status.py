@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dispatch.cluster.model import Worker, WorkerState
+from dispatch.cluster.model import Worker, WorkerState, stopping
 from dispatch.crons.model import CronEntry, ListOptions
 from dispatch.dlq.model import DLQGroup
 from dispatch.entity import LARGEST_PAGE
@@ -71,12 +71,28 @@ class Status:
     @property
     def draining(self) -> int:
         """How many live workers were asked to stop, or do stop."""
-        return sum(worker.drain_requested or worker.state is WorkerState.DRAINING for worker in self.live)
+        return sum(stopping(worker) for worker in self.live)
 
     @property
     def unserved(self) -> list[QueueInfo]:
         """The queues where jobs wait and no live worker serves them."""
         return [info for info in self.queues if info.pending + info.retrying and not self.served_by[info.config.name]]
+
+    @property
+    def full(self) -> list[tuple[QueueInfo, int]]:
+        """The queues whose jobs have been due for over a minute while each worker that serves them is full, and their
+        slots; a queue that is paused or at its own limit waits for that."""
+        found = []
+        for info in self.queues:
+            most = info.config.max_concurrency
+            limited = most is not None and info.running + len(info.slots) >= most
+            if info.pause is not None or limited or info.oldest_due_at is None or self.at is None:
+                continue
+            serving = [worker for worker in self.live if info.config.name in worker.queues and not stopping(worker)]
+            busy = serving and all(worker.running >= worker.concurrency for worker in serving)
+            if busy and self.at - info.oldest_due_at > OVERDUE:
+                found.append((info, sum(worker.concurrency for worker in serving)))
+        return found
 
 
 async def read_status(store: Store, *, now: datetime) -> Status:
