@@ -125,9 +125,12 @@ def of_schema(schema: SchemaStatus) -> Check:
 
 
 def of_work(found: Status) -> list[Check]:
-    """Whether somebody works, on every queue, and whether dead letters wait."""
+    """Whether the store takes writes, somebody works, on every queue, and whether dead letters wait."""
     live, unserved = len(found.live), [info.config.name for info in found.unserved]
     return [
+        Check("writes", "ok", "the store takes them")
+        if not found.refusal
+        else Check("writes", "fail", found.refusal, "see what it says; nothing new is stored until then"),
         Check("workers", "ok", f"{live} alive")
         if live
         else Check("workers", "warn", "none is alive", "start one with `dispatch run yourapp.tasks`"),

@@ -8,6 +8,8 @@ from dispatch_cli.findings import Check
 
 _CLOCK_APART = 1.0
 _OPEN_FOR_LONG = 600
+_NEARLY = 0.9
+_MB = 1_000_000
 
 
 def of_server(facts: Mapping[str, str], *, pooler: bool = False) -> list[Check]:
@@ -21,6 +23,8 @@ def of_server(facts: Mapping[str, str], *, pooler: bool = False) -> list[Check]:
         checks += _mysql(facts)
     if "maxmemory_policy" in facts:
         checks += _redis(facts)
+    if "used_memory" in facts and "maxmemory" in facts:
+        checks.append(_memory(int(facts["used_memory"]), int(facts["maxmemory"])))
     return [*checks, _clock(float(facts["clock_offset"]))]
 
 
@@ -89,6 +93,18 @@ def _redis(facts: Mapping[str, str]) -> list[Check]:
         text = f"appendfsync {sync}: a crash of the machine may undo the last second"
         return [eviction, Check("appendonly", "warn", text, "set appendfsync always unless that is meant")]
     return [eviction, Check("appendonly", "ok", "yes" if sync is None else f"yes, appendfsync {sync}")]
+
+
+def _memory(used: int, limit: int) -> Check:
+    if not limit:
+        return Check("memory", "ok", f"{used / _MB:,.1f} MB used, without a maxmemory")
+    text = f"{used / _MB:,.1f} MB used of maxmemory {limit / _MB:,.1f} MB ({100 * used // limit} %)"
+    advice = "raise maxmemory, let workers finish jobs, or shorten [retention]"
+    if used >= limit:
+        return Check("memory", "fail", f"{text}: new jobs are refused", advice)
+    if used >= _NEARLY * limit:
+        return Check("memory", "warn", f"{text}: at the limit new jobs are refused", advice)
+    return Check("memory", "ok", text)
 
 
 def _clock(offset: float) -> Check:

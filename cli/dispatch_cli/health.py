@@ -24,8 +24,8 @@ def app(
         str | None, typer.Option("--worker", metavar="NAME", help="This one: by its --name, host or id.")
     ] = None,
 ) -> None:
-    """Check that the store, or the server, answers and a worker is alive: exit 0, else 9. It creates no store and
-    migrates nothing."""
+    """Check that the store takes writes, or the server answers, and that a worker is alive: exit 0, else 9. It creates
+    no store and migrates nothing."""
     from dispatch.client.errors import ClientError
     from dispatch.errors import StoreError
 
@@ -54,11 +54,15 @@ def app(
 
 
 async def _look(session: Session, name: str | None) -> dict[str, Any]:
+    from dispatch.stores.facts import refusal
+
     async with session.bare_store() as store:
         schema = await store.schema()
         if schema.pending:
             return {"reason": "the schema is older than this version: run `dispatch store migrate`"}
-        return _fitting(await store.cluster.list(live=True), name)
+        found = _fitting(await store.cluster.list(live=True), name)
+        refused = await refusal(store)
+        return {**found, "healthy": False, "reason": f"the store refuses writes: {refused}"} if refused else found
 
 
 async def _workers(app: Admin, name: str | None) -> dict[str, Any]:

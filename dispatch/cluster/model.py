@@ -54,7 +54,13 @@ class Worker(Entity[WorkerID]):
     version: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     running: int = 0
+    """Jobs in flight at its latest beat."""
     drain_requested: bool = False
+
+
+def stopping(worker: Worker) -> bool:
+    """Whether the worker, although it lives, claims nothing any more."""
+    return worker.drain_requested or worker.state is WorkerState.DRAINING
 
 
 @dataclass(frozen=True, slots=True)

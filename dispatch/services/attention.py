@@ -12,7 +12,7 @@ _NAMED = 5
 
 def attention(found: Status) -> list[str]:
     """What needs a person, a sentence each, with the command that helps."""
-    lines = []
+    lines = [f"the store refuses writes: {found.refusal}"] if found.refusal else []
     if not found.live and found.unserved:
         lines.append("jobs wait and no worker is alive: start one with `dispatch run yourapp.tasks`")
     else:
@@ -27,7 +27,17 @@ def attention(found: Status) -> list[str]:
             lines.append(f"queue {name!r} is paused{by}{why}: `dispatch queue resume {name}`")
         if info.set_aside:
             what = "job of queue" if info.set_aside == 1 else "jobs of queue"
-            lines.append(f"{info.set_aside} {what} {name!r} set aside: no live worker that serves it knows the name")
+            lines.append(
+                f"{info.set_aside} {what} {name!r} set aside: no live worker that serves it knows the name: "
+                f"`dispatch job list --queue {name} --state pending,retrying`"
+            )
+    for info, places in found.full:
+        name = info.config.name
+        slots = "1 slot" if places == 1 else f"{places} slots"
+        lines.append(
+            f"jobs of queue {name!r} have been due for over a minute and all workers that serve it are full ({slots}): "
+            "`dispatch job stats`, `dispatch worker list`"
+        )
     blocked = sum(count for state, count in found.runs.items() if state == "blocked")
     if blocked:
         runs = "workflow run is" if blocked == 1 else "workflow runs are"

@@ -8,12 +8,13 @@ from dataclasses import replace
 from dispatch.dlq.model import DLQEntry, DLQGroup, DLQState, ListOptions
 from dispatch.entity import LARGEST_PAGE, Page, Reply
 from dispatch.errors import AlreadyReplayed, DLQNotFound, DuplicateJob, PayloadTooLarge, RunNotRetryable
-from dispatch.ids import DLQID, JobID
+from dispatch.ids import DLQID, JobID, RunID
 from dispatch.jobs.model import Attempt, as_written
 from dispatch.plugins import PluginManager
 from dispatch.scope import Scope
 from dispatch.services.audit import AuditService
 from dispatch.services.edits import Edit
+from dispatch.services.recorded import would_end_again
 from dispatch.store import Store
 from dispatch.workflows.model import driven_by
 
@@ -109,14 +110,9 @@ class DLQService:
         if replayed.reply is Reply.CONFLICT or replayed.job_id is None:
             if replayed.state is DLQState.OPEN and replayed.job_id is None:
                 entry = await self.get(entry_id, scope=scope)
-                run_id = driven_by(entry.job_id)
-                run = await self._store.workflows.get(run_id)
-                undone = run is not None and run.compensated and not run.compensation_failed
-                retry = f"`dispatch workflow retry {run_id}` goes on with it"
-                how = "it has taken back what it did" if undone else retry
+                instead = await self._instead(driven_by(entry.job_id))
                 raise RunNotRetryable(
-                    f"{entry_id} stands for a workflow run, which is not replayed as a job: {how}, "
-                    f"`dispatch workflow fork {run_id} --from STEP` starts anew"
+                    f"{entry_id} stands for a workflow run, which is not replayed as a job: {instead}"
                 )
             if replayed.state is DLQState.OPEN:
                 raise DuplicateJob(
@@ -132,6 +128,16 @@ class DLQService:
             if made is not None:
                 self._plugins.background("job_enqueued", job=as_written(made))
         return replayed.job_id
+
+    async def _instead(self, run_id: RunID) -> str:
+        """What is to be done with a failed run."""
+        run = await self._store.workflows.get(run_id)
+        if run is not None and (told := would_end_again(run, await self._store.workflows.children(run_id))):
+            return told
+        undone = run is not None and run.compensated and not run.compensation_failed
+        retry = f"`dispatch workflow retry {run_id}` goes on with it"
+        how = "it has taken back what it did" if undone else retry
+        return f"{how}, `dispatch workflow fork {run_id} --from STEP` starts anew"
 
     async def discard(self, entry_id: DLQID, *, scope: Scope | None = None) -> None:
         """Decides that nothing happens with the entry. Raises DLQNotFound, AlreadyReplayed."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dispatch.clock import LONGEST
-from dispatch.cluster.model import Worker
+from dispatch.cluster.model import Worker, stopping
 from dispatch.ids import RunID
 from dispatch.jobs.model import QUARANTINE_FROM, Job, KeyHolders
 from dispatch.queues import QueueInfo
@@ -111,6 +111,22 @@ def served(facts: Facts) -> Gate:
     return Gate("served", False, text)
 
 
+def slots(facts: Facts) -> Gate:
+    """Whether one of the workers that serve it has a free slot, as they said at their latest beats."""
+    job, now = facts.job, facts.now
+    serving = [w for w in facts.workers if job.queue in w.queues and job.name in w.names and not stopping(w)]
+    if not serving:
+        return Gate("slots", True, "no worker that serves it takes jobs, so none is full")
+    places, free = sum(w.concurrency for w in serving), sum(max(w.concurrency - w.running, 0) for w in serving)
+    told = f"beat {span(now - min(w.last_seen for w in serving))} ago"
+    who = "worker that serves it" if len(serving) == 1 else "workers that serve it"
+    if free:
+        return Gate("slots", True, f"{free} of the {places} slots of the {len(serving)} {who} are free ({told})")
+    what = "the only slot" if places == 1 else f"all {places} slots"
+    verb = "is" if places == 1 else "are"
+    return Gate("slots", False, f"{what} of the {len(serving)} {who} {verb} busy ({told})")
+
+
 def quarantine(facts: Facts) -> Gate:
     """Whether any worker may take it, or only one with nothing else in flight."""
     crashes = facts.job.crashes
@@ -185,6 +201,7 @@ GATES: tuple[Callable[[Facts], Gate], ...] = (
     due,
     pause,
     served,
+    slots,
     quarantine,
     limit,
     tenant,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dispatch.cluster.model import Worker, WorkerState
+from dispatch.cluster.model import Worker, WorkerState, stopping
 from dispatch.crons.model import CronEntry, ListOptions
 from dispatch.dlq.model import DLQGroup
 from dispatch.entity import LARGEST_PAGE
 from dispatch.queues import QueueConfig, QueueInfo
 from dispatch.store import Store
+from dispatch.stores.facts import refusal
 from dispatch.workflows.model import RunState
 
 RECENT = timedelta(hours=1)
@@ -39,6 +40,8 @@ class Status:
     crons: Sequence[CronEntry] = ()
     """The first 500 entries by name."""
     at: datetime | None = None
+    refusal: str = ""
+    """Why the store takes no writes now; "" when it does."""
 
     @property
     def disabled(self) -> list[CronEntry]:
@@ -68,12 +71,28 @@ class Status:
     @property
     def draining(self) -> int:
         """How many live workers were asked to stop, or do stop."""
-        return sum(worker.drain_requested or worker.state is WorkerState.DRAINING for worker in self.live)
+        return sum(stopping(worker) for worker in self.live)
 
     @property
     def unserved(self) -> list[QueueInfo]:
         """The queues where jobs wait and no live worker serves them."""
         return [info for info in self.queues if info.pending + info.retrying and not self.served_by[info.config.name]]
+
+    @property
+    def full(self) -> list[tuple[QueueInfo, int]]:
+        """The queues whose jobs have been due for over a minute while each worker that serves them is full, and their
+        slots; a queue that is paused or at its own limit waits for that."""
+        found = []
+        for info in self.queues:
+            most = info.config.max_concurrency
+            limited = most is not None and info.running + len(info.slots) >= most
+            if info.pause is not None or limited or info.oldest_due_at is None or self.at is None:
+                continue
+            serving = [worker for worker in self.live if info.config.name in worker.queues and not stopping(worker)]
+            busy = serving and all(worker.running >= worker.concurrency for worker in serving)
+            if busy and self.at - info.oldest_due_at > OVERDUE:
+                found.append((info, sum(worker.concurrency for worker in serving)))
+        return found
 
 
 async def read_status(store: Store, *, now: datetime) -> Status:
@@ -83,7 +102,8 @@ async def read_status(store: Store, *, now: datetime) -> Status:
     groups = await store.dlq.groups()
     runs = await store.workflows.count()
     crons = await store.crons.list(ListOptions(limit=LARGEST_PAGE))
-    return status_of(queues, workers, groups, runs, crons=crons.items, now=now)
+    refused = await refusal(store)
+    return replace(status_of(queues, workers, groups, runs, crons=crons.items, now=now), refusal=refused)
 
 
 async def missed_ticks(store: Store, entries: Sequence[CronEntry], *, since: datetime) -> dict[str, int]:

@@ -24,6 +24,7 @@ from dispatch.services.explain import explained
 from dispatch.services.forks import edited, inherited
 from dispatch.services.jobs import JobService
 from dispatch.services.named import named_payload
+from dispatch.services.recorded import would_end_again
 from dispatch.store import Store
 from dispatch.workflows.definition import WorkflowCall, build_run
 from dispatch.workflows.model import (
@@ -201,9 +202,12 @@ class WorkflowService:
     async def retry(self, run_id: RunID, *, scope: Scope | None = None) -> RunState:
         """Lets a failed, cancelled or blocked run go on from its checkpoints; where taking back failed, that goes on.
 
-        Raises RunNotFound, RunNotRetryable.
+        Raises RunNotFound; RunNotRetryable, also where the failure of a child that is recorded would end it again.
         """
         async with self._audit.act("workflow.retry", [run_id]):
+            ended = await self.get(run_id, scope=scope)
+            if told := would_end_again(ended, await self._store.workflows.children(run_id)):
+                raise RunNotRetryable(f"{run_id} is {ended.state} and cannot be retried: {told}")
             changed = await self._store.workflows.retry(run_id, scope=scope)
             if changed.reply is Reply.MISSING or changed.state is None:
                 raise _not_found(run_id)

@@ -16,7 +16,7 @@ from dispatch.errors import ConfigError, MissingExtra
 from dispatch.jobs.store import JobStore
 from dispatch.masking import mask_url
 from dispatch.store import SchemaStatus, Wakeups
-from dispatch.stores.facts import TellsOfItsServer
+from dispatch.stores.facts import ChecksWrites, TellsOfItsServer
 from dispatch.stores.sqlalchemy_engine import ASYNCMY, ASYNCPG, EnginePool, HeldConnection, twin
 from dispatch.stores.sqlite import SQLiteStore
 
@@ -155,6 +155,11 @@ class SQLAlchemyStore:
     async def server_facts(self) -> Mapping[str, str]:
         """What the server says of itself; nothing where a file is all there is."""
         return await self._store.server_facts() if isinstance(self._store, TellsOfItsServer) else {}
+
+    async def check_writes(self) -> None:
+        """StoreFull or StoreReadOnly where the store inside can tell."""
+        if isinstance(self._store, ChecksWrites):
+            await self._store.check_writes()
 
     async def migrate(self) -> list[str]:
         """Applies what is pending; answers the names applied."""

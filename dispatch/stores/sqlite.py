@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from dispatch.store import SchemaStatus
 from dispatch.stores import sqlite_schema
 from dispatch.stores.sql.parts import SQLParts, part
 from dispatch.stores.sqlite_connection import Connection
+from dispatch.stores.sqlite_errors import no_room
 from dispatch.stores.sqlite_executor import SQLiteExecutor
 from dispatch.stores.sqlite_jobs import SQLiteJobs
 from dispatch.stores.sqlite_wakeups import SQLiteWakeups
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _MIGRATE = ("auto", "empty", "never")
 _SYNCHRONOUS = ("NORMAL", "FULL", "EXTRA")
+_NEEDED = 1_000_000
+"""Bytes free on the disk below which a commit is not to be counted on."""
 
 
 class SQLiteStore(SQLParts[SQLiteExecutor]):
@@ -111,6 +115,12 @@ class SQLiteStore(SQLParts[SQLiteExecutor]):
     async def ping(self) -> None:
         """Answers when the file can be read; raises a StoreError otherwise."""
         await self._executor.schema()
+
+    async def check_writes(self) -> None:
+        """StoreFull when its disk has no room left for a write."""
+        free = shutil.disk_usage(Path(self._executor.path).parent).free
+        if free < _NEEDED:
+            raise no_room(self._path, f"{free:,} bytes free")
 
     async def migrate(self) -> list[str]:
         """Applies what is pending; answers the names applied."""

@@ -32,6 +32,11 @@ def is_busy(error: BaseException) -> bool:
     return isinstance(error, sqlite3.OperationalError) and _primary(error) in _BUSY
 
 
+def no_room(path: str, why: str) -> StoreFull:
+    """The error of a disk that is full."""
+    return StoreFull(f"{path}: no room left ({why}); nothing was written. Free space on its disk")
+
+
 def store_error(error: BaseException, path: str) -> StoreError | None:
     """The store error that stands for `error`; None when it is none of SQLite's and none of the data's."""
     code = _primary(error)
@@ -46,7 +51,7 @@ def store_error(error: BaseException, path: str) -> StoreError | None:
             "Check owner and mode of the file and its directory"
         )
     if code == "SQLITE_FULL" or (isinstance(error, OSError) and error.errno in _NO_ROOM):
-        return StoreFull(f"{path}: no room left ({error}); nothing was written. Free space on its disk")
+        return no_room(path, str(error))
     if code in _CORRUPT:
         return StoreCorrupt(
             f"{path}: not a readable SQLite database ({error}). Restore a backup, or move the file away to start empty"

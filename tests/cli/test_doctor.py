@@ -11,6 +11,7 @@ from dispatch_cli import doctor
 from dispatch_cli.doctor import of_file, of_library, of_synchronous
 
 from dispatch.ids import WorkerID
+from dispatch.stores import sqlite
 from dispatch.stores.sqlite_facts import FileFacts
 from tests.cli.conftest import Seeds, run
 from tests.cli.test_day2 import on_store
@@ -83,4 +84,17 @@ def test_a_missing_a_broken_and_an_old_store_fail(seeds: Seeds, folder: Path) ->
 
 
 def test_a_store_without_a_file_is_checked_for_its_work_only(folder: Path) -> None:
-    assert states("--store", "memory://") == {"schema": "ok", "workers": "warn", "queues": "ok", "dead letters": "ok"}
+    found = states("--store", "memory://")
+    assert found.pop("writes") == "ok"
+    assert found == {"schema": "ok", "workers": "warn", "queues": "ok", "dead letters": "ok"}
+
+
+def test_a_disk_without_room_is_told_by_health_status_and_doctor(seeds: Seeds, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("health").code == 0
+    monkeypatch.setattr(sqlite, "_NEEDED", 10**30)
+    ran = run("health", "--json")
+    assert (ran.code, ran.json["healthy"], ran.json["live_workers"]) == (9, False, 1)
+    assert "no room left" in ran.json["reason"]
+    first = run("status", "--json").json["attention"][0]
+    assert first.startswith("the store refuses writes: ") and "no room left" in first
+    assert states(code=9)["writes"] == "fail"

@@ -25,7 +25,7 @@ MYSQL = {
 }
 REDIS = {
     **{"server": "Redis 7.2", "maxmemory_policy": "noeviction", "appendonly": "yes", "appendfsync": "always"},
-    "clock_offset": "-0.1",
+    **{"used_memory": "1000000", "maxmemory": "0", "clock_offset": "-0.1"},
 }
 
 
@@ -48,6 +48,7 @@ def test_a_server_as_it_should_be_has_nothing_to_be_advised(facts: Mapping[str, 
         ({**POSTGRES, "clock_offset": "-4.2"}, "clock", "4.2 s behind"),
         ({**MYSQL, "innodb_flush_log_at_trx_commit": "2"}, "innodb_flush_log_at_trx_commit", "last second"),
         ({**REDIS, "maxmemory_policy": "allkeys-lru"}, "maxmemory-policy", "throws jobs away"),
+        ({**REDIS, "used_memory": "95", "maxmemory": "100"}, "memory", "95 %"),
         ({**REDIS, "appendonly": "no"}, "appendonly", "snapshot"),
         ({**REDIS, "appendfsync": "everysec"}, "appendonly", "last second"),
     ],
@@ -65,6 +66,12 @@ def test_a_pooler_that_the_configuration_knows_and_a_setting_that_may_not_be_rea
     unread = {name: value for name, value in REDIS.items() if name != "appendfsync"}
     assert {check.status for check in of_server(unread)} == {"ok"}
     assert of_server({}) == []
+
+
+@pytest.mark.parametrize("used", ["100", "120"])
+def test_a_redis_at_its_maxmemory_fails(used: str) -> None:
+    (failed,) = [found for found in of_server({**REDIS, "used_memory": used, "maxmemory": "100"}) if found.advice]
+    assert (failed.name, failed.status) == ("memory", "fail")
 
 
 @pytest.mark.parametrize("kind", ["postgres", "redis", "mysql"])

@@ -105,6 +105,7 @@ def test_the_first_closed_gate_is_the_reason_and_all_are_listed() -> None:
         ("due", False),
         ("pause", False),
         ("served", False),
+        ("slots", True),
         ("quarantine", True),
         ("limit", True),
         ("tenant", True),

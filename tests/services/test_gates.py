@@ -56,12 +56,15 @@ class World:
         self.job = await self.add(**options)
 
     async def claim(self, *, alone: bool = False) -> list[JobID]:
-        """What all live workers take together."""
+        """What all live workers take together, each as many as it has free slots."""
         taken: list[Job] = []
         for worker in await self.store.cluster.list(live=True):
-            queues = dict.fromkeys(worker.queues, 9)
+            free = worker.concurrency - worker.running
+            if free <= 0:
+                continue
+            queues = dict.fromkeys(worker.queues, free)
             found = await self.store.jobs.claim(
-                worker.id, queues=queues, names=worker.names, limit=9, lease=LEASE, alone=alone
+                worker.id, queues=queues, names=worker.names, limit=free, lease=LEASE, alone=alone
             )
             taken += found.jobs
         self.held += taken
@@ -111,6 +114,20 @@ async def close_served(world: World) -> None:
     await world.store.cluster.retire(world.worker)
     await world.register("receive")
     await world.wait()
+
+
+async def close_slots(world: World) -> None:
+    for _ in range(9):
+        await world.add()
+    await world.claim()
+    await world.store.cluster.beat(world.worker, running=9)
+    world.clock.advance(2)
+    await world.wait()
+
+
+async def open_slots(world: World) -> None:
+    await world.end(world.held[0])
+    await world.store.cluster.beat(world.worker, running=8)
 
 
 async def close_quarantine(world: World) -> None:
@@ -168,6 +185,7 @@ SCENARIOS = {
     "due": Scenario(lambda world: world.wait(delay=20.0), "not due: scheduled, due in 20.0 s", pass_time),
     "pause": Scenario(close_pause, "is paused by ada (deploy) for another 20.0 s", pass_time),
     "served": Scenario(close_served, "no live worker announces 'send'", lambda world: world.register("send")),
+    "slots": Scenario(close_slots, "all 9 slots of the 1 worker that serves it are busy (beat 2.0 s ago)", open_slots),
     "quarantine": Scenario(close_quarantine, "lost 2 workers, so it runs alone", pass_time, alone=True),
     "limit": Scenario(close_limit, "limit 1/1 of queue 'mails' is held by job_", end_the_first),
     "tenant": Scenario(close_tenant, "tenant 'acme/eu' runs 1/1 of its jobs in 'mails'", end_the_first),

@@ -11,9 +11,13 @@ from redis_audit import audit
 from redis_calls import WORKER, again, claim, complete, count, jobs, opened
 from servers.redis import RedisServer
 
+from dispatch.clock import utc_now
 from dispatch.entity import Reply
 from dispatch.errors import ConfigError, StoreFull, StoreReadOnly, StoreUnreachable
 from dispatch.jobs.model import JobState, Unique
+from dispatch.services import read_status
+from dispatch.services.attention import attention
+from dispatch.stores.facts import refusal
 from dispatch.stores.redis import RedisStore
 
 
@@ -40,6 +44,19 @@ async def test_at_maxmemory_enqueues_are_refused_and_workers_go_on(own: RedisSer
         own.admin.config_set("maxmemory", 0)
         assert len(await store.jobs.enqueue(jobs(450))) == 450
         audit(own.url, store.namespace)
+
+
+async def test_a_server_at_its_maxmemory_is_told_before_anybody_writes(own: RedisServer) -> None:
+    async with opened(own.url) as store:
+        assert await refusal(store) == ""
+        own.admin.config_set("maxmemory", 1)
+        assert "maxmemory" in await refusal(store)
+        facts = await store.server_facts()
+        assert int(facts["used_memory"]) > int(facts["maxmemory"]) == 1
+        (told,) = [line for line in attention(await read_status(store, now=utc_now())) if "refuses writes" in line]
+        assert "maxmemory" in told
+        own.admin.config_set("maxmemory", 0)
+        assert await refusal(store) == ""
 
 
 async def test_a_server_that_evicts_is_refused_when_the_store_is_opened(own: RedisServer) -> None:

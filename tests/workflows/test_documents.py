@@ -11,7 +11,7 @@ from dispatch.events.model import Event
 from dispatch.ids import CheckpointID, EventID, RunID
 from dispatch.jobs.model import Failure
 from dispatch.registry import Registry
-from dispatch.services.forks import differences, edited
+from dispatch.services.forks import Inherited, differences, edited
 from dispatch.testing import MemoryApp
 from dispatch.workflows import documents
 from dispatch.workflows.model import Checkpoint, CheckpointKind
@@ -102,14 +102,12 @@ async def test_a_journal_of_every_verb(registry: Registry, app: MemoryApp) -> No
 
 
 def test_edits_reach_into_results() -> None:
-    journal = [
-        checkpoint("a.b", b'{"x": [1, {"y": 2}]}', position=1),
-        checkpoint("a", b'{"b": 5}', position=2),
-        checkpoint("end", b"1", position=3),
-    ]
-    assert edited(journal, "end", {"a.b.x.1.y": 9, "a.b.x.0": 7}) == {"a.b": b'{"x":[7,{"y":9}]}'}
-    assert edited(journal, "end", {"a": None}) == {"a": b"null"}
-    assert edited(journal, "a", {}) == {}
+    first = checkpoint("a.b", b'{"x": [1, {"y": 2}]}', position=1)
+    second = checkpoint("a", b'{"b": 5}', position=2)
+    whole = Inherited("end", True, {"a.b": first, "a": second})
+    assert edited(whole, {"a.b.x.1.y": 9, "a.b.x.0": 7}) == {"a.b": b'{"x":[7,{"y":9}]}'}
+    assert edited(whole, {"a": None}) == {"a": b"null"}
+    assert edited(Inherited("a", True, {"a.b": first}), {}) == {}
 
 
 def test_differences_name_what_only_one_has_and_what_differs() -> None:

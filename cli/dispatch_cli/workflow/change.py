@@ -67,6 +67,7 @@ def retry(ctx: typer.Context, ids: SomeRuns, reason: Reason = "", dry_run: DryRu
     """Let failed, cancelled or blocked runs go on from what they have recorded."""
     from dispatch.errors import RunNotRetryable
     from dispatch.ids import RunID
+    from dispatch.services.recorded import would_end_again
     from dispatch.workflows.model import RunState
 
     async def act(app: Admin, run_id: RunID, outcomes: Outcomes) -> None:
@@ -78,6 +79,8 @@ def retry(ctx: typer.Context, ids: SomeRuns, reason: Reason = "", dry_run: DryRu
         undone = run.compensated and not run.compensation_failed
         if run.state not in (RunState.FAILED, RunState.CANCELLED, RunState.BLOCKED) or undone:
             raise RunNotRetryable(f"{run_id} is {run.state}" + (" and has taken back what it did" if undone else ""))
+        if told := would_end_again(run, await app.workflows.children(run_id)):
+            raise RunNotRetryable(f"{run_id} is {run.state} and cannot be retried: {told}")
         outcomes.add(run_id, "would be retried", f"it is {run.state} now", state=str(run.state))
 
     change = Change("workflow.retry", "run", "retrying", act, rehearse)

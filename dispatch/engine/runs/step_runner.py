@@ -15,7 +15,7 @@ from dispatch.clock import seconds
 from dispatch.engine.execution import Execution
 from dispatch.engine.outcome import Policy, Raised, RemoteFailure, Stored, Wish, failure_of, observe
 from dispatch.engine.runs.results import codec
-from dispatch.errors import HandlerCrashed, HandlerTimeout, StepFailed, StepMisused
+from dispatch.errors import ChildFailed, HandlerCrashed, HandlerTimeout, StepFailed, StepMisused
 from dispatch.jobs.base import runs_async
 from dispatch.jobs.context import JobContext, enter_job
 from dispatch.jobs.definition import JobDefinition
@@ -171,6 +171,7 @@ def failure_of_body(error: BaseException, *, limit: int) -> Failure:
         if cause is not None and not isinstance(cause, RemoteFailure):
             failure = failure_of(cause, limit=limit)
             return replace(failure, message=f"step {error.step!r}: {failure.message}")
-        message = error.message if error.message.startswith("step ") else f"step {error.step!r}: {error.message}"
+        named = f"step {error.step!r}: " if isinstance(error, ChildFailed) else "step "
+        message = error.message if error.message.startswith(named) else f"step {error.step!r}: {error.message}"
         return Failure(error.type, message, error.traceback)
     return failure_of(error, limit=limit)

@@ -20,6 +20,7 @@ def told(facts: dict[str, str]) -> dict[str, str]:
     return {
         "server": f"Valkey {valkey}" if valkey else f"Redis {facts.get('redis_version', '?')}",
         "maxmemory_policy": facts.get("maxmemory_policy", "noeviction"),
+        **{name: facts[name] for name in ("used_memory", "maxmemory") if name in facts},
         "appendonly": "yes" if facts.get("aof_enabled") == "1" else "no",
     }
 

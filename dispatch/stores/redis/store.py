@@ -135,6 +135,10 @@ class RedisStore:
         """Answers when the server does; raises a StoreError otherwise."""
         await self._client.command("PING")
 
+    async def check_writes(self) -> None:
+        """StoreFull at the server's maxmemory, StoreReadOnly where it is a replica or cannot save."""
+        await self._client.run("check_writes")
+
     async def server_facts(self) -> dict[str, str]:
         """What the server says of itself."""
         facts = server.facts_of(await self._client.command("INFO"))
