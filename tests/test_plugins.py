@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import types
@@ -51,6 +52,29 @@ def test_the_manager_knows_which_hooks_somebody_implements(manager: PluginManage
     assert "job_enqueued" not in before
     assert manager.implemented == before | {"job_enqueued"}
     assert manager.implemented == {hook for hook in SPECS if manager.has(hook)}
+
+
+def test_a_hook_whose_wrapper_takes_arguments_by_name_only_is_called_so(manager: PluginManager) -> None:
+    told: list[object] = []
+
+    def by_name(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def inner(**arguments: Any) -> Any:
+            return function(**arguments)
+
+        return inner
+
+    class Wrapped:
+        @hookimpl
+        @staticmethod
+        @by_name
+        def job_dlq(job: object) -> None:
+            told.append(job)
+
+    manager.register(Wrapped())
+    (implementation,) = manager._implementations["job_dlq"]
+    assert implementation.outcome({"job": "a", "error": "b"}).error is None
+    assert told == ["a"]
 
 
 def test_a_hook_without_arguments_says_so(manager: PluginManager) -> None:

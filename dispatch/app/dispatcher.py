@@ -23,7 +23,7 @@ from dispatch.clock import Duration, seconds
 from dispatch.cluster.elector import LeaderElector
 from dispatch.config import Config, load
 from dispatch.entity import shown
-from dispatch.errors import ConfigError, NoOpenApp, NoStore
+from dispatch.errors import ConfigError, NoOpenApp, NoStore, StoreAway
 from dispatch.jobs.definition import JobDefinition
 from dispatch.jobs.handle import JobHandle
 from dispatch.jobs.handler import Middleware
@@ -120,6 +120,8 @@ class Dispatch(Verbs):
         self.engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._life: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+        self._starts: set[asyncio.Event] = set()
+        """What ends each start that has not come to its end."""
         self._pid = os.getpid()
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -166,7 +168,8 @@ class Dispatch(Verbs):
         self._pid = os.getpid()
 
     async def close(self) -> None:
-        """Stops the worker if one was started, tells plugins, closes the store."""
+        """Stops the worker if one was started, tells plugins, closes the store; a start that still waits ends."""
+        self._end_starts()
         async with self._one_at_a_time():
             await self._close_now()
 
@@ -219,14 +222,21 @@ class Dispatch(Verbs):
     async def start(self) -> Engine:
         """Starts a worker inside this process (a web server's, say); opens the app first if need be.
 
-        Waits for a store's server that is away, with a warning for each attempt; raises StoreError for what does not
-        pass by itself.
+        Waits for a store's server that is away, with a warning for each attempt, and `open` waits with it; raises
+        StoreError for what does not pass by itself, StoreAway when `close` or `stop` ends the waiting.
         """
+        from dispatch.engine.cut_short import cut_short_by
         from dispatch.engine.opening import patiently
 
-        async with self._one_at_a_time():
-            await patiently(self._open_now)
-            return await self._start_now()
+        ended = asyncio.Event()
+        self._starts.add(ended)
+        try:
+            async with cut_short_by(ended), self._one_at_a_time():
+                await patiently(self._open_now)
+                return await self._start_now()
+        finally:
+            self._starts.discard(ended)
+        raise StoreAway("the app was closed, or its worker stopped, before the worker had started")
 
     async def _start_now(self) -> Engine:
         if self.engine is None or not self.engine.running:
@@ -242,6 +252,7 @@ class Dispatch(Verbs):
 
     async def stop(self, grace: Duration | None = None) -> None:
         """Stops that worker: waits up to `grace` (default: as configured) for handlers, gives back the rest."""
+        self._end_starts()
         async with self._one_at_a_time():
             await self._stop_now(grace)
 
@@ -342,6 +353,10 @@ class Dispatch(Verbs):
         self._take(self.store)
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _end_starts(self) -> None:
+        for ended in self._starts:
+            ended.set()
 
     def _one_at_a_time(self) -> asyncio.Lock:
         """One opening, starting, stopping or closing at a time; a lock belongs to one loop."""

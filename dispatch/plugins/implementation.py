@@ -36,7 +36,8 @@ class Implementation:
 
 def picking(function: Callable[..., Any], names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Any]:
     """What calls a function with those of a hook's arguments that it takes, of these names."""
-    if len(names) == 1 and next(iter(signature(function).parameters.values())).kind is Parameter.POSITIONAL_OR_KEYWORD:
+    parameters = signature(function, follow_wrapped=False).parameters  # of what is called, not of what it wraps
+    if len(names) == 1 and [one.kind for one in parameters.values()] == [Parameter.POSITIONAL_OR_KEYWORD]:
         (name,) = names
         return lambda arguments: function(arguments[name])  # a third of the time, and most take the job alone
     return lambda arguments: function(**{name: arguments[name] for name in names})

@@ -48,9 +48,12 @@ def inherited(run: Run, checkpoints: Sequence[Checkpoint], before: str) -> Inher
 
 
 def _failed_step(run: Run) -> str | None:
-    """The step that the latest failure of the run's body came from, as its error tells it."""
-    found = None if run.error is None else _FAILED_STEP.match(run.error.message)
-    return None if found is None else ast.literal_eval(found[1])
+    """The step that ended the run, as its error tells it."""
+    found = None if run.error is None or not run.state.terminal else _FAILED_STEP.match(run.error.message)
+    try:
+        return None if found is None else ast.literal_eval(found[1])
+    except (SyntaxError, ValueError):  # an error of the user's own that begins alike
+        return None
 
 
 def edited(start: Inherited, edits: Mapping[str, Any], *, force: bool = False) -> dict[str, bytes]:

@@ -111,3 +111,23 @@ async def test_a_worker_that_waits_for_its_store_stops_when_it_is_told_to(
         await eventually(lambda: "the store is away" in caplog.text)
         stop.set()
         assert (await asyncio.wait_for(running, 10)).reason == "stopped"
+
+
+@pytest.mark.parametrize("step", ["open", "register"])
+@pytest.mark.parametrize("end", ["close", "stop"])
+async def test_closing_an_app_ends_its_starts_that_wait_for_the_store(
+    step: str, end: str, known: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("dispatch.engine.opening._FIRST_PAUSE", 600.0)
+    monkeypatch.setattr("dispatch.engine.opening._LONGEST_PAUSE", 600.0)
+    store = CutAt(step, StoreAway("cut"))
+    app = Dispatch(store, registry=known, config=Config(**PATIENT))
+    starts = [asyncio.create_task(app.start()) for _ in range(2)]
+    await eventually(lambda: "the store is away" in caplog.text)
+    await asyncio.wait_for(app.close() if end == "close" else app.stop(), 20)
+    for start in starts:
+        with pytest.raises(StoreAway, match="before the worker had started"):
+            await start
+    await app.start()
+    assert await (await app.enqueue(known.jobs["work"])).result(timeout=10) == 1
+    await app.close()

@@ -66,3 +66,10 @@ async def test_a_job_is_found_by_a_tag_of_any_letters(store: SQLiteStore, tag: s
     for wanted in ([tag], [tag, "first"], ["first", tag]):
         page = await store.jobs.list(ListOptions(tags=wanted))
         assert [job.id for job in page.items] == [found.id]
+
+
+async def test_tags_may_be_given_in_any_collection(store: SQLiteStore) -> None:
+    await store.jobs.enqueue([new(tags=("a",)), new(tags=("b",))])
+    given: list[Any] = [{"a"}, frozenset("a"), {"a": 1}]
+    for tags in given:
+        assert len((await store.jobs.list(ListOptions(tags=tags))).items) == 1

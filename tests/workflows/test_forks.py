@@ -57,3 +57,33 @@ async def test_a_failure_of_the_body_itself_names_no_step(registry: Registry, ap
     await app.run_until_idle()
     with pytest.raises(InvalidArguments, match="has recorded no 'one'"):
         await app.workflows.fork(run.id, before="one")
+
+
+@pytest.mark.parametrize("text", [r"step '\x': foo", r"step '\N{nothing}': foo"])
+async def test_an_error_that_only_looks_like_that_of_a_step_names_none(
+    registry: Registry, app: MemoryApp, text: str
+) -> None:
+    @registry.workflow(max_retries=0)
+    async def flow(ctx: WorkflowContext) -> None:
+        raise ValueError(text)
+
+    run = await flow.start()
+    await app.run_until_idle()
+    with pytest.raises(InvalidArguments, match="has recorded no 'one'"):
+        await app.workflows.fork(run.id, before="one")
+
+
+async def test_a_step_that_is_to_be_tried_again_has_not_failed_yet(registry: Registry, app: MemoryApp) -> None:
+    async def break_down() -> None:
+        raise OSError("for now")
+
+    @registry.workflow(max_retries=5)
+    async def flow(ctx: WorkflowContext) -> None:
+        await ctx.step("bad", break_down).retry(0)
+
+    run = await flow.start()
+    await app.run_until_idle()
+    found = await app.workflows.get(run.id)
+    assert not found.state.terminal and found.error is not None and "step 'bad'" in found.error.message
+    with pytest.raises(InvalidArguments, match="has recorded no 'bad'"):
+        await app.workflows.fork(run.id, before="bad")

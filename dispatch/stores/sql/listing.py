@@ -22,13 +22,14 @@ def page_limit(limit: int) -> int:
 def list_jobs(options: ListOptions) -> Plan[Page[Job]]:
     """The plan of JobStore.list: one walk by id, or one short walk a state and kind, merged."""
     limit = page_limit(options.limit)
+    tag = next(iter(options.tags), None)
     params: dict[str, Any] = {
         "cursor": options.cursor,
         "kinds": names_text(options.kinds),
         "queues": optional_names(options.queues),
         "names": optional_names(options.names),
         "tags": optional_names(options.tags),
-        "tag_text": to_text(options.tags[0]) if options.tags else None,
+        "tag_text": None if tag is None else to_text(tag),
         "created_after": None if options.created_after is None else micros(options.created_after),
         "created_before": None if options.created_before is None else micros(options.created_before),
         "limit": limit + 1,
