@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pluggy
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from dispatch.clock import seconds
 from dispatch.errors import ConfigError, InvalidPlugin
 from dispatch.masking import mask_value
 from dispatch.plugins.fitting import nearest
@@ -31,9 +34,20 @@ def section_of(plugin: type, name: str, given: Mapping[str, Any], *, manager: pl
     if unknown and model.model_config.get("extra") != "allow":
         raise ConfigError(f"unknown key 'plugin.{name}.{unknown[0]}': {nearest(unknown[0], sorted(known))}")
     try:
-        return model.model_validate(dict(given))
+        return model.model_validate(_durations_read(model, given))
     except ValidationError as error:
         raise ConfigError("\n".join(_line(name, detail) for detail in error.errors())) from None
+
+
+def _durations_read(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The section with its durations read as everywhere in the configuration; pydantic itself reads no "30s"."""
+    found = dict(given)
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        if field.annotation in (timedelta, timedelta | None) and isinstance(found.get(key), str):
+            with suppress(ValueError):
+                found[key] = timedelta(seconds=seconds(found[key]))
+    return found
 
 
 def _model_of(plugin: type, name: str) -> type[BaseModel]:
@@ -54,6 +68,8 @@ def _line(name: str, detail: ErrorDetails) -> str:
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "missing":
         return f"{path} is missing: {message}"
+    if detail["type"] == "time_delta_parsing":
+        message = 'is not a duration: write seconds (30, 0.4) or "400ms", "30s", "5m", "2h", "7d", "1h30m"'
     if detail["type"] == "extra_forbidden":
         return f"unknown key {path!r}"
     last = str(detail["loc"][-1]) if detail["loc"] else name
