@@ -10,11 +10,13 @@ import typer
 from dispatch_cli.choices import duration
 from dispatch_cli.consent import Confirm, DryRun, Reason, ask, who
 from dispatch_cli.failures import CONFLICT, CommandError
-from dispatch_cli.queue.base import FORCED, Force, Name, app, document_of, must_be_meant, queue_name, show_change
-from dispatch_cli.session import session_of
+from dispatch_cli.queue.base import FORCED, Name, app, document_of, must_be_meant, queue_name, show_change
+from dispatch_cli.session import Session, session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from dispatch_cli.admin import Admin
 
 
@@ -33,7 +35,12 @@ def pause(
         str | None, typer.Option("--for", metavar="DURATION", help="It resumes by itself after so long (30m, 1h).")
     ] = None,
     reason: Reason = "",
-    force: Force = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Also a queue whose name looks like a slip, or one that somebody paused for longer."
+        ),
+    ] = False,
     confirm: Confirm = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -52,15 +59,33 @@ def pause(
 
     async def act(app: Admin) -> dict[str, Any]:
         await must_be_meant(session, app, wanted, force=force, hint=FORCED)
+        now = utc_now()
+        until = None if length is None else now + timedelta(seconds=length)
+        await must_not_cut_short(session, app, wanted, until, force=force)
         if dry_run:
-            now = utc_now()
-            until = None if length is None else now + timedelta(seconds=length)
             info = replace(await app.queues.get(wanted), pause=Pause(who(), reason, until, now))
             return await document_of(app, info)
         await app.queues.pause(wanted, by=who(), reason=reason, duration=length)
         return await document_of(app, await app.queues.get(wanted))
 
     show_change(session, session.administer(act, create=not dry_run), "paused", dry_run=dry_run)
+
+
+async def must_not_cut_short(session: Session, app: Admin, name: str, until: datetime | None, *, force: bool) -> None:
+    """Tells of somebody else's pause that this one replaces; refuses to end it earlier."""
+    standing = (await app.queues.get(name)).pause
+    if standing is None or standing.by == who():
+        return
+    end = "until resumed" if standing.until is None else f"until {standing.until:%Y-%m-%d %H:%M:%S} UTC"
+    told = f"{standing.by or 'somebody'} {end}" + (f": {standing.reason}" if standing.reason else "")
+    if not force and until is not None and (standing.until is None or until < standing.until):
+        raise CommandError(
+            f"queue {name!r} is paused by {told}",
+            code="conflict",
+            exit_code=CONFLICT,
+            hint="this pause would end it earlier; pass --force if it may",
+        )
+    session.tell(f"warning: this takes the place of the pause by {told}")
 
 
 @verb(app, "resume", examples=("dispatch queue resume slow --dry-run", "dispatch queue resume slow"))
