@@ -88,7 +88,9 @@ def announce(start: Start, *, as_json: bool, alone: bool, colored: bool) -> None
         return
     if not alone:
         serves = ", ".join(start.queues) or "cron only"
-        print(safe(f"worker {start.worker_id} (pid {start.pid}) serves {serves}"), file=sys.stderr, flush=True)
+        # in one write: several processes share this stream, and their lines must not mingle
+        sys.stderr.write(safe(f"worker {start.worker_id} (pid {start.pid}) serves {serves}") + "\n")
+        sys.stderr.flush()
         return
     head = f"dispatch {start.version}  worker {start.worker_id}  pid {start.pid}"
     lines = [f"\x1b[1m{head}\x1b[0m" if colored else head]

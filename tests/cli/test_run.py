@@ -358,9 +358,8 @@ def test_several_processes_are_summed_up_by_their_parent_and_show_no_banner(fold
     assert process.returncode == 0
     first, *rest = err.splitlines()
     assert re.fullmatch(r"2 processes, 6 jobs at once, on sqlite:///\S+", first)
-    assert (
-        sum(bool(re.fullmatch(r"worker wkr_\w+ \(pid \d+\) serves default, mailers, shop", line)) for line in rest) == 2
-    )
+    serving = re.compile(r"worker wkr_\w+ \(pid \d+\) serves default, mailers, shop")
+    assert sum(bool(serving.fullmatch(line)) for line in rest) == 2, err
     assert "in production say so" not in err
 
 

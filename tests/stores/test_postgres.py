@@ -214,7 +214,8 @@ def test_the_same_statements_stand_in_every_dialect() -> None:
     only_here = damaged | triggers | {"complete_jobs"}
     assert set(sqlite) - set(postgres) == only_here
     for name in sqlite.keys() - only_here:
-        assert set(postgres[name].names) == set(sqlite[name].names), name
+        asked = set(sqlite[name].names) - {"tag_text"}  # SQLite alone tests the text before the JSON
+        assert set(postgres[name].names) == asked, name
     mysql = mysql_statements.load(mysql_place("mysql://", "database", "dispatch"))
     assert set(postgres) - set(mysql) == own - {"number_entries", "complete_job"} | {"insert_alike_jobs"}
     assert set(mysql) <= set(postgres)

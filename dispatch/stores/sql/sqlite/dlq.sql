@@ -12,8 +12,7 @@ AND (:created_before IS NULL OR created_at < :created_before)
 AND {in_scope}
 
 -- name: bury_job
--- Copies a job that failed for good into the dead letters; of a driver, whose counts begin anew with what its run records,
--- all failures and crashes of the run.
+-- Copies a job that failed for good into the dead letters; a driver with all failures and crashes of its run.
 INSERT INTO dlq (id, job_id, job_name, queue, kind, lane, state, reason, error_type, error_message, error_traceback,
   payload, failures, crashes, priority, max_retries, timeout, backoff, keep_result, unique_key, unique_until,
   effect_key, metadata, tags, app_id, org_id, created_at, updated_at, concurrency_key, concurrency_max)
