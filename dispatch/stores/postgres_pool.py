@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import insort
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -54,6 +55,7 @@ class OwnPool:
         self._shown = shown
         self._free = asyncio.Semaphore(size)
         self._idle: list[Connection] = []
+        """In a fixed order, so that the work of few stays with few of the server's processes, whose caches are warm."""
         self._taken: set[Connection] = set()
         self._closed = False
 
@@ -80,7 +82,7 @@ class OwnPool:
         """Keeps the connection for others, or throws it away."""
         self._taken.discard(connection)
         if fit and not (self._closed or connection.is_closed() or connection.is_in_transaction()):
-            self._idle.append(connection)
+            insort(self._idle, connection, key=_process)
         else:
             connection.terminate()
         self._free.release()
@@ -111,6 +113,11 @@ class OwnPool:
                 await connection.close(timeout=_QUICK_GOODBYE)
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 connection.terminate()
+
+
+def _process(connection: Connection) -> int:
+    number: int = connection.get_server_pid()
+    return number
 
 
 class _Taking:
