@@ -312,14 +312,18 @@ def _is_plain(said: Transition) -> bool:
 
 def _insert_new(jobs: Sequence[NewJob], now: int) -> Plan[list[Enqueued]]:
     """As `_insert` for jobs that are alike; a UniqueViolationError where one of the ids was written before."""
-    yield Do("insert_new_jobs", _shared_columns(jobs, now))
+    if len(jobs) == 1:
+        yield Do("insert_new_job", _columns(jobs[0], now))
+    else:
+        yield Do("insert_new_jobs", _shared_columns(jobs, now))
     return [Enqueued(id_, True) for id_ in ids_of(jobs)]
 
 
 def _insert_and_tell(jobs: Sequence[NewJob], now: int, channel: str, sender: str) -> Plan[tuple[list[Enqueued], bool]]:
     """As `_insert_new`, with whether a notification went with it."""
-    values = {**_shared_columns(jobs, now), "channel": channel, "sender": sender}
-    ((told,),) = yield Rows("insert_new_jobs_and_tell", values)
+    one = len(jobs) == 1
+    values = {**(_columns(jobs[0], now) if one else _shared_columns(jobs, now)), "channel": channel, "sender": sender}
+    ((told,),) = yield Rows("insert_new_job_and_tell" if one else "insert_new_jobs_and_tell", values)
     return [Enqueued(id_, True) for id_ in ids_of(jobs)], told
 
 

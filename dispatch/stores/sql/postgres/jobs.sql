@@ -58,6 +58,23 @@ WITH added AS ({add_same_jobs} RETURNING 1)
 SELECT CASE WHEN pg_try_advisory_xact_lock(1146310468, hashtext(:channel::text))
   THEN (SELECT true FROM pg_notify(:channel, :sender::text)) ELSE false END FROM (SELECT count(*) FROM added) AS all_of_them;
 
+-- name: insert_new_job
+-- One job whose id was never written; refused where it was.
+{add_job};
+
+-- name: insert_new_job_and_tell
+-- The same with a notification, as above.
+WITH added AS ({add_job} RETURNING 1)
+SELECT CASE WHEN pg_try_advisory_xact_lock(1146310468, hashtext(:channel::text))
+  THEN (SELECT true FROM pg_notify(:channel, :sender::text)) ELSE false END FROM (SELECT count(*) FROM added) AS the_one;
+
+-- part: add_job
+INSERT INTO {jobs} (id, ready, state, queue, name, kind, lane, priority, run_at, created_at, updated_at,
+  app_id, org_id, metadata, payload)
+VALUES (:id, 1, 'pending', :queue, :name, :kind, coalesce(:lane::text, (
+    SELECT :tenant::text FROM {queues} WHERE name = :queue AND (fair = 1 OR tenant_concurrency IS NOT NULL)
+  ), ''), :priority, :run_at, :now::int8, :now, :app_id, :org_id, :metadata, :payload)
+
 -- part: add_same_jobs
 INSERT INTO {jobs} (id, ready, state, queue, name, kind, lane, priority, run_at, created_at, updated_at,
   app_id, org_id, metadata, payload)
