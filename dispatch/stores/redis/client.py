@@ -151,22 +151,35 @@ class RedisClient:
             commands = [("MULTI",), *commands, ("EXEC",)]
         turns = self._turns
         try:
-            async with asyncio.timeout(self._timeout), turns:
-                link = self._idle_link() or await self.connect()
-                broken = True
-                try:
-                    replies = await link.exchange(commands)
-                    broken = drops_connection(replies)
-                finally:
-                    if broken or turns is not self._turns:
-                        link.end()
-                    else:
-                        self._idle.append(link)
+            link = await self._link(turns)
+            broken = True
+            try:
+                replies = await link.exchange(commands, self._timeout)
+                broken = drops_connection(replies)
+            finally:
+                turns.release()
+                if broken or turns is not self._turns:
+                    link.end()
+                else:
+                    self._idle.append(link)
         except DispatchError:
             raise
         except Exception as error:
             raise self._told(error) from error
         return _outcome(replies) if together else replies
+
+    async def _link(self, turns: asyncio.Semaphore) -> Wire:
+        """A connection, and the turn to use it."""
+        if not turns.locked() and (link := self._idle_link()):
+            await turns.acquire()
+            return link
+        async with asyncio.timeout(self._timeout):
+            await turns.acquire()
+            try:
+                return self._idle_link() or await self.connect()
+            except BaseException:
+                turns.release()
+                raise
 
     def _idle_link(self) -> Wire | None:
         """A connection that nobody uses and the server has not closed."""
@@ -180,7 +193,7 @@ class RedisClient:
     async def connect(self) -> Wire:
         """A new connection, ready for use."""
         async with asyncio.timeout(self._timeout):
-            return await _connect(self.address, self._protocol)
+            return await _connect(self.address, self._protocol, self._timeout)
 
     def _not_open(self) -> StoreUnreachable:
         return StoreUnreachable(
@@ -192,7 +205,7 @@ class RedisClient:
         return store_error(error, self.address.url) or error
 
 
-async def _connect(address: Address, protocol: int) -> Wire:
+async def _connect(address: Address, protocol: int, limit: float) -> Wire:
     """Made with hiredis where it is installed, else by redis-py; an OSError or a Refusal where it cannot be."""
     try:
         from dispatch.stores.redis import link
@@ -200,7 +213,7 @@ async def _connect(address: Address, protocol: int) -> Wire:
         from dispatch.stores.redis import driver
 
         return await driver.connect(address, protocol)
-    return await link.connect(address, protocol)
+    return await link.connect(address, protocol, limit)
 
 
 def _here_links(address: Address, timeout: float, keep: int) -> HereLinks | None:

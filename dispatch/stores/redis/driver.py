@@ -35,7 +35,7 @@ class DriverLink:
         self._listening: asyncio.Task[None] | None = None
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def exchange(self, commands: Sequence[Call]) -> list[Reply]:
+    async def exchange(self, commands: Sequence[Call], limit: float) -> list[Reply]:
         connection = self._connection
         try:
             data = connection.pack_commands(commands)
@@ -43,8 +43,9 @@ class DriverLink:
             told = f"a value cannot be stored ({type(error).__name__}: {error}); nothing was written"
             raise DataRejected(told) from error
         try:
-            await connection.send_packed_command(data, check_health=False)
-            return [_told(await self._read()) for _ in commands]
+            async with asyncio.timeout(limit):
+                await connection.send_packed_command(data, check_health=False)
+                return [_told(await self._read()) for _ in commands]
         except exceptions.ConnectionError as error:
             raise ConnectionResetError(str(error)) from error
 

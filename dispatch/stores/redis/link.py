@@ -29,14 +29,21 @@ class Link(asyncio.Protocol):
         self._replies: list[Reply] = []
         self._answered: asyncio.Future[list[Reply]] | None = None
         self._heard: Callable[[Reply], None] | None = None
+        self._until = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+        """Goes off now and then while the connection is used: a timer for each exchange costs as much as a small one."""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def exchange(self, commands: Sequence[Call]) -> list[Reply]:
+    async def exchange(self, commands: Sequence[Call], limit: float) -> list[Reply]:
         data = packed(commands)
         if self.closed.done():
             raise ConnectionResetError("the server has closed the connection")
+        loop = asyncio.get_running_loop()
         self._wanted, self._replies = len(commands), []
-        self._answered = asyncio.get_running_loop().create_future()
+        self._answered = loop.create_future()
+        self._until = loop.time() + limit
+        if self._alarm is None:
+            self._alarm = loop.call_at(self._until, self._ring)
         self._transport.write(data)
         try:
             return await self._answered
@@ -87,14 +94,25 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._over(exc if isinstance(exc, OSError) else ConnectionResetError("the server has closed the connection"))
 
+    def _ring(self) -> None:
+        loop, self._alarm = asyncio.get_running_loop(), None
+        if self._answered is None:
+            return
+        if loop.time() < self._until:
+            self._alarm = loop.call_at(self._until, self._ring)
+        else:
+            self._over(TimeoutError("the server has not replied"))
+
     def _over(self, error: Exception) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
         if not self.closed.done():
             self.closed.set_result(None)
         if self._answered is not None and not self._answered.done():
             self._answered.set_exception(error)
 
 
-async def connect(address: Address, protocol: int) -> Link:
+async def connect(address: Address, protocol: int, limit: float) -> Link:
     """A connection that is ready for use; an OSError or a Refusal where it cannot be."""
     loop, options = asyncio.get_running_loop(), address.options
     if address.kind == "unix":
@@ -103,7 +121,7 @@ async def connect(address: Address, protocol: int) -> Link:
         tls = tls_context(options) if address.kind == "tls" else None
         _, link = await loop.create_connection(Link, options["host"], options["port"], ssl=tls)
     try:
-        check(await link.exchange(greeting(address, protocol)))
+        check(await link.exchange(greeting(address, protocol), limit))
     except BaseException:
         link.end()
         raise

@@ -27,11 +27,14 @@ class Wire(Protocol):
     closed: asyncio.Future[None]
     """Done once nothing comes any more."""
 
-    async def exchange(self, commands: Sequence[Call]) -> list[Reply]:
+    async def exchange(self, commands: Sequence[Call], limit: float) -> list[Reply]:
         """Sends commands and answers a reply for each, a Refusal where the server refused one.
 
+        Args:
+            limit: seconds that the replies may take.
+
         Raises:
-            OSError: the connection has ended.
+            OSError: the connection has ended; as TimeoutError after `limit`.
             DataRejected: a value is none that Redis takes; nothing was sent.
         """
         ...
