@@ -31,7 +31,7 @@ class Link(asyncio.Protocol):
         self._heard: Callable[[Reply], None] | None = None
         self._until = 0.0
         self._alarm: asyncio.TimerHandle | None = None
-        """Goes off now and then while the connection is used: a timer for each exchange costs as much as a small one."""
+        """Goes off now and then while there are exchanges: one for each would cost as much as a small one does."""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def exchange(self, commands: Sequence[Call], limit: float) -> list[Reply]:
