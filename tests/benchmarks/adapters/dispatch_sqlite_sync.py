@@ -19,6 +19,9 @@ def setup():
     noop.sync.enqueue_many([])
 
 
+open = setup  # the connection, which the others have before the clock starts
+
+
 def enqueue_one(ts):
     noop.sync.enqueue(ts)
 
