@@ -4,7 +4,7 @@ DispatchError
 ├── NotFound (LookupError)  JobNotFound DLQNotFound WorkerNotFound RunNotFound WorkflowNotFound CronNotFound
 │                           EventNotFound APIKeyNotFound
 ├── Conflict                JobAlreadyComplete JobNotCancellable JobNotRetryable DuplicateJob AlreadyReplayed
-│                           IdempotencyMismatch CopyRefused RunEnded RunNotRetryable
+│                           IdempotencyMismatch QueuePaused CopyRefused RunEnded RunNotRetryable
 ├── UsageError              InvalidArguments PayloadTooLarge InvalidDefinition DuplicateName NoOpenApp SyncInAsync
 │                           NoStore ConfigError DiscoveryError InvalidPlugin MissingExtra WaitRefused
 │                           NotTransactional
@@ -23,6 +23,10 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dispatch.queues.model import Pause
 
 
 class DispatchError(Exception):
@@ -112,6 +116,15 @@ class DuplicateJob(Conflict):
 
 class AlreadyReplayed(Conflict):
     """The dead letter was replayed, retried or discarded before; what it holds runs again at most once."""
+
+
+class QueuePaused(Conflict):
+    """Somebody else has paused the queue for longer, and this pause may not end that one earlier; nothing was changed.
+
+    `.pause` is the one that stands; None where a server has refused, which tells it in the message only.
+    """
+
+    pause: Pause | None = None
 
 
 class CopyRefused(Conflict):

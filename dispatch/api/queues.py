@@ -30,6 +30,7 @@ class PauseBody(Body):
 
     duration: Seconds | None = Field(None, description="Seconds; left out: until somebody resumes it.")
     reason: Reason = ""
+    force: Annotated[bool, Field(description="Whether somebody else's pause may end earlier; else 409.")] = False
 
 
 class LimitsBody(Body):
@@ -70,10 +71,10 @@ async def show(ask: Asked, queue: QueueName) -> Response:
 
 
 async def pause(ask: Asked, queue: QueueName, body: PauseBody | None = None) -> Response:
-    """Stop the queue from giving out jobs."""
+    """Stop the queue from giving out jobs; somebody else's pause ends no earlier unless with force."""
     given = body or PauseBody(duration=None)
     who = ask.identity.who
-    await ask.app.queues.pause(queue, by=who, reason=given.reason, duration=given.duration or None)
+    await ask.app.queues.pause(queue, by=who, reason=given.reason, duration=given.duration or None, force=given.force)
     return reply(await _document(ask, queue))
 
 

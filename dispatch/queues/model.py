@@ -73,6 +73,20 @@ class Pause:
     until: datetime | None = None
     since: datetime | None = None
 
+    def outlasts(self, by: str, until: datetime | None) -> bool:
+        """Whether it is another's than `by` and ends later than `until`: then such a pause takes its place only when
+        that is asked for."""
+        return self.by != by and until is not None and (self.until is None or self.until > until)
+
+    def in_words(self) -> str:
+        """Who, until when and why.
+
+        >>> Pause("ada", "deploy").in_words()
+        'ada until resumed: deploy'
+        """
+        end = "until resumed" if self.until is None else f"until {self.until:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{self.by or 'somebody'} {end}" + (f": {self.reason}" if self.reason else "")
+
 
 @dataclass(frozen=True, slots=True)
 class QueueInfo:

@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import Protocol
 
 from dispatch.entity import Reply
-from dispatch.queues.model import QueueConfig, QueueInfo
+from dispatch.queues.model import Pause, QueueConfig, QueueInfo
 
 
 class QueueStore(Protocol):
     """The queues part of a Store."""
 
-    async def pause(self, queue: str, *, by: str = "", reason: str = "", duration: float | None = None) -> None:
-        """Stops claims from the queue, for `duration` seconds or until resumed."""
+    async def pause(
+        self, queue: str, *, by: str = "", reason: str = "", duration: float | None = None, force: bool = False
+    ) -> Pause:
+        """Stops claims from the queue, for `duration` seconds or until resumed; answers the pause that stands then.
+
+        That is this one, by `by`, or another's that this one would have ended earlier (`Pause.outlasts`): without
+        `force` that one stays, whoever pauses at the same time, and nothing was written.
+        """
         ...
 
     async def resume(self, queue: str) -> Reply:

@@ -10,8 +10,9 @@ from datetime import datetime
 
 from dispatch.clock import Duration
 from dispatch.entity import LARGEST_PAGE, Reply
+from dispatch.errors import QueuePaused
 from dispatch.jobs.model import WAITING, ListOptions
-from dispatch.queues import QueueConfig, QueueInfo, QueueManager, Slot
+from dispatch.queues import Pause, QueueConfig, QueueInfo, QueueManager, Slot
 from dispatch.queues.model import checked
 from dispatch.services.audit import AuditService
 from dispatch.store import Store
@@ -35,11 +36,24 @@ class QueueService:
         """Every queue with settings or live jobs, by name."""
         return await self._store.queues.list()
 
-    async def pause(self, queue: str, *, by: str = "", reason: str = "", duration: float | None = None) -> None:
-        """Stops claims from the queue for `duration` seconds, or until it is resumed."""
+    async def pause(
+        self, queue: str, *, by: str = "", reason: str = "", duration: float | None = None, force: bool = False
+    ) -> Pause:
+        """Stops claims from the queue, and answers the pause as it stands then.
+
+        Args:
+            by: who pauses it. It may change a pause of its own at will; those who say nothing count as one.
+            duration: seconds; None: until it is resumed.
+            force: whether it may end somebody else's pause earlier.
+
+        Raises QueuePaused: somebody else's pause would end earlier; nothing was changed.
+        """
         detail = "until resumed" if duration is None else f"for {duration:g} s"
         async with self._audit.act("queue.pause", [queue], who=by, reason=reason, detail=detail):
-            await self._store.queues.pause(queue, by=by, reason=reason, duration=duration)
+            standing = await self._store.queues.pause(queue, by=by, reason=reason, duration=duration, force=force)
+            if standing.by != by:
+                raise pause_refused(queue, standing)
+            return standing
 
     async def resume(self, queue: str, *, reason: str = "") -> bool:
         """Ends a pause; False when there was none."""
@@ -96,6 +110,16 @@ class QueueService:
                     break
                 options = replace(options, cursor=page.next_cursor)
             return deleted
+
+
+def pause_refused(queue: str, standing: Pause) -> QueuePaused:
+    """What a pause is answered that would end that one earlier."""
+    error = QueuePaused(
+        f"queue {queue!r} is paused by {standing.in_words()}; this pause would end that one earlier, which it does "
+        "only with force (--force on the command line)"
+    )
+    error.pause = standing
+    return error
 
 
 def _limits(config: QueueConfig) -> Sequence[tuple[str, object]]:

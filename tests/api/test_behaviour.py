@@ -209,6 +209,23 @@ async def test_queues_are_paused_limited_and_emptied() -> None:
         assert (await found.ask("POST", "/v1/queues/default/purge", token)).json()["purged"] == 2
 
 
+async def test_somebody_elses_pause_ends_earlier_only_with_force() -> None:
+    async with world() as found:
+        token, path = await found.key(), "/v1/queues/default/pause"
+        await found.app.queues.pause("default", by="ada", reason="migration")
+        refused = await found.ask("POST", path, token, json={"duration": 60})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "queue_paused")
+        message = refused.json()["error"]["message"]
+        assert message.startswith("queue 'default' is paused by ada until resumed: migration; ")
+        assert "only with force" in message
+        kept = (await found.ask("GET", "/v1/queues/default", token)).json()["pause"]
+        assert (kept["by"], kept["until"]) == ("ada", None)
+        taken = await found.ask("POST", path, token, json={"duration": 60, "force": True})
+        assert taken.json()["pause"]["by"].startswith("tester (key ")
+        mine = await found.ask("POST", path, token, json={"duration": 30})
+        assert mine.json()["pause"]["until"] < taken.json()["pause"]["until"]
+
+
 async def test_a_result_is_waited_for_and_never_an_error() -> None:
     async with world() as found:
         token = await found.key()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.cli.conftest import Seeds, run
+from tests.cli.remote import serving
 
 
 @pytest.fixture
@@ -24,6 +27,7 @@ def test_somebody_elses_pause_is_not_cut_short_unasked(as_ada: None, more: tuple
     ran = run("queue", "pause", "mailers", "--for", "1m", *more)
     assert ran.code == 5
     assert "queue 'mailers' is paused by ada until " in ran.err and "data migration" in ran.err
+    assert "only with force (--force on the command line)" in ran.err
     assert run("queue", "show", "mailers", "--json").json["pause"]["by"] == "ada"
 
 
@@ -42,3 +46,18 @@ def test_a_longer_pause_takes_its_place_and_says_so(as_ada: None) -> None:
 def test_ones_own_pause_is_changed_without_a_word(as_ada: None, monkeypatch: pytest.MonkeyPatch) -> None:
     by("ada", monkeypatch)
     assert run("queue", "pause", "mailers", "--for", "1m").err == ""
+
+
+def test_through_a_server_the_key_is_whose_pause_it_is(
+    seeds: Seeds, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(folder) as server:
+        monkeypatch.setenv("DISPATCH_API_KEY", server.key)
+        for length in ("8h", "1m"):
+            mine = run("queue", "pause", "mailers", "--for", length, "--url", server.url)
+            assert (mine.code, mine.err) == (0, "")
+        refused = run("queue", "pause", "slow", "--for", "1m", "--url", server.url, "--json")
+        assert refused.code == 5
+        assert '"queue_paused"' in refused.err and "queue 'slow' is paused by ada until " in refused.err
+        forced = run("queue", "pause", "slow", "--for", "1m", "--force", "--url", server.url)
+        assert (forced.code, "the pause by ada until " in forced.err) == (0, True)

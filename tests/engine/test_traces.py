@@ -196,7 +196,7 @@ def test_an_enqueue_that_the_store_declines_in_the_caller_s_thread_is_sent_once(
     def work() -> None: ...
 
     def another() -> Plan[None]:
-        yield Do("pause_queue", {"queue": "q", "now": 1, "until": None, "by": "", "reason": ""})
+        yield Do("pause_queue", {"queue": "q", "now": 1, "until": None, "by": "", "reason": "", "force": 0})
         begun.set()
         end.wait(DEADLINE)
 

@@ -23,6 +23,7 @@ from dispatch.errors import (
     InvalidArguments,
     LeaderUnknown,
     PayloadTooLarge,
+    QueuePaused,
     WorkerNotFound,
     WorkerStopped,
 )
@@ -272,6 +273,18 @@ async def test_an_event_that_cannot_be_kept_is_refused(
 
 
 # queues and workers
+
+
+async def test_of_two_pauses_at_once_the_shorter_is_told_whose_stands(app: Dispatch) -> None:
+    await app.queues.pause("mails", by="ada", reason="migration", duration=600)
+    told = r"queue 'mails' is paused by ada until .* UTC: migration; .* only with force"
+    with pytest.raises(QueuePaused, match=told) as caught:
+        await app.queues.pause("mails", by="bob", duration=60)
+    assert caught.value.pause == (await app.queues.get("mails")).pause
+    act, *_ = await app.audit.list()
+    assert (act.verb, act.who, act.outcome) == ("queue.pause", "bob", "refused")
+    taken = await app.queues.pause("mails", by="bob", duration=60, force=True)
+    assert ((await app.queues.get("mails")).pause, taken.by) == (taken, "bob")
 
 
 async def test_a_pause_says_who_and_why(app: Dispatch) -> None:

@@ -262,6 +262,7 @@ FAULTS = (
     Fault("no dead letter groups", "", ("dlq_read",), {"dlq.groups": _nothing([])}),
     Fault("a pause is forgotten", "", ("jobs_gates",), {"queues.pause": _nothing(None)}),
     Fault("a pause has no end", "", ("jobs_gates", "queues"), {"queues.pause": _also("pause", duration=None)}),
+    Fault("anybody ends a pause earlier", "", ("queues",), {"queues.pause": _also("pause", force=True)}),
     Fault("slots without a limit", "I28", ("queues",), {"queues.take_slot": _nothing(Reply.APPLIED)}),
     Fault("slots are never free", "I28", ("queues",), {"queues.free_slot": _nothing(Reply.APPLIED)}),
     Fault("a lapsed slot is renewed", "I28", ("queues",), {"queues.renew_slot": _says("renew_slot", Reply.APPLIED)}),

@@ -221,7 +221,7 @@ async def test_a_cancelled_call_is_done_whole_or_not_at_all(store: SQLiteStore) 
 async def test_an_error_inside_a_plan_leaves_nothing_and_the_store_goes_on(store: SQLiteStore) -> None:
     def plan() -> Plan[None]:
         yield Do("free_slot", {"queue": "q", "holder": "h"})
-        yield Do("pause_queue", {"queue": "q", "now": 1, "until": None, "by": "", "reason": ""})
+        yield Do("pause_queue", {"queue": "q", "now": 1, "until": None, "by": "", "reason": "", "force": 0})
         raise LookupError("oh")
 
     with pytest.raises(LookupError, match="oh"):
@@ -240,7 +240,7 @@ async def test_a_connection_that_cannot_roll_back_is_thrown_away(
             raise sqlite3.OperationalError("disk I/O error")
 
     def plan() -> Plan[None]:
-        yield Do("pause_queue", {"queue": "q", "now": 1, "until": None, "by": "", "reason": ""})
+        yield Do("pause_queue", {"queue": "q", "now": 1, "until": None, "by": "", "reason": "", "force": 0})
         raise LookupError("oh")
 
     monkeypatch.setattr(store._executor, "_roll_back", broken)
@@ -256,7 +256,7 @@ async def test_reads_do_not_wait_for_a_long_write(store: SQLiteStore) -> None:
     begun, end = threading.Event(), threading.Event()
 
     def plan() -> Plan[None]:
-        yield Do("pause_queue", {"queue": "q", "now": 1, "until": None, "by": "", "reason": ""})
+        yield Do("pause_queue", {"queue": "q", "now": 1, "until": None, "by": "", "reason": "", "force": 0})
         begun.set()
         end.wait(10)
 

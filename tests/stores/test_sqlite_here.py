@@ -83,7 +83,7 @@ async def pending(store: SQLiteStore) -> int:
 
 
 def pause() -> Plan[None]:
-    yield Do("pause_queue", {"queue": "q", "now": 1, "until": None, "by": "", "reason": ""})
+    yield Do("pause_queue", {"queue": "q", "now": 1, "until": None, "by": "", "reason": "", "force": 0})
 
 
 async def test_it_needs_no_event_loop(store: SQLiteStore, note: AsyncJobDefinition[[str], str]) -> None:

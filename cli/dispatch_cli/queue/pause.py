@@ -11,12 +11,11 @@ from dispatch_cli.choices import duration
 from dispatch_cli.consent import Confirm, DryRun, Reason, ask, who
 from dispatch_cli.failures import CONFLICT, CommandError
 from dispatch_cli.queue.base import FORCED, Name, app, document_of, must_be_meant, queue_name, show_change
-from dispatch_cli.session import Session, session_of
+from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    from dispatch.queues import Pause, QueueInfo
     from dispatch_cli.admin import Admin
 
 
@@ -45,11 +44,6 @@ def pause(
     dry_run: DryRun = False,
 ) -> None:
     """Stop claims from a queue, until it is resumed or for a while. What runs goes on; what waits keeps waiting."""
-    from datetime import timedelta
-
-    from dispatch.clock import utc_now
-    from dispatch.queues import Pause
-
     session = session_of(ctx)
     wanted, length = queue_name(name), duration("--for", for_)
     if length == 0:
@@ -59,33 +53,31 @@ def pause(
 
     async def act(app: Admin) -> dict[str, Any]:
         await must_be_meant(session, app, wanted, force=force, hint=FORCED)
-        now = utc_now()
-        until = None if length is None else now + timedelta(seconds=length)
-        await must_not_cut_short(session, app, wanted, until, force=force)
+        before = await app.queues.get(wanted)
         if dry_run:
-            info = replace(await app.queues.get(wanted), pause=Pause(who(), reason, until, now))
-            return await document_of(app, info)
-        await app.queues.pause(wanted, by=who(), reason=reason, duration=length)
-        return await document_of(app, await app.queues.get(wanted))
+            paused = rehearsed(before, by=who(), reason=reason, length=length, force=force)
+        else:
+            paused = await app.queues.pause(wanted, by=who(), reason=reason, duration=length, force=force)
+        if before.pause and before.pause.by != paused.by:
+            session.tell(f"warning: this takes the place of the pause by {before.pause.in_words()}")
+        return await document_of(app, replace(await app.queues.get(wanted), pause=paused))
 
     show_change(session, session.administer(act, create=not dry_run), "paused", dry_run=dry_run)
 
 
-async def must_not_cut_short(session: Session, app: Admin, name: str, until: datetime | None, *, force: bool) -> None:
-    """Tells of somebody else's pause that this one replaces; refuses to end it earlier."""
-    standing = (await app.queues.get(name)).pause
-    if standing is None or standing.by == who():
-        return
-    end = "until resumed" if standing.until is None else f"until {standing.until:%Y-%m-%d %H:%M:%S} UTC"
-    told = f"{standing.by or 'somebody'} {end}" + (f": {standing.reason}" if standing.reason else "")
-    if not force and until is not None and (standing.until is None or until < standing.until):
-        raise CommandError(
-            f"queue {name!r} is paused by {told}",
-            code="conflict",
-            exit_code=CONFLICT,
-            hint="this pause would end it earlier; pass --force if it may",
-        )
-    session.tell(f"warning: this takes the place of the pause by {told}")
+def rehearsed(info: QueueInfo, *, by: str, reason: str, length: float | None, force: bool) -> Pause:
+    """The pause that this would be; QueuePaused where somebody else's stands in the way."""
+    from datetime import timedelta
+
+    from dispatch.clock import utc_now
+    from dispatch.queues import Pause
+    from dispatch.services.queues import pause_refused
+
+    now = utc_now()
+    until = None if length is None else now + timedelta(seconds=length)
+    if not force and info.pause and info.pause.outlasts(by, until):
+        raise pause_refused(info.config.name, info.pause)
+    return Pause(by, reason, until, now)
 
 
 @verb(app, "resume", examples=("dispatch queue resume slow --dry-run", "dispatch queue resume slow"))

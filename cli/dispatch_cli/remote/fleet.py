@@ -8,7 +8,7 @@ from datetime import datetime
 
 from dispatch.cluster.model import Announcement, Leadership, Worker
 from dispatch.ids import WorkerID
-from dispatch.queues import QueueConfig, QueueInfo
+from dispatch.queues import Pause, QueueConfig, QueueInfo
 from dispatch.text import iso
 from dispatch_cli.remote.link import Link, given, part
 from dispatch_cli.remote.reading import built, leadership_of, queue_of, worker_of
@@ -28,8 +28,12 @@ class RemoteQueues:
     async def list(self) -> Sequence[QueueInfo]:
         return await self._link.all("/v1/queues", queue_of)
 
-    async def pause(self, queue: str, *, by: str = "", reason: str = "", duration: float | None = None) -> None:
-        await self._link.post(f"/v1/queues/{part(queue)}/pause", dict, {"reason": reason, "duration": duration})
+    async def pause(
+        self, queue: str, *, by: str = "", reason: str = "", duration: float | None = None, force: bool = False
+    ) -> Pause:
+        body = {"reason": reason, "duration": duration, **({"force": True} if force else {})}
+        paused = await self._link.post(f"/v1/queues/{part(queue)}/pause", queue_of, body)
+        return paused.pause or Pause(by, reason)
 
     async def resume(self, queue: str, *, reason: str = "") -> bool:
         if (await self.get(queue)).pause is None:

@@ -19,14 +19,20 @@ class MemoryQueues:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def pause(self, queue: str, *, by: str = "", reason: str = "", duration: float | None = None) -> None:
+    async def pause(
+        self, queue: str, *, by: str = "", reason: str = "", duration: float | None = None, force: bool = False
+    ) -> Pause:
         with self._session as data:
             now = data.clock.now()
             until = None if duration is None else later(now, duration, f"the pause of queue {queue}")
             state = data.queue(queue)
+            standing = state.pause_at(now)
+            if standing is not None and not force and standing.outlasts(by, until):
+                return standing
             state.paused = Pause(by=by, reason=reason, until=until, since=now)
             state.has_settings = True
             data.signal.bump()
+            return state.paused
 
     async def resume(self, queue: str) -> Reply:
         with self._session as data:

@@ -21,8 +21,12 @@ class RedisQueues:
     def __init__(self, client: RedisClient) -> None:
         self._client = client
 
-    async def pause(self, queue: str, *, by: str = "", reason: str = "", duration: float | None = None) -> None:
-        await self._client.run("pause", queue, by, reason, _pause_length(queue, duration))
+    async def pause(
+        self, queue: str, *, by: str = "", reason: str = "", duration: float | None = None, force: bool = False
+    ) -> Pause:
+        given = (queue, by, reason, _pause_length(queue, duration), "1" if force else "")
+        holder, why, until, since = await self._client.run("pause", *given)
+        return Pause(holder.decode(), why.decode(), moment(until), moment(since))
 
     async def resume(self, queue: str) -> Reply:
         return await self._reply("resume", queue)

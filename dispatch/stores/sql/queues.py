@@ -23,13 +23,18 @@ class SQLQueues:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    async def pause(self, queue: str, *, by: str = "", reason: str = "", duration: float | None = None) -> None:
-        def plan() -> Plan[None]:
+    async def pause(
+        self, queue: str, *, by: str = "", reason: str = "", duration: float | None = None, force: bool = False
+    ) -> Pause:
+        def plan() -> Plan[Pause]:
             now = self._executor.now()
             until = None if duration is None else later(now, duration)
-            yield Do("pause_queue", {"queue": queue, "now": now, "until": until, "by": by, "reason": reason})
+            wanted = {"queue": queue, "now": now, "until": until, "by": by, "reason": reason, "force": int(force)}
+            yield Do("pause_queue", wanted)
+            ((*_, since, ends, holder, why),) = yield Rows("queue_rows", {"queue": queue})
+            return Pause(holder, why, moment(ends), from_micros(since))
 
-        await self._executor.run(plan, single=True)
+        return await self._executor.run(plan)
 
     async def resume(self, queue: str) -> Reply:
         def plan() -> Plan[Reply]:

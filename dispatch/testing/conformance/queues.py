@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from dispatch.entity import Reply
 from dispatch.jobs.model import Verdict
-from dispatch.queues import QueueConfig
+from dispatch.queues import Pause, QueueConfig
 from dispatch.testing.conformance.env import BOOM, Env, new, pairs
 from dispatch.testing.conformance.registry import case
+
+ROUNDS = 6
 
 
 @case()
@@ -46,6 +50,42 @@ async def a_pause_tells_who_why_and_until_when(env: Env) -> None:
     assert (await queues.get("mail")).pause is None
     assert await queues.resume("mail") is Reply.CONFLICT
     assert await queues.resume("nowhere") is Reply.CONFLICT
+
+
+@case()
+async def a_pause_ends_nobody_elses_earlier_unless_it_is_forced(env: Env) -> None:
+    queues = env.store.queues
+    first = await queues.pause("mail", by="ada", reason="migration", duration=600)
+    assert first == Pause("ada", "migration", env.after(600), env.clock.now())
+    env.clock.advance(10)
+    assert await queues.pause("mail", by="bob", reason="deploy", duration=60) == first
+    assert (await queues.get("mail")).pause == first
+    assert (await queues.pause("mail", by="ada", duration=60)).until == env.after(60), "one's own may end earlier"
+    assert await queues.pause("mail", by="ada", duration=60) == Pause("ada", "", env.after(60), env.clock.now())
+    assert (await queues.pause("mail", by="bob", duration=60)).by == "bob", "an end as late is none earlier"
+    assert (await queues.pause("mail", by="ada")).until is None
+    assert (await queues.pause("mail", by="bob", duration=600)).by == "ada", "nothing ends later than a resume"
+    assert (await queues.pause("mail", by="bob")).by == "bob"
+    forced = await queues.pause("mail", by="ada", duration=5, force=True)
+    assert (forced.by, forced.until, (await queues.get("mail")).pause) == ("ada", env.after(5), forced)
+    env.clock.advance(5)
+    assert (await queues.pause("mail", by="bob", duration=1)).by == "bob", "a pause that is over is in nobody's way"
+    await queues.resume("mail")
+    assert (await queues.pause("mail", by="ada", duration=1)).by == "ada"
+
+
+@case()
+async def of_two_pauses_at_once_the_one_that_ends_later_stands(env: Env) -> None:
+    sibling = await env.sibling()
+    for turn in range(ROUNDS):
+        queue, calls = f"mail-{turn}", []
+        for store, by, duration in ((env.store, "ada", 600), (sibling, "bob", 60))[:: 1 if turn % 2 else -1]:
+            calls.append(store.queues.pause(queue, by=by, duration=duration))
+        answers = await asyncio.gather(*calls)
+        standing = (await env.store.queues.get(queue)).pause
+        assert standing is not None
+        assert (standing.by, standing.until) == ("ada", env.after(600))
+        assert standing in answers
 
 
 @case()

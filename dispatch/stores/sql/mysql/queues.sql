@@ -1,9 +1,15 @@
+-- part: pause_gives_way
+:force = 1 OR paused_at IS NULL OR paused_by = VALUES(paused_by) OR VALUES(paused_until) IS NULL
+  OR paused_until <= VALUES(paused_until)
+
 -- name: pause_queue
--- Stores a pause, making the queue's row if there is none.
+-- Stores a pause; another's that ends later stays unless it is forced. The end is set first: then the rest gives way.
 INSERT INTO {queues} (name, paused_at, paused_until, paused_by, pause_reason)
 VALUES (:queue, :now, :until, :by, :reason)
-ON DUPLICATE KEY UPDATE paused_at = VALUES(paused_at), paused_until = VALUES(paused_until),
-  paused_by = VALUES(paused_by), pause_reason = VALUES(pause_reason);
+ON DUPLICATE KEY UPDATE paused_until = IF({pause_gives_way}, VALUES(paused_until), paused_until),
+  paused_by = IF({pause_gives_way}, VALUES(paused_by), paused_by),
+  pause_reason = IF({pause_gives_way}, VALUES(pause_reason), pause_reason),
+  paused_at = IF({pause_gives_way}, VALUES(paused_at), paused_at);
 
 -- name: resume_queue
 -- Ends a pause that still holds.

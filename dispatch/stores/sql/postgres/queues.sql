@@ -1,9 +1,11 @@
 -- name: pause_queue
--- Stores a pause, making the queue's row if there is none.
-INSERT INTO {queues} (name, paused_at, paused_until, paused_by, pause_reason)
+-- Stores a pause, making the queue's row if there is none; another's that ends later stays unless it is forced.
+INSERT INTO {queues} AS standing (name, paused_at, paused_until, paused_by, pause_reason)
 VALUES (:queue, :now, :until, :by, :reason)
 ON CONFLICT (name) DO UPDATE SET paused_at = excluded.paused_at, paused_until = excluded.paused_until,
-  paused_by = excluded.paused_by, pause_reason = excluded.pause_reason;
+  paused_by = excluded.paused_by, pause_reason = excluded.pause_reason
+WHERE :force = 1 OR standing.paused_at IS NULL OR standing.paused_by = excluded.paused_by
+  OR excluded.paused_until IS NULL OR standing.paused_until <= excluded.paused_until;
 
 -- name: resume_queue
 -- Ends a pause that still holds.
