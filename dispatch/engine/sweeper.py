@@ -35,6 +35,8 @@ class Sweeper(Service):
         self._store = store
         self._settings = settings
         self._may_sweep = may_sweep
+        self._untold = 0
+        """Jobs that were set aside since the log was told of some."""
 
     async def run_once(self) -> float | None:
         """Sets aside up to BATCH jobs; with `unknown_grace`, buries those that have waited even longer; looks at up to
@@ -43,12 +45,14 @@ class Sweeper(Service):
         if not self._may_sweep():
             return None
         moved = await self._store.jobs.set_aside(due_for=self._settings.unserved_after, limit=BATCH)
-        if moved:
+        self._untold += moved
+        if self._untold and moved < BATCH:
             self._logger.warning(
                 "%d due jobs were set aside: no live worker announces their names; `dispatch job list --state pending` "
                 "shows them",
-                moved,
+                self._untold,
             )
+            self._untold = 0
         repaired = await self._store.jobs.unblock(limit=BATCH)
         if repaired:
             self._logger.warning("%d blocked jobs were let in: their concurrency keys had room", repaired)

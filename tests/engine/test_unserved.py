@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dispatch.clock import boot_seconds
+from dispatch.engine.sweeper import BATCH
 from dispatch.errors import InvalidArguments
 from dispatch.ids import JobID
 from dispatch.jobs.model import JobState, NewJob
@@ -62,6 +63,24 @@ async def test_a_job_nobody_serves_is_set_aside_and_comes_back(registry: Registr
     await start(store=store.sibling(), app={"registry": other})
     assert mystery.name == "mystery"
     assert (await app.jobs.wait(job_id, timeout=5)).result == b'"here"'
+
+
+async def test_the_log_is_told_once_of_many_jobs_that_nobody_serves(
+    registry: Registry, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = MemoryStore()
+    app = await start(store=store)
+    many = [NewJob(JobID.new(), "mystery", b"[]") for _ in range(2 * BATCH + 3)]
+    await store.jobs.enqueue(many)
+    await start(store=store.sibling(), **{**QUICK, "unserved_after": 0.05})
+    await eventually(lambda: _set_aside(app, many[-1].id))
+    await eventually(lambda: _told(caplog))
+    told = [record.getMessage() for record in caplog.records if "were set aside" in record.getMessage()]
+    assert [line.split()[0] for line in told] == [str(len(many))]
+
+
+async def _told(caplog: pytest.LogCaptureFixture) -> bool:
+    return "were set aside" in caplog.text
 
 
 async def _set_aside(app: Any, job_id: JobID) -> bool:
