@@ -10,7 +10,6 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import Any, Literal, NotRequired
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
@@ -18,6 +17,7 @@ from pydantic_core import CoreConfig, PydanticSerializationError, SchemaSerializ
 from typing_extensions import TypedDict
 
 from dispatch.errors import InvalidArguments, InvalidDefinition
+from dispatch.lazily import lazily
 from dispatch.rehearsal import LONG_INTEGER, LONGEST_INTEGER, may_change, non_finite, same
 
 _CONFIG = ConfigDict(extra="forbid", val_json_bytes="base64")
@@ -94,7 +94,7 @@ class Signature:
             raise InvalidArguments(f"{self._name}: an argument holds {_TOO_LONG}")
         return payload
 
-    @cached_property
+    @lazily
     def _rehearsed(self) -> bool:
         """Whether what was written is read at once, to see that the worker will get what was given."""
         return may_change(self.arguments.core_schema)
@@ -112,7 +112,7 @@ class Signature:
                     "type, or a validator of it, does not read what it writes. Choose a type that JSON tells apart"
                 )
 
-    @cached_property
+    @lazily
     def _mismatches(self) -> Literal["error", False]:
         """Whether writing looks for values that no longer fit: only a model can change after its validation.
 
@@ -148,7 +148,7 @@ class Signature:
             return self._by_name(value, {})
         raise InvalidArguments(f"{self._name}: arguments are a JSON object or list, not {type(value).__name__}")
 
-    @cached_property
+    @lazily
     def arguments(self) -> TypeAdapter[Any]:
         """The adapter of all arguments together; InvalidDefinition when a type cannot be stored."""
         hints = self._hints
@@ -185,14 +185,14 @@ class Signature:
         except _Unresolved:
             return
 
-    @cached_property
+    @lazily
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of the arguments, an object by parameter name."""
         return self.arguments.json_schema()
 
     # -- result --------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @lazily
     def _result(self) -> TypeAdapter[Any]:
         hint = self._hints.get("return", Any)
         if typing.get_origin(hint) in _AWAITABLE_ORIGINS:
@@ -227,7 +227,7 @@ class Signature:
             raise self._refused(value, f"holds {_TOO_LONG}")
         return data
 
-    @cached_property
+    @lazily
     def _null_is_plain(self) -> bool:
         """Whether None is written as null, as most results are, whatever else the annotation allows."""
         schema: Mapping[str, Any] = self._result.core_schema
@@ -245,12 +245,12 @@ class Signature:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @lazily
     def _writer(self) -> SchemaSerializer:
         """The adapter's serializer with bytes as base64, which a TypedDict cannot ask for."""
         return SchemaSerializer(self.arguments.core_schema, _WRITING)
 
-    @cached_property
+    @lazily
     def _hints(self) -> dict[str, Any]:
         function: Any = self._function
         while isinstance(function, functools.partial):
@@ -267,7 +267,7 @@ class Signature:
         except (AttributeError, SyntaxError, TypeError) as error:
             raise _Unresolved(f"{self._name}: an annotation cannot be evaluated: {error}") from None
 
-    @cached_property
+    @lazily
     def _single_model(self) -> str | None:
         required = [p for p in self._parameters if p.default is inspect.Parameter.empty and p.kind in _POSITIONAL]
         if len(required) != 1:

@@ -10,12 +10,12 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from dispatch.clock import utc_now
+from dispatch.lazily import lazily
 from dispatch.text import CONTROL, safe
 from dispatch_cli.failures import FAILED, CommandError
 from dispatch_cli.settings import Settings
@@ -62,7 +62,7 @@ class Output:
         self.format = settings.format
         self.fancy = settings.fancy(sys.stdout)
 
-    @cached_property
+    @lazily
     def width(self) -> int:
         """How many letters a line of the terminal holds."""
         return shutil.get_terminal_size().columns

@@ -7,13 +7,13 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
 import typer
 
+from dispatch.lazily import lazily
 from dispatch.text import safe
 from dispatch_cli.failures import STORE, CommandError
 from dispatch_cli.render import Output
@@ -37,12 +37,12 @@ class Session:
 
     settings: Settings
 
-    @cached_property
+    @lazily
     def out(self) -> Output:
         """Where data goes."""
         return Output(self.settings)
 
-    @cached_property
+    @lazily
     def loaded(self) -> LoadedConfig:
         """The configuration; its warnings are told once."""
         from dispatch.config import load
@@ -72,7 +72,7 @@ class Session:
 
         return mask_url(self.config.store)
 
-    @cached_property
+    @lazily
     def server(self) -> str | None:
         """The server to be asked instead of the store: whichever of the two was named nearer to the command."""
         from dispatch_cli.origins import nearness

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from dispatch.api.routing import READING, Asked, Route, build, guarded, request_
 from dispatch.api.shield import Shield
 from dispatch.api.table import ROUTES
 from dispatch.errors import InvalidPlugin
+from dispatch.lazily import lazily
 from dispatch.wire.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class API:
         self.guard.pages = shown
         self._limits = app.config.limits
 
-    @cached_property
+    @lazily
     def router(self) -> APIRouter:
         """All routes, for an application of your own, which then answers for Host names and response headers.
 
@@ -98,7 +98,7 @@ class API:
         for subscription in list(self.guard.streams):
             await subscription.close()
 
-    @cached_property
+    @lazily
     def wire(self) -> WireServer:
         """The wire protocol, for the same keys, and for the sessions of browsers."""
         from dispatch.wire.server import WireServer
@@ -119,12 +119,12 @@ class API:
             deepest=self._limits.depth,
         )
 
-    @cached_property
+    @lazily
     def _fast(self) -> FastAPI:
         """What serves: its routes answer with what is written already, so what they answer is compiled for nobody."""
         return self._holding(self._routes(described=False))
 
-    @cached_property
+    @lazily
     def _document(self) -> dict[str, Any]:
         document = self._holding(self.router).openapi()
         components = document.setdefault("components", {})
@@ -158,7 +158,7 @@ class API:
             self._add(router, name, routes)
         return router
 
-    @cached_property
+    @lazily
     def _brought(self) -> list[tuple[str, Routes]]:
         """The routes of plugins."""
         return list(self.app.plugins.ask("register_routes", app=self.app))

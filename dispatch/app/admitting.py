@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING
+
+from dispatch.lazily import lazily
 
 if TYPE_CHECKING:
     from dispatch.services import APIKeyService, AuditService, LoginService
@@ -20,14 +21,14 @@ class Admitting:
         @property
         def audit(self) -> AuditService: ...
 
-    @cached_property
+    @lazily
     def keys(self) -> APIKeyService:
         """The API keys: make, list, revoke and check them."""
         from dispatch.services import APIKeyService
 
         return APIKeyService(self._timed_store, audit=self.audit)
 
-    @cached_property
+    @lazily
     def logins(self) -> LoginService:
         """What stands in for a key where a browser cannot send one."""
         from dispatch.services import LoginService

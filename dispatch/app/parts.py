@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING
+
+from dispatch.lazily import lazily
 
 if TYPE_CHECKING:
     from dispatch.cluster.elector import LeaderElector
@@ -49,13 +50,13 @@ class Parts:
         self._elector = elector
         self._logger = logger
 
-    @cached_property
+    @lazily
     def audit(self) -> AuditService:
         from dispatch.services import AuditService
 
         return AuditService(self._store, logger=self._logger.getChild("audit"))
 
-    @cached_property
+    @lazily
     def jobs(self) -> JobService:
         from dispatch.app.stores import limits_of
         from dispatch.services import JobService
@@ -70,7 +71,7 @@ class Parts:
             telemetry=self._telemetry,
         )
 
-    @cached_property
+    @lazily
     def dlq(self) -> DLQService:
         from dispatch.app.stores import limits_of
         from dispatch.services import DLQService
@@ -78,19 +79,19 @@ class Parts:
         largest = limits_of(self._config).payload
         return DLQService(self._store, audit=self.audit, plugins=self._plugins, largest=largest)
 
-    @cached_property
+    @lazily
     def queues(self) -> QueueService:
         from dispatch.services import QueueService
 
         return QueueService(self._store, audit=self.audit)
 
-    @cached_property
+    @lazily
     def workers(self) -> ClusterService:
         from dispatch.services import ClusterService
 
         return ClusterService(self._store, audit=self.audit, elector=self._elector)
 
-    @cached_property
+    @lazily
     def crons(self) -> CronService:
         from dispatch.app.stores import cron_defaults
         from dispatch.services import CronService
@@ -103,7 +104,7 @@ class Parts:
             plugins=self._plugins,
         )
 
-    @cached_property
+    @lazily
     def events(self) -> EventService:
         from dispatch.app.stores import limits_of
         from dispatch.services import EventService
@@ -111,7 +112,7 @@ class Parts:
         largest = limits_of(self._config).payload
         return EventService(self._store, plugins=self._plugins, largest=largest, telemetry=self._telemetry)
 
-    @cached_property
+    @lazily
     def workflows(self) -> WorkflowService:
         from dispatch.services import WorkflowService
 
@@ -124,7 +125,7 @@ class Parts:
             audit=self.audit,
         )
 
-    @cached_property
+    @lazily
     def retention(self) -> RetentionService:
         from dispatch.app.stores import retention_of
         from dispatch.services import RetentionService

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, Generic, TypeVar, cast, overload
 
 from pydantic import TypeAdapter, ValidationError
@@ -11,6 +10,7 @@ from pydantic_core import PydanticSerializationError
 from dispatch.current import app_for_blocking, on_app
 from dispatch.errors import InvalidArguments, InvalidDefinition
 from dispatch.events.model import NAME, Event
+from dispatch.lazily import lazily
 from dispatch.portal import run_sync
 
 M = TypeVar("M")
@@ -59,7 +59,7 @@ class EventDefinition(Generic[M]):
         except ValidationError as error:
             raise InvalidArguments(f"event {self.name}: {_problems(error)}") from None
 
-    @cached_property
+    @lazily
     def _adapter(self) -> TypeAdapter[M]:
         return TypeAdapter(cast("type[M]", self.model))
 

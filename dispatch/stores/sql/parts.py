@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dispatch.stores.sql.transfer import SQLTransfer
     from dispatch.stores.sql.workflows import SQLWorkflows
 else:
-    from functools import cached_property as part
+    from dispatch.lazily import lazily as part
 
 __all__ = ["SQLParts", "part"]
 
