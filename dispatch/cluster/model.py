@@ -16,10 +16,11 @@ BY_FUNCTION = "x-by-function"
 
 
 class WorkerState(StrEnum):
-    """`dead`: retired, or silent for longer than its lease."""
+    """`stopped`: retired, which a worker does at its end; `dead`: silent for longer than its lease without that."""
 
     ACTIVE = "active"
     DRAINING = "draining"
+    STOPPED = "stopped"
     DEAD = "dead"
 
 
@@ -56,6 +57,19 @@ class Worker(Entity[WorkerID]):
     running: int = 0
     """Jobs in flight at its latest beat."""
     drain_requested: bool = False
+
+
+ENDED = frozenset({WorkerState.STOPPED, WorkerState.DEAD})
+"""The states in which a worker runs nothing any more."""
+RETIRED = "dead"
+"""How rows keep `stopped`; that a silent worker is dead is seen when it is read."""
+
+
+def seen(state: str, *, silent: bool) -> WorkerState:
+    """The state of a worker whose row says that much, silent for longer than its lease or not."""
+    if state == RETIRED:
+        return WorkerState.STOPPED
+    return WorkerState.DEAD if silent else WorkerState(state)
 
 
 def stopping(worker: Worker) -> bool:

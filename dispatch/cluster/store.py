@@ -34,11 +34,11 @@ class ClusterStore(Protocol):
         ...
 
     async def retire(self, worker_id: WorkerID) -> Reply:
-        """Marks the worker dead."""
+        """Says that the worker has come to its end: it is stopped for good. MISSING: not registered (any more)."""
         ...
 
     async def prune(self, *, older_than: float, limit: int = 1000, dry_run: bool = False) -> int:
-        """Removes at most `limit` dead workers last seen more than `older_than` seconds ago; answers how many.
+        """Removes at most `limit` ended workers last seen more than `older_than` seconds ago; answers how many.
 
         With `dry_run` nothing is removed: answers how many (up to `limit`) would be.
         """

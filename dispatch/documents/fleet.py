@@ -42,7 +42,7 @@ class QueueDocument(TypedDict):
 
 
 class WorkerDocument(TypedDict):
-    """A worker process; `state` tells draining as soon as it was asked for."""
+    """A worker process; `state`: active, draining (as soon as it was asked for), stopped, or dead, silent too long."""
 
     id: str
     hostname: str

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dispatch.cluster.model import Worker, WorkerState, stopping
+from dispatch.cluster.model import ENDED, Worker, stopping
 from dispatch.crons.model import CronEntry, ListOptions
 from dispatch.dlq.model import DLQGroup
 from dispatch.entity import LARGEST_PAGE
@@ -128,8 +128,8 @@ def status_of(
     now: datetime,
 ) -> Status:
     """The status that these facts make."""
-    live = [worker for worker in workers if worker.state is not WorkerState.DEAD]
-    gone = sum(worker.state is WorkerState.DEAD and now - worker.last_seen < RECENT for worker in workers)
+    live = [worker for worker in workers if worker.state not in ENDED]
+    gone = sum(worker.state in ENDED and now - worker.last_seen < RECENT for worker in workers)
     infos = {info.config.name: info for info in queues}
     for worker in live:
         for name in worker.queues:

@@ -153,7 +153,8 @@ def test_a_worker_is_asked_to_drain_and_one_that_has_stopped_is_not(seeds: Seeds
     assert ran.code == 5
     assert "has stopped" in ran.err
     assert run("worker", "list", "-o", "ids").lines == []
-    assert run("worker", "list", "--all", "-o", "ids").lines == [seeds.worker]
+    (worker,) = run("worker", "list", "--all", "--json").json["items"]
+    assert (worker["id"], worker["state"]) == (seeds.worker, "stopped")
     assert run("worker", "drain", "--all", "--yes").code == 0
 
 

@@ -67,7 +67,7 @@ async def test_a_stop_that_is_cancelled_still_gives_back_and_signs_off(
         await stopping
     if turns:
         assert (await app.store.jobs.get(handle.id)).state is JobState.PENDING  # type: ignore[union-attr]
-        assert [worker.state for worker in await app.store.cluster.list()] == [WorkerState.DEAD]
+        assert [worker.state for worker in await app.store.cluster.list()] == [WorkerState.STOPPED]
     await app.close()
     await eventually(lambda: own_threads() <= before)
 
@@ -89,7 +89,7 @@ async def test_a_handler_that_cancels_every_task_ends_the_embedded_worker_loudly
         await eventually(lambda: first is not None and not first.running)
     assert "has died, stopping" in caplog.text
     await app.stop()
-    assert [worker.state for worker in await app.store.cluster.list()] == [WorkerState.DEAD]
+    assert [worker.state for worker in await app.store.cluster.list()] == [WorkerState.STOPPED]
     assert await app.start() is not first
 
 

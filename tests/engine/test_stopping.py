@@ -174,7 +174,7 @@ async def test_stopping_waits_for_what_runs(registry: Registry, start: Start) ->
     assert await waiting.status() in (JobState.PENDING, JobState.COMPLETED)
     worker = await store.cluster.get(worker_id)
     assert worker is not None
-    assert worker.state is WorkerState.DEAD
+    assert worker.state is WorkerState.STOPPED
     assert not engine.running
 
 

@@ -112,7 +112,7 @@ async def use_worker(worker: Any, state: Any, app: Any) -> None:
     assert found.state is state.ACTIVE
     assert (found.queues, found.concurrency, found.pid) == (("default",), 10, os.getpid())
     await app.stop()
-    assert (await app.workers.get(engine.worker_id)).state is state.DEAD
+    assert (await app.workers.get(engine.worker_id)).state is state.STOPPED
 
 
 @row(32)

@@ -86,10 +86,11 @@ def worker(**facts: Any) -> Worker:
 
 
 def test_the_status_knows_who_serves_what_and_who_left_lately() -> None:
-    dead = WorkerState.DEAD
+    stopped, dead = WorkerState.STOPPED, WorkerState.DEAD
     workers = [
         worker(queues=("default", "idle")),
         worker(drain_requested=True),
+        worker(state=stopped, last_seen=NOW - timedelta(minutes=59)),
         worker(state=dead, last_seen=NOW - timedelta(minutes=59)),
         worker(state=dead, last_seen=NOW - timedelta(minutes=61)),
     ]
@@ -98,7 +99,7 @@ def test_the_status_knows_who_serves_what_and_who_left_lately() -> None:
     assert dict(found.served_by) == {"default": 2, "idle": 1, "lonely": 0, "x": 0}
     assert [info.config.name for info in found.queues] == ["default", "idle", "lonely", "x"]
     assert [info.config.name for info in found.unserved] == ["lonely"]
-    assert (len(found.live), found.draining, found.stopped_lately, found.dead_letters) == (2, 1, 1, 0)
+    assert (len(found.live), found.draining, found.stopped_lately, found.dead_letters) == (2, 1, 2, 0)
 
 
 async def test_the_status_is_read_from_the_store(app: Dispatch) -> None:

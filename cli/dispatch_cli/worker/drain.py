@@ -85,9 +85,11 @@ class Alive:
 
 
 async def _alive(app: Admin, worker_id: WorkerID) -> Worker:
+    from dispatch.cluster.model import WorkerState
     from dispatch.errors import WorkerStopped
 
     worker = await app.workers.get(worker_id)
-    if worker.state == "dead":
-        raise WorkerStopped(f"{worker_id} has stopped or lost touch; `dispatch worker list` shows who is alive")
+    left = {WorkerState.STOPPED: "has stopped already", WorkerState.DEAD: "has lost touch"}.get(worker.state)
+    if left:
+        raise WorkerStopped(f"{worker_id} {left}; `dispatch worker list` shows who is alive")
     return worker

@@ -18,7 +18,7 @@ _NO_HANDLER = "no_handler"
 
 def is_live(worker: Worker, now: datetime) -> bool:
     """Whether the worker is not retired and was heard of within its lease."""
-    return worker.state is not WorkerState.DEAD and worker.last_seen + timedelta(seconds=worker.lease) >= now
+    return worker.state is not WorkerState.STOPPED and worker.last_seen + timedelta(seconds=worker.lease) >= now
 
 
 def quarantined(data: Data, queues: Collection[str], names: Collection[str], due_for: float, now: datetime) -> bool:

@@ -46,7 +46,7 @@ class MemoryCluster:
     async def beat(self, worker_id: WorkerID, *, running: int) -> Reply:
         with self._session as data:
             worker = data.workers.get(worker_id)
-            if worker is None or worker.state is WorkerState.DEAD:
+            if worker is None or worker.state is WorkerState.STOPPED:
                 return Reply.MISSING
             worker.last_seen = worker.updated_at = data.clock.now()
             worker.running = running
@@ -62,7 +62,7 @@ class MemoryCluster:
             worker = data.workers.get(worker_id)
             if worker is None:
                 return Reply.MISSING
-            if worker.state is WorkerState.DEAD:
+            if worker.state is WorkerState.STOPPED:
                 return Reply.CONFLICT
             worker.drain_requested = True
             worker.updated_at = data.clock.now()
@@ -77,9 +77,9 @@ class MemoryCluster:
     async def retire(self, worker_id: WorkerID) -> Reply:
         with self._session as data:
             worker = data.workers.get(worker_id)
-            if worker is not None and worker.state is WorkerState.DEAD:
+            if worker is not None and worker.state is WorkerState.STOPPED:
                 return Reply.APPLIED
-            return _set_state(data, worker, WorkerState.DEAD)
+            return _set_state(data, worker, WorkerState.STOPPED)
 
     async def prune(self, *, older_than: float, limit: int = 1000, dry_run: bool = False) -> int:
         with self._session as data:
@@ -167,7 +167,7 @@ class MemoryCluster:
 def _set_state(data: Data, worker: Worker | None, state: WorkerState) -> Reply:
     if worker is None:
         return Reply.MISSING
-    if worker.state is WorkerState.DEAD:
+    if worker.state is WorkerState.STOPPED:
         return Reply.CONFLICT
     worker.state = state
     worker.updated_at = data.clock.now()
@@ -182,7 +182,8 @@ def _leads(data: Data, worker_id: WorkerID, term: int) -> bool:
 
 def _seen_at(worker: Worker, now: datetime) -> Worker:
     """A copy in the state that the worker's silence gives it."""
-    state = worker.state if is_live(worker, now) else WorkerState.DEAD
+    silent = worker.state is not WorkerState.STOPPED and not is_live(worker, now)
+    state = WorkerState.DEAD if silent else worker.state
     return replace(worker, state=state, labels=dict(worker.labels))
 
 

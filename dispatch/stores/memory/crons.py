@@ -223,7 +223,7 @@ def _forget_the_dead(data: Data) -> None:
     """Forgets what retired workers announced, and code that nobody has and no entry comes from."""
     for worker_id in list(data.cron_announced):
         worker = data.workers.get(worker_id)
-        if worker is None or worker.state is WorkerState.DEAD:
+        if worker is None or worker.state is WorkerState.STOPPED:
             del data.cron_announced[worker_id]
     used = {entry.code_hash for entry in data.crons.values()}.union(*data.cron_announced.values())
     data.cron_codes = {digest: one for digest, one in data.cron_codes.items() if digest in used}

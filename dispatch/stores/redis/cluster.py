@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dispatch.clock import from_micros
-from dispatch.cluster.model import Announcement, Leadership, NewWorker, Worker, WorkerState
+from dispatch.cluster.model import ENDED, RETIRED, Announcement, Leadership, NewWorker, Worker, WorkerState
 from dispatch.entity import Reply
 from dispatch.ids import WorkerID
 from dispatch.stores.redis.client import RedisClient
@@ -54,7 +54,7 @@ class RedisCluster:
         return bool(await self._client.command("HEXISTS", f"{self._client.prefix}w:{worker_id}", "drain"))
 
     async def retire(self, worker_id: WorkerID) -> Reply:
-        return await self._reply("change_worker", worker_id, "st", WorkerState.DEAD.value)
+        return await self._reply("change_worker", worker_id, "st", RETIRED)
 
     async def prune(self, *, older_than: float, limit: int = 1000, dry_run: bool = False) -> int:
         count: int = await self._client.run("prune_workers", span(older_than), max(0, limit), int(dry_run))
@@ -101,7 +101,7 @@ class RedisCluster:
     async def list(self, *, live: bool = False) -> List[Worker]:
         found = workers_of(await self._client.run("workers", ""))
         found.sort(key=lambda worker: (worker.created_at, worker.id), reverse=True)
-        return [worker for worker in found if not live or worker.state is not WorkerState.DEAD]
+        return [worker for worker in found if not live or worker.state not in ENDED]
 
     async def _bring_back(self, queues: Sequence[str] | None, names: Sequence[str]) -> int:
         """Brings back everything set aside that is served now, some at a time."""

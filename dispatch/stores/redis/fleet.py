@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from dispatch.clock import from_micros
-from dispatch.cluster.model import Worker, WorkerState
+from dispatch.cluster.model import ENDED, Worker, seen
 from dispatch.ids import WorkerID
 from dispatch.stores.redis.rows import SECOND, table
 
@@ -23,7 +23,7 @@ def served_by(reply: Sequence[bytes | Sequence[bytes]]) -> set[tuple[str, str]]:
     return {
         (queue, name)
         for worker in workers_of(reply)
-        if worker.state is not WorkerState.DEAD
+        if worker.state not in ENDED
         for queue in worker.queues
         for name in worker.names
     }
@@ -31,18 +31,18 @@ def served_by(reply: Sequence[bytes | Sequence[bytes]]) -> set[tuple[str, str]]:
 
 def _worker(flat: Sequence[bytes], now: int) -> Worker:
     row = table(flat)
-    seen, lease = int(row[b"seen"]), int(row[b"lease"])
+    last_seen, lease = int(row[b"seen"]), int(row[b"lease"])
     return Worker(
         id=WorkerID(row[b"id"].decode()),
         created_at=from_micros(int(row[b"c"])),
         updated_at=from_micros(int(row[b"u"])),
         hostname=row[b"host"].decode(),
         pid=int(row[b"pid"]),
-        state=WorkerState(row[b"st"].decode()) if seen + lease >= now else WorkerState.DEAD,
+        state=seen(row[b"st"].decode(), silent=last_seen + lease < now),
         queues=tuple(json.loads(row[b"queues"])),
         names=tuple(json.loads(row[b"names"])),
         concurrency=int(row[b"slots"]),
-        last_seen=from_micros(seen),
+        last_seen=from_micros(last_seen),
         lease=lease / SECOND,
         version=row[b"version"].decode(),
         labels=json.loads(row[b"labels"]),

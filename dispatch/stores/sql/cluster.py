@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dispatch.clock import from_micros
-from dispatch.cluster.model import Announcement, Leadership, NewWorker, Worker, WorkerState
+from dispatch.cluster.model import RETIRED, Announcement, Leadership, NewWorker, Worker, WorkerState, seen
 from dispatch.entity import Reply
 from dispatch.ids import WorkerID
 from dispatch.jobs.model import QUARANTINE_FROM
@@ -59,7 +59,7 @@ class SQLCluster:
 
     async def retire(self, worker_id: WorkerID) -> Reply:
         def plan() -> Plan[Reply]:
-            params = {"id": str(worker_id), "state": WorkerState.DEAD.value, "now": self._executor.now()}
+            params = {"id": str(worker_id), "state": RETIRED, "now": self._executor.now()}
             yield Do("set_worker_state", params)
             return Reply.APPLIED if (yield Rows("worker_state", params)) else Reply.MISSING
 
@@ -202,7 +202,7 @@ def worker_of(row: tuple[Any, ...], now: int) -> Worker:
         updated_at=from_micros(row[2]),
         hostname=row[3],
         pid=row[4],
-        state=WorkerState(row[5]) if last_seen + lease >= now else WorkerState.DEAD,
+        state=seen(row[5], silent=last_seen + lease < now),
         queues=tuple(json.loads(row[6])),
         names=tuple(json.loads(row[7])),
         concurrency=row[8],

@@ -52,7 +52,7 @@ async def a_silent_worker_is_dead_after_its_own_lease_and_lives_again_with_a_bea
 
 
 @case()
-async def a_retired_worker_is_dead_at_once_and_for_good(env: Env) -> None:
+async def a_retired_worker_has_stopped_at_once_and_for_good(env: Env) -> None:
     await env.register(lease=300)
     assert await env.store.cluster.retire(env.worker) is Reply.APPLIED
     assert await env.store.cluster.list(live=True) == []
@@ -60,7 +60,9 @@ async def a_retired_worker_is_dead_at_once_and_for_good(env: Env) -> None:
     assert await env.store.cluster.list(live=True) == []
     retired = await env.store.cluster.get(env.worker)
     assert retired is not None
-    assert retired.state is WorkerState.DEAD
+    assert retired.state is WorkerState.STOPPED
+    env.clock.advance(301)
+    assert [worker.state for worker in await env.store.cluster.list()] == [WorkerState.STOPPED]
     assert await env.store.cluster.retire(env.other) is Reply.MISSING
 
 
