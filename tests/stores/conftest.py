@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
 from servers.again import give_back
+from servers.postgres import new_namespace, postgres_url
 from store_kinds import Make, kinds, maker
 
 from dispatch.clock import ManualClock
 from dispatch.store import Store
+from dispatch.stores.postgres import PostgresStore
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +42,26 @@ async def store(make: Make, clock: ManualClock) -> AsyncIterator[Store]:
     await made.open()
     yield made
     await made.close()
+
+
+@pytest.fixture
+def namespace() -> str:
+    """The name of a schema on PostgreSQL that nothing else uses."""
+    return new_namespace()
+
+
+@pytest.fixture
+async def postgres(namespace: str) -> AsyncIterator[PostgresStore]:
+    """An open, empty store in that schema, on the server's clock."""
+    made = PostgresStore(postgres_url(), namespace=namespace)
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def admin() -> AsyncIterator[Any]:
+    """A connection to the same server, past the store."""
+    connection = await asyncpg.connect(postgres_url())
+    yield connection
+    await connection.close()

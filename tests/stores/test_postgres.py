@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,27 +21,6 @@ from dispatch.stores.postgres import PostgresStore
 from dispatch.stores.scripts import migration_scripts
 from dispatch.stores.server_clock import ServerClock
 from dispatch.testing.conformance.env import new
-
-
-@pytest.fixture
-def namespace() -> str:
-    return new_namespace()
-
-
-@pytest.fixture
-async def store(namespace: str) -> AsyncIterator[PostgresStore]:
-    made = PostgresStore(postgres_url(), namespace=namespace)
-    await made.open()
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def admin() -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(postgres_url())
-    yield connection
-    await connection.close()
-
 
 # -- opening -----------------------------------------------------------------------------------------------------------
 
@@ -72,7 +50,7 @@ async def test_never_creates_nothing_and_names_the_command(namespace: str, admin
         await store.close()
 
 
-async def test_a_schema_of_another_version_is_refused(store: PostgresStore, namespace: str, admin: Any) -> None:
+async def test_a_schema_of_another_version_is_refused(postgres: PostgresStore, namespace: str, admin: Any) -> None:
     await admin.execute(f"INSERT INTO \"{namespace}\".dispatch_migrations VALUES (99, 'later', now())")
     with pytest.raises(SchemaMismatch, match="upgrade"):
         await PostgresStore(postgres_url(), namespace=namespace).open()
@@ -90,13 +68,13 @@ async def test_the_printed_scripts_make_a_store(namespace: str, admin: Any) -> N
         await store.close()
 
 
-async def test_namespaces_do_not_see_each_other(store: PostgresStore) -> None:
+async def test_namespaces_do_not_see_each_other(postgres: PostgresStore) -> None:
     other = PostgresStore(postgres_url(), namespace=new_namespace())
     await other.open()
     try:
-        await store.jobs.enqueue([new()])
+        await postgres.jobs.enqueue([new()])
         assert await claim(other) == []
-        assert len(await claim(store)) == 1
+        assert len(await claim(postgres)) == 1
     finally:
         await other.close()
 
@@ -154,12 +132,12 @@ async def test_behind_a_pooler_nothing_is_prepared_set_or_listened_to(namespace:
 
 
 async def test_the_time_is_the_servers_whatever_this_machines_clock_says(
-    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dispatch.clock.SystemClock.now", lambda self: utc_now() - timedelta(hours=1))
     job = new()
-    await store.jobs.enqueue([job])
-    row = await store.jobs.get(job.id)
+    await postgres.jobs.enqueue([job])
+    row = await postgres.jobs.get(job.id)
     assert row is not None
     assert abs(row.created_at - utc_now()) < timedelta(seconds=5)
 
@@ -224,23 +202,23 @@ def test_the_same_statements_stand_in_every_dialect() -> None:
         assert set(mysql[name].names) == set(postgres[name].names), name
 
 
-async def test_who_begins_to_listen_waits_for_transactions_that_cannot_know_it(store: PostgresStore) -> None:
+async def test_who_begins_to_listen_waits_for_transactions_that_cannot_know_it(postgres: PostgresStore) -> None:
     connection = await asyncpg.connect(postgres_url())
     try:
-        await store.stream.listen(["cron.fired"], "else", lease=60)  # from here on triggers stand
-        await store.jobs.prepare_inside()
+        await postgres.stream.listen(["cron.fired"], "else", lease=60)  # from here on triggers stand
+        await postgres.jobs.prepare_inside()
         await connection.execute("BEGIN")
-        await store.jobs.enqueue_inside(connection, [new()])
-        listening = asyncio.create_task(store.stream.listen(["job.enqueued"], "me", lease=60))
-        count = f"SELECT count(*) FROM {store._place.schema}.stream_listeners WHERE listener = 'me'"
+        await postgres.jobs.enqueue_inside(connection, [new()])
+        listening = asyncio.create_task(postgres.stream.listen(["job.enqueued"], "me", lease=60))
+        count = f"SELECT count(*) FROM {postgres._place.schema}.stream_listeners WHERE listener = 'me'"
         async with asyncio.timeout(5):
             while not await connection.fetchval(count):
                 await asyncio.sleep(0)
         assert not listening.done()
         await connection.execute("COMMIT")
         await listening
-        start = (await store.stream.read_after(["job.enqueued"], -1)).position
-        await store.jobs.enqueue([new()])
-        assert len((await store.stream.read_after(["job.enqueued"], start)).entries) == 1
+        start = (await postgres.stream.read_after(["job.enqueued"], -1)).position
+        await postgres.jobs.enqueue([new()])
+        assert len((await postgres.stream.read_after(["job.enqueued"], start)).entries) == 1
     finally:
         await connection.close()

@@ -4,39 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
 from postgres_calls import WORKER, claim, until
-from servers.postgres import new_namespace, postgres_url
+from servers.postgres import postgres_url
 
 from dispatch.errors import DataRejected, StoreAway, StoreTimeout
 from dispatch.jobs.model import CountOptions, Failure, JobState, Transition, Unique, Verdict
 from dispatch.stores.postgres import PostgresStore
 from dispatch.stores.sql.plan import Plan, Rows
 from dispatch.testing.conformance.env import new
-
-
-@pytest.fixture
-def namespace() -> str:
-    return new_namespace()
-
-
-@pytest.fixture
-async def store(namespace: str) -> AsyncIterator[PostgresStore]:
-    made = PostgresStore(postgres_url(), namespace=namespace)
-    await made.open()
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def admin() -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(postgres_url())
-    yield connection
-    await connection.close()
 
 
 @pytest.mark.slow
@@ -91,14 +70,14 @@ async def test_a_session_that_stood_still_for_too_long_is_told_as_such(namespace
     await store.close()
 
 
-async def test_a_cancelled_write_is_done_all_the_same(store: PostgresStore) -> None:
+async def test_a_cancelled_write_is_done_all_the_same(postgres: PostgresStore) -> None:
     job = new()
-    call = asyncio.ensure_future(store.jobs.enqueue([job]))
+    call = asyncio.ensure_future(postgres.jobs.enqueue([job]))
     for _ in range(3):
         await asyncio.sleep(0)
     call.cancel()
     await asyncio.wait([call])
-    assert await until(lambda: store.jobs.get(job.id))
+    assert await until(lambda: postgres.jobs.get(job.id))
 
 
 async def test_a_claim_is_not_made_for_a_caller_who_has_left(namespace: str, admin: Any) -> None:
@@ -166,23 +145,23 @@ async def test_a_refused_value_leaves_nothing_of_its_write_and_a_sound_connectio
         await store.close()
 
 
-async def test_a_failure_whose_message_holds_a_zero_byte_is_kept(store: PostgresStore) -> None:
-    await store.jobs.enqueue([new()])
-    (job,) = await claim(store)
+async def test_a_failure_whose_message_holds_a_zero_byte_is_kept(postgres: PostgresStore) -> None:
+    await postgres.jobs.enqueue([new()])
+    (job,) = await claim(postgres)
     failure = Failure("E", "a\0b", "trace\0back")
     said = Transition(job.id, job.epoch, Verdict.FAIL, failure=failure, dead_letter=True, reason="why\0")
-    (answer,) = await store.jobs.finish(WORKER, [said])
+    (answer,) = await postgres.jobs.finish(WORKER, [said])
     assert answer.state is JobState.FAILED
-    row = await store.jobs.get(job.id)
+    row = await postgres.jobs.get(job.id)
     assert row is not None
     assert row.error == Failure("E", "a\\x00b", "trace\\x00back")
 
 
 async def test_a_row_that_no_job_can_be_read_from_is_refused_by_the_table(
-    store: PostgresStore, namespace: str, admin: Any
+    postgres: PostgresStore, namespace: str, admin: Any
 ) -> None:
-    await store.jobs.enqueue([new()])
+    await postgres.jobs.enqueue([new()])
     for change in ("run_at = 1000000000000000000", "state = 'odd'", "lease_until = -100000000000000000"):
         with pytest.raises(asyncpg.CheckViolationError):
             await admin.execute(f'UPDATE "{namespace}".jobs SET {change}')
-    assert len(await claim(store)) == 1
+    assert len(await claim(postgres)) == 1

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
-from servers.postgres import Server, new_namespace, postgres_url
+from servers.postgres import Server, postgres_url
 
 from dispatch.clock import ManualClock
 from dispatch.errors import StoreBusy
@@ -27,28 +27,11 @@ ALL = [
 
 
 @pytest.fixture
-def namespace() -> str:
-    return new_namespace()
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 async def store(namespace: str, clock: ManualClock) -> AsyncIterator[PostgresStore]:
     made = PostgresStore(postgres_url(), namespace=namespace, clock=clock)
     await made.open()
     yield made
     await made.close()
-
-
-@pytest.fixture
-async def admin() -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(postgres_url())
-    yield connection
-    await connection.close()
 
 
 @asynccontextmanager

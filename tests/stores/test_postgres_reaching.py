@@ -6,10 +6,9 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import asyncpg
 import pytest
 from postgres_calls import claim, until
 from servers.postgres import Server, free_port, new_namespace, postgres_url
@@ -17,27 +16,6 @@ from servers.postgres import Server, free_port, new_namespace, postgres_url
 from dispatch.errors import StoreError, StoreReadOnly, StoreUnreachable
 from dispatch.stores.postgres import PostgresStore
 from dispatch.testing.conformance.env import new
-
-
-@pytest.fixture
-def namespace() -> str:
-    return new_namespace()
-
-
-@pytest.fixture
-async def store(namespace: str) -> AsyncIterator[PostgresStore]:
-    made = PostgresStore(postgres_url(), namespace=namespace)
-    await made.open()
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def admin() -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(postgres_url())
-    yield connection
-    await connection.close()
-
 
 # -- what cannot be reached --------------------------------------------------------------------------------------------
 
@@ -85,23 +63,23 @@ async def test_an_unknown_user_is_told() -> None:
 
 
 async def test_cut_connections_are_replaced_and_listening_goes_on(
-    store: PostgresStore, namespace: str, admin: Any
+    postgres: PostgresStore, namespace: str, admin: Any
 ) -> None:
-    other = store.sibling()
+    other = postgres.sibling()
     await other.open()
     try:
-        await store.wakeups.wait(store.wakeups.version, 0.01)
+        await postgres.wakeups.wait(postgres.wakeups.version, 0.01)
         for _ in range(3):
             await until(lambda: _listening(admin, namespace))
             await admin.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1",
                 f"dispatch {namespace}",
             )
-            await until(lambda: _works(store))
+            await until(lambda: _works(postgres))
             await until(lambda: _works(other))
         await until(lambda: _listening(admin, namespace))
-        seen = store.wakeups.version
-        waiting = asyncio.ensure_future(store.wakeups.wait(seen, 20.0))
+        seen = postgres.wakeups.version
+        waiting = asyncio.ensure_future(postgres.wakeups.wait(seen, 20.0))
         await other.jobs.enqueue([new()])
         async with asyncio.timeout(10):
             assert await waiting > seen

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
 import pytest
-from servers.postgres import new_namespace, postgres_url
 
 from dispatch.clock import utc_now
 from dispatch.ids import WorkerID
@@ -18,21 +15,6 @@ from dispatch.stores.postgres_watermark import Watermark
 from dispatch.testing.conformance.env import new
 
 WORKER = WorkerID.new()
-
-
-@pytest.fixture
-async def store() -> AsyncIterator[PostgresStore]:
-    made = PostgresStore(postgres_url(), namespace=new_namespace())
-    await made.open()
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def admin() -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(postgres_url())
-    yield connection
-    await connection.close()
 
 
 def watch(store: PostgresStore) -> list[int]:
@@ -50,28 +32,28 @@ def watch(store: PostgresStore) -> list[int]:
 
 
 async def test_claims_behind_an_open_snapshot_begin_where_the_last_one_ended_and_still_find_what_comes_before(
-    store: PostgresStore, admin: Any
+    postgres: PostgresStore, admin: Any
 ) -> None:
     time = [0.0]
-    store.jobs._watermark = Watermark(clock=lambda: time[0])
-    met = watch(store)
+    postgres.jobs._watermark = Watermark(clock=lambda: time[0])
+    met = watch(postgres)
     taken: list[str] = []
 
     async def take(limit: int) -> list[str]:
-        claimed = await store.jobs.claim(WORKER, queues={"default": limit}, names=["work"], limit=limit, lease=60)
+        claimed = await postgres.jobs.claim(WORKER, queues={"default": limit}, names=["work"], limit=limit, lease=60)
         taken.extend(job.id for job in claimed.jobs)
         return [job.id for job in claimed.jobs]
 
     async def enqueue_early() -> str:
-        other = store.sibling()
+        other = postgres.sibling()
         await other.open()
         (early,) = await other.jobs.enqueue([new("work", run_at=utc_now() - timedelta(days=1))])
         await other.close()
         return early.id
 
     async with admin.transaction(isolation="repeatable_read"):
-        await admin.fetch(f'SELECT count(*) FROM "{store._place.namespace}".jobs')
-        await store.jobs.enqueue([new("work") for _ in range(5_000)])
+        await admin.fetch(f'SELECT count(*) FROM "{postgres._place.namespace}".jobs')
+        await postgres.jobs.enqueue([new("work") for _ in range(5_000)])
         while met[-1] <= 2_000 + 4 * 500:
             assert len(await take(500)) == 500
         await take(100)
@@ -80,7 +62,7 @@ async def test_claims_behind_an_open_snapshot_begin_where_the_last_one_ended_and
         assert early not in await take(1)
         time[0] += 1.0
         assert await take(1) == [early], "what another process put before the place is found a second later"
-        (own,) = await store.jobs.enqueue([new("work", run_at=utc_now() - timedelta(days=1))])
+        (own,) = await postgres.jobs.enqueue([new("work", run_at=utc_now() - timedelta(days=1))])
         assert await take(1) == [own.id], "what this process put there is found at once"
         early = await enqueue_early()
         while await take(500):
@@ -90,19 +72,19 @@ async def test_claims_behind_an_open_snapshot_begin_where_the_last_one_ended_and
 
 
 async def test_claims_behind_what_was_taken_and_not_vacuumed_begin_where_the_last_one_ended(
-    store: PostgresStore, admin: Any, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresStore, admin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heavy, time = 200, [0.0]
     monkeypatch.setattr(postgres_watermark, "_HEAVY", heavy)
-    store.jobs._watermark = Watermark(clock=lambda: time[0])
-    met = watch(store)
+    postgres.jobs._watermark = Watermark(clock=lambda: time[0])
+    met = watch(postgres)
 
     async def take(limit: int) -> int:
-        claimed = await store.jobs.claim(WORKER, queues={"default": limit}, names=["work"], limit=limit, lease=60)
+        claimed = await postgres.jobs.claim(WORKER, queues={"default": limit}, names=["work"], limit=limit, lease=60)
         return len(claimed.jobs)
 
-    await admin.execute(f'ALTER TABLE "{store._place.namespace}".jobs SET (autovacuum_enabled = off)')
-    await store.jobs.enqueue([new("work") for _ in range(4_500)])
+    await admin.execute(f'ALTER TABLE "{postgres._place.namespace}".jobs SET (autovacuum_enabled = off)')
+    await postgres.jobs.enqueue([new("work") for _ in range(4_500)])
     for _ in range(4):
         assert await take(1_000) == 1_000
     for _ in range(3):
