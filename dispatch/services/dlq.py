@@ -132,7 +132,7 @@ class DLQService:
     async def _instead(self, run_id: RunID) -> str:
         """What is to be done with a failed run."""
         run = await self._store.workflows.get(run_id)
-        if run is not None and (told := would_end_again(run, await self._store.workflows.children(run_id))):
+        if run is not None and (told := await would_end_again(run, self._store.workflows)):
             return told
         undone = run is not None and run.compensated and not run.compensation_failed
         retry = f"`dispatch workflow retry {run_id}` goes on with it"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +11,9 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from dispatch.errors import InvalidArguments
 from dispatch.services.places import missing, with_value
+from dispatch.services.recorded import end_of
 from dispatch.workflows.model import Checkpoint, Run
-
-_FAILED_STEP = re.compile(r"""step ('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"): """)
-"""How the error begins of a run that a step has ended."""
+from dispatch.workflows.names import step_of_failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +21,8 @@ class Inherited:
     """What a fork begins with."""
 
     before: str
-    recorded: bool
-    """Whether the step that it goes on with stands in the journal; else that step failed and ended the run, and all is
-    copied but undos."""
+    place: str
+    """The checkpoint that the copies end before: that step's own, or, where the step ended the run, what tells so."""
     copied: Mapping[str, Checkpoint]
 
 
@@ -36,24 +32,16 @@ def inherited(run: Run, checkpoints: Sequence[Checkpoint], before: str) -> Inher
     Raises InvalidArguments: the run has neither recorded that step nor failed in it.
     """
     journal = sorted(checkpoints, key=lambda c: c.position)
-    names = [checkpoint.name for checkpoint in journal]
-    if before in names:
-        return Inherited(before, True, {c.name: c for c in journal[: names.index(before)]})
-    failed = _failed_step(run)
-    if before == failed:
-        return Inherited(before, False, {c.name: c for c in journal if c.kind != "undo"})
-    near = difflib.get_close_matches(before, [*names, *([failed] if failed is not None else ())], 1)
+    places = {c.name: c for c in journal if step_of_failure(c.name) is None}
+    if (end := end_of(run, journal)) is not None:
+        step, found = end
+        places.setdefault(step, found)
+    if before in places:
+        place = places[before]
+        return Inherited(before, place.name, {c.name: c for c in journal if c.position < place.position})
+    near = difflib.get_close_matches(before, places, 1)
     hint = f"did you mean {near[0]!r}?" if near else "`dispatch workflow timeline` shows what it has"
     raise InvalidArguments(f"{run.id} has recorded no {before!r}; {hint}")
-
-
-def _failed_step(run: Run) -> str | None:
-    """The step that ended the run, as its error tells it."""
-    found = None if run.error is None or not run.state.terminal else _FAILED_STEP.match(run.error.message)
-    try:
-        return None if found is None else ast.literal_eval(found[1])
-    except (SyntaxError, ValueError):  # an error of the user's own that begins alike
-        return None
 
 
 def edited(start: Inherited, edits: Mapping[str, Any], *, force: bool = False) -> dict[str, bytes]:

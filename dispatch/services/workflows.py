@@ -206,7 +206,7 @@ class WorkflowService:
         """
         async with self._audit.act("workflow.retry", [run_id]):
             ended = await self.get(run_id, scope=scope)
-            if told := would_end_again(ended, await self._store.workflows.children(run_id)):
+            if told := await would_end_again(ended, self._store.workflows):
                 raise RunNotRetryable(f"{run_id} is {ended.state} and cannot be retried: {told}")
             changed = await self._store.workflows.retry(run_id, scope=scope)
             if changed.reply is Reply.MISSING or changed.state is None:
@@ -284,9 +284,7 @@ class WorkflowService:
         detail = f"before {before}" + (f", with {', '.join(edits)} edited" if edits else "")
         detail += ", which takes back what it inherits" if undo_inherited else ""
         async with self._audit.act("workflow.fork", [run_id], detail=detail):
-            created = await self._store.workflows.fork(
-                run_id, before=before if start.recorded else None, run=fork, edits=data, scope=scope
-            )
+            created = await self._store.workflows.fork(run_id, before=start.place, run=fork, edits=data, scope=scope)
             if created is None:
                 raise _not_found(run_id)
             return created

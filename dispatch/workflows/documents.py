@@ -7,7 +7,9 @@
     wait      {"event": {"id", "name", "key", "payload", "created_at"}}; with "skipped" (why) when it did not fit;
               null (written by the store, without an event): the wait timed out
     failure   also {"dead_letter": false} after Fail(dead_letter=False)
-    value     {"now"}, {"random"}, {"uuid"}, {"job"} (an enqueue), {"intent"} (on_failure)
+    value     {"now"}, {"random"}, {"uuid"}, {"job"} (an enqueue), {"intent"} (on_failure);
+              {"error": {"type", "message"}}: the run failed for good of a step or child, under whose name with
+              `~failed-1` it stands, with the error that the run has of it
 
 Times are ISO 8601 in UTC.
 """
@@ -102,6 +104,16 @@ def read_failure(checkpoint: Checkpoint) -> Failure:
     """How a step failed."""
     data = from_json(checkpoint.data)
     return Failure(data["type"], data["message"], data.get("traceback"))
+
+
+def end_document(failure: Failure) -> bytes:
+    """Of a run's end by a step or child: the run's error, by which it is known whether the run still has that end."""
+    return document(error={"type": failure.type, "message": failure.message})
+
+
+def is_end_with(checkpoint: Checkpoint, failure: Failure) -> bool:
+    """Whether that end of the run is the one with that error."""
+    return bool(from_json(checkpoint.data) == from_json(end_document(failure)))
 
 
 def makes_dead_letter(checkpoint: Checkpoint) -> bool:

@@ -41,6 +41,17 @@ def skipped_of(name: str, number: int) -> str:
     return f"{name}{MARK}skipped-{number}"
 
 
+def failed_of(name: str, number: int) -> str:
+    """The name under which the n-th failure of a step is recorded that the body did not survive."""
+    return f"{name}{MARK}failed-{number}"
+
+
+def step_of_failure(name: str) -> str | None:
+    """The step whose failure was recorded under that name because the body did not survive it, or None."""
+    stem, mark, word = name.rpartition(MARK)
+    return stem if mark and word.startswith("failed-") else None
+
+
 def step_of_undo(name: str) -> str | None:
     """The step that this is the undo of, or None."""
     stem, mark, word = name.rpartition(MARK)

@@ -12,8 +12,11 @@ import pytest
 from dispatch.ids import JobID, RunID, WorkerID
 from dispatch.jobs.model import Failure, NewJob, Transition, Verdict
 from dispatch.stores import open_store
+from dispatch.workflows.documents import end_document
 from dispatch.workflows.model import FinishRun, NewCheckpoint, NewRun, Record, driver_id
+from dispatch.workflows.names import failed_of
 from tests.cli.conftest import run
+from tests.cli.remote import serving
 
 
 class Failed(NamedTuple):
@@ -47,6 +50,8 @@ async def _failed(url: str) -> Failed:
         end = Transition(job_id, packing.epoch, Verdict.FAIL, failure=wrong, reason="failed", dead_letter=True)
         (packed,) = await store.jobs.finish(worker, [end])
         wrong = Failure("ValueError", "step 'pack': no boxes", "")
+        end = NewCheckpoint(failed_of("pack", 1), "value", end_document(wrong))
+        await store.workflows.record(worker, [Record(run_id, held.id, held.epoch, [end])])
         await store.workflows.compensate(worker, held.id, held.epoch, failure=wrong, reason="failed")
         (shipped,) = await store.workflows.finish(
             worker, [FinishRun(run_id, held.id, held.epoch, "failed", reason="failed")]
@@ -70,4 +75,14 @@ def test_a_retry_of_a_run_that_a_recorded_child_has_ended_is_refused_with_the_co
 
 def test_a_replay_of_the_runs_letter_names_the_same_command(failed: Failed) -> None:
     ran = run("dlq", "replay", failed.run_letter)
+    assert (ran.code, f"`dispatch workflow fork {failed.run} --from pack`" in ran.err) == (5, True), ran.err
+
+
+@pytest.mark.parametrize("how", [(), ("--dry-run",)], ids=["done", "rehearsed"])
+def test_a_server_refuses_that_retry_as_the_store_does(
+    how: tuple[str, ...], failed: Failed, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(folder) as server:
+        monkeypatch.setenv("DISPATCH_API_KEY", server.key)
+        ran = run("workflow", "retry", failed.run, *how, "--url", server.url)
     assert (ran.code, f"`dispatch workflow fork {failed.run} --from pack`" in ran.err) == (5, True), ran.err

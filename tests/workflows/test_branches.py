@@ -64,7 +64,7 @@ async def test_parallel_waits_for_all_and_raises_the_first_error(
     with pytest.raises(RunFailed, match="quick"):
         await run.result()
     assert sorted(effects.log) == ["bad fails", "slow"]
-    assert [c.name for c in await app.workflows.timeline(run.id)] == ["slow"]
+    assert [c.name for c in await app.workflows.timeline(run.id)] == ["slow", "quick~failed-1"]
 
 
 async def test_gather_settles_what_is_in_flight_before_the_run_is_retried(

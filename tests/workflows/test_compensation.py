@@ -197,7 +197,7 @@ async def test_an_expected_failure_that_was_recorded_is_expected_in_replay_too(
     run = await flow.start()
     await app.travel(20)
     assert await run.status() is RunState.FAILED
-    assert [c.kind for c in await app.workflows.timeline(run.id)] == ["failure", "sleep"]
+    assert [c.name for c in await app.workflows.timeline(run.id)] == ["buy", "sleep", "buy~failed-1"]
     assert not (await app.dlq.list()).items
 
 

@@ -15,7 +15,7 @@ from dispatch.services.forks import Inherited, differences, edited
 from dispatch.testing import MemoryApp
 from dispatch.workflows import documents
 from dispatch.workflows.model import Checkpoint, CheckpointKind
-from dispatch.workflows.names import step_of_undo, undo_of
+from dispatch.workflows.names import failed_of, step_of_failure, step_of_undo, undo_of
 from dispatch.workflows.signals import Mismatch
 
 NOW = datetime(2026, 5, 1, 9, tzinfo=UTC)
@@ -56,6 +56,13 @@ def test_the_undo_of_a_step_is_named_after_it() -> None:
     assert step_of_undo("charge~undo") == "charge"
     assert step_of_undo("charge") is None
     assert step_of_undo("charge~skipped-1") is None
+
+
+def test_a_failure_that_ended_a_run_is_named_after_its_step() -> None:
+    assert failed_of("charge", 2) == "charge~failed-2"
+    assert step_of_failure("charge~failed-2") == "charge"
+    assert step_of_failure("charge~undo") is None
+    assert step_of_failure("failed-2") is None
 
 
 async def test_a_journal_of_every_verb(registry: Registry, app: MemoryApp) -> None:

@@ -59,7 +59,7 @@ async def test_a_failure_of_the_body_itself_names_no_step(registry: Registry, ap
         await app.workflows.fork(run.id, before="one")
 
 
-@pytest.mark.parametrize("text", [r"step '\x': foo", r"step '\N{nothing}': foo"])
+@pytest.mark.parametrize("text", ["step 'one': foo", r"step '\x': foo", r"step '\N{nothing}': foo"])
 async def test_an_error_that_only_looks_like_that_of_a_step_names_none(
     registry: Registry, app: MemoryApp, text: str
 ) -> None:

@@ -79,7 +79,7 @@ def retry(ctx: typer.Context, ids: SomeRuns, reason: Reason = "", dry_run: DryRu
         undone = run.compensated and not run.compensation_failed
         if run.state not in (RunState.FAILED, RunState.CANCELLED, RunState.BLOCKED) or undone:
             raise RunNotRetryable(f"{run_id} is {run.state}" + (" and has taken back what it did" if undone else ""))
-        if told := would_end_again(run, await app.workflows.children(run_id)):
+        if told := await would_end_again(run, app.workflows):
             raise RunNotRetryable(f"{run_id} is {run.state} and cannot be retried: {told}")
         outcomes.add(run_id, "would be retried", f"it is {run.state} now", state=str(run.state))
 

@@ -241,8 +241,7 @@ class Activation:
                 f"limits.result ({limit:,}); store it elsewhere and return its name"
             )
             return await self._fail(run, Failure("ResultNotStorable", message), "result_not_storable")
-        unvisited = performance.journal.unvisited
-        if unvisited:
+        if unvisited := performance.journal.unvisited:
             self._means.report.unvisited(run, unvisited)
         try:
             await self._finish(FinishRun(run.id, self._job.id, self._job.epoch, "completed", result=data), performance)
@@ -262,6 +261,7 @@ class Activation:
                 self._means.report.attempt_failed(run, self._job, error, raised.failure, transition.delay)
             return transition
         self._means.report.attempt_failed(run, self._job, error, raised.failure, None)
+        await performance.note_end(error, raised.failure)
         reason = transition.reason if transition.dead_letter else EXPECTED
         return await self._fail(run, raised.failure, reason or "failed")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +24,7 @@ from dispatch.telemetry import OFF, Telemetry
 from dispatch.workflows import documents
 from dispatch.workflows.journal import Journal
 from dispatch.workflows.model import Activation, Checkpoint, CheckpointKind, NewCheckpoint, Record, Run
+from dispatch.workflows.names import failed_of, step_of_failure
 from dispatch.workflows.signals import Mismatch
 
 _behind: ContextVar[frozenset[str]] = ContextVar("dispatch_failures_behind", default=frozenset())
@@ -211,6 +212,16 @@ class Ledger:
         return [*self._unwritten, *met]
 
     # -- endings -------------------------------------------------------------------------------------------------
+
+    async def note_end(self, error: BaseException, failure: Failure) -> None:
+        """Records of which step or child the run fails for good; its body never sees that."""
+        if not isinstance(error, StepFailed):
+            return
+        before = sum(step_of_failure(name) == error.step for name in self.journal.recorded)
+        name = failed_of(error.step, before + 1)
+        new = NewCheckpoint(name, "value", documents.end_document(failure), started_at=self.now)
+        with suppress(DataRejected):  # the run fails without it
+            await self.means.writer.record(Record(self.run_id, self.job.id, self.job.epoch, [new]))
 
     def block(self, why: str) -> NoReturn:
         """What is recorded does not fit the code."""

@@ -26,7 +26,7 @@ function Actions({ run, timeline, reload }) {
       { name: "payload", label: "Payload, JSON", type: "area", read: (text) => parsed(text) },
     ],
   });
-  const steps = [...new Set(timeline.map((one) => one.step_name))];
+  const steps = [...new Set(timeline.map((one) => one.step_name.replace(/~failed-\d+$/, "")))];
   const fork = () => act("fork", {
     title: "Fork this run", text: "A new run with what this one recorded before a step.", action: "Fork",
     fields: [
