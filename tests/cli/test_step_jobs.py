@@ -49,7 +49,7 @@ async def _failed(url: str) -> Failed:
         wrong = Failure("ValueError", "no boxes", "")
         end = Transition(job_id, packing.epoch, Verdict.FAIL, failure=wrong, reason="failed", dead_letter=True)
         (packed,) = await store.jobs.finish(worker, [end])
-        wrong = Failure("ValueError", "step 'pack': no boxes", "")
+        wrong = Failure("ValueError", "step 'pack': no boxes at https://ada:secret@boxes.example", "")
         end = NewCheckpoint(failed_of("pack", 1), "value", end_document(wrong))
         await store.workflows.record(worker, [Record(run_id, held.id, held.epoch, [end])])
         await store.workflows.compensate(worker, held.id, held.epoch, failure=wrong, reason="failed")
