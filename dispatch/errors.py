@@ -91,7 +91,8 @@ class JobNotCancellable(Conflict):
 
 
 class JobNotRetryable(Conflict):
-    """The job is pending or running; only waiting retries, failed and cancelled jobs can be retried."""
+    """The job is pending or running, or was a step of a run that has recorded how it ended; only waiting retries and
+    other failed and cancelled jobs can be retried."""
 
 
 class JobNotDeletable(Conflict):

@@ -106,6 +106,8 @@ class JobDocument(_Job):
     metadata: dict[str, Any]
     behind: str | None
     replay_of: str | None
+    run_id: str | None
+    step: str | None
     attempts: list[AttemptDocument]
 
 
@@ -204,6 +206,8 @@ def job_document(job: Job, attempts: Sequence[Attempt] = ()) -> JobDocument:
         "metadata": mask_value("", job.metadata),
         "behind": job.behind,
         "replay_of": job.replay_of,
+        "run_id": job.run_id,
+        "step": job.step,
         "attempts": [attempt_document(attempt) for attempt in attempts],
     }
 

@@ -15,6 +15,7 @@ from dispatch.scope import Scope
 from dispatch.services.audit import AuditService
 from dispatch.services.edits import Edit
 from dispatch.services.recorded import would_end_again
+from dispatch.services.step_jobs import refuse_replay
 from dispatch.store import Store
 from dispatch.workflows.model import driven_by
 
@@ -77,22 +78,28 @@ class DLQService:
             edit: other arguments for the new job; the dead letter keeps its own.
 
         Raises DLQNotFound; AlreadyReplayed when it was decided before; DuplicateJob when a live job holds its
-        unique key (the entry then stays open); InvalidArguments, PayloadTooLarge for what the edit makes of it.
+        unique key (the entry then stays open); JobNotRetryable when the job was a step of a run, which has recorded
+        how it ended; InvalidArguments, PayloadTooLarge for what the edit makes of it.
         """
         detail = "" if edit is None else edit.words
         async with self._audit.act("dlq.replay", [entry_id], detail=detail):
-            payload = None if edit is None else await self.rehearse(entry_id, edit=edit, scope=scope)
+            payload = None
+            if edit is not None:
+                payload = await self.rehearse(entry_id, edit=edit, scope=scope)
+            elif (entry := await self.get(entry_id, scope=scope)).state is DLQState.OPEN:
+                await refuse_replay(self._store, entry)
             return await self._replay(entry_id, scope, payload)
 
     async def rehearse(self, entry_id: DLQID, *, scope: Scope | None = None, edit: Edit | None = None) -> bytes:
         """What the new job of a replay would carry; writes nothing.
 
-        Raises DLQNotFound, AlreadyReplayed, InvalidArguments, PayloadTooLarge.
+        Raises DLQNotFound, AlreadyReplayed, JobNotRetryable, InvalidArguments, PayloadTooLarge.
         """
         entry = await self.get(entry_id, scope=scope)
         if entry.state is not DLQState.OPEN:
             as_job = f" as {entry.replayed_as}" if entry.replayed_as else ""
             raise AlreadyReplayed(f"{entry_id} was {entry.state} before{as_job}; each dead letter is decided once")
+        await refuse_replay(self._store, entry)
         if edit is None:
             return entry.payload
         announced = await self._store.cluster.definition(entry.job_name)

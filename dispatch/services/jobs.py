@@ -39,6 +39,7 @@ from dispatch.services.drivers import drives, named
 from dispatch.services.explain import Explanation, explained
 from dispatch.services.named import hint_of, named_job
 from dispatch.services.stats import SAMPLE, JobStats, read_stats
+from dispatch.services.step_jobs import not_retryable, refuse_retry
 from dispatch.services.traces import carried_on
 from dispatch.store import Store
 from dispatch.telemetry import OFF, Telemetry
@@ -267,12 +268,13 @@ class JobService:
     async def retry(self, job_id: JobID, *, scope: Scope | None = None) -> JobState:
         """Runs a failed or cancelled job again as the same row, from a fresh count; a waiting retry is due now.
 
-        Raises JobNotFound, JobAlreadyComplete, JobNotRetryable, DuplicateJob.
+        Raises JobNotFound, JobAlreadyComplete, DuplicateJob; JobNotRetryable, also of a run's step that has ended.
         """
         async with self._audit.act("job.retry", [job_id]):
             return await self._retry(job_id, scope)
 
     async def _retry(self, job_id: JobID, scope: Scope | None) -> JobState:
+        await refuse_retry(self._store, await self._store.jobs.get(job_id, scope=scope))
         changed = await self._store.jobs.retry(job_id, scope=scope)
         if changed.reply is Reply.MISSING or changed.state is None:
             raise _not_found(job_id)
@@ -289,9 +291,7 @@ class JobService:
             if changed.holder is not None:
                 holder = await named(self._store, changed.holder)
                 raise DuplicateJob(f"{job_id} cannot be retried: {holder} holds its unique key", existing=holder)
-            raise JobNotRetryable(
-                f"{job_id} is {changed.state}; only failed, cancelled or retrying jobs can be retried"
-            )
+            raise not_retryable(job_id, changed.state)
         return changed.state
 
     async def delete(

@@ -80,6 +80,8 @@ JOB = exactly(
     metadata={"type": "object"},
     behind=MAYBE_TEXT,
     replay_of=MAYBE_TEXT,
+    run_id=MAYBE_TEXT,
+    step=MAYBE_TEXT,
     attempts={"type": "array", "items": ATTEMPT},
 )
 JOBS = items(JOB_SUMMARY, next_cursor=MAYBE_TEXT)

@@ -42,7 +42,7 @@ async def _failed(url: str) -> Failed:
         await store.workflows.create([NewRun(run_id, "ship", 1, driver)])
         names: Sequence[str] = ("ship@1", "pack")
         (held,) = (await store.jobs.claim(worker, queues={"default": 1}, names=names, limit=1, lease=3600)).jobs
-        job = NewJob(job_id, "pack", b"{}", run_id=run_id, step="pack")
+        job = NewJob(job_id, "pack", b"{}", run_id=run_id, step="pack", effect_key=f"{run_id}/pack")
         step = NewCheckpoint("pack", "child", b'{"job": "%s"}' % job_id.encode(), jobs=(job,))
         await store.workflows.record(worker, [Record(run_id, held.id, held.epoch, [step])])
         (packing,) = (await store.jobs.claim(worker, queues={"default": 1}, names=names, limit=1, lease=3600)).jobs
@@ -86,3 +86,23 @@ def test_a_server_refuses_that_retry_as_the_store_does(
         monkeypatch.setenv("DISPATCH_API_KEY", server.key)
         ran = run("workflow", "retry", failed.run, *how, "--url", server.url)
     assert (ran.code, f"`dispatch workflow fork {failed.run} --from pack`" in ran.err) == (5, True), ran.err
+
+
+@pytest.mark.parametrize("how", [(), ("--dry-run",)], ids=["done", "rehearsed"])
+def test_a_job_that_was_a_step_is_neither_retried_nor_replayed_and_the_fork_that_helps_is_named(
+    how: tuple[str, ...], failed: Failed, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(folder) as server:
+        monkeypatch.setenv("DISPATCH_API_KEY", server.key)
+        for command in (("job", "retry", failed.job), ("dlq", "replay", failed.letter)):
+            for where in ((), ("--url", server.url)):
+                ran = run(*command, *how, *where)
+                assert ran.code == 5, ran.err
+                assert f"the step 'pack' of {failed.run}" in ran.err
+                assert f"`dispatch workflow fork {failed.run} --from pack`" in ran.err
+    assert run("dlq", "show", failed.letter, "--json").json["state"] == "open"
+
+
+def test_a_job_that_is_a_step_tells_its_run_and_its_name(failed: Failed) -> None:
+    shown = run("job", "show", failed.job, "--json").json
+    assert (shown["run_id"], shown["step"]) == (failed.run, "pack")

@@ -29,7 +29,7 @@ from dispatch_cli.session import session_of
 from dispatch_cli.shell import verb
 
 if TYPE_CHECKING:
-    from dispatch.ids import JobID
+    from dispatch.ids import JobID, RunID
     from dispatch_cli.admin import Admin
 
 SomeIDs = Annotated[
@@ -218,6 +218,7 @@ async def _could_retry(app: Admin, job_id: JobID) -> str:
     from dispatch.errors import JobAlreadyComplete, JobNotRetryable
     from dispatch.jobs.model import JobState
     from dispatch.services.drivers import drives
+    from dispatch.services.step_jobs import ended_step, not_retryable, unheard
 
     job = await app.jobs.get(job_id)
     if job.state is not JobState.COMPLETED and (told := drives(job, "retry")):
@@ -226,11 +227,23 @@ async def _could_retry(app: Admin, job_id: JobID) -> str:
         case JobState.COMPLETED:
             raise JobAlreadyComplete(f"{job_id} has completed; enqueue a new job to run it again")
         case JobState.PENDING | JobState.RUNNING:
-            raise JobNotRetryable(f"{job_id} is {job.state}; only failed, cancelled or retrying jobs can be retried")
+            raise not_retryable(job_id, job.state)
         case JobState.RETRYING:
             return "retrying"
         case _:
+            if (place := ended_step(job)) is not None:
+                raise unheard(job_id, "retried", place, job.name, run_is_kept=await _is_kept(app, place[0]))
             return "pending"
+
+
+async def _is_kept(app: Admin, run_id: RunID) -> bool:
+    from dispatch.errors import RunNotFound
+
+    try:
+        await app.workflows.get(run_id)
+    except RunNotFound:
+        return False
+    return True
 
 
 async def _could_cancel(app: Admin, job_id: JobID) -> str:
