@@ -152,5 +152,6 @@ def test_a_timeline_draws_shorter_bars_where_there_is_less_room(seeds: Seeds, na
 
 
 def test_inspect_tells_a_person_in_how_long_an_entry_ticks(folder: Path, narrow: pytest.MonkeyPatch) -> None:
-    assert re.search(r"\bin \d+ (h|min|s)$", shown("inspect", "examples_tasks")[-1])
+    narrow.setenv("COLUMNS", "200")
+    assert re.search(r"\bin \d+(\.\d)? (h|min|s)\b", shown("inspect", "examples_tasks")[-1])
     assert re.search(r"next \d{4}-\d\d-\d\dT0[12]:00:00Z", run("inspect", "examples_tasks").out)
