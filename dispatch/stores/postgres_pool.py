@@ -50,8 +50,6 @@ def connector(
 class OwnPool:
     """At most `size` connections; opened when they are first needed."""
 
-    serves_any_task = True
-
     def __init__(self, connect: Callable[[], Coroutine[Any, Any, Connection]], *, size: int, shown: str) -> None:
         self._connect = connect
         self._shown = shown
@@ -96,8 +94,7 @@ class OwnPool:
             connection = self._idle.pop()
             if not connection.is_closed():
                 return connection
-        # in a task of its own, on whose cancellation the driver's time limit relies
-        return await asyncio.get_running_loop().create_task(self._connect(), name="dispatch connects")
+        return await self._connect()
 
     def drop_idle(self) -> None:
         """Forgets the connections that nobody uses: where one was lost the others often are too."""

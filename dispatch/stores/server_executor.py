@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -16,7 +16,6 @@ from dispatch.store import SchemaStatus
 from dispatch.stores.facts import offset
 from dispatch.stores.server_clock import ServerClock
 from dispatch.stores.sql.plan import Plan
-from dispatch.stores.undisturbed import Undisturbed
 
 T = TypeVar("T")
 
@@ -30,9 +29,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 
 class Pool(Protocol):
     """Where connections come from."""
-
-    serves_any_task: bool
-    """Whether one task may wait for a connection and another use it; else only that which asked for it."""
 
     def connection(self) -> AbstractAsyncContextManager[Connection]:
         """A connection for one transaction; it is kept unless the block was cut short or left it in a transaction."""
@@ -63,9 +59,6 @@ class ServerExecutor(ABC):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._identity: tuple[Any, ...] | None = None
         self._calls: set[asyncio.Task[Any]] = set()
-        self._under_way = 0
-        """Calls that run in their callers' tasks."""
-        self._calm: asyncio.Event | None = None
         self._ready = False
 
     @abstractmethod
@@ -134,16 +127,10 @@ class ServerExecutor(ABC):
         """Waits for the calls under way, briefly, and disconnects; idempotent."""
         self._ready = False
         pool, self._pool = self._pool, None
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._calls_end(), _CLOSE_LIMIT)
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=_CLOSE_LIMIT)
         if pool is not None:
             await pool.close()
-        await self._calls_end()
-
-    async def _calls_end(self) -> None:
-        if self._under_way:
-            self._calm = asyncio.Event()
-            await self._calm.wait()
         if self._calls:
             await asyncio.wait(self._calls)
 
@@ -219,46 +206,8 @@ class ServerExecutor(ABC):
             with suppress(RuntimeError):  # that loop has ended: nobody waits there any more
                 loop.call_soon_threadsafe(self._bump)
 
-    async def _shielded(self, call: Coroutine[Any, Any, T], limit: float, waiting: _Waiting | None = None) -> T:
-        """Awaits the call: cancelling the caller leaves it to its end, which is never far."""
-        try:
-            if self._pool is not None and self._pool.serves_any_task:
-                return await self._here(call, limit)
-            return await self._in_task(call, limit)
-        except asyncio.CancelledError:
-            if waiting is not None:
-                waiting.over = True
-            raise
-
-    async def _here(self, call: Coroutine[Any, Any, T], limit: float) -> T:
-        self._under_way += 1
-        try:
-            return await Undisturbed(call, limit, self._leave)
-        except Exception as error:
-            told = self._told(error)
-            if told is error:
-                raise
-            raise told from error
-        finally:
-            self._under_way -= 1
-            if self._calm is not None and not self._under_way:
-                self._calm.set()
-
-    def _leave(self, rest: Coroutine[Any, Any, Any]) -> None:
-        """Runs what a cancelled caller has left; its outcome is nobody's any more."""
-
-        async def unheard() -> None:
-            try:
-                await rest
-            except Exception as error:
-                self._told(error)
-
-        task = asyncio.get_running_loop().create_task(unheard(), name="dispatch store call")
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
-
-    async def _in_task(self, call: Coroutine[Any, Any, T], limit: float) -> T:
-        """As a task of its own, for a pool whose connections belong to a task while they are made."""
+    async def _shielded(self, call: Awaitable[T], limit: float, waiting: _Waiting | None = None) -> T:
+        """Awaits the call as a task of its own: cancelling the caller leaves it to its end, which is never far."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
 
@@ -281,7 +230,13 @@ class ServerExecutor(ABC):
         task = loop.create_task(limited(), name="dispatch store call")
         self._calls.add(task)
         task.add_done_callback(ended)
-        return await answer
+        try:
+            # not by way of asyncio.shield, which takes another turn of the loop
+            return await answer
+        except asyncio.CancelledError:
+            if waiting is not None:
+                waiting.over = True
+            raise
 
     def _told(self, error: Exception) -> Exception:
         """What the caller is told in place of the driver's error."""
@@ -334,7 +289,8 @@ class ServerExecutor(ABC):
         if then is not None:
             then(answer)
         elif write and wake:
-            self._bump()
+            # in the turn in which the caller has its answer: a worker looks once for what both bring
+            asyncio.get_running_loop().call_soon(self._bump)
         return answer
 
 

@@ -81,8 +81,6 @@ ASYNCMY = Ways(
 class EnginePool:
     """Connections to a server, one transaction at a time; one that failed in any way is thrown away."""
 
-    serves_any_task = False
-
     def __init__(self, engine: AsyncEngine, *, shown: str, ways: Ways) -> None:
         self._engine = engine
         self._shown = shown
