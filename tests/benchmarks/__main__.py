@@ -150,6 +150,9 @@ def _options() -> argparse.Namespace:
         parser.error(f"there is no measure {min(unknown)!r}; there are {', '.join(every)}")
     if "snapshot" in options.measure and not is_postgres(options.store):
         parser.error("snapshot is measured on PostgreSQL: give --store postgresql://…")
+    folder = options.store.removeprefix("sqlite:///")
+    if folder != options.store and not Path(folder).is_dir():
+        parser.error(f"{folder} is no folder; an absolute one has four slashes: sqlite:////srv")
     return options
 
 

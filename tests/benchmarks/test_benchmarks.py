@@ -68,3 +68,9 @@ def test_claims_a_fleet_and_a_held_snapshot_are_measured_on_postgres() -> None:
 
 def test_a_snapshot_is_held_on_postgres_only() -> None:
     assert "measured on PostgreSQL" in bench("snapshot", "--store", "redis://127.0.0.1:1")
+
+
+def test_a_folder_that_is_not_there_is_named() -> None:
+    assert "srv/nowhere is no folder; an absolute one has four slashes" in bench(
+        "one", "--store", "sqlite:///srv/nowhere"
+    )
