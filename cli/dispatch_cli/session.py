@@ -115,8 +115,11 @@ class Session:
             raise _no_store(str(missing))
 
     async def must_be_made(self) -> None:
-        """As `must_exist` for the configured store on a server, which opening the app would make a store."""
-        if self.store_file() is not None:
+        """As `must_exist` for an empty file and a server without a store, which opening the app would make one."""
+        file = self.store_file()
+        if file is not None:
+            if file.is_file() and file.stat().st_size == 0:
+                raise _no_store(str(file))
             return
         async with self.bare_store() as store:
             if not (await store.schema()).current:

@@ -1,4 +1,4 @@
-"""Servers that hold no store yet: what only looks, and what only rehearses, makes none there either."""
+"""Servers and empty files hold no store yet: what only looks, and what only rehearses, makes none there either."""
 
 from __future__ import annotations
 
@@ -72,3 +72,15 @@ def test_serve_without_a_target_makes_no_store_on_a_server(server: tuple[str, st
     assert process.returncode == 6
     assert "there is no store at " in err
     assert schema(*server) == 0
+
+
+def test_what_looks_and_what_rehearses_makes_no_store_of_an_empty_file(folder: Path) -> None:
+    module = folder / "__init__.py"
+    module.touch()
+    for argv in LOOKS:
+        ran = run(*argv, "--store", f"sqlite:///{module}")
+        assert (ran.code, ran.out) == (6, ""), f"{argv}: {ran.err}"
+        assert f"there is no store at {module}" in ran.err, argv
+    assert run("store", "init", "--store", f"sqlite:///{module}.db").code == 0
+    assert module.stat().st_size == 0
+    assert not list(folder.glob("__init__.py.gate*"))
