@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -34,7 +34,8 @@ from dispatch.jobs.model import JobState, NewJob, Unique
 from dispatch.stores import open_store
 from dispatch.stores.redis import RedisStore, address, scripts, server
 from dispatch.stores.redis.errors import store_error
-from dispatch.stores.redis.wire import Refusal
+from dispatch.stores.redis.link import Link
+from dispatch.stores.redis.wire import Call, Refusal
 from dispatch.testing.conformance import cases, run_case
 
 
@@ -150,6 +151,23 @@ async def test_the_older_protocol_gives_the_same_answers(case: Any) -> None:
         return RedisStore(redis_url(), namespace=new_namespace(), clock=clock, protocol=2)
 
     await run_case(case, make)
+
+
+async def test_a_call_that_waited_for_its_turn_has_only_the_rest_of_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float] = []
+    exchange = Link.exchange
+
+    async def noted(self: Link, commands: Sequence[Call], limit: float) -> list[Any]:
+        limits.append(limit)
+        return await exchange(self, commands, limit)
+
+    async with opened(redis_url(), connections=1, timeout=10) as store:
+        monkeypatch.setattr(Link, "exchange", noted)
+        taken = store._client.command("BLPOP", store._client.prefix + "nothing", "0.2")
+        await asyncio.gather(taken, store._client.command("PING"))
+        first, second = limits
+        assert second < first - 0.15
+    forget(store.namespace)
 
 
 @pytest.fixture

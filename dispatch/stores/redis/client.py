@@ -149,12 +149,13 @@ class RedisClient:
             raise self._not_open()
         if together:
             commands = [("MULTI",), *commands, ("EXEC",)]
-        turns = self._turns
+        turns, loop = self._turns, asyncio.get_running_loop()
+        until = loop.time() + self._timeout
         try:
             link = await self._link(turns)
             broken = True
             try:
-                replies = await link.exchange(commands, self._timeout)
+                replies = await link.exchange(commands, until - loop.time())
                 broken = drops_connection(replies)
             finally:
                 turns.release()

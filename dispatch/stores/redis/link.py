@@ -42,6 +42,9 @@ class Link(asyncio.Protocol):
         self._wanted, self._replies = len(commands), []
         self._answered = loop.create_future()
         self._until = loop.time() + limit
+        if self._alarm is not None and self._until < self._alarm.when():
+            self._alarm.cancel()
+            self._alarm = None
         if self._alarm is None:
             self._alarm = loop.call_at(self._until, self._ring)
         self._transport.write(data)
